@@ -1,0 +1,272 @@
+"""Recording a graph of operations and sweeping gradients back through it.
+
+An operation computes its value with NumPy and hands it to `record`, together with one rule for each input that
+says how a gradient flows back to that input:
+
+    record(multiply, value(a) * value(b),
+           (a, lambda grad, out: grad * b),
+           (b, lambda grad, out: grad * a))
+
+`backward` walks the recorded tensors from the newest to the oldest. Each hands its gradient to its rules, and what
+they return is summed over broadcast axes, checked, cast, and added to the parents' gradients here, once for all rules.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ContextDecorator
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Freed, Rule, Tensor, TensorLike, as_tensor, clock, initialize, wrap
+
+
+class GradMode(threading.local):
+    """Whether operations are recorded, separately in each thread."""
+
+    enabled = True
+
+
+grad_mode = GradMode()
+
+
+class _SetGradMode(ContextDecorator):
+    """A context manager, or a decorator, that sets the grad mode and restores it whatever happens."""
+
+    enabled: bool
+
+    def __init__(self) -> None:
+        self.previous: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.previous.append(grad_mode.enabled)
+        grad_mode.enabled = self.enabled
+
+    def __exit__(self, *exc_info: object) -> None:
+        grad_mode.enabled = self.previous.pop()
+
+    def _recreate_cm(self) -> _SetGradMode:  # each call of a decorated function gets a context of its own
+        return type(self)()
+
+
+class no_grad(_SetGradMode):
+    """Within this context (or the decorated function) nothing is recorded.
+
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+
+    enabled = False
+
+
+class enable_grad(_SetGradMode):
+    """Within this context (or the decorated function) operations are recorded, also inside `no_grad`."""
+
+    enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records operations at the moment."""
+    return grad_mode.enabled
+
+
+def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, Rule]) -> Tensor:
+    """The tensor of an operation's value, remembering how it was made.
+
+    Args:
+        operation: the function that computes `data`; its name appears in messages and drawings.
+        data: the value, as NumPy returned it.
+        edges: (input, rule) for each differentiable input. `rule(grad, out)` takes the gradient with respect to the
+            result and the result itself, both tensors, and returns the gradient with respect to the input, written in
+            tensor operations. Its shape may still be the broadcast one. It must not close over the result.
+    """
+    out = Tensor.__new__(Tensor)
+    initialize(out, data)
+    if grad_mode.enabled:
+        for edge in edges:
+            if isinstance(edge[0], Tensor) and edge[0]._requires_grad:
+                out._edges += (edge,)  # type: ignore[operator]
+        if out._edges:
+            out._operation = operation
+            out._requires_grad = True
+            out._time = clock.tick()
+    return out
+
+
+def topological_order(*roots: Tensor) -> list[Tensor]:
+    """The recorded tensors that `roots` were computed from, themselves included, each after all its parents.
+
+    A tensor is always recorded later than its parents, so the order of recording is a topological order.
+
+    Raises:
+        RuntimeError: if a backward pass has freed part of the graph.
+    """
+    found = list(dict.fromkeys(roots))
+    seen = set(found)
+    for tensor in found:  # grows while it is walked
+        if isinstance(tensor._edges, Freed):
+            raise RuntimeError(
+                f"the graph behind this tensor of shape {tensor.shape}, made by {name_of(tensor)}, was freed by "
+                f"backward() at {tensor._edges.by}: pass retain_graph=True there to go through it again"
+            )
+        for parent, _ in tensor._edges:
+            if parent not in seen:
+                seen.add(parent)
+                found.append(parent)
+    return sorted([tensor for tensor in found if tensor._edges], key=attrgetter("_time"))
+
+
+def backward(
+    self: Tensor, gradient: TensorLike | None = None, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Accumulate into `.grad` of every leaf the gradient of this tensor with respect to it.
+
+    Args:
+        gradient: the gradient with respect to this tensor, of its shape; 1 by default if it has a single element.
+        retain_graph: keep the graph for another backward pass instead of freeing it.
+        create_graph: record the backward pass itself, so that the gradients can be differentiated; keeps the graph.
+
+    Raises:
+        RuntimeError: if this tensor requires no gradient, if `gradient` is needed and missing, if the graph was freed,
+            if a tensor was updated in place after a step that needs its old value, or if a rule breaks its contract.
+        ValueError: if `gradient` does not have this tensor's shape.
+
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> (x * x).backward()
+    >>> x.grad
+    tensor(6., dtype=float64)
+    """
+    freed = None if retain_graph or create_graph else freed_here()
+    for leaf, grad in sweep([(self, seed(self, gradient))], create_graph, freed).items():
+        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+
+
+Tensor.backward = backward
+
+
+def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
+    """The gradient that a backward pass from `root` starts with, checked."""
+    if not root._requires_grad:
+        raise RuntimeError(
+            "backward() from a tensor that requires no gradient: "
+            "none of its inputs has requires_grad=True, or it was computed under no_grad()"
+        )
+    if gradient is None:
+        if root.size != 1:
+            raise RuntimeError(
+                f"backward() from a tensor of shape {root.shape} needs the gradient with respect to it: "
+                "reduce it to one number, for example with .sum(), or pass backward(gradient)"
+            )
+        return wrap(np.ones(root.shape, root.dtype))
+    gradient = as_tensor(gradient)
+    if gradient.shape != root.shape:
+        raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {root.shape}")
+    if gradient.dtype.kind not in "biuf":
+        raise TypeError(f"the gradient has dtype {gradient.dtype}, but the tensor has {root.dtype}")
+    return gradient if gradient.dtype == root.dtype else gradient.astype(root.dtype)
+
+
+def sweep(
+    seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool = False, freed: Freed | None = None
+) -> dict[Tensor, Tensor]:
+    """Carry gradients from the seeded tensors back to the leaves, which it returns with their gradients.
+
+    The gradient of an inner tensor lives only in here, from its first contribution until its own turn comes; by then
+    all that was computed from it has contributed, since that was recorded later.
+    """
+    gradients: dict[Tensor, Tensor] = {}
+    summed: set[Tensor] = set()  # tensors whose pending gradient was added up here: nobody else can see that array
+    for root, gradient in seeds:
+        gradients[root] = gradients[root] + gradient if root in gradients else gradient
+    taken = {id(gradient._data) for gradient in gradients.values()}
+    order = topological_order(*gradients)
+    with enable_grad() if create_graph else no_grad():
+        while order:
+            tensor = order.pop()
+            grad, edges = gradients.pop(tensor), tensor._edges
+            if tensor._retains_grad:
+                tensor.grad = unshared(grad, taken)
+            if clock.last_update > tensor._time:
+                check_not_updated(tensor)
+            if freed is not None:
+                tensor._edges = freed
+            for parent, rule in edges:
+                contribution = contribute(parent, rule, grad, tensor)
+                if parent not in gradients:
+                    gradients[parent] = contribution
+                elif parent in summed and not create_graph:
+                    gradients[parent]._data += contribution._data
+                else:
+                    gradients[parent] = gradients[parent] + contribution
+                    summed.add(parent)
+        taken.update(id(leaf._data) for leaf in gradients)
+        return {leaf: unshared(gradient, taken) for leaf, gradient in gradients.items()}
+
+
+def contribute(parent: Tensor, rule: Rule, grad: Tensor, out: Tensor) -> Tensor:
+    """What one rule adds to the gradient of `parent`: of its shape and dtype whatever the rule returned."""
+    try:
+        contribution = rule(grad, out)
+        if contribution._data.shape != parent._data.shape:
+            contribution = unbroadcast(contribution, parent._data.shape)
+        if contribution._data.dtype != parent._data.dtype:
+            contribution = contribution.astype(parent._data.dtype)
+        return contribution
+    except Exception as error:
+        error.add_note(
+            f"while computing the gradient that {name_of(out)}, whose result has shape {out.shape}, "
+            f"passes back to an input of shape {parent.shape}"
+        )
+        raise
+
+
+def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum `gradient` over the axes along which an input of this shape was repeated by broadcasting."""
+    added = gradient.ndim - len(shape)
+    repeated = tuple(axis for axis, n in enumerate(shape, added) if axis >= 0 and n == 1 != gradient.shape[axis])
+    summed = gradient.sum(axis=(*range(added), *repeated), keepdims=True)
+    if added < 0 or summed.shape[added:] != shape:
+        raise ValueError(f"a gradient rule returned shape {gradient.shape} for an input of shape {shape}")
+    return summed.reshape(shape)
+
+
+def unshared(gradient: Tensor, taken: set[int]) -> Tensor:
+    """`gradient`, or a copy of it if its memory is a view or `taken`; what is returned is taken from then on."""
+    if gradient._data.base is not None or id(gradient._data) in taken:
+        gradient = +gradient
+    taken.add(id(gradient._data))
+    return gradient
+
+
+def check_not_updated(tensor: Tensor) -> None:
+    """Raise if a rule of `tensor` has kept an input that was updated in place after `tensor` was computed."""
+    for _, rule in tensor._edges:
+        for cell in getattr(rule, "__closure__", None) or ():
+            kept = cell.cell_contents
+            if isinstance(kept, Tensor) and kept._time > tensor._time:
+                raise RuntimeError(
+                    f"a tensor of shape {kept.shape} was updated in place after {name_of(tensor)} used it, "
+                    "and the backward pass needs its old value: call backward() before the update"
+                )
+
+
+def name_of(tensor: Tensor) -> str:
+    """The name of the operation that made a recorded tensor."""
+    return getattr(tensor._operation, "__name__", str(tensor._operation))
+
+
+def freed_here() -> Freed:
+    """What replaces the edges of a graph: the file and line of the innermost call from outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    freed = Freed()
+    freed.by = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return freed

@@ -1,0 +1,12 @@
+"""Every differentiable operation, one file a family."""
+
+from minigrad.ops import dispatch as dispatch
+from minigrad.ops.elementwise import *
+from minigrad.ops.indexing import *
+from minigrad.ops.linalg import *
+from minigrad.ops.reductions import *
+from minigrad.ops.registry import Domain as Domain
+from minigrad.ops.registry import Operation as Operation
+from minigrad.ops.registry import operation as operation
+from minigrad.ops.registry import operations as operations
+from minigrad.ops.shape import *

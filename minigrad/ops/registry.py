@@ -1,0 +1,100 @@
+"""The registry of operations: what each one is, said where it is defined.
+
+From it come NumPy's own functions on tensors, the table of operations in the docs, and the property tests: a new
+operation is gradient-checked without anyone writing a test for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, TypeVar, cast
+
+from minigrad.tensor import Tensor, TensorLike
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where an input must lie for the operation to be defined and smooth: an open interval without some points."""
+
+    low: float = -inf
+    high: float = inf
+    without: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        if self.low == -inf and self.high == inf:
+            return " and ".join(f"x ≠ {point:g}" for point in self.without) or "real"
+        return f"x > {self.low:g}" if self.high == inf else f"{self.low:g} < x < {self.high:g}"
+
+
+REAL, POSITIVE, NONZERO = Domain(), Domain(0), Domain(without=(0,))
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is known of an operation.
+
+    Attributes:
+        function: the operation itself.
+        kind: how it is called, which decides how its arguments are generated in tests: "elementwise" takes `arity`
+            broadcastable tensors, "reduction" a tensor, `axis` and `keepdims`; the others are named after their
+            one argument that is no tensor, or are their own kind.
+        twin: the NumPy function it mirrors, called the same way and used for tensors in its place; where NumPy has
+            none, a reference that computes the same value some other way.
+        arity: how many tensors it takes.
+        domain: for each of them, where its elements must lie.
+        kinks: values of an elementwise input at which the derivative jumps.
+        ties: whether equal elements (of two inputs, or within one) are a kink, shared evenly among them.
+    """
+
+    function: Callable[..., Any]
+    kind: str
+    twin: Callable[..., Any] | None
+    arity: int
+    domain: tuple[Domain, ...]
+    kinks: tuple[float, ...]
+    ties: bool
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+
+operations: dict[str, Operation] = {}
+twins: dict[Callable[..., Any], Callable[..., Any]] = {}  # NumPy's function -> the operation that serves tensors
+
+
+def operation(
+    kind: str,
+    twin: Callable[..., Any] | None = None,
+    *,
+    arity: int = 1,
+    domain: Domain | tuple[Domain, ...] = REAL,
+    kinks: tuple[float, ...] = (),
+    ties: bool = False,
+    methods: str = "",
+) -> Callable[[F], F]:
+    """Enter the decorated function into the registry, and put it on `Tensor` under each of the names in `methods`.
+
+    A name such as `__rsub__` gets the function with its two operands exchanged. See `Operation` for the rest.
+    """
+
+    def enter(function: F) -> F:
+        domains = (domain,) * arity if isinstance(domain, Domain) else domain
+        operations[function.__name__] = Operation(function, kind, twin, arity, domains, kinks, ties)
+        if getattr(twin, "__module__", "").startswith("numpy"):
+            twins[cast(Callable[..., Any], twin)] = function
+        for name in methods.split():
+            reflected = name.startswith("__r") and arity == 2
+            setattr(Tensor, name, exchanged(function) if reflected else function)
+        return function
+
+    return enter
+
+
+def exchanged(function: Callable[..., Tensor]) -> Callable[[Tensor, TensorLike], Tensor]:
+    """`function` with its two operands the other way round, for Python's reflected operators."""
+    return lambda self, other: function(other, self)

@@ -1,0 +1,291 @@
+"""The tensor: an array, its gradient, and the recorded step that made it.
+
+What can be done *with* a tensor is defined elsewhere: `graph.py` records steps and sweeps gradients
+back through them, and `ops/` holds the operations, which also become the tensor's operators and methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad.methods import Methods
+
+Array: TypeAlias = npt.NDArray[Any]
+Rule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
+Edge: TypeAlias = "tuple[Tensor, Rule]"
+TensorLike: TypeAlias = "Tensor | npt.ArrayLike"
+
+
+class Clock:
+    """Numbers recorded steps and in-place updates alike, so that of any two the later one is known."""
+
+    def __init__(self) -> None:
+        self.tick = count(1).__next__
+        self.last_update = 0
+
+
+clock = Clock()
+
+
+class Freed(tuple[Edge, ...]):
+    """The edges of a result whose graph was freed: none, and the line whose backward pass freed them."""
+
+    by: str
+
+
+class Tensor(Methods):
+    """An n-dimensional array that can be differentiated with respect to.
+
+    Args:
+        data: anything `numpy.array` takes; copied, its dtype kept.
+        requires_grad: whether `backward` accumulates a gradient for this tensor (floating dtypes only).
+        dtype: a NumPy dtype to convert to.
+
+    Raises:
+        TypeError: if `data` is not numeric, or an integer or boolean tensor is asked for gradients.
+        ValueError: if nested lists do not form a rectangle.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.], dtype=float64)
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_data",  # the ndarray; a NumPy scalar if 0-d, which is what NumPy returns and computes fastest with
+        "_edges",  # of a recorded result: one (parent, gradient rule) for each parent that requires a gradient
+        "_operation",  # the operation that made this tensor
+        "_requires_grad",
+        "_retains_grad",
+        "_time",  # when this tensor was recorded, or last updated in place, by the clock
+        "grad",
+    )
+
+    _data: Array
+    _edges: tuple[Edge, ...]
+    _operation: Callable[..., Any] | None
+    _requires_grad: bool
+    _retains_grad: bool
+    _time: int
+    grad: Tensor | None
+
+    def __init__(self, data: TensorLike, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> None:
+        initialize(self, scalar_if_0d(numeric_array(data, dtype, copy=True)))
+        self.requires_grad = requires_grad
+
+    # ---------------------------------------------------------------- what it holds
+
+    @property
+    def data(self) -> Array:
+        """The array itself, not a copy. Assigning, also by `p.data -= update`, is an update in place.
+
+        An update is remembered, so that a backward pass that needs the old value refuses instead of using the new.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, new: Array) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("cannot assign to the data of a recorded result: only leaf tensors are updated in place")
+        if new is not self._data:
+            if np.shape(new) != self.shape:
+                raise ValueError(f"cannot assign data of shape {np.shape(new)} to a tensor of shape {self.shape}")
+            self._data = scalar_if_0d(np.array(new, self.dtype))
+        self._time = clock.last_update = clock.tick()
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor: set on leaves, inherited by every result computed from them."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, required: bool) -> None:
+        if required and self.dtype.kind != "f":
+            raise TypeError(
+                f"only floating tensors can require gradients, got dtype {self.dtype}: convert with dtype=float"
+            )
+        if not required and not self.is_leaf:
+            raise RuntimeError("only a leaf can stop requiring gradients: use .detach() on a recorded result")
+        self._requires_grad = required
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless this tensor is the recorded result of an operation."""
+        return not self._edges and not isinstance(self._edges, Freed)
+
+    @property
+    def retains_grad(self) -> bool:
+        """True for an inner tensor whose gradient is kept in `.grad`, see `retain_grad`."""
+        return self._retains_grad
+
+    def retain_grad(self) -> None:
+        """Keep this inner tensor's gradient in `.grad` at the next backward pass (leaves always do)."""
+        if not self._requires_grad:
+            raise RuntimeError("cannot retain the gradient of a tensor that does not require one")
+        self._retains_grad = not self.is_leaf
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._data.dtype
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return self.transpose()
+
+    def numpy(self) -> Array:
+        """The value as an ndarray, sharing memory unless 0-d; treat it as read-only while a graph lives."""
+        return np.asarray(self._data)
+
+    def item(self) -> Any:
+        """The single element as a Python number. Raises ValueError if there is not exactly one."""
+        if self.size != 1:
+            raise ValueError(f"item() needs a tensor with one element, got shape {self.shape}")
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """The same value, sharing memory, cut off from the graph: no gradient flows back through it."""
+        return wrap(self._data)
+
+    # ---------------------------------------------------------------- how Python sees it
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        parts = [body, f"dtype={self.dtype}"]
+        if self._operation is not None:
+            parts.append(f"operation={self._operation.__name__}")
+        elif self._requires_grad:
+            parts.append("requires_grad=True")
+        return f"tensor({', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.size == 1 else str(self), spec)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous: compare it and use .any() or .all()"
+            )
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self._data.__index__()
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if self._requires_grad:
+            raise TypeError(
+                "a tensor that requires gradients does not silently become an array: use .detach() or .numpy()"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return self._data == value(other)  # type: ignore[arg-type]
+
+    def __ne__(self, other: object) -> Any:
+        return self._data != value(other)  # type: ignore[arg-type]
+
+    def __lt__(self, other: TensorLike) -> Any:
+        return self._data < value(other)
+
+    def __le__(self, other: TensorLike) -> Any:
+        return self._data <= value(other)
+
+    def __gt__(self, other: TensorLike) -> Any:
+        return self._data > value(other)
+
+    def __ge__(self, other: TensorLike) -> Any:
+        return self._data >= value(other)
+
+    def __setitem__(self, index: Any, new: TensorLike) -> None:
+        if self._requires_grad:
+            raise RuntimeError(
+                "cannot assign into a tensor that requires gradients: "
+                "build a new one, for example with where(mask, new, x), or assign before requires_grad is set"
+            )
+        array = np.asarray(self._data)
+        array[value(index) if isinstance(index, Tensor) else index] = value(new)
+        self.data = array
+
+
+tensor = Tensor
+
+
+def wrap(data: Any) -> Tensor:
+    """A constant around what NumPy returned: no copy, no checks."""
+    new = Tensor.__new__(Tensor)
+    initialize(new, data)
+    return new
+
+
+def initialize(new: Tensor, data: Any) -> None:
+    """Fill every slot of `new` as for a constant that no operation made."""
+    new._data = data
+    new._edges = ()
+    new._operation = new.grad = None
+    new._requires_grad = new._retains_grad = False
+    new._time = 0
+
+
+def scalar_if_0d(array: Array) -> Any:
+    """A NumPy scalar for a 0-d array, any other array itself."""
+    return array if array.ndim else array[()]
+
+
+def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+    """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
+    try:
+        array = np.array(x._data if isinstance(x, Tensor) else x, dtype=dtype, copy=copy)
+    except ValueError as error:
+        raise ValueError(f"cannot make a tensor of this {type(x).__name__}: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"a tensor holds booleans, integers or reals, got {type(x).__name__} of dtype {array.dtype}")
+    return array
+
+
+PLAIN = frozenset([float, int, bool, np.ndarray])
+
+
+def value(x: TensorLike) -> Any:
+    """What NumPy computes with: a tensor's array; Python scalars stay as they are, since their dtype is weak."""
+    if isinstance(x, Tensor):
+        return x._data
+    return x if type(x) in PLAIN else numeric_array(x)
+
+
+def as_tensor(x: TensorLike) -> Tensor:
+    """`x` itself if it is a tensor, otherwise a constant around it that shares its memory."""
+    return x if isinstance(x, Tensor) else wrap(numeric_array(x))
