@@ -1,0 +1,277 @@
+"""Model files: named arrays and JSON metadata in one file that is safe to load from a stranger.
+
+The extension chooses the format: `.npz` goes through NumPy, `.safetensors` through the safetensors library (an extra).
+Nothing is pickled, every write is atomic, and whatever is wrong with a file is one `FileError` with one sentence.
+"""
+
+import importlib
+import json
+import math
+import os
+import secrets
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import read_array_header_1_0, read_magic
+
+METADATA = "__metadata__"  # the name safetensors reserves too
+MAX_INFLATION = 20  # weights hardly compress, so a file that unpacks to more than this many times its size is an attack
+PLAIN = "?bBhHiIlLqQefd"  # the type codes of bool, integers and float16/32/64; long double varies between machines
+MAX_DEPTH = 100  # of metadata; far from where Python's own recursion ends
+Arrays = dict[str, np.ndarray]
+
+
+class FileError(Exception):
+    """A file cannot be written or read; the message is one sentence with the path, the fault and the way out."""
+
+
+def save(
+    state: Mapping[str, npt.ArrayLike], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write named arrays and JSON metadata to a `.npz` or `.safetensors` file, atomically.
+
+    state: name -> array of bool, integers or float16/32/64, of any shape, layout and byte order. Names are printable
+        text without backslashes, and not "__metadata__".
+    path: ends in `.npz` or `.safetensors`; missing parent folders are created.
+    metadata: what JSON can hold: dicts with string keys, lists, strings, finite numbers, booleans and None. Tuples are
+        accepted and come back as lists.
+
+    Raises `FileError`, leaving an earlier file as it was, when the state or metadata cannot be stored, the extension is
+    another, the safetensors library is missing, or the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save({"0.bias": np.zeros(10, np.float32)}, f"{folder}/model.npz", metadata={"mean": 0.286})
+    ...     arrays, metadata = load(f"{folder}/model.npz")
+    >>> arrays["0.bias"].shape, metadata
+    ((10,), {'mean': 0.286})
+    """
+    path = Path(path)
+    write, _ = _format(path)
+    arrays = {_checked_name(path, name): _plain_array(path, name, value) for name, value in state.items()}
+    described = dict(metadata or {})
+    _check_json(path, described, "metadata")
+    with atomic_write(path, "wb") as file:
+        write(path, file, arrays, described)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
+    """Read the arrays, in the order they were saved in, and the metadata of a model file.
+
+    The arrays are writable, C-ordered and in native byte order. Files written by others load as well: a `.npz` of
+    `np.savez` has the metadata `{}`, one of `np.savez_compressed` may unpack to at most 20 times its size, and a
+    `.safetensors` file of another framework has that framework's string metadata.
+
+    Raises `FileError` when the file is missing, unreadable, damaged or hostile, holds anything but bool, integers and
+    float16/32/64, or has another extension, and when the safetensors library is needed and missing.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/numpy.npz", weight=np.eye(2))
+    ...     load(f"{folder}/numpy.npz")
+    ({'weight': array([[1., 0.],
+           [0., 1.]])}, {})
+    """
+    path = Path(path)
+    _, read = _format(path)
+    try:
+        # A named pipe would block for ever, and a device need never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileError(f"cannot read {path}: it is not a file")
+        path.open("rb").close()
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path}: {_reason(error)}") from error
+    try:
+        arrays, metadata = read(path)
+        if not isinstance(metadata, dict):
+            raise FileError(f"{path} is damaged: its metadata is not a JSON object")
+        _check_json(path, metadata, "metadata")
+    except FileError:
+        raise
+    except Exception as error:  # a hostile file can make the libraries below raise nearly anything
+        raise FileError(f"{path} is damaged, or not in the {path.suffix} format: get or save it again") from error
+    return arrays, metadata
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that appears under its name only when complete: readers see the old one or the new.
+
+    mode: "w" for text (UTF-8, line ends as written, which suits `csv` too) or "wb" for bytes. Missing parent folders
+    are created; a symbolic link stays one, and the file it points to is replaced.
+
+    Any exception inside the block, Ctrl-C included, leaves an earlier file as it was and no temporary file. An
+    `OSError`, such as a full disk, becomes a `FileError`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(f"{folder}/runs/config.json") as file:
+    ...         json.dump({"lr": 0.1}, file)
+    ...     Path(folder, "runs", "config.json").read_text()
+    '{"lr": 0.1}'
+    """
+    encoding, newline = (None, None) if mode == "wb" else ("utf-8", "")
+    try:
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".minigrad-{secrets.token_hex(8)}.tmp")
+        try:
+            with open(temporary, mode.replace("w", "x"), encoding=encoding, newline=newline) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {_reason(error)} (an earlier file there is unchanged)") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+# What may be stored: the same in both formats, so that a model can always change format.
+
+
+def _check_dtype(path: Path, name: str, dtype: np.dtype) -> None:
+    if dtype.char not in PLAIN:
+        raise FileError(f"{path}: {name!r} is an array of {dtype.name}, not of bool, integers or float16/32/64")
+
+
+def _plain_array(path: Path, name: str, value: npt.ArrayLike) -> np.ndarray:
+    array = np.asarray(value)
+    _check_dtype(path, name, array.dtype)
+    return np.asarray(array, array.dtype.type, order="C")
+
+
+def _checked_name(path: Path, name: str) -> str:
+    if not isinstance(name, str) or name == METADATA or not name.isprintable() or "\\" in name or len(name) > 9_999:
+        raise FileError(
+            f"{path}: {name!r:.80} cannot be an array's name,"
+            f" which is printable text without backslashes and not {METADATA!r}"
+        )
+    return name
+
+
+def _check_json(path: Path, value: object, where: str, depth: int = 0) -> None:
+    """Refuse what would not come back from JSON as it went in, naming the entry at fault."""
+    if depth > MAX_DEPTH:
+        raise FileError(f"{path}: metadata is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise FileError(f"{path}: the key {key!r} of {where} is not a string, as JSON requires")
+            _check_json(path, item, f"{where}[{key!r}]", depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_json(path, item, f"{where}[{index}]", depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise FileError(f"{path}: {where} is {value}, and JSON holds only finite numbers")
+    elif isinstance(value, int) and value.bit_length() > 1024:
+        raise FileError(f"{path}: {where} is an integer beyond the range of float64, which few JSON readers take")
+    elif not (value is None or isinstance(value, str | int | float)):
+        raise FileError(f"{path}: {where} is a {type(value).__name__}, which JSON cannot hold")
+
+
+# NumPy's format: a zip archive with one .npy entry an array.
+
+
+def _write_npz(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, Any]) -> None:
+    text = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in (arrays | {METADATA: text}).items():
+            # np.savez takes names as keyword arguments, so it has no room for a parameter called "file"; and an entry
+            # without a date makes equal states equal files.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                np.save(entry, array, allow_pickle=False)
+
+
+def _read_npz(path: Path) -> tuple[Arrays, object]:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > MAX_INFLATION * path.stat().st_size:
+            raise FileError(f"{path} would unpack to over {MAX_INFLATION} times its size: save it with np.savez")
+        arrays = {entry.filename.removesuffix(".npy"): _read_entry(path, archive, entry) for entry in entries}
+    if len(arrays) < len(entries):
+        raise FileError(f"{path} is damaged: it holds two arrays of one name")
+    text = arrays.pop(METADATA, None)
+    return arrays, {} if text is None else json.loads(text.tobytes())
+
+
+def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileError(f"{path} is compressed in a way NumPy does not use: save it with np.savez")
+    with archive.open(entry) as file:
+        if read_magic(file) != (1, 0):
+            raise FileError(f"{path} is damaged: {entry.filename!r} is not a plain array")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote
+            shape, fortran_order, dtype = read_array_header_1_0(file)
+        _check_dtype(path, entry.filename, dtype)
+        # The header is a claim: nothing is allocated before the entry's size bears it out.
+        size = math.prod(shape) * dtype.itemsize
+        if size != entry.file_size - file.tell():
+            raise FileError(f"{path} is damaged: {entry.filename!r} is not of the size its header claims")
+        data = file.read(size)
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+    return np.array(array, dtype.type, order="C")
+
+
+# The safetensors library sorts the arrays, so their order travels in the metadata.
+
+
+def _safetensors(path: Path) -> ModuleType:
+    try:
+        importlib.import_module("safetensors.numpy")
+        return importlib.import_module("safetensors")
+    except ImportError as error:
+        raise FileError(f'{path} needs the safetensors library: pip install "minigrad[safetensors]"') from error
+
+
+def _write_safetensors(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, Any]) -> None:
+    text = json.dumps({"names": list(arrays), "metadata": metadata})
+    file.write(_safetensors(path).numpy.save(arrays, {"minigrad": text}))
+
+
+def _read_safetensors(path: Path) -> tuple[Arrays, object]:
+    with _safetensors(path).safe_open(path, framework="np") as file:
+        names, metadata = file.keys(), file.metadata() or {}
+        arrays = {name: _read_tensor(path, file, name) for name in names}
+    if "minigrad" not in metadata:
+        return arrays, metadata
+    ours = json.loads(metadata["minigrad"])
+    if sorted(ours["names"]) != sorted(arrays):
+        raise FileError(f"{path} is damaged: its arrays are not the ones it lists")
+    return {name: arrays[name] for name in ours["names"]}, ours["metadata"]
+
+
+def _read_tensor(path: Path, file: Any, name: str) -> np.ndarray:
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in {"BOOL", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "F16", "F32", "F64"}:
+        raise FileError(f"{path}: {name!r} is of type {dtype}: convert it to float32 where it was made")
+    return np.array(file.get_tensor(name), order="C")
+
+
+_Writer = Callable[[Path, IO[bytes], Arrays, dict[str, Any]], None]
+_Reader = Callable[[Path], tuple[Arrays, object]]
+_FORMATS: dict[str, tuple[_Writer, _Reader]] = {
+    ".npz": (_write_npz, _read_npz),
+    ".safetensors": (_write_safetensors, _read_safetensors),
+}
+
+
+def _format(path: Path) -> tuple[_Writer, _Reader]:
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise FileError(f"{path} does not end in .npz or .safetensors: the extension chooses the format") from None
