@@ -1,0 +1,138 @@
+"""IDX, the file format of MNIST: a magic number, the sizes, then the bytes of one array.
+
+    0, 0, type of the elements (8: unsigned byte), number of dimensions n     4 bytes
+    n sizes, big-endian                                                       4 bytes each
+    the elements, last dimension fastest
+
+Files come from mirrors and from strangers, so a reader believes nothing: it takes no more memory than the bytes it
+has really seen, and it ends with an array or with a `DataError`.
+"""
+
+import gzip
+import hashlib
+import math
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+UNSIGNED_BYTE = 8
+LARGEST = 2**30  # bytes; no data set of this kind comes near, and a gzip file of 1 MB can unpack to that
+CHUNK = 2**20  # bytes
+
+
+class DataError(ValueError):
+    """A data file is missing, broken, or not what its name promises; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """What is known beforehand about one file of a data set."""
+
+    name: str  # without .gz
+    item_shape: tuple[int, ...]  # of one item: (28, 28) for an image, () for a label
+    md5: str  # of the original file, decompressed
+
+    def find(self, folder: Path) -> Path | None:
+        """The path of the file in a folder, packed or raw; None when the folder has neither."""
+        for path in (folder / f"{self.name}.gz", folder / self.name):
+            if os.path.isfile(path):  # unlike Path.is_file, False where we may not look
+                return path
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class IdxContent:
+    """What a file turned out to hold."""
+
+    array: npt.NDArray[np.uint8]  # (n, *item_shape), read-only
+    md5: str  # of the file, decompressed
+
+
+def read(path: Path, item_shape: tuple[int, ...]) -> IdxContent:
+    """Read and check one IDX file of unsigned bytes, gzip-packed or raw; its first bytes tell which, not its name.
+
+    Raises `DataError` when the file cannot be read, or is not exactly one array of shape (n, *item_shape), n > 0.
+
+    >>> read(Path(__file__).parent / "sample" / "train-labels-idx1-ubyte.gz", item_shape=()).array.shape
+    (6000,)
+    """
+    try:
+        with open(path, "rb") as stream:
+            return parse(stream, str(path), item_shape)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def parse(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
+    """`read`, from an open, seekable stream; `name` stands for it in errors."""
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    if not packed:
+        return _parse_raw(stream, name, item_shape)
+    try:
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            return _parse_raw(cast(BinaryIO, unpacked), name, item_shape)
+    except EOFError as error:
+        raise DataError(f"{name} is truncated: its gzip data end too early") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{name} is a corrupt gzip file: {error}") from error
+
+
+def pack(array: npt.NDArray[np.uint8]) -> bytes:
+    """The raw IDX file that holds an array of unsigned bytes.
+
+    >>> pack(np.array([3, 1, 4], np.uint8))
+    b'\\x00\\x00\\x08\\x01\\x00\\x00\\x00\\x03\\x03\\x01\\x04'
+    """
+    return struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape) + array.tobytes()
+
+
+def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
+    header = stream.read(4 + 4 * (1 + len(item_shape)))
+    count = _check_header(header, name, item_shape)
+    size = count * math.prod(item_shape)
+    body = _read_at_most(stream, size + 1)
+    if len(body) < size:
+        raise DataError(f"{name} is truncated: {count:,} items take {size:,} bytes, but only {len(body):,} are there")
+    if len(body) > size:
+        raise DataError(f"{name} has trailing bytes after the {count:,} items that its header announces")
+    digest = hashlib.md5(header, usedforsecurity=False)
+    digest.update(body)
+    return IdxContent(np.frombuffer(body, np.uint8).reshape(count, *item_shape), digest.hexdigest())
+
+
+def _check_header(header: bytes, name: str, item_shape: tuple[int, ...]) -> int:
+    """The number of items, once everything else in the header is as expected."""
+    dimensions = 1 + len(item_shape)
+    if not header:
+        raise DataError(f"{name} is empty")
+    if not b"\0\0\x08".startswith(header[:3]):
+        raise DataError(f"{name} is not an IDX file of unsigned bytes: it begins with {header[:4].hex(' ')},"
+                        f" expected 00 00 08 {dimensions:02x}")
+    if len(header) > 3 and header[3] != dimensions:
+        raise DataError(f"{name} has {header[3]} dimensions, expected {dimensions}: are images and labels swapped?")
+    if len(header) < 4 + 4 * dimensions:
+        raise DataError(f"{name} is truncated: it ends within its header, after {len(header)} bytes")
+    count, *found_shape = struct.unpack_from(f">{dimensions}I", header, offset=4)
+    if tuple(found_shape) != item_shape:
+        raise DataError(f"{name} holds items of shape {tuple(found_shape)}, expected {item_shape}")
+    if count == 0:
+        raise DataError(f"{name} holds no items")
+    if count * math.prod(item_shape) > LARGEST:
+        raise DataError(f"{name} announces {count:,} items, more than the {LARGEST:,} bytes a data file may have")
+    return int(count)
+
+
+def _read_at_most(stream: BinaryIO, size: int) -> bytes:
+    """`stream.read(size)`, which would set aside all of a size that only a broken header claims."""
+    chunks = []
+    while size > 0 and (chunk := stream.read(min(size, CHUNK))):
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
