@@ -1,0 +1,504 @@
+"""Optimizers, which change parameters in place by their gradients, and the clipping of gradients.
+
+Names, arguments, defaults and update rules are PyTorch's. An optimizer is one method: `update` changes one parameter.
+All of them work through memory that is allocated once, since a step is a large part of the cost of training a small
+network. (Going through large arrays in blocks that fit the cache was measured, and is slower.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from copy import deepcopy
+from itertools import chain
+from numbers import Real
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from minigrad.tensor import Array, Tensor
+
+Group: TypeAlias = dict[str, Any]
+State: TypeAlias = dict[str, Any]
+Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
+
+RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
+
+
+class Optimizer:
+    """What all optimizers share: parameter groups, the state of each parameter, saving and loading it.
+
+    A subclass hands its default settings to `__init__`, names the arrays it keeps for each parameter in `state_arrays`,
+    and defines `update`. The settings of a group may be changed between steps: `param_groups[0]["lr"] = 0.01`.
+
+    Args:
+        params: tensors, or dicts `{"params": tensors, "lr": 0.01, ...}` with settings of their own.
+        defaults: the settings of groups that do not name theirs.
+
+    Raises:
+        TypeError: if a parameter is not a tensor.
+        ValueError: if there are no parameters, one comes twice, is not a leaf or requires no gradients, or a setting is
+            unknown or out of range.
+
+    >>> class SignDescent(Optimizer):
+    ...     def update(self, p, grad, state, group):
+    ...         p.data -= np.multiply(np.sign(grad), group["lr"], out=self.scratch(p))
+    >>> w = Tensor([1.0, -2.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> SignDescent([w], {"lr": 0.5}).step()
+    >>> w
+    tensor([ 0.5, -1.5], dtype=float64, requires_grad=True)
+    """
+
+    state_arrays: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: defaultdict[Tensor, State] = defaultdict(dict)
+        self._scratch: dict[tuple[Any, int], Array] = {}
+        if isinstance(params, Tensor | Mapping | Set):
+            raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
+        entries: list[Any] = list(params)
+        if not entries:
+            raise ValueError(f"{type(self).__name__} got an empty list of parameters: there is nothing to optimize")
+        for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Optimize more parameters: `{"params": tensors}` and any settings that differ from the defaults."""
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise ValueError(f"a parameter group is a dict with the key 'params', got {param_group!r:.80}")
+        if unknown := set(param_group) - {"params", "initial_lr"} - set(self.defaults):
+            raise ValueError(f"{type(self).__name__} has no setting {unknown.pop()!r}, it has {[*self.defaults]}")
+        params = [param_group["params"]] if isinstance(param_group["params"], Tensor) else list(param_group["params"])
+        seen = set(self._params())
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"a parameter is a Tensor, got {p!r:.80} of type {type(p).__name__}")
+            if not (p.is_leaf and p.requires_grad) or p in seen:
+                fault = "is given twice" if p in seen else "requires no gradients" if p.is_leaf else "is no leaf"
+                raise ValueError(f"a parameter of shape {p.shape} {fault}, so it cannot be optimized")
+            seen.add(p)
+        group = {**self.defaults, **param_group, "params": params}
+        self.check(group)
+        self.param_groups.append(group)
+
+    def check(self, group: Group) -> None:
+        """Raise ValueError if a setting is out of range."""
+        for name, setting in group.items():
+            low, high = RANGES.get(name, (0, math.inf))
+            is_pair = isinstance(setting, tuple | list) and len(setting) == 2
+            numbers = setting if is_pair else [setting]
+            in_range = all(isinstance(number, Real) and low <= float(number) < high for number in numbers)
+            if name != "params" and not (in_range and is_pair == (name == "betas")):
+                what = "are two numbers" if name == "betas" else "is a number"
+                raise ValueError(f"{name} {what} from {low} to less than {high}, got {setting!r}")
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters, before the next backward pass accumulates new ones."""
+        for p in self._params():
+            p.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self.update(p, p.grad.data, self.state[p], group)
+
+    def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
+        """Change `p.data` in place by its gradient, which stays as it is, and by what `state` remembers."""
+        raise NotImplementedError(f"{type(self).__name__} does not define update()")
+
+    def scratch(self, p: Tensor, number: int = 0) -> Array:
+        """Working memory of the shape and dtype of `p`, shared by all parameters: it lasts until the next update."""
+        view = self._scratch.get((p, number))
+        if view is None:
+            memory = self._scratch.get((p.dtype, number))
+            if memory is None or memory.size < p.size:
+                memory = np.empty(max(other.size for other in self._params()), p.dtype)
+                self._scratch[p.dtype, number] = memory
+            view = self._scratch[p, number] = memory[: p.size].reshape(p.shape)
+        return view
+
+    def decayed(self, p: Tensor, grad: Array, group: Group) -> Array:
+        """The gradient with that of the penalty weight_decay / 2 · |p|² added, in working memory number 1."""
+        if not group["weight_decay"]:
+            return grad
+        total = np.multiply(p.data, group["weight_decay"], out=self.scratch(p, 1))
+        total += grad
+        return total
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all settings and states, in plain numbers and arrays; parameters are numbered in their order."""
+        number = {p: i for i, p in enumerate(self._params())}
+        groups = [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups]
+        states = {number[p]: deepcopy(state) for p, state in self.state.items() if state}
+        return {"state": states, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where the optimizer was whose `state_dict` this is; nothing is changed unless all of it fits.
+
+        Raises:
+            ValueError: if groups, settings or states are not those of this optimizer and its parameters.
+        """
+        if set(state_dict) != {"state", "param_groups"}:
+            raise ValueError(f"the state of an optimizer has the keys 'state' and 'param_groups', got {[*state_dict]}")
+        groups = [dict(group) for group in state_dict["param_groups"]]
+        sizes, own = ([len(group.get("params", ())) for group in each] for each in (groups, self.param_groups))
+        if sizes != own:
+            raise ValueError(f"the state is of parameter groups of the sizes {sizes}, but this optimizer has {own}")
+        for group in groups:
+            if set(group) - {"initial_lr"} != {"params", *self.defaults}:
+                raise ValueError(f"the state has the settings {[*group]}, but this optimizer has {[*self.defaults]}")
+            self.check(group)
+        numbers = chain.from_iterable(group["params"] for group in groups)
+        params = {str(number): p for number, p in zip(numbers, self._params(), strict=True)}
+        states: defaultdict[Tensor, State] = defaultdict(dict)
+        for number, state in state_dict["state"].items():  # from JSON, the numbers come back as strings
+            if str(number) not in params:
+                raise ValueError(f"the state is of a parameter number {number}, but there are only {len(params)}")
+            p = params[str(number)]
+            states[p] = {name: self._checked(name, entry, p) for name, entry in state.items()}
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.update(saved | {"params": group["params"]})
+        self.state = states
+
+    def _checked(self, name: str, entry: Any, p: Tensor) -> Any:
+        """One entry of the state of a parameter; a copy if it is an array."""
+        if name in self.state_arrays:
+            array = np.array(entry)
+            if array.shape != p.shape or array.dtype.kind != "f":
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, but its parameter has {p.shape}")
+            return array.astype(p.dtype, copy=False)
+        if name not in ("step", "betas"):
+            raise ValueError(f"{type(self).__name__} keeps no state {name!r}, only {sorted(self.state_arrays)}")
+        self.check({name: entry})
+        return entry
+
+    def _params(self) -> Iterable[Tensor]:
+        return chain.from_iterable(group["params"] for group in self.param_groups)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with heavy-ball momentum (Polyak, 1964) or Nesterov's (Sutskever et al., 2013).
+
+    b = momentum · b + (1 - dampening) · g (at first b = g); p -= lr · b, or with Nesterov p -= lr · (g + momentum · b).
+
+    Args:
+        params: tensors, or dicts of tensors and settings.
+        lr: learning rate.
+        momentum: how much of the last step is kept, 0 to 1.
+        dampening: how much less of the gradient enters the momentum.
+        weight_decay: strength of the penalty weight_decay / 2 · |p|².
+        nesterov: look ahead along the momentum.
+
+    Raises:
+        ValueError: if a setting is out of range, or Nesterov comes without momentum or with dampening.
+
+    >>> w = Tensor([3.0], requires_grad=True)
+    >>> optimizer = SGD([w], lr=0.25)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([1.5], dtype=float64, requires_grad=True)
+    """
+
+    state_arrays = frozenset(["momentum_buffer"])
+
+    def __init__(
+        self, params: Parameters, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
+        weight_decay: float = 0.0, nesterov: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(params, defaults | {"nesterov": nesterov})
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        if group.get("nesterov") and (group["momentum"] == 0 or group["dampening"] != 0):
+            given = f"momentum {group['momentum']} and dampening {group['dampening']}"
+            raise ValueError(f"Nesterov needs a momentum above 0 and no dampening, got {given}")
+
+    def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
+        lr, momentum, scratch = float(group["lr"]), group["momentum"], self.scratch(p)
+        grad = self.decayed(p, grad, group)
+        if momentum:
+            buffer = state.get("momentum_buffer")
+            if buffer is None:
+                buffer = state["momentum_buffer"] = np.array(grad)
+            else:
+                buffer *= momentum
+                buffer += np.multiply(grad, 1 - group["dampening"], out=scratch) if group["dampening"] else grad
+            if group["nesterov"]:
+                p.data -= np.multiply(grad, lr, out=scratch)
+                lr *= momentum
+            grad = buffer
+        p.data -= np.multiply(grad, lr, out=scratch)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015, algorithm 1), and AMSGrad (Reddi et al., 2018).
+
+    m = β₁ · m + (1 - β₁) · g and v = β₂ · v + (1 - β₂) · g² estimate the means of g and g²; after t steps
+    p -= lr · m / (1 - β₁ᵗ) / (√(v / (1 - β₂ᵗ)) + eps).
+
+    Args:
+        params: tensors, or dicts of tensors and settings.
+        lr: learning rate, about the largest change of an element in one step.
+        betas: β₁ and β₂.
+        eps: added to the root.
+        weight_decay: strength of the penalty weight_decay / 2 · |p|², whose gradient is added to g.
+        amsgrad: divide by the largest v so far.
+
+    Raises:
+        ValueError: if a setting is out of range.
+
+    >>> w = Tensor([3.0], requires_grad=True)
+    >>> optimizer = Adam([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> print(f"{w:.6f}")
+    2.500000
+    """
+
+    state_arrays = frozenset(["grad_sum", "grad_sq_sum", "max_grad_sq_sum"])
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, amsgrad: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, defaults)
+
+    def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
+        lr, (beta1, beta2), scratch = float(group["lr"]), group["betas"], self.scratch(p)
+        if not self.decoupled:
+            grad = self.decayed(p, grad, group)
+        elif group["weight_decay"]:
+            p.data *= 1 - lr * group["weight_decay"]
+        state["step"] = step = state.get("step", 0) + 1
+        # Kept are m / (1 - β₁) and v / (1 - β₂), sums to which g and g² are added as they are: of twelve passes over
+        # the memory this saves two, a seventh of the time. A schedule that changes the betas rescales the sums.
+        old1, old2 = state.get("betas", (beta1, beta2))
+        state["betas"] = beta1, beta2
+        m, v = kept(state, "grad_sum", p), kept(state, "grad_sq_sum", p)
+        m *= beta1 * ((1 - old1) / (1 - beta1))
+        m += grad
+        v *= beta2 * ((1 - old2) / (1 - beta2))
+        v += np.multiply(grad, grad, out=scratch)
+        if group["amsgrad"]:
+            largest = kept(state, "max_grad_sq_sum", p)
+            largest *= (1 - old2) / (1 - beta2)
+            v = np.maximum(largest, v, out=largest)
+        unbiased = math.sqrt((1 - beta2**step) / (1 - beta2))
+        root = np.sqrt(v, out=scratch)
+        root += group["eps"] * unbiased
+        change = np.divide(m, root, out=scratch)
+        change *= lr * unbiased * (1 - beta1) / (1 - beta1**step)
+        p.data -= change
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): p *= 1 - lr · weight_decay before each update.
+
+    Args:
+        params, lr, betas, eps, amsgrad: as for `Adam`.
+        weight_decay: what part of `p`, times the learning rate, is taken away at each step.
+
+    Raises:
+        ValueError: if a setting is out of range.
+
+    >>> w = Tensor([3.0], requires_grad=True)
+    >>> optimizer = AdamW([w], lr=0.5, weight_decay=0.2)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> print(f"{w:.6f}")
+    2.200000
+    """
+
+    decoupled = True
+
+    def __init__(
+        self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+
+
+class RMSprop(Optimizer):
+    """Gradients divided by the root of a moving mean of their squares (Tieleman and Hinton, 2012, lecture 6.5).
+
+    v = alpha · v + (1 - alpha) · g²; p -= lr · g / (√v + eps). Centered, the variance replaces v (Graves, 2013).
+
+    Args:
+        params: tensors, or dicts of tensors and settings.
+        lr: learning rate.
+        alpha: how much of the last mean is kept.
+        eps: added to the root.
+        weight_decay: strength of the penalty weight_decay / 2 · |p|².
+        momentum: how much of the last step is kept, 0 to 1.
+        centered: subtract the square of the mean gradient from v.
+
+    Raises:
+        ValueError: if a setting is out of range.
+
+    >>> w = Tensor([3.0], requires_grad=True)
+    >>> optimizer = RMSprop([w], lr=0.05)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> print(f"{w:.6f}")
+    2.500000
+    """
+
+    state_arrays = frozenset(["square_avg", "grad_avg", "momentum_buffer"])
+
+    def __init__(
+        self, params: Parameters, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,
+        momentum: float = 0.0, centered: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(params, defaults | {"centered": centered})
+
+    def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
+        lr, alpha, scratch = float(group["lr"]), group["alpha"], self.scratch(p)
+        grad = self.decayed(p, grad, group)
+        mean_square = kept(state, "square_avg", p)
+        mean_square *= alpha
+        square = np.multiply(grad, grad, out=scratch)
+        square *= 1 - alpha
+        mean_square += square
+        if group["centered"]:
+            mean = kept(state, "grad_avg", p)
+            mean *= alpha
+            mean += np.multiply(grad, 1 - alpha, out=scratch)
+            variance = np.subtract(mean_square, np.multiply(mean, mean, out=scratch), out=scratch)
+            np.sqrt(np.maximum(variance, 0, out=scratch), out=scratch)  # rounding can leave it just below 0
+        else:
+            np.sqrt(mean_square, out=scratch)
+        scratch += group["eps"]
+        change = np.divide(grad, scratch, out=scratch)
+        if group["momentum"]:
+            buffer = kept(state, "momentum_buffer", p)
+            buffer *= group["momentum"]
+            buffer += change
+            change = buffer
+        p.data -= np.multiply(change, lr, out=scratch)
+
+
+class Adagrad(Optimizer):
+    """Gradients divided by the root of the sum of all their squares (Duchi, Hazan and Singer, 2011).
+
+    s = s + g²; p -= lr / (1 + (t - 1) · lr_decay) · g / (√s + eps) at step t.
+
+    Args:
+        params: tensors, or dicts of tensors and settings.
+        lr: learning rate.
+        lr_decay: how fast the learning rate falls.
+        weight_decay: strength of the penalty weight_decay / 2 · |p|².
+        initial_accumulator_value: what s starts from.
+        eps: added to the root.
+
+    Raises:
+        ValueError: if a setting is out of range.
+
+    >>> w = Tensor([3.0], requires_grad=True)
+    >>> optimizer = Adagrad([w], lr=0.5)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> print(f"{w:.6f}")
+    2.500000
+    """
+
+    state_arrays = frozenset(["sum"])
+
+    def __init__(
+        self, params: Parameters, lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0, eps: float = 1e-10,
+    ) -> None:  # fmt: skip
+        defaults = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+        super().__init__(params, defaults | {"initial_accumulator_value": initial_accumulator_value})
+
+    def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
+        scratch = self.scratch(p)
+        grad = self.decayed(p, grad, group)
+        state["step"] = step = state.get("step", 0) + 1
+        total = kept(state, "sum", p, group["initial_accumulator_value"])
+        total += np.multiply(grad, grad, out=scratch)
+        root = np.sqrt(total, out=scratch)
+        root += group["eps"]
+        change = np.divide(grad, root, out=scratch)
+        change *= float(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
+        p.data -= change
+
+
+def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
+    """An array of the shape and dtype of `p` that is remembered from step to step, at first filled with `start`."""
+    array: Array | None = state.get(name)
+    if array is None:
+        array = state[name] = np.full_like(p.data, start)
+    return array
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> float:
+    """Scale all gradients in place so that their common norm is at most `max_norm` (Pascanu et al., 2013).
+
+    Args:
+        parameters: tensors; those without a gradient are skipped.
+        max_norm: the largest norm that is left as it is.
+        norm_type: the p of the p-norm, above 0; `math.inf` for the largest element.
+        error_if_nonfinite: raise instead of scaling by an infinite or undefined norm.
+
+    Returns:
+        The norm before clipping.
+
+    Raises:
+        ValueError: if `max_norm` is negative or `norm_type` not positive.
+        RuntimeError: if the norm is not finite and `error_if_nonfinite` is set.
+
+    >>> w = Tensor([0.0, 0.0], requires_grad=True)
+    >>> (w * [3.0, 4.0]).sum().backward()
+    >>> clip_grad_norm_([w], max_norm=1.0)
+    5.0
+    >>> print(np.round(w.grad.data, 3))
+    [0.6 0.8]
+    """
+    if not max_norm >= 0 or not norm_type > 0:
+        raise ValueError(f"max_norm is at least 0 and norm_type above 0, got {max_norm} and {norm_type}")
+    grads = gradients(parameters)
+    norms = [np.linalg.norm(grad.data.ravel(order="K"), norm_type) for grad in grads if grad.size]
+    norm = float(np.linalg.norm(np.array(norms, float), norm_type)) if norms else 0.0
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise RuntimeError(f"the norm of the gradients is {norm}, so they cannot be scaled to {max_norm}")
+    scale = max_norm / (norm + 1e-6)
+    if not scale >= 1:
+        with np.errstate(invalid="ignore"):  # infinities times 0
+            for grad in grads:
+                grad.data *= scale
+    return norm
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of every gradient, in place, to the interval from `-clip_value` to `clip_value`.
+
+    >>> w = Tensor([0.0, 0.0], requires_grad=True)
+    >>> (w * [3.0, -0.5]).sum().backward()
+    >>> clip_grad_value_([w], 1.0)
+    >>> w.grad
+    tensor([ 1. , -0.5], dtype=float64)
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_value is at least 0, got {clip_value}")
+    for grad in gradients(parameters):
+        array = grad.numpy()
+        grad.data = np.clip(array, -clip_value, clip_value, out=array)
+
+
+def gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """The gradients of those parameters that have one."""
+    params = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p.grad for p in params if p.grad is not None]

@@ -1,0 +1,414 @@
+"""Schedules of the learning rate: each is a function of the number of steps taken.
+
+Names, arguments, defaults and values are PyTorch's, but every value is computed from the number of steps and the
+learning rate at the start alone, never from the previous value. So a schedule overrules changes made by hand, and
+rounding errors do not add up.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Literal
+
+from nn.optim import Optimizer
+
+
+class LRScheduler:
+    """What all schedules share: `step` counts, and sets the learning rate of each parameter group.
+
+    A subclass defines `lr_at`, and sets its attributes before it calls `__init__`, which sets the first learning rate.
+
+    Args:
+        optimizer: whose `param_groups` to change. The learning rates it starts with are kept there as "initial_lr".
+        last_epoch: the number of the last step when training is resumed; -1 to begin.
+
+    Raises:
+        ValueError: if training is resumed with an optimizer that has no "initial_lr" yet.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> class Halving(LRScheduler):
+    ...     def lr_at(self, base_lr, step):
+    ...         return base_lr / 2**step
+    >>> schedule = Halving(SGD([Tensor([1.0], requires_grad=True)], lr=0.1))
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.05]
+    """
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            if last_epoch != -1 and "initial_lr" not in group:
+                raise ValueError(f"to resume after step {last_epoch}, load the optimizer first: it has no 'initial_lr'")
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs: list[float] = [float(group["initial_lr"]) for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self.step()
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        """The learning rate after `step` steps of a group that started with `base_lr`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define lr_at()")
+
+    def apply(self, step: int) -> None:
+        """Set the optimizer to what holds after `step` steps."""
+        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = self.lr_at(base_lr, step)
+
+    def step(self) -> None:
+        """Count one more step, after the optimizer's, and set the learning rates for the next."""
+        self.apply(self.last_epoch + 1)
+        self.last_epoch += 1
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each parameter group."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the settings and the count, in plain numbers and lists."""
+        return deepcopy({name: entry for name, entry in vars(self).items() if name not in ("optimizer", "schedulers")})
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where the schedule was whose `state_dict` this is, and set the learning rates of that step.
+
+        Raises:
+            ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
+        """
+        own = self.state_dict()
+        if set(state_dict) != set(own):
+            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {sorted(state_dict)}")
+        for name, entry in own.items():
+            if isinstance(entry, list) and len(state_dict[name]) != len(entry):
+                raise ValueError(f"{name} has {len(entry)} entries in this schedule, got {state_dict[name]}")
+        vars(self).update({name: deepcopy(state_dict[name]) for name in own if name != "schedulers"})
+        self.apply(self.last_epoch)
+
+
+class StepLR(LRScheduler):
+    """The learning rate times `gamma` every `step_size` steps.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> schedule = StepLR(SGD([Tensor([1.0], requires_grad=True)], lr=1.0), step_size=2, gamma=0.5)
+    >>> [schedule.lr_at(1.0, step) for step in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        self.step_size, self.gamma = positive("step_size", step_size), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        return base_lr * self.gamma ** (step // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """The learning rate times `gamma` at each of the `milestones`, which are numbers of steps.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> schedule = MultiStepLR(SGD([Tensor([1.0], requires_grad=True)], lr=1.0), milestones=[1, 4], gamma=0.5)
+    >>> [schedule.lr_at(1.0, step) for step in range(5)]
+    [1.0, 0.5, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        return base_lr * self.gamma ** bisect_right(self.milestones, step)
+
+
+class ExponentialLR(LRScheduler):
+    """The learning rate times `gamma` at every step.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> schedule = ExponentialLR(SGD([Tensor([1.0], requires_grad=True)], lr=1.0), gamma=0.5)
+    >>> [schedule.lr_at(1.0, step) for step in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        return base_lr * self.gamma**step
+
+
+class LinearLR(LRScheduler):
+    """The learning rate times a factor that goes from `start_factor` to `end_factor` in `total_iters` steps.
+
+    Raises:
+        ValueError: if a factor is not between 0 and 1, `start_factor` is 0, or `total_iters` is not positive.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> schedule = LinearLR(SGD([Tensor([1.0], requires_grad=True)], lr=1.0), start_factor=0.5, total_iters=2)
+    >>> [schedule.lr_at(1.0, step) for step in range(4)]
+    [0.5, 0.75, 1.0, 1.0]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
+            raise ValueError(f"the factors lie between 0 and 1, the first above 0, got {start_factor} and {end_factor}")
+        self.start_factor, self.end_factor = start_factor, end_factor
+        self.total_iters = positive("total_iters", total_iters)
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        done = min(step / self.total_iters, 1.0)
+        return base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """Half a cosine down to `eta_min` in `T_max` steps (Loshchilov and Hutter, 2017, eq. 5); then it rises again.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> schedule = CosineAnnealingLR(SGD([Tensor([1.0], requires_grad=True)], lr=1.0), T_max=4)
+    >>> [round(schedule.lr_at(1.0, step), 3) for step in range(5)]
+    [1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        self.T_max, self.eta_min = positive("T_max", T_max), eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        return cosine(base_lr, self.eta_min, step / self.T_max)
+
+
+class OneCycleLR(LRScheduler):
+    """Up to `max_lr` and down to nearly nothing, in one run, the momentum the other way (Smith and Topin, 2019).
+
+    Step it after every batch. `AdamW` and its kin have their β₁ cycled, optimizers with momentum that.
+
+    Args:
+        optimizer: what to change; the learning rate given to it does not matter.
+        max_lr: the highest learning rate, or one for each parameter group.
+        total_steps: the length of the cycle, or else
+        epochs, steps_per_epoch: the two factors of it.
+        pct_start: the part of the cycle, 0 to 1, in which the learning rate rises.
+        anneal_strategy: "cos" or "linear".
+        cycle_momentum: whether to cycle the momentum.
+        base_momentum: the momentum at the highest learning rate, or one for each group.
+        max_momentum: the momentum at the start and the end, or one for each group.
+        div_factor: the first learning rate is `max_lr / div_factor`.
+        final_div_factor: the last is the first divided by this.
+        three_phase: come down to the first learning rate as slowly as it rose, and only then to the last.
+        last_epoch: the number of the last step when training is resumed; -1 to begin.
+
+    Raises:
+        ValueError: if the length is missing or not positive, `pct_start` or `anneal_strategy` is not as above, a list
+            does not have one entry for each group, the optimizer has no momentum to cycle, or the cycle is over.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import AdamW
+    >>> schedule = OneCycleLR(AdamW([Tensor([1.0], requires_grad=True)]), max_lr=1.0, total_steps=10)
+    >>> [round(schedule.lr_at(0.04, step), 2) for step in range(10)]
+    [0.04, 0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, max_lr: float | Sequence[float], total_steps: int | None = None,
+        epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
+        anneal_strategy: Literal["cos", "linear"] = "cos", cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.85, max_momentum: float | Sequence[float] = 0.95,
+        div_factor: float = 25.0, final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
+            total_steps = positive("epochs", epochs) * positive("steps_per_epoch", steps_per_epoch)
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"pct_start is a part of the cycle, from 0 to 1, got {pct_start}")
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
+        if cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
+            raise ValueError(f"{type(optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
+        self.total_steps = positive("total_steps", total_steps)
+        self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
+        self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer)
+        self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer)
+        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        peak = pct_start * total_steps - 1  # PyTorch counts these from 1, and the start from 0
+        self.phase_ends = [peak, 2 * peak, total_steps - 1] if three_phase else [peak, total_steps - 1]
+        for group, highest in zip(optimizer.param_groups, one_per_group("max_lr", max_lr, optimizer), strict=True):
+            if last_epoch == -1:
+                group["initial_lr"] = highest / div_factor
+        super().__init__(optimizer, last_epoch)
+
+    def anneal(self, step: int, borders: Sequence[float]) -> float:
+        """What goes from border to border, one phase after the other, at this step."""
+        ends = self.phase_ends
+        phase = next((i for i, end in enumerate(ends) if step <= end), len(ends) - 1)
+        start, end = ends[phase - 1] if phase else 0, ends[phase]
+        done = (step - start) / (end - start) if end != start else 1.0
+        if self.anneal_strategy == "cos":
+            return cosine(borders[phase], borders[phase + 1], done)
+        return borders[phase] + (borders[phase + 1] - borders[phase]) * done
+
+    def lr_at(self, base_lr: float, step: int) -> float:
+        middle = [base_lr] if self.three_phase else []
+        return self.anneal(step, [base_lr, base_lr * self.div_factor, *middle, base_lr / self.final_div_factor])
+
+    def apply(self, step: int) -> None:
+        if step > self.total_steps:
+            raise ValueError(f"the cycle of {self.total_steps} steps is over: it cannot take step number {step}")
+        super().apply(step)
+        if self.cycle_momentum:
+            momenta = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (lowest, highest) in zip(self.optimizer.param_groups, momenta, strict=True):
+                momentum = self.anneal(step, [highest, lowest, highest, highest])
+                group.update({"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum})
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after the other: each begins at step 0 of its own at its milestone.
+
+    Args:
+        optimizer: the one all `schedulers` were made for.
+        schedulers: the schedules, in order.
+        milestones: the number of steps at which the second, third, ... take over.
+        last_epoch: the number of the last step when training is resumed; -1 to begin.
+
+    Raises:
+        ValueError: if there is not one schedule more than milestones, or one is of another optimizer or a
+            `ReduceLROnPlateau`, which is not a function of the number of steps.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> warmup, decay = LinearLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)
+    >>> schedule, lrs = SequentialLR(optimizer, [warmup, decay], milestones=[2]), []
+    >>> for _ in range(5):
+    ...     lrs += schedule.get_last_lr()
+    ...     schedule.step()
+    >>> lrs
+    [0.5, 0.75, 1.0, 0.5, 0.25]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
+        last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if len(milestones) != len(schedulers) - 1:
+            raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {list(milestones)}")
+        for schedule in schedulers:
+            if schedule.optimizer is not optimizer or isinstance(schedule, ReduceLROnPlateau):
+                reason = "depends on a metric" if schedule.optimizer is optimizer else "is of another optimizer"
+                raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
+        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        super().__init__(optimizer, last_epoch)
+
+    def apply(self, step: int) -> None:
+        number = bisect_right(self.milestones, step)
+        self.schedulers[number].apply(step - (self.milestones[number - 1] if number else 0))
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"schedulers": [schedule.state_dict() for schedule in self.schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        for schedule, state in zip(self.schedulers, state_dict.get("schedulers", ()), strict=False):
+            schedule.load_state_dict(state)
+        super().load_state_dict(state_dict)
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """The learning rate times `factor` when a metric has not improved for more than `patience` epochs.
+
+    Args:
+        optimizer: what to change.
+        mode: "min" if a lower metric is better, "max" if a higher one is.
+        factor: what to multiply by, less than 1.
+        patience: how many epochs without improvement are let pass.
+        threshold: by how much the best metric must be beaten.
+        threshold_mode: whether that is a part of the best ("rel") or a difference from it ("abs").
+        cooldown: how many epochs after a reduction are not counted.
+        min_lr: a learning rate, or one for each parameter group, below which it is never reduced.
+        eps: a smaller reduction than this is not made.
+
+    Raises:
+        ValueError: if `factor` is not less than 1 or a mode is unknown.
+
+    >>> from minigrad import Tensor
+    >>> from nn.optim import SGD
+    >>> schedule = ReduceLROnPlateau(SGD([Tensor([1.0], requires_grad=True)], lr=1.0), patience=1)
+    >>> for loss in [0.5, 0.6, 0.7]:
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.1]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, mode: Literal["min", "max"] = "min", factor: float = 0.1, patience: int = 10,
+        threshold: float = 1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0, eps: float = 1e-8,
+    ) -> None:  # fmt: skip
+        if not 0 <= factor < 1:
+            raise ValueError(f"factor is at least 0 and less than 1, got {factor}")
+        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"modes are 'min' or 'max' and 'rel' or 'abs', got {mode!r} and {threshold_mode!r}")
+        self.optimizer = optimizer
+        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
+        self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
+        self.min_lrs = one_per_group("min_lr", min_lr, optimizer)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+
+    def step(self, metrics: float) -> None:  # type: ignore[override]  # the one schedule that looks at more than a count
+        """Take note of an epoch's metric, and reduce the learning rates if it is time to."""
+        self.last_epoch += 1
+        self.num_bad_epochs += 1
+        if self.is_better(float(metrics)):
+            self.best, self.num_bad_epochs = float(metrics), 0
+        if self.cooldown_counter > 0:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
+        if self.num_bad_epochs > self.patience:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+            for group, lowest in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+                reduced = max(group["lr"] * self.factor, lowest)
+                if group["lr"] - reduced > self.eps:
+                    group["lr"] = reduced
+
+    def is_better(self, metric: float) -> bool:
+        """Whether `metric` beats the best one by the threshold."""
+        sign = 1 if self.mode == "max" else -1
+        margin = sign * self.threshold
+        bar = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
+        return metric * sign > bar * sign
+
+    def apply(self, step: int) -> None:
+        """Do nothing: these learning rates are not a function of the number of steps."""
+
+
+def cosine(start: float, end: float, done: float) -> float:
+    """From `start` to `end` along half a cosine, as `done` goes from 0 to 1."""
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def positive(name: str, value: int) -> int:
+    """`value`, or ValueError if it is not a positive integer."""
+    if not isinstance(value, int) or value <= 0:
+        raise ValueError(f"{name} is a positive integer, got {value!r}")
+    return value
+
+
+def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:
+    """One number for each parameter group, from a list of them or from one for all."""
+    groups = len(optimizer.param_groups)
+    values = [float(x) for x in value] if isinstance(value, Sequence) else [float(value)] * groups
+    if len(values) != groups:
+        raise ValueError(f"{name} needs one value for each of {groups} parameter groups, got {value}")
+    return values

@@ -1,0 +1,522 @@
+"""Optimizers and gradient clipping against textbook formulas, closed forms and recorded values of PyTorch 2.13."""
+
+import gc
+import itertools
+import json
+import math
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minigrad import Tensor
+from nn.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, clip_grad_value_
+
+# Each case: an optimizer, its settings, and where PyTorch is after five steps on sum(p⁴ / 4 - p) from [1.5, -0.5, 0.2].
+GOLDEN = [
+    (SGD, {}, [1.1592752336762393, -0.23337351011619886, 0.4422997599933498]),
+    (
+        SGD,
+        {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01},
+        [0.8020258942050027, -0.029785298267876525, 0.6182686522394852],
+    ),
+    (
+        SGD,
+        {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+        [0.7491793858881297, 0.3877957762824825, 0.9467948915500765],
+    ),
+    (Adam, {}, [1.2559782428535482, -0.25060011060060966, 0.44971041710878523]),
+    (
+        Adam,
+        {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "amsgrad": True},
+        [1.256094934774739, -0.25097090784977716, 0.4492618598113307],
+    ),
+    (AdamW, {"weight_decay": 0.1}, [1.2227398195258283, -0.24072917521175483, 0.4422864491623332]),
+    (RMSprop, {}, [1.0000000003552112, 0.926140457030013, 1.0004369589210569]),
+    (
+        RMSprop,
+        {"alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1, "momentum": 0.5, "centered": True},
+        [0.9132637238501782, 0.47440275706818646, 1.0265198539615312],
+    ),
+    (Adagrad, {}, [1.352574846698896, -0.3409182582326513, 0.3605737457308103]),
+    (
+        Adagrad,
+        {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-3},
+        [1.3714613976320893, -0.3731391312144997, 0.32343432434940667],
+    ),
+]
+CASES = [(kind, settings) for kind, settings, _ in GOLDEN]
+each_case = pytest.mark.parametrize(
+    ("kind", "settings"), CASES, ids=[f"{kind.__name__}-{'-'.join(settings)}" for kind, settings in CASES]
+)
+
+
+def parameter(data, dtype=np.float64):
+    return Tensor(data, requires_grad=True, dtype=dtype)
+
+
+def train(optimizer, params, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        for p in params:
+            p.grad = Tensor(p.data**3 - 1)
+        optimizer.step()
+
+
+def after_history(optimizer_of, start, gradients):
+    p = parameter(start)
+    optimizer = optimizer_of([p])
+    for gradient in gradients:
+        p.grad = Tensor(gradient)
+        optimizer.step()
+    return p.data
+
+
+@pytest.fixture
+def history():
+    rng = np.random.default_rng(7)
+    return rng.standard_normal((4, 3)), rng.standard_normal((9, 4, 3))
+
+
+# ------------------------------------------------------------------------------------------------ update rules
+
+
+@pytest.mark.parametrize(("kind", "settings", "expected"), GOLDEN)
+def test_five_steps_end_where_pytorch_ends(kind, settings, expected):
+    p = parameter([1.5, -0.5, 0.2])
+    train(kind([p], lr=0.05, **settings), [p], steps=5)
+    np.testing.assert_allclose(p.data, expected, rtol=1e-13)
+
+
+def test_plain_sgd_subtracts_the_sum_of_all_gradients_times_the_learning_rate(history):
+    start, gradients = history
+    result = after_history(lambda params: SGD(params, lr=0.1), start, gradients)
+    np.testing.assert_allclose(result, start - 0.1 * gradients.sum(axis=0), rtol=1e-13)
+
+
+def test_momentum_weighs_a_gradient_by_the_geometric_series_of_the_steps_since(history):
+    start, gradients = history
+    result = after_history(lambda params: SGD(params, lr=0.1, momentum=0.8), start, gradients)
+    age = np.arange(len(gradients), 0, -1)
+    weights = (1 - 0.8**age) / (1 - 0.8)
+    np.testing.assert_allclose(result, start - 0.1 * np.tensordot(weights, gradients, 1), rtol=1e-13)
+
+
+def test_dampening_reduces_every_gradient_but_the_first(history):
+    start, gradients = history
+    damped = after_history(lambda params: SGD(params, lr=0.1, momentum=0.8, dampening=0.3), start, gradients)
+    factors = np.array([1.0] + [0.7] * (len(gradients) - 1))[:, None, None]
+    plain = after_history(lambda params: SGD(params, lr=0.1, momentum=0.8), start, gradients * factors)
+    np.testing.assert_allclose(damped, plain, rtol=1e-13)
+
+
+def test_nesterov_follows_momentum_gradients_that_look_one_step_ahead(history):
+    start, gradients = history
+    result = after_history(lambda params: SGD(params, lr=0.1, momentum=0.8, nesterov=True), start, gradients)
+    expected, velocity = start, np.zeros_like(start)
+    for gradient in gradients:
+        velocity = 0.8 * velocity + gradient
+        expected = expected - 0.1 * (gradient + 0.8 * velocity)
+    np.testing.assert_allclose(result, expected, rtol=1e-13)
+
+
+def test_weight_decay_of_sgd_shrinks_a_parameter_geometrically_when_the_loss_is_flat():
+    result = after_history(lambda params: SGD(params, lr=0.1, weight_decay=0.5), np.ones(2), np.zeros((6, 2)))
+    np.testing.assert_allclose(result, 0.95**6, rtol=1e-13)
+
+
+def test_adam_is_the_ratio_of_weighted_means_over_the_whole_history(history):
+    start, gradients = history
+    result = after_history(lambda params: Adam(params, lr=0.1, betas=(0.7, 0.9), eps=0.01), start, gradients)
+    expected = start
+    for t in range(1, len(gradients) + 1):
+        age = np.arange(t - 1, -1, -1)
+        mean = np.average(gradients[:t], axis=0, weights=0.7**age)
+        mean_square = np.average(gradients[:t] ** 2, axis=0, weights=0.9**age)
+        expected = expected - 0.1 * mean / (np.sqrt(mean_square) + 0.01)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_adam_stays_exact_while_a_schedule_changes_its_betas(history):
+    start, gradients = history
+    betas = [(0.95 - 0.02 * t, 0.99 - 0.01 * t) for t in range(len(gradients))]
+    p = parameter(start)
+    optimizer = Adam([p], lr=0.1, amsgrad=True)
+    expected, m, v, largest = start, 0.0, 0.0, 0.0
+    for t, (gradient, (beta1, beta2)) in enumerate(zip(gradients, betas, strict=True), 1):
+        optimizer.param_groups[0]["betas"] = beta1, beta2
+        p.grad = Tensor(gradient)
+        optimizer.step()
+        m = beta1 * m + (1 - beta1) * gradient
+        v = beta2 * v + (1 - beta2) * gradient**2
+        largest = np.maximum(largest, v)
+        expected = expected - 0.1 * (m / (1 - beta1**t)) / (np.sqrt(largest / (1 - beta2**t)) + 1e-8)
+    np.testing.assert_allclose(p.data, expected, rtol=1e-12)
+
+
+def test_adamw_decays_apart_from_the_gradient(history):
+    start, gradients = history
+    decayed = after_history(lambda params: AdamW(params, lr=0.1, weight_decay=0.5), start, gradients)
+    moves = [
+        after_history(lambda params: Adam(params, lr=0.1), 0 * start, gradients[:t]) for t in range(len(gradients) + 1)
+    ]
+    expected = start
+    for before, after in itertools.pairwise(moves):
+        expected = 0.95 * expected + (after - before)
+    np.testing.assert_allclose(decayed, expected, rtol=1e-12)
+
+
+def test_rmsprop_divides_by_the_root_of_a_moving_mean_square(history):
+    start, gradients = history
+    result = after_history(lambda params: RMSprop(params, lr=0.1, alpha=0.8, eps=0.01), start, gradients)
+    expected = start
+    for t in range(1, len(gradients) + 1):
+        weights = 0.2 * 0.8 ** np.arange(t - 1, -1, -1)
+        expected = expected - 0.1 * gradients[t - 1] / (np.sqrt(np.tensordot(weights, gradients[:t] ** 2, 1)) + 0.01)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_centered_rmsprop_survives_a_variance_that_rounds_below_zero():
+    rng = np.random.default_rng(0)
+    gradients = np.full((300, 50), rng.standard_normal(50))
+    result = after_history(lambda params: RMSprop(params, alpha=0.3, centered=True), np.zeros(50), gradients)
+    assert np.isfinite(result).all()
+
+
+def test_adagrad_divides_by_the_root_of_the_sum_of_squares(history):
+    start, gradients = history
+    result = after_history(lambda params: Adagrad(params, lr=0.1, lr_decay=0.5), start, gradients)
+    rates = 0.1 / (1 + 0.5 * np.arange(len(gradients)))[:, None, None]
+    roots = np.sqrt(np.cumsum(gradients**2, axis=0)) + 1e-10
+    np.testing.assert_allclose(result, start - (rates * gradients / roots).sum(axis=0), rtol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------ promises of a step
+
+
+@each_case
+def test_a_step_leaves_the_gradient_array_as_it_is(kind, settings):
+    p = parameter(np.linspace(-1, 1, 6).reshape(2, 3))
+    gradient = np.linspace(1, 2, 6).reshape(2, 3)
+    gradient.flags.writeable = False
+    optimizer = kind([p], **settings)
+    for _ in range(3):
+        p.grad = Tensor(0.0)
+        p.grad._data = gradient
+        optimizer.step()
+        assert p.grad._data is gradient
+    np.testing.assert_array_equal(gradient, np.linspace(1, 2, 6).reshape(2, 3))
+
+
+@each_case
+def test_a_step_changes_the_parameter_in_its_own_memory(kind, settings):
+    p = parameter([3.0, 2.0])
+    memory = p.data
+    train(kind([p], **settings), [p], steps=2)
+    assert p.data is memory
+    assert (memory != [3.0, 2.0]).all()
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (2, 3)])
+def test_parameters_keep_dtype_and_shape_and_0d_ones_follow_the_same_rule(kind, settings, dtype, shape):
+    p, same = parameter(np.full(shape, 1.5), dtype), parameter([1.5], dtype)
+    train(kind([p, same], lr=0.05, **settings), [p, same], steps=3)
+    assert p.dtype == dtype
+    assert p.shape == shape
+    np.testing.assert_allclose(p.data, np.broadcast_to(same.data, (1, 1))[0, 0], rtol=4 * np.finfo(dtype).eps)
+
+
+@each_case
+def test_a_parameter_without_a_gradient_is_skipped(kind, settings):
+    p, other = parameter([1.0]), parameter([1.0])
+    optimizer = kind([p, other], **settings)
+    p.grad = Tensor([1.0])
+    optimizer.step()
+    assert other.data[0] == 1.0
+    assert p.data[0] != 1.0
+    assert list(optimizer.state_dict()["state"]) in ([], [0])
+
+
+@each_case
+def test_the_memory_layout_of_a_parameter_makes_no_difference(kind, settings):
+    start = np.linspace(-1, 2, 12).reshape(3, 4)
+    p, same = parameter(start), parameter(start)
+    p._data = np.asfortranarray(start)
+    train(kind([p, same], **settings), [p, same], steps=3)
+    np.testing.assert_array_equal(p.data, same.data)
+
+
+@each_case
+def test_a_step_allocates_nothing_that_grows_with_the_model(kind, settings):
+    p = parameter(np.ones((500, 200)), np.float32)
+    p.grad = Tensor(np.ones((500, 200), np.float32))
+    optimizer = kind([p], lr=1e-6, **settings)
+    optimizer.step()
+    optimizer.step()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        optimizer.step()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < p.data.nbytes / 20
+
+
+@each_case
+def test_a_float64_learning_rate_of_numpy_changes_nothing(kind, settings):
+    p, same = parameter([1.0, 2.0], np.float32), parameter([1.0, 2.0], np.float32)
+    train(kind([p], lr=0.1, **settings), [p], steps=3)
+    train(kind([same], lr=np.float64(0.1), **settings), [same], steps=3)
+    np.testing.assert_array_equal(p.data, same.data)
+
+
+def test_an_update_between_forward_and_backward_is_caught():
+    w = parameter([2.0])
+    loss = (w * w).sum()
+    w.grad = Tensor([1.0])
+    SGD([w]).step()
+    with pytest.raises(RuntimeError, match="updated in place"):
+        loss.backward()
+
+
+def test_zero_grad_forgets_all_gradients():
+    w = parameter([2.0])
+    (w * w).sum().backward()
+    SGD([w]).zero_grad()
+    assert w.grad is None
+
+
+# ------------------------------------------------------------------------------------------------ groups and settings
+
+
+def test_groups_have_settings_of_their_own_and_the_defaults_for_the_rest():
+    a, b, c = parameter([1.0]), parameter([1.0]), parameter([1.0])
+    optimizer = SGD([{"params": [a], "lr": 0.5}, {"params": b}], lr=0.25)
+    optimizer.add_param_group({"params": (p for p in [c]), "weight_decay": 1.0})
+    for p in (a, b, c):
+        p.grad = Tensor([1.0])
+    optimizer.step()
+    assert (a.item(), b.item(), c.item()) == (0.5, 0.75, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.25, 0.25]
+
+
+def test_a_larger_parameter_may_join_later():
+    a, b = parameter(np.ones(2)), parameter(np.ones((4, 5)))
+    optimizer = SGD([a], lr=0.5)
+    train(optimizer, [a], 1)
+    optimizer.add_param_group({"params": [b]})
+    a.grad, b.grad = Tensor(np.ones(2)), Tensor(np.ones((4, 5)))
+    optimizer.step()
+    assert (a.data == 0.5).all()
+    assert (b.data == 0.5).all()
+
+
+def test_momentum_may_be_switched_on_between_steps():
+    p = parameter([1.0])
+    optimizer = SGD([p], lr=0.5)
+    for momentum in (0.0, 0.5, 0.5):
+        optimizer.param_groups[0]["momentum"] = momentum
+        p.grad = Tensor([1.0])
+        optimizer.step()
+    assert p.item() == 1 - 0.5 - 0.5 - 0.75
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SGD([p], lr=-0.1), "lr is a number from 0 to less than inf, got -0.1"),
+        (lambda p: SGD([p], lr=math.nan), "got nan"),
+        (lambda p: SGD([p], lr="fast"), "got 'fast'"),
+        (lambda p: SGD([p], lr=(0.1, 0.2)), "lr is a number"),
+        (lambda p: SGD([p], momentum=-1), "momentum is a number from 0 to less than inf, got -1"),
+        (lambda p: SGD([p], nesterov=True), "Nesterov needs a momentum above 0"),
+        (lambda p: SGD([p], momentum=0.9, dampening=0.1, nesterov=True), "dampening 0.1"),
+        (
+            lambda p: Adam([p], betas=(0.9, 1.0)),
+            re.escape("betas are two numbers from 0 to less than 1, got (0.9, 1.0)"),
+        ),
+        (lambda p: Adam([p], betas=0.9), "betas are two numbers from 0 to less than 1, got 0.9"),
+        (lambda p: Adam([p], eps=-1e-8), "eps is a number from 0 to less than inf, got -1e-08"),
+        (lambda p: RMSprop([p], alpha=-0.5), "alpha is a number from 0 to less than inf, got -0.5"),
+        (lambda p: Adagrad([p], lr_decay=-0.5), "lr_decay is a number from 0 to less than inf, got -0.5"),
+        (lambda p: SGD([]), "SGD got an empty list of parameters"),
+        (lambda p: SGD([p, p]), re.escape("a parameter of shape (2,) is given twice")),
+        (lambda p: SGD([{"params": [p]}, {"params": [p]}]), "is given twice"),
+        (lambda p: SGD([Tensor([1.0])]), re.escape("a parameter of shape (1,) requires no gradients")),
+        (lambda p: SGD([p * 2]), re.escape("a parameter of shape (2,) is no leaf")),
+        (lambda p: SGD([{"params": [p], "learning_rate": 1}]), "SGD has no setting 'learning_rate'"),
+        (lambda p: SGD([{"params": [p], "lr": -2}]), "lr is a number from 0 to less than inf, got -2"),
+        (lambda p: SGD([{"lr": 1}]), "a parameter group is a dict with the key 'params'"),
+    ],
+)
+def test_bad_values_are_refused_with_a_sentence_that_shows_them(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(parameter([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: SGD(p), "a list of tensors or of dicts, got a Tensor"),
+        (lambda p: SGD({p}), "got a set"),
+        (lambda p: SGD({"params": [p]}), "got a dict"),
+        (lambda p: SGD([np.ones(2)]), "a parameter is a Tensor, got .* of type ndarray"),
+        (lambda p: SGD([p, {"params": []}]), "of type dict"),
+    ],
+)
+def test_what_is_no_parameter_is_refused_by_its_type(make, message):
+    with pytest.raises(TypeError, match=message):
+        make(parameter([1.0, 2.0]))
+
+
+def test_an_optimizer_without_an_update_rule_says_so():
+    p = parameter([1.0])
+    p.grad = Tensor([1.0])
+    with pytest.raises(NotImplementedError, match="Optimizer does not define update"):
+        Optimizer([p], {"lr": 1.0}).step()
+
+
+# ------------------------------------------------------------------------------------------------ saving and loading
+
+
+@each_case
+def test_a_loaded_state_resumes_bit_for_bit(kind, settings):
+    params = [parameter(np.linspace(0.5, 2, 4).reshape(2, 2), np.float32), parameter(0.5)]
+    optimizer = kind(params, lr=0.05, **settings)
+    train(optimizer, params, 3)
+    saved, copies = optimizer.state_dict(), [parameter(p.data, p.dtype) for p in params]
+    train(optimizer, params, 4)
+    resumed = kind(copies)
+    resumed.load_state_dict(saved)
+    train(resumed, copies, 4)
+    for p, copy in zip(params, copies, strict=True):
+        np.testing.assert_array_equal(p.data, copy.data)
+
+
+@each_case
+def test_a_state_holds_plain_numbers_and_arrays_and_survives_json(kind, settings):
+    params = [parameter([1.0, 2.0]), parameter(0.5)]
+    optimizer = kind(params, **settings)
+    train(optimizer, params, 2)
+    text = json.dumps(optimizer.state_dict(), default=lambda array: array.tolist())
+    copies = [parameter(p.data) for p in params]
+    resumed = kind(copies)
+    resumed.load_state_dict(json.loads(text))
+    train(optimizer, params, 2)
+    train(resumed, copies, 2)
+    assert [p.data.tolist() for p in params] == [copy.data.tolist() for copy in copies]
+
+
+def test_a_state_is_a_snapshot_that_later_steps_do_not_change():
+    p = parameter([1.0])
+    optimizer = SGD([p], momentum=0.9)
+    train(optimizer, [p], 2)
+    saved = optimizer.state_dict()
+    before = saved["state"][0]["momentum_buffer"].copy()
+    train(optimizer, [p], 2)
+    resumed = SGD([parameter([1.0])])
+    resumed.load_state_dict(saved)
+    train(resumed, resumed.param_groups[0]["params"], 2)
+    np.testing.assert_array_equal(saved["state"][0]["momentum_buffer"], before)
+
+
+def spoil(path, value):
+    def change(saved):
+        *front, last = path
+        for key in front:
+            saved = saved[key]
+        saved[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda saved: saved.pop("state"), "the keys 'state' and 'param_groups'"),
+        (lambda saved: saved["param_groups"].append({"params": []}), re.escape("of the sizes [2, 0], but")),
+        (spoil(["param_groups", 0, "params"], [0]), re.escape("of the sizes [1], but this optimizer has [2]")),
+        (spoil(["param_groups", 0, "betas"], (0.9, 2)), "betas are two numbers"),
+        (spoil(["param_groups", 0, "momentum"], 0.9), "the state has the settings"),
+        (lambda saved: saved["param_groups"][0].pop("eps"), "the state has the settings"),
+        (spoil(["state", 7], {}), "a parameter number 7, but there are only 2"),
+        (spoil(["state", 1, "grad_sum"], np.ones(3)), re.escape("grad_sum is float64 of shape (3,)")),
+        (spoil(["state", 1, "grad_sum"], np.array(["a", "b"])), "grad_sum is <U1"),
+        (spoil(["state", 1, "step"], -1), "step is a number from 0 to less than inf, got -1"),
+        (spoil(["state", 1, "momentum_buffer"], np.ones(2)), "Adam keeps no state 'momentum_buffer'"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_nothing_is_changed(change, message):
+    params = [parameter([1.0]), parameter([1.0, 2.0])]
+    optimizer = Adam(params, lr=0.5)
+    train(optimizer, params, 2)
+    saved, before = optimizer.state_dict(), optimizer.state_dict()
+    saved["param_groups"][0]["lr"] = 0.25
+    saved["state"][0]["step"] = 100
+    change(saved)
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(saved)
+    assert repr(optimizer.state_dict()) == repr(before)
+
+
+# ------------------------------------------------------------------------------------------------ clipping
+
+
+def with_gradients(*gradients):
+    params = [parameter(np.zeros(np.shape(gradient))) for gradient in gradients]
+    for p, gradient in zip(params, gradients, strict=True):
+        p.grad = Tensor(gradient)
+    return params
+
+
+@pytest.mark.parametrize(("norm_type", "norm"), [(1.0, 19.0), (2.0, 13.0), (3.0, (27 + 64 + 1728) ** (1 / 3))])
+def test_clipping_scales_all_gradients_to_the_norm(norm_type, norm):
+    params = [*with_gradients([3.0, 0.0], [[-4.0]], -12.0, np.zeros((0, 2))), parameter([1.0])]
+    assert clip_grad_norm_(params, norm / 2, norm_type) == pytest.approx(norm, rel=1e-14)
+    for p, expected in zip(params, ([1.5, 0.0], [[-2.0]], -6.0), strict=False):
+        np.testing.assert_allclose(p.grad.data, expected, rtol=1e-6)
+    assert clip_grad_norm_(params, math.inf, norm_type) == pytest.approx(norm / 2, rel=1e-6)
+
+
+def test_the_infinity_norm_is_that_of_the_largest_element():
+    params = with_gradients([3.0, -8.0], 5.0)
+    assert clip_grad_norm_(params, 4.0, math.inf) == 8.0
+    np.testing.assert_allclose(params[0].grad.data, [1.5, -4.0], rtol=1e-6)
+
+
+def test_smaller_gradients_are_not_touched_by_clipping():
+    params = with_gradients([0.3, 0.4])
+    assert clip_grad_norm_(params[0], 1.0) == pytest.approx(0.5)
+    np.testing.assert_array_equal(params[0].grad.data, [0.3, 0.4])
+
+
+def test_clipping_without_gradients_gives_zero():
+    assert clip_grad_norm_([parameter([1.0])], 1.0) == 0.0
+
+
+def test_a_norm_that_is_not_finite_is_raised_only_on_request():
+    params = with_gradients([math.inf, 1.0])
+    with pytest.raises(RuntimeError, match="the norm of the gradients is inf"):
+        clip_grad_norm_(params, 1.0, error_if_nonfinite=True)
+    np.testing.assert_array_equal(params[0].grad.data, [math.inf, 1.0])
+    assert clip_grad_norm_(params, 1.0) == math.inf
+    np.testing.assert_array_equal(params[0].grad.data, [math.nan, 0.0])
+
+
+def test_clipping_by_value_limits_every_element_in_place():
+    params = [*with_gradients([-3.0, 0.5, 2.0], 7.0), parameter([1.0])]
+    memory = params[0].grad.data
+    clip_grad_value_(params, 1.0)
+    np.testing.assert_array_equal(memory, [-1.0, 0.5, 1.0])
+    assert params[1].grad.item() == 1.0
+
+
+def test_clipping_to_less_than_nothing_is_refused():
+    with pytest.raises(ValueError, match="max_norm is at least 0 and norm_type above 0, got -1 and 2"):
+        clip_grad_norm_([], -1)
+    with pytest.raises(ValueError, match="clip_value is at least 0, got -1"):
+        clip_grad_value_([], -1)

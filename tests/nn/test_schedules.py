@@ -1,0 +1,273 @@
+"""Schedules against closed forms and recorded values of PyTorch 2.13, and how they resume."""
+
+import json
+import math
+
+import pytest
+
+from minigrad import Tensor
+from nn.optim import SGD, Adagrad, Adam, AdamW
+from nn.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+
+
+def optimizer_of(kind=SGD, lr=1.0, **settings):
+    return kind([Tensor([0.0], requires_grad=True)], lr=lr, **settings)
+
+
+def sequence(optimizer):
+    return SequentialLR(optimizer, [LinearLR(optimizer, 0.25, total_iters=3), CosineAnnealingLR(optimizer, 4)], [3])
+
+
+def one_cycle_three_phase(optimizer):
+    return OneCycleLR(
+        optimizer, 2.0, epochs=2, steps_per_epoch=5, pct_start=0.4, anneal_strategy="linear", three_phase=True
+    )
+
+
+def learning_rates(optimizer, schedule, steps, of=lambda group: group["lr"]):
+    values = []
+    for _ in range(steps):
+        values.append(of(optimizer.param_groups[0]))
+        schedule.step()
+    return values
+
+
+# Each case: a schedule for learning rate 1 and its values in PyTorch, to twelve digits.
+GOLDEN = {
+    "StepLR": (lambda o: StepLR(o, 2, 0.3), [1.0, 1.0, 0.3, 0.3, 0.09, 0.09]),
+    "MultiStepLR": (lambda o: MultiStepLR(o, [3, 1, 3], 0.5), [1.0, 0.5, 0.5, 0.125, 0.125, 0.125]),
+    "ExponentialLR": (lambda o: ExponentialLR(o, 0.9), [1.0, 0.9, 0.81, 0.729]),
+    "CosineAnnealingLR": (
+        lambda o: CosineAnnealingLR(o, 4, 0.1),
+        [1.0, 0.868198051534, 0.55, 0.231801948466, 0.1, 0.231801948466, 0.55],
+    ),
+    "LinearLR": (lambda o: LinearLR(o, 0.25, 0.75, 3), [0.25, 0.416666666667, 0.583333333333, 0.75, 0.75, 0.75]),
+    "OneCycleLR": (
+        lambda o: OneCycleLR(o, 2.0, total_steps=8),
+        [0.08, 1.638550209784, 1.943883554775, 1.6234913079, 1.111968028245, 0.566121996417, 0.153283187669, 8e-06],
+    ),
+    "OneCycleLR with three phases": (
+        one_cycle_three_phase,
+        [0.08, 0.72, 1.36, 2.0, 1.36, 0.72, 0.08, 0.053336, 0.026672, 8e-06],
+    ),
+    "SequentialLR": (sequence, [0.25, 0.5, 0.75, 1.0, 0.853553390593, 0.5, 0.146446609407, 0.0]),
+}
+each_schedule = pytest.mark.parametrize("name", GOLDEN)
+
+
+@each_schedule
+def test_values_are_those_of_pytorch(name):
+    make, expected = GOLDEN[name]
+    optimizer = optimizer_of()
+    assert learning_rates(optimizer, make(optimizer), len(expected)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_cycle_moves_momentum_the_other_way():
+    optimizer = optimizer_of(momentum=0.5)
+    schedule = OneCycleLR(optimizer, 2.0, total_steps=8)
+    expected = [
+        0.95, 0.868825509907, 0.852805833485, 0.868825509907, 0.894401776195, 0.921694186956, 0.942336209961, 0.95
+    ]  # fmt: skip
+    assert learning_rates(optimizer, schedule, 8, lambda group: group["momentum"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_one_cycle_moves_the_first_beta_of_adam(kind):
+    optimizer = optimizer_of(kind)
+    schedule = one_cycle_three_phase(optimizer)
+    low, middle = 0.95 - 0.1 / 3 * 2, 0.95 - 0.1 / 3
+    expected = [0.95, middle, low, 0.85, low, middle, 0.95, 0.95, 0.95, 0.95]
+    assert learning_rates(optimizer, schedule, 10, lambda group: group["betas"][0]) == pytest.approx(expected)
+    assert optimizer.param_groups[0]["betas"][1] == 0.999
+
+
+def test_one_cycle_leaves_momentum_alone_when_told_to():
+    optimizer = optimizer_of(momentum=0.5)
+    schedule = OneCycleLR(optimizer, 2.0, total_steps=8, cycle_momentum=False)
+    assert learning_rates(optimizer, schedule, 8, lambda group: group["momentum"]) == [0.5] * 8
+
+
+def test_one_cycle_peaks_at_the_highest_rate_and_ends_at_the_lowest():
+    optimizer = optimizer_of()
+    schedule = OneCycleLR(optimizer, 0.3, total_steps=101, pct_start=21 / 101, div_factor=10, final_div_factor=100)
+    values = learning_rates(optimizer, schedule, 101)
+    assert values[0] == pytest.approx(0.03)
+    assert values.index(max(values)) == 20
+    assert max(values) == pytest.approx(0.3)
+    assert values[-1] == pytest.approx(0.0003)
+    assert values[10] == pytest.approx((0.03 + 0.3) / 2)
+
+
+@pytest.mark.parametrize("pct_start", [0.0, 0.1, 0.25, 1.0])
+@pytest.mark.parametrize("total_steps", [1, 4, 10])
+@pytest.mark.parametrize("three_phase", [False, True])
+def test_one_cycle_stays_in_its_range_at_the_edges_of_its_settings(pct_start, total_steps, three_phase):
+    optimizer = optimizer_of()
+    schedule = OneCycleLR(optimizer, 1.0, total_steps, pct_start=pct_start, three_phase=three_phase)
+    assert all(0 <= value <= 1 + 1e-12 for value in learning_rates(optimizer, schedule, total_steps))
+
+
+def test_one_cycle_takes_a_rate_for_each_group_and_refuses_to_run_over():
+    a, b = (Tensor([0.0], requires_grad=True) for _ in range(2))
+    optimizer = SGD([{"params": [a]}, {"params": [b]}], lr=1.0)
+    schedule = OneCycleLR(optimizer, [1.0, 2.0], total_steps=10, max_momentum=[0.9, 0.8])
+    assert schedule.get_last_lr() == pytest.approx([0.04, 0.08])
+    assert [group["momentum"] for group in optimizer.param_groups] == pytest.approx([0.9, 0.8])
+    for _ in range(10):
+        schedule.step()
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError, match="the cycle of 10 steps is over: it cannot take step number 11"):
+        schedule.step()
+    assert optimizer.state_dict() == before
+    assert schedule.last_epoch == 10
+
+
+def test_a_cosine_is_exact_after_a_million_steps():
+    optimizer = optimizer_of(lr=0.1)
+    schedule = CosineAnnealingLR(optimizer, 1_000_000)
+    schedule.last_epoch = 499_999
+    schedule.step()
+    assert schedule.get_last_lr() == pytest.approx([0.05], rel=1e-12)
+
+
+def test_each_group_keeps_its_share():
+    a, b = (Tensor([0.0], requires_grad=True) for _ in range(2))
+    optimizer = SGD([{"params": [a], "lr": 0.2}, {"params": [b]}], lr=1.0)
+    schedule = StepLR(optimizer, 1, 0.5)
+    schedule.step()
+    assert schedule.get_last_lr() == [0.1, 0.5]
+
+
+def test_nested_sequences_run_in_order():
+    optimizer = optimizer_of()
+    inner = SequentialLR(optimizer, [LinearLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)], [2])
+    outer = SequentialLR(optimizer, [inner, StepLR(optimizer, 1, 0.1)], [4])
+    assert learning_rates(optimizer, outer, 6) == pytest.approx([0.5, 0.75, 1.0, 0.5, 1.0, 0.1])
+
+
+# ------------------------------------------------------------------------------------------------ plateaus
+
+
+def test_a_plateau_is_left_as_in_pytorch():
+    optimizer = optimizer_of()
+    schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=1, cooldown=1, min_lr=0.2)
+    rates = []
+    for metric in [1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8]:
+        schedule.step(metric)
+        rates += schedule.get_last_lr()
+    assert rates == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "threshold_mode", "better", "worse"),
+    [("min", "rel", 8.9, 9.1), ("min", "abs", 9.8, 9.95), ("max", "rel", 11.1, 10.9), ("max", "abs", 10.2, 10.05)],
+)
+def test_a_metric_must_beat_the_best_by_the_threshold(mode, threshold_mode, better, worse):
+    for metric, expected in [(better, 1.0), (worse, 0.1), (math.nan, 0.1)]:
+        optimizer = optimizer_of()
+        schedule = ReduceLROnPlateau(optimizer, mode, patience=0, threshold=0.1, threshold_mode=threshold_mode)
+        schedule.step(10.0)
+        schedule.step(metric)
+        assert schedule.get_last_lr() == [expected]
+
+
+def test_a_reduction_too_small_to_matter_is_not_made():
+    optimizer = optimizer_of(lr=1e-8)
+    schedule = ReduceLROnPlateau(optimizer, patience=0)
+    for _ in range(3):
+        schedule.step(1.0)
+    assert schedule.get_last_lr() == [1e-8]
+
+
+# ------------------------------------------------------------------------------------------------ resuming
+
+
+@each_schedule
+@pytest.mark.parametrize("optimizer_first", [True, False])
+def test_training_resumes_on_the_same_values_in_whichever_order_it_is_loaded(name, optimizer_first):
+    make, expected = GOLDEN[name]
+    optimizer = optimizer_of(momentum=0.9)
+    schedule = make(optimizer)
+    learning_rates(optimizer, schedule, 2)
+    saved_optimizer, saved_schedule = json.loads(json.dumps([optimizer.state_dict(), schedule.state_dict()]))
+
+    resumed = optimizer_of(lr=0.7, momentum=0.9)
+    if optimizer_first:
+        resumed.load_state_dict(saved_optimizer)
+    resumed_schedule = make(resumed)
+    resumed_schedule.load_state_dict(saved_schedule)
+    resumed.load_state_dict(saved_optimizer)
+    assert resumed.state_dict() == optimizer.state_dict()
+    steps = len(expected) - 2
+    assert learning_rates(resumed, resumed_schedule, steps) == learning_rates(optimizer, schedule, steps)
+
+
+def test_a_plateau_resumes_with_its_patience():
+    optimizer, resumed = optimizer_of(), optimizer_of()
+    schedule = ReduceLROnPlateau(optimizer, patience=1)
+    schedule.step(1.0)
+    schedule.step(1.0)
+    resumed_schedule = ReduceLROnPlateau(resumed)
+    resumed_schedule.load_state_dict(schedule.state_dict())
+    resumed_schedule.step(1.0)
+    assert resumed_schedule.get_last_lr() == [0.1]
+
+
+def test_a_schedule_resumes_from_a_number_of_steps():
+    optimizer = optimizer_of()
+    optimizer.param_groups[0]["initial_lr"] = 1.0
+    assert StepLR(optimizer, 2, 0.5, last_epoch=3).get_last_lr() == [0.25]
+    with pytest.raises(ValueError, match="to resume after step 3, load the optimizer first: it has no 'initial_lr'"):
+        StepLR(optimizer_of(), 2, last_epoch=3)
+
+
+def test_the_state_of_another_schedule_is_refused():
+    schedule = StepLR(optimizer_of(), 2)
+    with pytest.raises(ValueError, match="StepLR has the state"):
+        schedule.load_state_dict(ExponentialLR(optimizer_of(), 0.5).state_dict())
+    with pytest.raises(ValueError, match="base_lrs has 1 entries in this schedule"):
+        schedule.load_state_dict(schedule.state_dict() | {"base_lrs": [1.0, 2.0]})
+
+
+# ------------------------------------------------------------------------------------------------ bad arguments
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda o: StepLR(o, 0), "step_size is a positive integer, got 0"),
+        (lambda o: CosineAnnealingLR(o, 1.5), "T_max is a positive integer, got 1.5"),
+        (lambda o: LinearLR(o, 0.0), "the factors lie between 0 and 1, the first above 0, got 0.0 and 1.0"),
+        (lambda o: LinearLR(o, total_iters=0), "total_iters is a positive integer, got 0"),
+        (lambda o: OneCycleLR(o, 1.0), "OneCycleLR needs total_steps, or epochs and steps_per_epoch"),
+        (lambda o: OneCycleLR(o, 1.0, epochs=0, steps_per_epoch=2), "epochs is a positive integer, got 0"),
+        (lambda o: OneCycleLR(o, 1.0, total_steps=-1), "total_steps is a positive integer, got -1"),
+        (lambda o: OneCycleLR(o, 1.0, 10, pct_start=30), "pct_start is a part of the cycle, from 0 to 1, got 30"),
+        (lambda o: OneCycleLR(o, 1.0, 10, anneal_strategy="log"), "anneal_strategy is 'cos' or 'linear', got 'log'"),
+        (lambda o: OneCycleLR(o, [1.0, 2.0], 10), "max_lr needs one value for each of 1 parameter groups"),
+        (lambda o: OneCycleLR(optimizer_of(Adagrad), 1.0, 10), "Adagrad has no momentum to cycle"),
+        (lambda o: ReduceLROnPlateau(o, factor=1.0), "factor is at least 0 and less than 1, got 1.0"),
+        (lambda o: ReduceLROnPlateau(o, "low"), "modes are 'min' or 'max' and 'rel' or 'abs', got 'low' and 'rel'"),
+        (lambda o: SequentialLR(o, [StepLR(o, 1)], [1]), r"1 schedules need one milestone fewer, got \[1\]"),
+        (lambda o: SequentialLR(o, [ReduceLROnPlateau(o)], []), "it depends on a metric"),
+        (lambda o: SequentialLR(o, [StepLR(optimizer_of(), 1)], []), "it is of another optimizer"),
+    ],
+)
+def test_bad_arguments_are_refused_with_a_sentence_that_shows_them(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(optimizer_of())
+
+
+def test_a_schedule_without_a_formula_says_so():
+    with pytest.raises(NotImplementedError, match="LRScheduler does not define lr_at"):
+        LRScheduler(optimizer_of())
