@@ -1,0 +1,26 @@
+"""nn: layers, losses, optimizers, data loading, the learner and model files, on minigrad."""
+
+from nn import data as data
+from nn import files as files
+from nn import functional as functional
+from nn import init as init
+from nn import optim as optim
+from nn import schedules as schedules
+from nn.data import DataLoader as DataLoader
+from nn.files import FileError as FileError
+from nn.files import load as load
+from nn.files import save as save
+from nn.layers import CrossEntropyLoss as CrossEntropyLoss
+from nn.layers import Dropout as Dropout
+from nn.layers import Flatten as Flatten
+from nn.layers import Linear as Linear
+from nn.layers import ReLU as ReLU
+from nn.layers import Sequential as Sequential
+from nn.layers import Sigmoid as Sigmoid
+from nn.layers import Tanh as Tanh
+from nn.learner import Callback as Callback
+from nn.learner import Learner as Learner
+from nn.module import Module as Module
+from nn.module import Parameter as Parameter
+from nn.random import default_generator as default_generator
+from nn.random import manual_seed as manual_seed

@@ -1,0 +1,223 @@
+"""The learner: trains a classifier in mini-batches, evaluates it, and predicts with it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, no_grad
+from nn.data import Array, DataLoader
+from nn.functional import softmax
+from nn.layers import CrossEntropyLoss
+from nn.metrics import Evaluation, confusion_matrix
+from nn.module import Module
+from nn.optim import Optimizer
+from nn.schedules import LRScheduler
+
+Row = dict[str, float]
+
+
+class NonFiniteLoss(ArithmeticError):
+    """Training stopped because the loss of a batch was NaN or infinite; the message says where and what to try."""
+
+
+class Callback:
+    """Something that watches, and may steer, a learner: override what you need. `learner` is the one that calls."""
+
+    def on_fit_start(self, learner: Learner) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_start(self, learner: Learner) -> None:
+        """Before each epoch, when the model has been put into training mode."""
+
+    def on_batch_end(self, learner: Learner) -> None:
+        """After each optimizer step."""
+
+    def on_epoch_end(self, learner: Learner) -> None:
+        """After each epoch and its evaluation: `learner.history[-1]` is its row."""
+
+    def on_fit_end(self, learner: Learner) -> None:
+        """After the last epoch, also when training was stopped early."""
+
+
+class Learner:
+    """Brings together what training takes.
+
+    Args:
+        model: maps a batch of inputs to logits, (batch, classes).
+        optimizer: over the model's parameters.
+        loss: maps logits and targets to a number.
+        scheduler: sets the learning rate; stepped after every batch.
+        callbacks: told about everything that happens, in their order.
+
+    Attributes:
+        history: one row an epoch: `epoch`, `train_loss`, `valid_loss`, `valid_accuracy` (if there is validation data),
+            `lr` at its end, `images_per_second` of training, `seconds` since `fit` began.
+        epoch, step: how many have been begun, and done.
+        stop: set it (from a callback, say) to end training after the current step.
+
+    >>> import nn
+    >>> model = nn.Linear(2, 2)
+    >>> learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.5))
+    >>> data = (np.eye(2, dtype=np.float32), np.arange(2))
+    >>> history = learner.fit(DataLoader(data, batch_size=2), epochs=50)
+    >>> learner.evaluate(DataLoader(data, batch_size=2)).accuracy
+    1.0
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss: Module | None = None,
+        scheduler: LRScheduler | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.loss = loss if loss is not None else CrossEntropyLoss()
+        self.callbacks = list(callbacks)
+        self.history: list[Row] = []
+        self.epoch = self.step = self.epochs = self.batches = 0
+        self.batch_loss = 0.0
+        self.stop = False
+
+    def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
+        """Train for some epochs, evaluating after each; returns the history.
+
+        Raises:
+            NonFiniteLoss: as soon as the loss of a batch, or on the validation data, is NaN or infinite.
+            ValueError: if there is nothing to train on.
+        """
+        if not len(train):
+            raise ValueError("cannot train on no data: the loader has no batches")
+        self.epochs, self.batches, self.stop = self.epoch + epochs, len(train), False
+        start = perf_counter()
+        with stop_on_interrupt(self):
+            self._notify("on_fit_start")
+            while self.epoch < self.epochs and not self.stop:
+                self.epoch += 1
+                row = self._train_epoch(train)
+                if valid is not None:
+                    evaluation = self.evaluate(valid)
+                    self._check_finite(evaluation.loss, "validation loss", f"after step {self.step}")
+                    row |= {"valid_loss": evaluation.loss, "valid_accuracy": evaluation.accuracy}
+                self.history.append(row | {"seconds": perf_counter() - start})
+                self._notify("on_epoch_end")
+            self._notify("on_fit_end")
+        return self.history
+
+    def _train_epoch(self, train: DataLoader) -> Row:
+        start, total, samples = perf_counter(), 0.0, 0
+        self.model.train()
+        self._notify("on_epoch_start")
+        for inputs, targets in train:
+            self.batch_loss = self.train_batch(inputs, targets)
+            total += self.batch_loss * len(targets)
+            samples += len(targets)
+            self._notify("on_batch_end")
+            if self.stop:
+                break
+        return {
+            "epoch": self.epoch,
+            "train_loss": total / samples,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "images_per_second": samples / (perf_counter() - start),
+        }
+
+    def train_batch(self, inputs: Array, targets: Array) -> float:
+        loss: Tensor = self.loss(self.model(inputs), targets)
+        number = float(loss.item())
+        self._check_finite(number, "loss", f"at step {self.step + 1}")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.step += 1
+        return number
+
+    def evaluate(self, data: DataLoader) -> Evaluation:
+        """Mean loss and confusion matrix over some data, in evaluation mode."""
+        return evaluate(self.model, self.loss, data)
+
+    def predict_proba(self, data: DataLoader) -> Array:
+        """(samples, classes) the probability of each class, in evaluation mode."""
+        return predict_proba(self.model, data)
+
+    def predict(self, data: DataLoader) -> Array:
+        """(samples,) the most probable class."""
+        classes: Array = self.predict_proba(data).argmax(1)
+        return classes
+
+    def _check_finite(self, loss: float, name: str, when: str) -> None:
+        if not isfinite(loss):
+            lr = self.optimizer.param_groups[0]["lr"]
+            raise NonFiniteLoss(
+                f"the {name} became {loss} {when} (epoch {self.epoch}) with learning rate {lr:g}: "
+                "lower the learning rate, and check the data for NaN"
+            )
+
+    def _notify(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
+
+
+def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """(logits, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        for inputs, *targets in data:
+            with no_grad():
+                logits = model(inputs)
+            yield (logits, *targets)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def evaluate(model: Module, loss: Module, data: DataLoader) -> Evaluation:
+    """Mean loss over all samples and confusion matrix, in evaluation mode. Raises ValueError if there is no data."""
+    total, samples, confusion = 0.0, 0, None
+    for logits, targets in forward(model, data):
+        total += float(loss(logits, targets).item()) * len(targets)
+        samples += len(targets)
+        counts = confusion_matrix(targets, logits.data.argmax(1), logits.shape[1])
+        confusion = counts if confusion is None else confusion + counts
+    if confusion is None:
+        raise ValueError("cannot evaluate on no data")
+    return Evaluation(total / samples, confusion)
+
+
+def predict_proba(model: Module, data: DataLoader) -> Array:
+    """(samples, classes) the probability of each class, in evaluation mode. Raises ValueError if there is no data."""
+    batches = [softmax(logits, 1).numpy() for logits, *_ in forward(model, data)]
+    if not batches:
+        raise ValueError("cannot predict on no data")
+    return np.concatenate(batches)
+
+
+@contextmanager
+def stop_on_interrupt(learner: Learner) -> Iterator[None]:
+    """Inside, the first Ctrl-C ends training after the current step; a second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can handle signals
+        return
+
+    def handle(signum: int, frame: object) -> None:
+        if learner.stop:
+            raise KeyboardInterrupt
+        learner.stop = True
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
