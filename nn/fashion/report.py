@@ -1,0 +1,76 @@
+"""What is said and drawn of a trained classifier."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nn.files import atomic_write
+from nn.learner import Row
+from nn.metrics import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
+    """Loss, accuracy, precision, recall and F1 of each class, and the most confused pairs, as text."""
+    lines = [
+        f"Test loss {evaluation.loss:.4f}, test accuracy {evaluation.accuracy:.2%}",
+        "",
+        f"{'class':<12} {'precision':>9} {'recall':>9} {'F1':>9}",
+        *(
+            f"{name:<12} {p:>9.1%} {r:>9.1%} {f1:>9.1%}"
+            for name, p, r, f1 in zip(classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
+        ),
+        "",
+        "Most confused: "
+        + ", ".join(f"{classes[i]} and {classes[j]} ({n} times)" for i, j, n in evaluation.most_confused(3)),
+    ]
+    return "\n".join(lines)
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str], path: Path) -> None:
+    """Write a PNG picture: loss and accuracy over the epochs, and the confusion matrix. Needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    curves, confusion = figure.subplots(1, 2)
+    draw_curves(curves, history)
+    draw_confusion(confusion, evaluation, classes)
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png")
+
+
+def draw_curves(axes: Axes, history: Sequence[Row]) -> None:
+    """Loss on the left axis, validation accuracy, if there is any, on the right."""
+    epochs = [row["epoch"] for row in history]
+    lines = axes.plot(epochs, [row["train_loss"] for row in history], label="training loss")
+    if history and "valid_loss" in history[0]:
+        lines += axes.plot(epochs, [row["valid_loss"] for row in history], label="validation loss")
+        right = axes.twinx()
+        accuracy = [100 * row["valid_accuracy"] for row in history]
+        lines += right.plot(epochs, accuracy, "C2--", label="validation accuracy")
+        right.set_ylabel("validation accuracy in %")
+    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    axes.legend(handles=lines, loc="center right")
+
+
+def draw_confusion(axes: Axes, evaluation: Evaluation, classes: Sequence[str]) -> None:
+    """The confusion matrix in per cent of each true class."""
+    shares = 100 * evaluation.confusion / evaluation.confusion.sum(1, keepdims=True).clip(1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    axes.set(title=f"test accuracy {evaluation.accuracy:.2%}", xlabel="predicted", ylabel="true, in % of each class")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    for i, row in enumerate(shares):
+        for j, percent in enumerate(row):
+            if percent >= 0.5:
+                axes.text(j, i, f"{percent:.0f}", ha="center", va="center", color="white" if percent > 50 else "black")

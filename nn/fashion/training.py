@@ -1,0 +1,136 @@
+"""A training run from its recipe to the files it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import nn
+from nn.callbacks import AfterEpoch, EpochTable, ProgressBar, write_history
+from nn.data import DataLoader, Normalize, stratified_split
+from nn.fashion import report
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import Dataset
+from nn.fashion.models import build
+from nn.fashion.recipes import OPTIMIZERS, Recipe
+from nn.learner import Callback, Learner, NonFiniteLoss
+from nn.metrics import Evaluation
+from nn.schedules import LRScheduler, OneCycleLR
+
+SPLIT_SEED = 0  # of the validation split, so that runs with other seeds are judged on the same images
+
+
+class Run:
+    """One training run: the recipe, its data and its learner, put together and ready to go.
+
+    Args:
+        recipe: the settings.
+        data: what to train on.
+        folder: where the files go; made when training begins.
+        callbacks: told about everything the learner does.
+    """
+
+    def __init__(
+        self, recipe: Recipe, data: Dataset, folder: Path, callbacks: Sequence[Callback] = ()
+    ) -> None:
+        self.recipe, self.data, self.folder = recipe, data, folder
+        generator = nn.manual_seed(recipe.seed)
+        model = build(recipe.architecture)
+        if recipe.initial_std is not None:
+            draw_normal(model, recipe.initial_std)
+        self.classifier = Classifier(model, recipe.architecture, recipe.mean, recipe.std)
+        training, validation = stratified_split(data.train_labels, recipe.val_size, SPLIT_SEED)
+        images, labels = data.train_images, data.train_labels
+        has_validation = recipe.val_size > 0
+        self.valid = self.classifier.loader(images[validation], labels[validation]) if has_validation else None
+        self.train = DataLoader(
+            (images[training], labels[training]), recipe.batch_size, shuffle=True, generator=generator,
+            transform=Normalize(recipe.mean, recipe.std),
+        )
+        optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        scheduler: LRScheduler | None = None
+        if recipe.schedule == "one-cycle":
+            scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * len(self.train) + 1)
+        watchers = [EvaluationModeAfter(recipe.dropout_epochs)] if recipe.dropout_epochs is not None else []
+        loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.learner = Learner(model, optimizer, loss, scheduler, [*watchers, *callbacks])
+
+    def fit(self, warn: Callable[[str], None]) -> None:
+        """Train for all epochs of the recipe, keeping model, metrics and configuration in the folder after each.
+
+        Args:
+            warn: told in one sentence when something could not be saved in between; training goes on.
+
+        Raises:
+            nn.FileError: before training, if the folder cannot be written to.
+            NonFiniteLoss: if training diverges; the message names the last good model.
+        """
+        with nn.files.atomic_write(self.folder / "config.json", "w") as file:
+            json.dump(asdict(self.recipe), file, indent=2)
+        saved_epoch = 0
+
+        def checkpoint(learner: Learner) -> None:
+            nonlocal saved_epoch
+            try:
+                self.save()
+                saved_epoch = learner.epoch
+            except nn.FileError as error:
+                warn(f"epoch {learner.epoch} could not be saved: {error}")
+
+        self.learner.callbacks.append(AfterEpoch(checkpoint))
+        try:
+            self.learner.fit(self.train, self.valid, self.recipe.epochs)
+        except NonFiniteLoss as error:
+            last = f"the model after epoch {saved_epoch} is in {self.folder}" if saved_epoch else "no model was saved"
+            raise NonFiniteLoss(f"{error}; {last}") from error
+
+    def try_one_batch(self) -> float:
+        """The loss of the first batch, trained on once, to see that everything fits together."""
+        return self.learner.train_batch(*next(iter(self.train)))
+
+    def test(self) -> Evaluation:
+        """Evaluate on the test set."""
+        return self.learner.evaluate(self.classifier.loader(self.data.test_images, self.data.test_labels))
+
+    def save(self, evaluation: Evaluation | None = None) -> list[str]:
+        """Write model and metrics to the folder, and the pictures if there is an evaluation and matplotlib.
+
+        Returns the names of the files of the whole run. Raises `nn.FileError`.
+        """
+        self.classifier.save(self.folder / "model.npz")
+        write_history(self.learner.history, self.folder / "metrics.csv")
+        names = ["model.npz", "metrics.csv", "config.json"]
+        if evaluation is not None and report.can_draw():
+            report.draw(self.learner.history, evaluation, self.classifier.classes, self.folder / "report.png")
+            names.append("report.png")
+        return names
+
+
+class EvaluationModeAfter(Callback):
+    """Trains in evaluation mode, without dropout, once some epochs are over.
+
+    This is the mistake in the code that the article-as-published recipe reproduces: the model was set to evaluation
+    after the first epoch, and never back.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch_start(self, learner: Learner) -> None:
+        learner.model.train(learner.epoch <= self.epochs)
+
+
+def draw_normal(model: nn.Module, std: float) -> None:
+    """Weights from N(0, std²), biases 0."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.normal_(parameter, std=std)
+
+
+def progress() -> list[Callback]:
+    """What a run shows while it goes: a table, and a bar where there can be one."""
+    return [*([ProgressBar()] if ProgressBar.is_available() else []), EpochTable()]
