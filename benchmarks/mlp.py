@@ -1,0 +1,126 @@
+"""One training step of the default network: cross-entropy, dropout 0.2, plain SGD, on the same batch and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import nn
+
+Step = Callable[[], float]
+SIZES, DROPPED, LR = (784, 256, 64, 10), 0.2, 0.005
+
+
+def batch(size: int) -> tuple[Any, Any]:
+    """Random images and labels."""
+    rng = np.random.default_rng(0)
+    return rng.random((size, 784), np.float32), rng.integers(0, 10, size)
+
+
+def model(dropout: float = DROPPED) -> nn.Sequential:
+    """The network, always with the same weights."""
+    from nn.fashion.models import mlp
+
+    nn.manual_seed(0)
+    return mlp(SIZES, dropout)
+
+
+def minigrad_step(size: int, dropout: float = DROPPED) -> Step:
+    """The step as a user writes it."""
+    images, labels = batch(size)
+    network, loss_function = model(dropout), nn.CrossEntropyLoss()
+    optimizer = nn.optim.SGD(network.parameters(), lr=LR)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_function(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    return step
+
+
+def numpy_step(size: int, dropout: float = DROPPED) -> Step:
+    """The step written by hand for this network alone, without any autograd, in place wherever that is possible."""
+    images, labels = batch(size)
+    w1, b1, w2, b2, w3, b3 = (p.numpy().copy() for p in model().parameters())
+    generator = np.random.default_rng(0)
+    dropped = round(dropout * 65536)
+    scale = np.float32(65536 / (65536 - dropped))
+    rows = np.arange(size)
+
+    def mask(shape: tuple[int, ...]) -> Any:
+        bits = generator.bit_generator.random_raw(shape[0] * shape[1] // 4).view(np.uint16)
+        return np.multiply(bits >= dropped, scale, dtype=np.float32).reshape(shape)
+
+    def step() -> float:
+        h1 = images @ w1.T
+        h1 += b1
+        np.maximum(h1, 0, out=h1)
+        if dropped:
+            h1 *= mask(h1.shape)
+        h2 = h1 @ w2.T
+        h2 += b2
+        np.maximum(h2, 0, out=h2)
+        if dropped:
+            h2 *= mask(h2.shape)
+        logits = h2 @ w3.T
+        logits += b3
+
+        logits -= logits.max(1, keepdims=True)
+        probabilities = np.exp(logits)
+        sums = probabilities.sum(1)
+        loss = float(np.mean(np.log(sums) - logits[rows, labels]))
+
+        probabilities /= sums[:, None]
+        probabilities[rows, labels] -= 1
+        probabilities /= size
+        d3 = probabilities
+        d2 = d3 @ w3
+        d2 *= np.multiply(h2 > 0, scale, dtype=np.float32)
+        d1 = d2 @ w2
+        d1 *= np.multiply(h1 > 0, scale, dtype=np.float32)
+        for weight, bias, gradient, inputs in ((w3, b3, d3, h2), (w2, b2, d2, h1), (w1, b1, d1, images)):
+            change = gradient.T @ inputs
+            change *= LR
+            weight -= change
+            bias -= LR * gradient.sum(0)
+        return loss
+
+    return step
+
+
+def torch_step(size: int, dropout: float = DROPPED) -> Step:
+    """The step in PyTorch, eager."""
+    import torch
+
+    images, labels = (torch.from_numpy(array) for array in batch(size))
+    layers: list[torch.nn.Module] = []
+    for inputs, outputs in zip(SIZES, SIZES[1:], strict=False):
+        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
+    network = torch.nn.Sequential(*layers[:-2])
+    with torch.no_grad():
+        for theirs, ours in zip(network.parameters(), model().parameters(), strict=True):
+            theirs.copy_(torch.from_numpy(ours.numpy()))
+    loss_function = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(network.parameters(), lr=LR)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_function(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    return step
+
+
+def contestants(size: int, dropout: float = DROPPED) -> dict[str, Step]:
+    """All that are installed, by name."""
+    from importlib.util import find_spec
+
+    steps = {"hand-written numpy": numpy_step(size, dropout), "minigrad": minigrad_step(size, dropout)}
+    return steps | ({"PyTorch": torch_step(size, dropout)} if find_spec("torch") else {})
