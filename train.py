@@ -100,7 +100,7 @@ def train(arguments: argparse.Namespace, data: Dataset) -> Evaluation | None:
     print(report.summary(evaluation, run.classifier.classes))
     saved = run.save(evaluation)
     print(f"Saved {', '.join(saved)} in {folder}")
-    if "report.png" not in saved:
+    if not report.can_draw():
         print('For a report with pictures: pip install "minigrad[train]"')
     if run.learner.stop:
         print(f"Interrupted in epoch {run.learner.epoch} of {recipe.epochs}: this is the model as it was then.")
@@ -136,6 +136,9 @@ def main() -> int:
         evaluation = (evaluate if arguments.evaluate else train)(arguments, data)
     except (DataError, FileError, NonFiniteLoss, ValueError) as error:
         sys.exit(f"train.py: {error}")
+    except BrokenPipeError:  # whoever read the output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
+        return 1
     except KeyboardInterrupt:  # a second Ctrl-C, or one outside training
         print("train.py: interrupted", file=sys.stderr)
         return 130

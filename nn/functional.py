@@ -20,7 +20,7 @@ Reduction = Literal["none", "mean", "sum"]
 
 
 @operation("linear", arity=3)
-def linear(x: TensorLike, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> Tensor:
     """Affine map x @ weight.T + bias: (..., in_features) -> (..., out_features).
 
     Args:
@@ -28,10 +28,11 @@ def linear(x: TensorLike, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: (out_features, in_features).
         bias: (out_features,) or None.
     """
-    x = as_tensor(x)
-    is_wide = x.ndim == 2 and len(x) < len(weight)  # BLAS takes up to twice as long for a wide product as for a tall one
+    x, weight = as_tensor(x), as_tensor(weight)
+    is_wide = x.ndim == 2 and len(x) < len(weight)  # BLAS is up to twice as slow for a wide product as for a tall one
     data = (weight.data @ x.data.T).T if is_wide else x.data @ weight.data.T
     if bias is not None:
+        bias = as_tensor(bias)
         data = np.add(data, bias.data, out=data if data.dtype == np.result_type(data, bias.data) else None)
 
     def to_weight(grad: Tensor, out: Tensor) -> Tensor:

@@ -42,9 +42,12 @@ class Evaluation:
         return share(2 * self.confusion.diagonal(), self.confusion.sum(0) + self.confusion.sum(1))
 
     def most_confused(self, n: int = 3) -> list[tuple[int, int, int]]:
-        """The `n` pairs of classes most often taken for one another, as (class, class, times), both ways together."""
+        """The `n` pairs of classes most often taken for one another, as (class, class, times), both ways together.
+
+        There are fewer if fewer pairs were confused at all.
+        """
         mutual = np.triu(self.confusion + self.confusion.T, 1)
-        largest = np.argsort(-mutual, axis=None, kind="stable")[:n]
+        largest = np.argsort(-mutual, axis=None, kind="stable")[: min(n, np.count_nonzero(mutual))]
         pairs = zip(*np.unravel_index(largest, mutual.shape), strict=True)
         return [(int(i), int(j), int(mutual[i, j])) for i, j in pairs]
 

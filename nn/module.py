@@ -17,7 +17,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: TensorLike, requires_grad: bool = True, dtype: npt.DTypeLike | None = None) -> None:
-        super().__init__(data, requires_grad, dtype)
+        super().__init__(data, requires_grad=requires_grad, dtype=dtype)
 
 
 class Module:

@@ -76,5 +76,5 @@ class Classifier:
             return classifier
         except KeyError as error:
             raise nn.FileError(f"{path} is no garment classifier: its metadata lacks {error}") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, MemoryError) as error:
             raise nn.FileError(f"{path} is no usable garment classifier: {error}") from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """Loss, accuracy, precision, recall and F1 of each class, and the most confused pairs, as text."""
+    confused = [f"{classes[i]} and {classes[j]} ({n} times)" for i, j, n in evaluation.most_confused(3)]
     lines = [
         f"Test loss {evaluation.loss:.4f}, test accuracy {evaluation.accuracy:.2%}",
         "",
@@ -26,8 +27,7 @@ def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
             for name, p, r, f1 in zip(classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
         ),
         "",
-        "Most confused: "
-        + ", ".join(f"{classes[i]} and {classes[j]} ({n} times)" for i, j, n in evaluation.most_confused(3)),
+        f"Most confused: {', '.join(confused) or 'none'}",
     ]
     return "\n".join(lines)
 
@@ -53,7 +53,7 @@ def draw_curves(axes: Axes, history: Sequence[Row]) -> None:
     """Loss on the left axis, validation accuracy, if there is any, on the right."""
     epochs = [row["epoch"] for row in history]
     lines = axes.plot(epochs, [row["train_loss"] for row in history], label="training loss")
-    if history and "valid_loss" in history[0]:
+    if "valid_loss" in history[0]:
         lines += axes.plot(epochs, [row["valid_loss"] for row in history], label="validation loss")
         right = axes.twinx()
         accuracy = [100 * row["valid_accuracy"] for row in history]

@@ -41,9 +41,10 @@ class Run:
         if recipe.initial_std is not None:
             draw_normal(model, recipe.initial_std)
         self.classifier = Classifier(model, recipe.architecture, recipe.mean, recipe.std)
-        training, validation = stratified_split(data.train_labels, recipe.val_size, SPLIT_SEED)
+        val_size = len(data.train_labels) // 12 if recipe.val_size is None else recipe.val_size
+        training, validation = stratified_split(data.train_labels, val_size, SPLIT_SEED)
         images, labels = data.train_images, data.train_labels
-        has_validation = recipe.val_size > 0
+        has_validation = val_size > 0
         self.valid = self.classifier.loader(images[validation], labels[validation]) if has_validation else None
         self.train = DataLoader(
             (images[training], labels[training]), recipe.batch_size, shuffle=True, generator=generator,
@@ -91,8 +92,8 @@ class Run:
         return self.learner.train_batch(*next(iter(self.train)))
 
     def test(self) -> Evaluation:
-        """Evaluate on the test set."""
-        return self.learner.evaluate(self.classifier.loader(self.data.test_images, self.data.test_labels))
+        """Evaluate on the test set, by the plain loss: label smoothing is for training."""
+        return self.classifier.evaluate(self.data.test_images, self.data.test_labels)
 
     def save(self, evaluation: Evaluation | None = None) -> list[str]:
         """Write model and metrics to the folder, and the pictures if there is an evaluation and matplotlib.
@@ -102,7 +103,7 @@ class Run:
         self.classifier.save(self.folder / "model.npz")
         write_history(self.learner.history, self.folder / "metrics.csv")
         names = ["model.npz", "metrics.csv", "config.json"]
-        if evaluation is not None and report.can_draw():
+        if evaluation is not None and self.learner.history and report.can_draw():
             report.draw(self.learner.history, evaluation, self.classifier.classes, self.folder / "report.png")
             names.append("report.png")
         return names

@@ -1,0 +1,179 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nn
+from nn.data import DataLoader, Normalize, stratified_split
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+class Watched(np.ndarray):
+    """An array that counts how often it is gathered from."""
+
+    gathers = 0
+
+    def take(self, *arguments, **options):
+        Watched.gathers += 1
+        return np.asarray(self).take(*arguments, **options)
+
+    def __getitem__(self, index):
+        raise AssertionError(f"an array was indexed with {index}")
+
+
+# ---------------------------------------------------------------- DataLoader
+
+
+@given(n=st.integers(0, 20), batch_size=st.integers(1, 8), shuffle=st.booleans(), drop_last=st.booleans(), seed=seeds)
+def test_an_epoch_has_every_sample_once_in_batches_of_the_size(n, batch_size, shuffle, drop_last, seed):
+    generator = np.random.default_rng(seed)
+    loader = DataLoader((np.arange(n), -np.arange(n)), batch_size, shuffle, drop_last, generator)
+    batches = list(loader)
+    sizes = [len(x) for x, _ in batches]
+    remainder = n % batch_size
+    assert sizes == [batch_size] * (n // batch_size) + [remainder] * (remainder > 0 and not drop_last)
+    assert len(loader) == len(batches)
+    assert loader.num_samples == n
+    seen = np.concatenate([x for x, _ in batches]) if batches else np.zeros(0, int)
+    assert all((x == -y).all() for x, y in batches), "samples and targets stay together"
+    assert len(set(seen.tolist())) == len(seen) == n - remainder * drop_last
+    if not shuffle:
+        np.testing.assert_array_equal(seen, np.arange(len(seen)))
+
+
+def test_each_epoch_has_a_new_order_and_a_generator_of_the_same_seed_repeats_them():
+    def epochs():
+        loader = DataLoader((np.arange(50),), 8, shuffle=True, generator=np.random.default_rng(1))
+        return [np.concatenate([x for (x,) in loader]).tolist() for _ in range(3)]
+
+    first = epochs()
+    assert first == epochs()
+    assert len(set(map(tuple, first))) == 3
+
+
+def test_the_default_generator_shuffles_without_another():
+    loader = DataLoader((np.arange(50),), 50, shuffle=True)
+    nn.manual_seed(3)
+    ((first,),) = loader
+    nn.manual_seed(3)
+    ((second,),) = loader
+    np.testing.assert_array_equal(first, second)
+    assert first.tolist() != list(range(50))
+
+
+def test_every_order_is_equally_likely():
+    loader = DataLoader((np.arange(3),), 3, shuffle=True, generator=np.random.default_rng(0))
+    orders = Counter(tuple(next(iter(loader))[0].tolist()) for _ in range(6000))
+    assert len(orders) == 6
+    assert all(abs(count - 1000) < 6 * np.sqrt(6000 / 6 * 5 / 6) for count in orders.values())
+
+
+def test_batches_are_views_without_shuffling():
+    images, labels = np.arange(20).reshape(5, 4), np.arange(5)
+    for x, y in DataLoader((images, labels), 2):
+        assert np.shares_memory(x, images)
+        assert np.shares_memory(y, labels)
+
+
+def test_a_shuffled_batch_is_one_gather_an_array():
+    data = np.arange(20).reshape(10, 2).view(Watched)
+    loader = DataLoader((np.zeros(10),), 4, shuffle=True)
+    loader.arrays = (data, data)
+    for number, (x, _) in enumerate(loader, 1):
+        assert Watched.gathers == 2 * number
+        assert not np.shares_memory(x, data)
+
+
+def test_a_transform_sees_each_batch_as_a_whole():
+    seen = []
+
+    def double(x, y):
+        seen.append(len(x))
+        return 2 * x, y
+
+    batches = list(DataLoader((np.arange(5), np.arange(5)), 2, transform=double))
+    assert seen == [2, 2, 1]
+    assert all((x == 2 * y).all() for x, y in batches)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "batch_size", "error", "sentence"),
+    [
+        ((np.ones(3), np.ones(4)), 1, ValueError, r"the same number of samples, got \[3, 4\]"),
+        ((), 1, ValueError, r"the same number of samples, got \[\]"),
+        ((np.ones(3),), 0, ValueError, "a positive batch size, got 0"),
+        ((np.ones(3),), -1, ValueError, "a positive batch size, got -1"),
+        (np.ones((3, 2)), 1, TypeError, r"a tuple of arrays, got one array of shape \(3, 2\)"),
+    ],
+)
+def test_loaders_that_cannot_work_are_refused(arrays, batch_size, error, sentence):
+    with pytest.raises(error, match=f"DataLoader expects .*{sentence}"):
+        DataLoader(arrays, batch_size)
+
+
+# ---------------------------------------------------------------- Normalize
+
+
+@given(mean=st.floats(-1, 1), std=st.floats(0.1, 10))
+def test_normalize_scales_bytes_to_one_and_standardises_them(mean, std):
+    images, labels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8), np.arange(4)
+    scaled, same = Normalize(mean, std)(images, labels)
+    assert scaled.dtype == np.float32
+    assert same is labels
+    expected = (images.astype(float) / 255 - mean) / std
+    # Two roundings to float32, of numbers that are at most (1 + |mean|) / std.
+    np.testing.assert_allclose(scaled, expected, rtol=0, atol=4 * 2**-24 * (1 + abs(mean)) / std)
+    np.testing.assert_array_equal(images.ravel(), np.arange(256))
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, float("nan")])
+def test_normalize_refuses_a_standard_deviation_that_is_not_positive(std):
+    with pytest.raises(ValueError, match=f"Normalize expects a positive standard deviation, got {std}"):
+        Normalize(0.0, std)
+
+
+# ---------------------------------------------------------------- stratified_split
+
+
+@st.composite
+def labels_and_size(draw):
+    labels = np.array(draw(st.lists(st.integers(0, 4), min_size=1, max_size=60)))
+    return labels, draw(st.integers(0, len(labels) - 1))
+
+
+@given(case=labels_and_size(), seed=seeds)
+def test_a_split_holds_out_each_class_in_proportion(case, seed):
+    labels, size = case
+    rest, held_out = stratified_split(labels, size, seed)
+    assert len(held_out) == size
+    np.testing.assert_array_equal(np.sort(np.concatenate([rest, held_out])), np.arange(len(labels)))
+    assert (np.diff(rest) > 0).all()
+    assert (np.diff(held_out) > 0).all()
+    for c in np.unique(labels):
+        exact = np.count_nonzero(labels == c) * size / len(labels)
+        assert abs(np.count_nonzero(labels[held_out] == c) - exact) < 1
+
+
+@given(case=labels_and_size(), seed=seeds)
+def test_a_split_depends_on_nothing_but_its_arguments(case, seed):
+    first = stratified_split(*case, seed)
+    np.random.default_rng().random()
+    nn.manual_seed(seed)
+    second = stratified_split(*case, seed)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_seed_holds_out_other_samples():
+    labels = np.arange(100) % 10
+    splits = {tuple(stratified_split(labels, 50, seed)[1].tolist()) for seed in range(5)}
+    assert len(splits) == 5
+
+
+@pytest.mark.parametrize("size", [-1, 3, 4])
+def test_a_split_leaves_something_for_training(size):
+    with pytest.raises(ValueError, match=f"cannot hold out {size} of 3 samples"):
+        stratified_split(np.array([0, 1, 2]), size)

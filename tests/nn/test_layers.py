@@ -1,0 +1,206 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+import nn
+from minigrad.testing import gradcheck
+
+layer_shapes = [(5,), (4, 5), (2, 3, 5), (0, 5)]
+
+
+def rng():
+    return np.random.default_rng(3)
+
+
+# ---------------------------------------------------------------- Linear
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", layer_shapes)
+def test_linear_is_the_affine_map_of_its_weight_and_bias(shape, bias):
+    layer = nn.Linear(5, 3, bias=bias, dtype=np.float64)
+    x = rng().standard_normal(shape)
+    expected = np.einsum("...i,oi->...o", x, layer.weight.data) + (layer.bias.data if bias else 0)
+    out = layer(x)
+    assert out.shape == (*shape[:-1], 3)
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-13, atol=1e-13)
+
+
+def test_linear_has_the_parameter_names_shapes_and_dtype_of_pytorch():
+    layer = nn.Linear(5, 3)
+    assert [(name, p.shape, p.dtype) for name, p in layer.named_parameters()] == [
+        ("weight", (3, 5), np.float32),
+        ("bias", (3,), np.float32),
+    ]
+    assert nn.Linear(5, 3, bias=False).bias is None
+
+
+def test_linear_starts_uniform_within_one_over_the_root_of_its_inputs():
+    layer = nn.Linear(100, 2000, dtype=np.float64, generator=rng())
+    for values in (layer.weight.data.ravel(), layer.bias.data):
+        assert np.abs(values).max() <= 0.1
+        # The empirical distribution lies within 1.95 / √n of the true one in 999 of 1000 cases (Kolmogorov).
+        uniform = (np.sort(values) + 0.1) / 0.2
+        assert np.abs(uniform - np.linspace(0, 1, values.size)).max() < 1.95 / np.sqrt(values.size)
+
+
+def test_the_same_generator_state_gives_the_same_layer():
+    first, second = nn.Linear(4, 3, generator=rng()), nn.Linear(4, 3, generator=rng())
+    np.testing.assert_array_equal(first.weight.data, second.weight.data)
+    np.testing.assert_array_equal(first.bias.data, second.bias.data)
+    nn.manual_seed(7)
+    third = nn.Linear(4, 3)
+    nn.manual_seed(7)
+    np.testing.assert_array_equal(third.weight.data, nn.Linear(4, 3).weight.data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"), [((4, 6), ""), ((32, 28, 28), ": put a Flatten() before it"), ((), ""), ((784, 2), "")]
+)
+def test_linear_says_which_inputs_it_expects(shape, hint):
+    with pytest.raises(ValueError, match="Linear expects") as caught:
+        nn.Linear(784, 10)(np.ones(shape))
+    assert str(caught.value) == f"Linear expects inputs of shape (..., 784), got {shape}{hint}"
+
+
+# ---------------------------------------------------------------- activations
+
+
+@pytest.mark.parametrize(
+    ("layer", "closed_form"),
+    [
+        (nn.ReLU(), lambda x: (x + abs(x)) / 2),
+        (nn.Sigmoid(), lambda x: (1 + np.tanh(x / 2)) / 2),
+        (nn.Tanh(), lambda x: np.expm1(2 * x) / (np.exp(2 * x) + 1)),
+    ],
+)
+def test_activations_equal_their_closed_forms(layer, closed_form):
+    x = rng().standard_normal((4, 3)) * 3
+    np.testing.assert_allclose(layer(x).numpy(), closed_form(x), rtol=1e-12, atol=1e-15)
+    gradcheck(layer, x)
+
+
+# ---------------------------------------------------------------- Dropout
+
+
+def test_dropout_drops_in_training_and_only_there():
+    layer = nn.Dropout(0.5, generator=rng())
+    x = mg.tensor(np.ones((50, 20)))
+    assert set(np.unique(layer(x).data)) == {0.0, 2.0}
+    layer.eval()
+    assert layer(x) is x
+    layer.train()
+    assert set(np.unique(layer(x).data)) == {0.0, 2.0}
+
+
+def test_dropout_draws_anew_each_time():
+    layer = nn.Dropout(0.5, generator=rng())
+    x = np.ones(1000)
+    assert not np.array_equal(layer(x).data, layer(x).data)
+
+
+def test_dropout_draws_from_the_default_generator_without_one_of_its_own():
+    layer, x = nn.Dropout(0.3), np.ones(1000)
+    nn.manual_seed(5)
+    first = layer(x).data
+    nn.manual_seed(5)
+    np.testing.assert_array_equal(layer(x).data, first)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_dropout_refuses_what_is_no_probability(p):
+    with pytest.raises(ValueError, match=f"Dropout expects a probability from 0 to 1, got {p}"):
+        nn.Dropout(p)
+
+
+# ---------------------------------------------------------------- Flatten and Sequential
+
+
+@given(shape=st.lists(st.integers(0, 3), min_size=1, max_size=4), data=st.data())
+def test_flatten_joins_a_run_of_axes_and_keeps_the_order_of_elements(shape, data):
+    start = data.draw(st.integers(0, len(shape) - 1))
+    end = data.draw(st.integers(start, len(shape) - 1))
+    x = np.arange(np.prod(shape)).reshape(shape)
+    negative = data.draw(st.booleans())
+    out = nn.Flatten(start, end - len(shape) if negative else end)(x).numpy()
+    assert out.shape == (*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :])
+    np.testing.assert_array_equal(out.ravel(), x.ravel())
+
+
+def test_flatten_keeps_the_batch_by_default():
+    assert nn.Flatten()(np.ones((2, 28, 28))).shape == (2, 784)
+    assert nn.Flatten()(np.ones((0, 28, 28))).shape == (0, 784)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [((1, -1), (3,)), ((1, -1), ()), ((2, 1), (2, 3, 4)), ((5, -1), (2, 3))])
+def test_flatten_refuses_axes_that_are_not_there(axes, shape):
+    with pytest.raises(ValueError, match=f"Flatten joins the axes {axes[0]} to {axes[1]}, got shape"):
+        nn.Flatten(*axes)(np.ones(shape))
+
+
+def test_sequential_applies_its_modules_in_order():
+    model = nn.Sequential(nn.Linear(3, 4, dtype=np.float64), nn.Tanh(), nn.Linear(4, 2, dtype=np.float64))
+    first, _, last = model
+    x = rng().standard_normal((5, 3))
+    hidden = np.tanh(x @ first.weight.data.T + first.bias.data)
+    np.testing.assert_allclose(model(x).numpy(), hidden @ last.weight.data.T + last.bias.data, rtol=1e-13)
+    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert len(model) == 3
+    assert model[0] is first
+    assert model[-1] is last
+
+
+@pytest.mark.parametrize("wrong", [nn.ReLU, np.tanh, [nn.ReLU()]])
+def test_sequential_refuses_what_is_no_module(wrong):
+    with pytest.raises(TypeError, match="Sequential expects modules, got "):
+        nn.Sequential(nn.Linear(2, 2), wrong)
+
+
+def test_a_whole_model_has_the_gradients_of_numerical_differentiation():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 5, dtype=np.float64), nn.Tanh(), nn.Linear(5, 3, dtype=np.float64))
+    x, labels = rng().standard_normal((4, 2, 3)), np.array([0, 2, 1, 1])
+    parameters = list(model.parameters())
+
+    def loss(*values):
+        layers = [nn.functional.linear, mg.tanh, nn.functional.linear]
+        hidden = layers[0](mg.tensor(x).reshape(4, 6), values[0], values[1])
+        return nn.functional.cross_entropy(layers[2](layers[1](hidden), values[2], values[3]), labels)
+
+    gradcheck(loss, *[p.data for p in parameters])
+    out = nn.CrossEntropyLoss()(model(x), labels)
+    assert out.item() == loss(*parameters).item()
+    out.backward()
+    found = [p.grad.numpy() for p in parameters]
+    model.zero_grad()
+    loss(*parameters).backward()
+    for p, gradient in zip(parameters, found, strict=True):
+        np.testing.assert_array_equal(p.grad.numpy(), gradient)
+
+
+# ---------------------------------------------------------------- CrossEntropyLoss
+
+
+def test_the_loss_layer_hands_all_its_settings_on():
+    logits, labels = rng().standard_normal((6, 4)), np.array([0, 1, 2, 3, 1, 0])
+    weight = np.array([1.0, 2.0, 0.5, 3.0])
+    loss = nn.CrossEntropyLoss(weight, ignore_index=1, reduction="sum", label_smoothing=0.2)
+    expected = nn.functional.cross_entropy(logits, labels, weight, 1, "sum", 0.2)
+    assert loss(logits, labels).item() == expected.item()
+    assert expected.item() != nn.functional.cross_entropy(logits, labels).item()
+    assert not list(loss.parameters())
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"reduction": "avg"}, "reduction is 'none', 'mean' or 'sum', got 'avg'"),
+        ({"label_smoothing": 1.5}, "label_smoothing is from 0 to 1, got 1.5"),
+    ],
+)
+def test_the_loss_refuses_settings_out_of_range_when_made_and_when_called(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        nn.CrossEntropyLoss(**settings)
+    with pytest.raises(ValueError, match=sentence):
+        nn.functional.cross_entropy(np.zeros((2, 3)), np.array([0, 1]), **settings)

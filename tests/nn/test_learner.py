@@ -1,0 +1,336 @@
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import nn
+from nn.data import DataLoader
+from nn.learner import Callback, Learner, NonFiniteLoss, evaluate, predict_proba
+from nn.optim import SGD, Adam
+from nn.schedules import LRScheduler
+
+
+def batch(n=32, features=6, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, features)).astype(np.float32), rng.integers(0, classes, n)
+
+
+def network(dropout=0.0):
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 4))
+
+
+def learner_of(model=None, lr=0.1, **settings):
+    model = model or network()
+    return Learner(model, SGD(model.parameters(), lr=lr), **settings)
+
+
+class Recorder(Callback):
+    """Writes down every event, and does something at one of them."""
+
+    def __init__(self, log, name="", at=None, action=None):
+        self.log, self.name, self.at, self.action = log, name, at, action
+
+    def note(self, event, learner):
+        self.log.append(f"{self.name}{event}")
+        if self.at == (event, learner.step):
+            self.action(learner)
+
+    def on_fit_start(self, learner):
+        self.note("fit start", learner)
+
+    def on_epoch_start(self, learner):
+        self.note("epoch start", learner)
+
+    def on_batch_end(self, learner):
+        self.note("batch end", learner)
+
+    def on_epoch_end(self, learner):
+        self.note("epoch end", learner)
+
+    def on_fit_end(self, learner):
+        self.note("fit end", learner)
+
+
+def test_one_batch_is_overfitted_to_no_loss_at_all():
+    data = DataLoader(batch(), 32)
+    model = network()
+    learner = Learner(model, Adam(model.parameters(), lr=0.05))
+    learner.fit(data, epochs=400)
+    result = learner.evaluate(data)
+    assert result.accuracy == 1
+    assert result.loss < 1e-3
+    assert (learner.predict(data) == batch()[1]).all()
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_samples_also_with_a_smaller_last_batch():
+    inputs, labels = batch(10)
+    learner = learner_of(lr=0.0)  # so that all batches see the same model
+    history = learner.fit(DataLoader((inputs, labels), 4), DataLoader((inputs, labels), 7), epochs=1)
+    exact = nn.functional.cross_entropy(learner.model(inputs), labels).item()
+    assert history[0]["train_loss"] == pytest.approx(exact, rel=1e-6)
+    assert history[0]["valid_loss"] == pytest.approx(exact, rel=1e-6)
+    right = learner.model(inputs).data.argmax(1) == labels
+    assert history[0]["valid_accuracy"] == right.mean()
+
+
+def test_evaluation_counts_only_the_samples_it_saw():
+    inputs, labels = batch(10)
+    learner = learner_of()
+    result = learner.evaluate(DataLoader((inputs, labels), 4, drop_last=True))
+    exact = nn.functional.cross_entropy(learner.model(inputs[:8]), labels[:8]).item()
+    assert result.loss == pytest.approx(exact, rel=1e-6)
+    assert result.confusion.sum() == 8
+
+
+def test_a_step_is_the_gradient_of_its_batch_alone():
+    inputs, labels = batch(8)
+    model = nn.Linear(6, 4)
+    weight = model.weight.data.astype(float).copy()
+    bias = model.bias.data.astype(float)
+    learner = learner_of(model, lr=0.5)
+    for _ in range(2):
+        learner.train_batch(inputs, labels)
+        logits = inputs @ weight.T + bias
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        error = (p - np.eye(4)[labels]) / 8
+        weight, bias = weight - 0.5 * error.T @ inputs, bias - 0.5 * error.sum(0)
+        np.testing.assert_allclose(model.weight.data, weight, rtol=1e-5, atol=1e-6)
+    assert learner.step == 2
+
+
+def test_a_run_under_a_seed_repeats_to_the_last_bit():
+    def run():
+        generator = nn.manual_seed(11)
+        learner = learner_of(network(dropout=0.3))
+        loader = DataLoader(batch(), 5, shuffle=True, generator=generator)
+        history = learner.fit(loader, DataLoader(batch(seed=1), 5), epochs=3)
+        kept = [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
+        return kept, learner.model.state_dict()
+
+    (first_rows, first_state), (second_rows, second_state) = run(), run()
+    assert first_rows == second_rows
+    for name, array in first_state.items():
+        np.testing.assert_array_equal(array, second_state[name])
+
+
+def test_dropout_is_active_in_every_epoch_and_never_in_evaluation():
+    seen = []
+
+    class Watch(nn.Module):
+        def forward(self, x):
+            seen.append((self.training, int(np.count_nonzero(x.data == 0))))
+            return x
+
+    model = nn.Sequential(nn.Dropout(0.5), Watch(), nn.Linear(6, 4))
+    learner_of(model).fit(DataLoader(batch(), 32), DataLoader(batch(seed=1), 32), epochs=3)
+    assert [training for training, _ in seen] == [True, False] * 3
+    assert all((zeros > 0) == training for training, zeros in seen)
+
+
+def test_the_learner_learns_without_validation_and_goes_on_when_asked_again():
+    learner = learner_of()
+    loader = DataLoader(batch(10), 4)
+    assert learner.fit(loader, epochs=2) is learner.history
+    assert set(learner.history[0]) == {"epoch", "train_loss", "lr", "images_per_second", "seconds"}
+    learner.fit(loader, epochs=1)
+    assert [row["epoch"] for row in learner.history] == [1, 2, 3]
+    assert (learner.epoch, learner.step) == (3, 9)
+
+
+def test_the_schedule_moves_after_every_step():
+    class Halving(LRScheduler):
+        def lr_at(self, base_lr, step):
+            return base_lr * 0.5**step
+
+    model = network()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    history = Learner(model, optimizer, scheduler=Halving(optimizer)).fit(DataLoader(batch(10), 4), epochs=2)
+    assert [row["lr"] for row in history] == [0.1 / 8, 0.1 / 64]
+
+
+def test_training_needs_data_and_so_does_evaluation():
+    nothing = DataLoader(batch(3), 4, drop_last=True)
+    with pytest.raises(ValueError, match="cannot train on no data"):
+        learner_of().fit(nothing)
+    with pytest.raises(ValueError, match="cannot evaluate on no data"):
+        learner_of().evaluate(nothing)
+    with pytest.raises(ValueError, match="cannot predict on no data"):
+        learner_of().predict(nothing)
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+def test_probabilities_are_the_softmax_of_the_logits_in_the_order_of_the_data():
+    inputs, labels = batch(10)
+    model = network(dropout=0.5)
+    probabilities = predict_proba(model, DataLoader((inputs, labels), 4))
+    logits = model.eval()(inputs).data.astype(float)
+    np.testing.assert_allclose(probabilities, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-5)
+
+
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+def test_evaluation_records_no_graph_and_leaves_every_module_in_its_mode():
+    model = network(dropout=0.5)
+    model[2].eval()
+    before = modes(model)
+    out = []
+
+    class Loss(nn.Module):
+        def forward(self, logits, targets):
+            out.append(logits)
+            assert not any(modes(model))
+            return nn.functional.cross_entropy(logits, targets)
+
+    evaluate(model, Loss(), DataLoader(batch(), 8))
+    assert modes(model) == before
+    assert len(out) == 4
+    assert not any(logits.requires_grad for logits in out)
+
+
+@pytest.mark.parametrize("part", ["model", "loss"])
+def test_modes_are_restored_when_evaluation_fails(part):
+    class Broken(nn.Module):
+        def forward(self, *inputs):
+            raise RuntimeError("broken")
+
+    model = nn.Sequential(nn.Linear(6, 4), Broken()) if part == "model" else network()
+    model[0].eval()
+    before = modes(model)
+    with pytest.raises(RuntimeError, match="broken"):
+        evaluate(model, Broken(), DataLoader(batch(), 8))
+    assert modes(model) == before
+
+
+# ---------------------------------------------------------------- when things go wrong
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_epoch_and_learning_rate():
+    inputs, labels = batch(12)
+    inputs[9] = np.nan
+    learner = learner_of(lr=0.25)
+    learner.fit(DataLoader((inputs[:4], labels[:4]), 4), epochs=1)
+    with pytest.raises(NonFiniteLoss) as caught:
+        learner.fit(DataLoader((inputs, labels), 4))
+    assert str(caught.value).startswith("the loss became nan at step 4 (epoch 2) with learning rate 0.25: lower")
+    assert learner.step == 3, "two more steps were fine"
+    assert all(np.isfinite(parameter.data).all() for parameter in learner.model.parameters())
+
+
+def test_a_validation_loss_that_is_not_finite_stops_before_the_epoch_counts_as_done():
+    inputs, labels = batch(4)
+    log = []
+    learner = learner_of(callbacks=[Recorder(log)])
+    with pytest.raises(NonFiniteLoss, match=r"validation loss became nan after step 1 \(epoch 1\) with learning rate"):
+        learner.fit(DataLoader((inputs, labels), 4), DataLoader((inputs * np.nan, labels), 4))
+    assert log == ["fit start", "epoch start", "batch end"]
+
+
+# ---------------------------------------------------------------- callbacks and stopping
+
+
+def test_callbacks_hear_of_everything_in_their_order():
+    log = []
+    learner = learner_of(callbacks=[Recorder(log, "a "), Recorder(log, "b ")])
+    learner.fit(DataLoader(batch(6), 4), DataLoader(batch(4), 4), epochs=2)
+    epoch = ["epoch start", "batch end", "batch end", "epoch end"]
+    events = ["fit start", *epoch, *epoch, "fit end"]
+    assert log == [f"{name} {event}" for event in events for name in "ab"]
+
+
+def test_callbacks_find_the_state_they_are_promised():
+    class Check(Callback):
+        def on_epoch_start(self, learner):
+            assert all(modes(learner.model))
+            assert len(learner.history) == learner.epoch - 1
+
+        def on_batch_end(self, learner):
+            assert 0 < learner.step <= learner.batches * learner.epoch
+            assert learner.batch_loss > 0
+
+        def on_epoch_end(self, learner):
+            assert learner.history[-1]["epoch"] == learner.epoch <= learner.epochs == 2
+            assert "valid_loss" in learner.history[-1]
+            learner.model.eval()
+
+    learner = learner_of(callbacks=[Check()])
+    learner.fit(DataLoader(batch(6), 4), DataLoader(batch(4), 4), epochs=2)
+    assert learner.batches == 2
+    assert len(learner.history) == 2
+
+
+def stop(learner):
+    learner.stop = True
+
+
+def test_the_stop_flag_ends_training_after_the_step_with_a_row_for_the_part_of_the_epoch():
+    inputs, labels = batch(12)
+    log = []
+    learner = learner_of(lr=0.0, callbacks=[Recorder(log, at=("batch end", 4), action=stop)])
+    learner.fit(DataLoader((inputs, labels), 4), epochs=9)
+    assert learner.step == 4
+    assert log[-3:] == ["batch end", "epoch end", "fit end"]
+    assert [row["epoch"] for row in learner.history] == [1, 2]
+    exact = nn.functional.cross_entropy(learner.model(inputs[:4]), labels[:4]).item()
+    assert learner.history[1]["train_loss"] == pytest.approx(exact, rel=1e-6)
+    learner.callbacks = []
+    learner.fit(DataLoader((inputs, labels), 4), epochs=1)
+    assert learner.step == 7, "a new fit starts without the flag"
+
+
+def press_ctrl_c(learner):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def plain_handler():
+    """Ctrl-C as Python handles it, whatever the test runner does."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, previous)
+
+
+def test_ctrl_c_stops_after_the_step_and_is_itself_again_afterwards(plain_handler):
+    log = []
+    learner = learner_of(callbacks=[Recorder(log, at=("batch end", 2), action=press_ctrl_c)])
+    learner.fit(DataLoader(batch(12), 4), DataLoader(batch(4), 4), epochs=3)
+    assert learner.stop
+    assert learner.step == 2
+    assert log == ["fit start", "epoch start", "batch end", "batch end", "epoch end", "fit end"]
+    assert "valid_loss" in learner.history[0]
+    assert signal.getsignal(signal.SIGINT) is plain_handler
+
+
+def test_a_second_ctrl_c_interrupts_at_once(plain_handler):
+    learner = learner_of(
+        callbacks=[
+            Recorder([], at=("batch end", 2), action=press_ctrl_c),
+            Recorder([], at=("epoch end", 2), action=press_ctrl_c),
+        ]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(DataLoader(batch(12), 4), epochs=3)
+    assert learner.step == 2
+    assert signal.getsignal(signal.SIGINT) is plain_handler
+
+
+def test_a_failing_fit_restores_the_handler_too(plain_handler):
+    def fail(learner):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        learner_of(callbacks=[Recorder([], at=("batch end", 1), action=fail)]).fit(DataLoader(batch(), 4))
+    assert signal.getsignal(signal.SIGINT) is plain_handler
+
+
+def test_training_works_in_another_thread_where_signals_cannot_be_handled():
+    learner = learner_of()
+    thread = threading.Thread(target=learner.fit, args=(DataLoader(batch(), 8),))
+    thread.start()
+    thread.join()
+    assert learner.step == 4

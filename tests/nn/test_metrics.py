@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nn.metrics import Evaluation, confusion_matrix
+
+
+@st.composite
+def predictions(draw):
+    """The number of classes, and (true, predicted) for some samples."""
+    classes = draw(st.integers(1, 5))
+    index = st.integers(0, classes - 1)
+    return classes, draw(st.lists(st.tuples(index, index), max_size=40))
+
+
+def evaluation(classes, pairs, dtype=np.int64):
+    true, predicted = np.array(pairs, dtype).reshape(-1, 2).T
+    return Evaluation(0.0, confusion_matrix(true, predicted, classes))
+
+
+@given(case=predictions(), dtype=st.sampled_from([np.uint8, np.int32, np.int64]))
+def test_the_confusion_matrix_counts_pairs_of_true_and_predicted_class(case, dtype):
+    classes, pairs = case
+    confusion = evaluation(classes, pairs, dtype).confusion
+    assert confusion.tolist() == [[pairs.count((i, j)) for j in range(classes)] for i in range(classes)]
+
+
+def test_many_classes_do_not_overflow_labels_of_one_byte():
+    label = np.array([199], np.uint8)
+    assert confusion_matrix(label, label, 200)[199, 199] == 1
+
+
+@given(case=predictions())
+def test_accuracy_precision_recall_and_f1_are_what_counting_gives(case):
+    classes, pairs = case
+    result = evaluation(classes, pairs)
+    right = sum(true == predicted for true, predicted in pairs)
+    assert result.accuracy == (right / len(pairs) if pairs else 0)
+    for c in range(classes):
+        hits = pairs.count((c, c))
+        predicted, actual = sum(p == c for _, p in pairs), sum(t == c for t, _ in pairs)
+        precision, recall = hits / predicted if predicted else 0, hits / actual if actual else 0
+        assert result.precision[c] == precision
+        assert result.recall[c] == recall
+        harmonic = 2 * precision * recall / (precision + recall) if hits else 0
+        assert result.f1[c] == pytest.approx(harmonic, rel=1e-14)
+
+
+@given(case=predictions(), n=st.integers(1, 4))
+def test_the_most_confused_pairs_are_counted_both_ways(case, n):
+    classes, pairs = case
+    mistakes = {
+        (i, j): pairs.count((i, j)) + pairs.count((j, i)) for i in range(classes) for j in range(i + 1, classes)
+    }
+    found = [(pair, times) for *pair, times in evaluation(classes, pairs).most_confused(n)]
+    assert [times for _, times in found] == sorted(filter(None, mistakes.values()), reverse=True)[:n]
+    assert all(mistakes[tuple(pair)] == times for pair, times in found)
+    assert len({tuple(pair) for pair, _ in found}) == len(found)

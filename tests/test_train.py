@@ -1,0 +1,315 @@
+"""The command as people run it: its output, its files, its exit status."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
+from nn.fashion.idx import pack
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--epochs", "2", "--val-size", "100", "--threads", "1"]
+
+# `python -c` with this runs the command with some libraries out of sight.
+WITHOUT = """
+import sys
+for name in {names!r}:
+    sys.modules[name] = None
+sys.argv[0] = "train.py"
+import train
+sys.exit(train.main())
+"""
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """600 training and 100 test images of the real data, as raw IDX files."""
+    folder = tmp_path_factory.mktemp("data")
+    sample = read_folder(SAMPLE_FOLDER)
+    for part, file in FILES.items():
+        array = getattr(sample, part)[: 600 if part.startswith("train") else 100]
+        (folder / file.name).write_bytes(pack(array.astype(np.uint8)))
+    return folder
+
+
+@pytest.fixture
+def start(data_folder, tmp_path):
+    """Starts the command in an empty folder on the small data set; the test reads, signals and waits."""
+    running = []
+
+    def start(*arguments, without=(), data=data_folder):
+        program = ["-c", WITHOUT.format(names=without)] if without else [str(ROOT / "train.py")]
+        source = {"FASHION_MNIST_DIR": str(data)}
+        process = subprocess.Popen(
+            [sys.executable, *program, *map(str, arguments)],
+            cwd=tmp_path, env=os.environ | source | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(start):
+    """Runs the command to its end: (exit status, standard output, standard error)."""
+
+    def run(*arguments, **settings):
+        process = start(*arguments, **settings)
+        out, err = process.communicate()
+        assert "Traceback" not in err
+        return process.returncode, out, err
+
+    return run
+
+
+def metrics(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def accuracy(out):
+    return float(out.split("test accuracy ")[1].split("%")[0])
+
+
+# ---------------------------------------------------------------- training
+
+
+def test_a_run_shows_its_progress_and_leaves_its_files(run, tmp_path, data_folder):
+    status, out, err = run(*QUICK)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == f"Data: 600 training and 100 test images from {data_folder}"
+    assert lines[1].startswith("Recipe: default, ")
+    heading = next(i for i, line in enumerate(lines) if line.split()[:1] == ["epoch"])
+    assert [line.split()[0] for line in lines[heading + 1 : heading + 3]] == ["1", "2"]
+    assert "Test loss " in out
+    assert all(name in out for name in ("Ankle boot", "precision", "recall", "F1", "Most confused: "))
+    folder = tmp_path / "runs" / "default"
+    saved = next(line for line in lines if line.startswith("Saved "))
+    assert saved.endswith(" in runs/default")
+    assert sorted(saved.removeprefix("Saved ").split(" in ")[0].split(", ")) == sorted(p.name for p in folder.iterdir())
+    assert {"model.npz", "metrics.csv", "config.json"} <= {path.name for path in folder.iterdir()}
+    assert [row["epoch"] for row in metrics(folder)] == ["1", "2"]
+    warning, *rest = err.splitlines()
+    assert warning.startswith("Warning: ")
+    assert "data other than the original Fashion-MNIST" in warning
+    assert rest == []
+
+
+def test_the_same_seed_gives_the_same_metrics_and_another_seed_others(run, tmp_path):
+    logs = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        assert run(*QUICK, "--quiet", "--seed", seed, "--out", tmp_path / name)[0] == 0
+        rows = metrics(tmp_path / name)
+        logs.append([{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows])
+    assert logs[0] == logs[1] != logs[2]
+
+
+def test_flags_override_the_recipe(run, tmp_path):
+    flags = ["--recipe", "article", "--epochs", 1, "--batch-size", 50, "--lr", 0.02, "--optimizer", "adam"]
+    flags += ["--weight-decay", 0.001, "--dropout", 0.4, "--seed", 3, "--val-size", 60, "--out", "here"]
+    status, out, _ = run(*flags)
+    assert status == 0
+    assert "Dropout(p=0.4)" in out
+    config = json.loads((tmp_path / "here" / "config.json").read_text())
+    expected = {"name": "article", "epochs": 1, "batch_size": 50, "lr": 0.02, "optimizer": "adam", "seed": 3}
+    assert {key: config[key] for key in expected} == expected
+    assert (config["weight_decay"], config["val_size"], config["architecture"]["dropout"]) == (0.001, 60, 0.4)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_quiet_prints_the_result_alone(run):
+    status, out, _ = run(*QUICK, "--quiet")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("Test loss ")
+    assert lines[-1].startswith(("Saved ", "For a report "))
+
+
+def test_a_dry_run_writes_nothing(run, tmp_path):
+    status, out, _ = run(*QUICK, "--dry-run", "--target-accuracy", 100)
+    assert status == 0
+    assert "2 epochs would be saved in runs/default" in out.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exit_status_tells_whether_the_target_was_reached(run):
+    assert run(*QUICK, "--quiet", "--target-accuracy", 1)[0] == 0
+    status, out, err = run(*QUICK, "--quiet", "--target-accuracy", 100)
+    assert status == 1
+    assert f"the test accuracy of {accuracy(out):.2f}% is below the target of 100.0 %" in err.splitlines()[-1]
+
+
+def test_a_saved_model_is_evaluated_as_it_was_trained(run):
+    _, trained, _ = run(*QUICK, "--out", "here")
+    status, out, _ = run("--evaluate", "here/model.npz", "--threads", 1)
+    assert status == 0
+    summary = out.split("Data: ")[1].split("\n", 1)[1].strip()
+    assert summary.startswith("Test loss ")
+    assert summary in trained
+    assert run("--evaluate", "here/model.npz", "--quiet", "--target-accuracy", accuracy(out) + 1)[0] == 1
+    assert run("--evaluate", "here/model.npz", "--quiet", "--target-accuracy", accuracy(out) - 1)[0] == 0
+
+
+def test_threads_reach_the_numerical_libraries_before_they_are_loaded(data_folder):
+    program = (
+        "import os, sys, train; sys.argv[1:] = ['--threads', '3', '--dry-run', '--val-size', '100', '--quiet'];"
+        "assert 'numpy' not in sys.modules; train.main();"
+        "print({os.environ[f'{name}_NUM_THREADS'] for name in ('OMP', 'OPENBLAS', 'MKL')})"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FASHION_MNIST_DIR": str(data_folder)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "{'3'}"
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--epochs", "0"], "argument --epochs: invalid positive int value: '0'"),
+        (["--epochs", "many"], "argument --epochs: invalid positive int value: 'many'"),
+        (["--lr", "-1"], "argument --lr: invalid positive float value: '-1'"),
+        (["--lr", "nan"], "argument --lr: invalid positive float value: 'nan'"),
+        (["--seed", "-1"], "argument --seed: invalid non-negative int value: '-1'"),
+        (["--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion'"),
+        (["--target-accuracy", "nan"], "argument --target-accuracy: invalid non-negative float value: 'nan'"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
+    status, out, err = run(*flags)
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: train.py")
+    assert sentence in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--recipe", "cake"], "there is no recipe 'cake', only default, article, article-as-published"),
+        (["--data", "nowhere"], "nowhere is not a folder"),
+        (["--lr", "inf"], "lr is a number from 0 to less than inf, got inf"),
+        (["--dropout", "1.5"], "Dropout expects a probability from 0 to 1, got 1.5"),
+        (["--val-size", "600"], "cannot hold out 600 of 600 samples"),
+        (["--evaluate", "none.npz"], "cannot read none.npz: No such file or directory"),
+        (["--evaluate", "model.bin"], "model.bin does not end in .npz or .safetensors"),
+    ],
+)
+def test_a_mistake_is_one_sentence(run, tmp_path, flags, sentence):
+    status, _, err = run(*QUICK, *flags)
+    assert status == 1
+    *warnings, line = err.splitlines()
+    assert line.startswith("train.py: ")
+    assert sentence in line
+    assert all(warning.startswith("Warning: ") for warning in warnings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_out_before_training(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    status, out, err = run(*QUICK, "--out", "file/run")
+    assert status == 1
+    assert err.splitlines()[-1].startswith("train.py: cannot write file/run/config.json: ")
+    assert "Test loss" not in out
+
+
+def test_a_folder_named_by_the_environment_that_lacks_data_is_one_sentence(run, tmp_path):
+    status, out, err = run(*QUICK, data=tmp_path)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"train.py: FASHION_MNIST_DIR is set, but {tmp_path} lacks train-images-idx3-ubyte")
+    assert err.count("\n") == 1
+
+
+def test_divergence_names_step_learning_rate_and_the_last_good_model(run):
+    status, out, err = run("--recipe", "article", "--lr", "1e30", "--epochs", 3)
+    assert status == 1
+    line = err.splitlines()[-1]
+    assert line.startswith("train.py: the loss became ")
+    assert all(words in line for words in (" at step ", "learning rate 1e+30", "no model was saved"))
+    assert "Test loss" not in out
+
+
+# ---------------------------------------------------------------- Ctrl-C
+
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all processes of a console")
+
+
+def wait_for_first_epoch(process):
+    """Read what the command prints up to the row of its first epoch; it prints each line as it comes."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.split()[:1] == ["1"]:
+            return "".join(lines)
+    raise AssertionError(f"it ended without a row: {lines}, {process.stderr.read()}")
+
+
+@needs_signals
+def test_ctrl_c_saves_what_there_is_and_says_so(start, tmp_path):
+    process = start("--epochs", 100_000, "--val-size", 100, "--out", "here", "--threads", 1)
+    wait_for_first_epoch(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    last = out.splitlines()[-1]
+    assert last.startswith("Interrupted in epoch ")
+    assert " of 100000: " in last
+    assert "Saved model.npz" in out
+    rows = metrics(tmp_path / "here")
+    assert f"epoch {len(rows)} of" in last
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import nn.fashion.classifier as c; print(c.Classifier.load('here/model.npz').classes)"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Ankle boot" in loaded.stdout
+
+
+@needs_signals
+def test_a_second_ctrl_c_ends_at_once_without_a_traceback(tmp_path):
+    """The program sends itself the first after a step, and the second when the epoch of that step ends."""
+    program = (
+        "import os, signal, sys\n"
+        "import nn.callbacks, train\n"
+        "def press(*_): os.kill(os.getpid(), signal.SIGINT)\n"
+        "nn.callbacks.EpochTable.on_batch_end = nn.callbacks.EpochTable.on_epoch_end = press\n"
+        "sys.exit(train.main())"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FASHION_MNIST_DIR": str(SAMPLE_FOLDER)}
+    command = [sys.executable, "-c", program, *QUICK]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "train.py: interrupted\n"
+
+
+# ---------------------------------------------------------------- missing extras
+
+
+def test_without_the_extra_there_are_lines_instead_of_a_bar_and_a_sentence_instead_of_pictures(run, tmp_path):
+    status, out, err = run(*QUICK, without=("tqdm", "matplotlib", "PIL"))
+    assert status == 0
+    assert out.splitlines()[-1] == 'For a report with pictures: pip install "minigrad[train]"'
+    assert not (tmp_path / "runs" / "default" / "report.png").exists()
+    assert (tmp_path / "runs" / "default" / "model.npz").exists()
+    assert all(line.startswith("Warning: ") for line in err.splitlines())
+
+
+def test_a_safetensors_model_without_its_library_is_one_sentence_that_names_the_extra(run, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"anything")
+    status, _, err = run("--evaluate", "model.safetensors", without=("safetensors",))
+    assert status == 1
+    assert 'pip install "minigrad[safetensors]"' in err.splitlines()[-1]
