@@ -3,47 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from inspect import Signature, signature
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
+from minigrad.ops import arithmetic, products, reductions, shape, steps
 from minigrad.ops.registry import twins
 from minigrad.tensor import Tensor, value, wrap
 
-SHAPE_ONLY = {np.shape, np.ndim, np.size, np.result_type, np.array_equal, np.array2string, np.array_repr, np.array_str}
+twins.update({  # other names that NumPy has for the same
+    np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: arithmetic.positive,
+    np.linalg.matmul: products.matmul, np.linalg.tensordot: products.tensordot, np.linalg.outer: products.outer,
+    np.linalg.matrix_transpose: shape.matrix_transpose,
+})  # fmt: skip
+
+# functions that answer with plain arrays, numbers or texts, which carry no gradient
+PLAIN = {
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.array_equal, np.array_equiv, np.allclose, np.isclose,
+    np.argmax, np.argmin, np.argsort, np.argpartition, np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero,
+    np.searchsorted, np.digitize, np.lexsort, np.any, np.all, np.isin, np.isposinf, np.isneginf, np.shares_memory,
+    np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.array2string, np.array_repr, np.array_str,
+}  # fmt: skip
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Called by NumPy for a ufunc with a tensor among its operands."""
-    if method == "__call__" and not options:
-        if ufunc in twins:
-            return twins[ufunc](*inputs)
-        if all(signature.endswith("?") for signature in ufunc.types):  # a comparison or another predicate
-            return ufunc(*map(value, inputs))
-        if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
-            return wrap(ufunc(*map(value, inputs)))
-    name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-    arguments = f" with {', '.join(options)}" if options else ""
-    raise TypeError(not_differentiable(name + arguments))
+    if method != "__call__":
+        raise TypeError(not_differentiable(f"{ufunc.__name__}.{method}"))
+    if options:
+        raise TypeError(no_keyword(ufunc.__name__, next(iter(options))))
+    if ufunc in twins:
+        return twins[ufunc](*inputs)
+    if all(types.endswith("?") or "O" in types for types in ufunc.types):  # a comparison or another predicate
+        return ufunc(*map(value, inputs))
+    if steps.needs_gradient(*inputs):
+        raise TypeError(not_differentiable(ufunc.__name__))
+    results = ufunc(*map(value, inputs))
+    return tuple(map(wrap, results)) if isinstance(results, tuple) else wrap(results)
 
 
 def array_function(
     self: Tensor, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Called by NumPy for any of its other functions with a tensor among its arguments."""
+    if function is np.where and len(args) == 1:
+        function = np.nonzero
     if function in twins:
-        return twins[function](*args, **kwargs)
-    if function in SHAPE_ONLY:
-        return function(*[x.data if isinstance(x, Tensor) else x for x in args], **kwargs)
+        operation = twins[function]
+        return operation(*args) if len(args) == 1 and not kwargs else call(operation, function, args, kwargs)
+    if function in PLAIN:
+        return function(*map(without_tensors, args), **{name: without_tensors(x) for name, x in kwargs.items()})
     raise TypeError(not_differentiable(function.__name__))
+
+
+def without_tensors(x: Any) -> Any:
+    """`x`, or if it is a tensor or a sequence of them, their arrays."""
+    if isinstance(x, (list, tuple)):
+        return type(x)(map(without_tensors, x))
+    return x.data if isinstance(x, Tensor) else x
+
+
+@cache
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """The signature of a function; an unspecific one if Python cannot tell, as for some of older NumPy versions."""
+    try:
+        return signature(function)
+    except ValueError:
+        return signature(lambda *args, **kwargs: None)
+
+
+def call(operation: Callable[..., Any], function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call `operation` with arguments given as NumPy's `function` takes them: by its names, in its order."""
+    theirs = signature_of(function).parameters
+    ours = [name for name, p in signature_of(operation).parameters.items() if p.kind is not p.VAR_POSITIONAL]
+    renamed = dict(takewhile(lambda names: names[0] not in ours, zip(theirs, ours, strict=False)))  # `a` is our `x`
+    positional: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}
+    for name, given in signature_of(function).bind(*args, **kwargs).arguments.items():
+        parameter = theirs[name]
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            positional = (*positional, given)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            positional = given
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            keywords.update(given)
+        elif name in ours or name in renamed:
+            keywords[renamed.get(name, name)] = given
+        elif type(given) is not type(parameter.default) or given != parameter.default:
+            keywords[name] = given
+    for name in keywords:
+        if name not in ours:
+            raise TypeError(no_keyword(function.__name__, name))
+    return operation(*positional, **keywords)
+
+
+WITHOUT_GRADIENT = "x.detach().numpy() if no gradient should flow through it"
 
 
 def not_differentiable(name: str) -> str:
     """The sentence for a NumPy function that has no operation here."""
-    return (
-        f"numpy.{name} is not differentiable here: apply it to x.detach().numpy() if no gradient should flow through it"
-    )
+    return f"numpy.{name} is not differentiable here: apply it to {WITHOUT_GRADIENT}"
+
+
+def no_keyword(name: str, keyword: str) -> str:
+    """The sentence for an argument that the operation does not take."""
+    return f"numpy.{name} on tensors takes no {keyword}=: leave it out, or apply it to {WITHOUT_GRADIENT}"
+
+
+def dlpack(self: Tensor, **options: Any) -> Any:
+    """The value for other libraries' `from_dlpack`, sharing memory. A tensor that requires gradients is refused."""
+    if self.requires_grad:
+        raise TypeError("a tensor that requires gradients does not silently become an array: use .detach() or .numpy()")
+    return self.numpy().__dlpack__(**options)
 
 
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
+Tensor.__dlpack__ = dlpack
+Tensor.__dlpack_device__ = lambda self: self.numpy().__dlpack_device__()

@@ -1,39 +1,245 @@
-"""Products of matrices."""
+"""Linear algebra, as `minigrad.linalg`: inverses, determinants and decompositions of matrices and stacks of them.
+
+A gradient with respect to eigenvectors or singular vectors is finite only where the eigenvalues (singular values)
+differ, and means something only for results that do not depend on the vectors' signs.
+
+Sources: Giles, Collected matrix derivative results for forward and reverse mode algorithmic differentiation, 2008;
+Seeger et al., Auto-differentiating linear algebra, 2017; Townsend, Differentiating the singular value decomposition,
+2016; Murray, Differentiation of the Cholesky decomposition, 2016; Golub & Pereyra, The differentiation of
+pseudo-inverses, 1973.
+"""
 
 from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from minigrad.graph import record
+from minigrad.ops.arithmetic import abs, divide, or_inf
+from minigrad.ops.indexing import tril
+from minigrad.ops.products import multi_dot as multi_dot
+from minigrad.ops.reductions import Axis, kept_shape, spread
 from minigrad.ops.registry import operation
-from minigrad.tensor import Tensor, TensorLike, as_tensor
+from minigrad.ops.shape import concatenate, expand_dims, moveaxis, squeeze
+from minigrad.ops.steps import needs_gradient
+from minigrad.tensor import Tensor, TensorLike, as_tensor, wrap
 
-__all__ = [
-    "matmul",
-]  # fmt: skip
 
-@operation("matmul", np.matmul, arity=2, methods="__matmul__ __rmatmul__")
-def matmul(a: TensorLike, b: TensorLike) -> Tensor:
-    """Matrix product a @ b: (..., n, k) @ (..., k, m) -> (..., n, m), stacks broadcast.
+class SlogdetResult(NamedTuple):
+    sign: Tensor
+    logabsdet: Tensor
 
-    A one-dimensional `a` is a row, a one-dimensional `b` a column, and that axis is left out of the result.
-    """
+
+class QRResult(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class SVDResult(NamedTuple):
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+@operation("square matrix", np.linalg.inv, name="linalg.inv")
+def inv(a: TensorLike) -> Tensor:
+    """Inverse: (..., n, n) -> (..., n, n). Gradient: -out.T @ grad @ out.T."""
+    a = as_tensor(a)
+    return record(inv, np.linalg.inv(a.data), (a, lambda grad, out: -(out.mT @ grad @ out.mT)))
+
+
+@operation("solve", np.linalg.solve, arity=2, name="linalg.solve")
+def solve(a: TensorLike, b: TensorLike) -> Tensor:
+    """The x for which a @ x = b: (..., n, n) with (n,) or (..., n, k)."""
     a, b = as_tensor(a), as_tensor(b)
+    vector = b.ndim == 1
 
-    def as_matrices(grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        row, column = a.ndim == 1, b.ndim == 1
-        left = a.reshape(1, -1) if row else a
-        right = b.reshape(-1, 1) if column else b
-        matrix = (*grad.shape, 1) if column else grad.shape
-        return left, right, grad.reshape((*matrix[:-1], 1, matrix[-1]) if row else matrix)
-
-    def to_left(grad: Tensor, out: Tensor) -> Tensor:
-        _, right, grad = as_matrices(grad)
-        return grad @ right.swapaxes(-1, -2)
+    def columns(x: Tensor) -> Tensor:
+        return expand_dims(x, -1) if vector else x
 
     def to_right(grad: Tensor, out: Tensor) -> Tensor:
-        left, _, grad = as_matrices(grad)
-        product = left.swapaxes(-1, -2) @ grad
-        return product.reshape(product.shape[:-1]) if b.ndim == 1 else product
+        solution = solve(a.mT, columns(grad))
+        return squeeze(solution, -1) if vector else solution
 
-    return record(matmul, np.matmul(a.data, b.data), (a, to_left), (b, to_right))
+    return record(solve, np.linalg.solve(a.data, b.data),
+                  (a, lambda grad, out: -(solve(a.mT, columns(grad)) @ columns(out).mT)),
+                  (b, to_right))
+
+
+@operation("square matrix", np.linalg.det, name="linalg.det")
+def det(a: TensorLike) -> Tensor:
+    """Determinant: (..., n, n) -> (...). Its gradient, the matrix of cofactors, is right for singular matrices too."""
+    a = as_tensor(a)
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        n = a.shape[-1]
+        singular = n > 0 and np.any(np.linalg.matrix_rank(a.data) < n)
+        return as_matrix(grad) * (cofactors(a) if singular else as_matrix(out) * inv(a).mT)
+
+    return record(det, np.linalg.det(a.data), (a, rule))
+
+
+def cofactors(a: Tensor) -> Tensor:
+    """The determinant of each matrix that a row and a column are missing from, with its sign."""
+    n = a.shape[-1]
+    others = np.array([[k for k in range(n) if k != i] for i in range(n)], int)
+    minors = a[..., others[:, None, :, None], others[None, :, None, :]]
+    return det(minors) * (-1.0) ** np.add.outer(range(n), range(n)).astype(a.dtype)
+
+
+def as_matrix(x: Tensor) -> Tensor:
+    """With two axes of length 1 more: (...) -> (..., 1, 1)."""
+    return expand_dims(x, (-2, -1))
+
+
+@operation("square matrix", np.linalg.slogdet, name="linalg.slogdet")
+def slogdet(a: TensorLike) -> SlogdetResult:
+    """Sign, which is a constant, and logarithm of the absolute value of the determinant."""
+    a = as_tensor(a)
+    sign, logarithm = np.linalg.slogdet(a.data)
+    return SlogdetResult(wrap(sign), record(slogdet, logarithm, (a, lambda grad, out: as_matrix(grad) * inv(a).mT)))
+
+
+@operation("definite matrix", np.linalg.cholesky, name="linalg.cholesky")
+def cholesky(a: TensorLike, upper: bool = False) -> Tensor:
+    """The lower triangular L with L @ L.T = a, or its transpose; `a` is symmetric, and so is its gradient."""
+    a = as_tensor(a)
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:  # Murray, equations 9 and 10
+        product, inverse = out.mT @ grad, inv(out)
+        return symmetric(inverse.mT @ (tril(product) + tril(product, -1)) @ inverse) / 2
+
+    lower = np.linalg.cholesky(np.swapaxes(a.data, -1, -2) if upper else a.data)  # upper: of the upper triangle of `a`
+    factor = record(cholesky, lower, (a, rule))
+    return factor.mT if upper else factor
+
+
+def symmetric(a: Tensor) -> Tensor:
+    """The symmetric part of a matrix."""
+    return (a + a.mT) / 2
+
+
+@operation("matrix", np.linalg.qr, name="linalg.qr")
+def qr(a: TensorLike, mode: Literal["reduced", "r"] = "reduced") -> Any:
+    """Q with orthonormal columns and upper triangular R, of which Q @ R = a; only R with mode="r".
+
+    (..., m, n) -> (..., m, k), (..., k, n) with k = min(m, n). The first k columns must be independent.
+    """
+    if mode not in ("reduced", "r"):
+        raise ValueError(f'qr knows mode="reduced" and "r", got {mode!r}')
+    a = as_tensor(a)
+    k = min(a.shape[-2:])
+    square = a[..., :k] if k < a.shape[-1] else a
+    orthonormal, triangular = np.linalg.qr(square.data)
+
+    q = record(qr, orthonormal, (square, lambda grad, out: qr_rule(grad, out, out.mT @ square, -(grad.mT @ out))))
+    r = record(qr, triangular, (square, lambda grad, out: qr_rule(0.0, square @ inv(out), out, out @ grad.mT)))
+    if k < a.shape[-1]:
+        r = concatenate([r, q.mT @ a[..., k:]], -1)
+    return r if mode == "r" else QRResult(q, r)
+
+
+def qr_rule(grad_q: Tensor | float, q: Tensor, r: Tensor, m: Tensor) -> Tensor:
+    """(grad_q + q @ copyltu(m)) @ inv(r).T, where copyltu copies the lower triangle to the upper (Seeger et al.)."""
+    return (grad_q + q @ (tril(m) + tril(m, -1).mT)) @ inv(r).mT
+
+
+@operation("symmetric matrix", np.linalg.eigh, name="linalg.eigh")
+def eigh(a: TensorLike, UPLO: Literal["L", "U"] = "L") -> EighResult:
+    """Eigenvalues, ascending, and eigenvectors as columns; `a` is symmetric, and so is its gradient."""
+    a = as_tensor(a)
+    values, vectors = np.linalg.eigh(a.data, UPLO)
+    v = record(eigh, vectors, (a, lambda grad, out: eigenvectors_rule(a, grad, out)))
+    return EighResult(record(eigh, values, (a, lambda grad, out: symmetric(v * expand_dims(grad, -2) @ v.mT))), v)
+
+
+def eigenvectors_rule(a: Tensor, grad: Tensor, v: Tensor) -> Tensor:
+    """v @ (f * (v.T @ grad)) @ v.T, where f[i, j] = 1 / (w[j] - w[i]) for the eigenvalues w, 0 on the diagonal."""
+    w = ((v.mT @ symmetric(a)) * v.mT).sum(-1)
+    return symmetric(v @ (inverse_gaps(w) * (v.mT @ grad)) @ v.mT)
+
+
+def inverse_gaps(w: Tensor) -> Tensor:
+    """1 / (w[j] - w[i]) for i ≠ j, 0 on the diagonal."""
+    identity = np.eye(w.shape[-1], dtype=w.dtype)
+    return divide(1 - identity, expand_dims(w, -2) - expand_dims(w, -1) + identity)
+
+
+@operation("matrix", np.linalg.svd, name="linalg.svd")
+def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """Singular value decomposition a = U @ diag(S) @ Vh, S descending; S alone if not `compute_uv`.
+
+    (..., m, n) -> (..., m, k), (..., k), (..., k, n) with k = min(m, n) and `full_matrices=False`. With full matrices
+    the superfluous columns are arbitrary: they have no gradient, and asking for it raises TypeError.
+    """
+    a = as_tensor(a)
+    full = full_matrices and compute_uv and a.shape[-2] != a.shape[-1]
+    if full and needs_gradient(a):
+        raise TypeError("svd with full matrices has no gradient unless they are square: pass full_matrices=False")
+    left, values, right = np.linalg.svd(a.data, full)
+    u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, grad, out)))
+    vh = record(svd, right, (a, lambda grad, out: singular_vectors_rule(a.mT, grad.mT, out.mT).mT))
+    s = record(svd, values, (a, lambda grad, out: u * expand_dims(grad, -2) @ vh))
+    return SVDResult(u, s, vh) if compute_uv else s
+
+
+def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
+    """Townsend, equation 31, for `u` alone: with b = u.T @ a = diag(s) @ vh nothing else is needed."""
+    b, inner = u.mT @ a, u.mT @ grad
+    squares = (b * b).sum(-1)
+    return (u @ (inverse_gaps(squares) * (inner - inner.mT)) @ b
+            + (grad - u @ inner) @ (b / expand_dims(squares, -1)))  # fmt: skip
+
+
+@operation("matrix", np.linalg.pinv, name="linalg.pinv")
+def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
+    """Pseudo-inverse: (..., m, n) -> (..., n, m); singular values up to `rcond` times the largest count as 0.
+
+    The gradient (Golub & Pereyra) is right where the rank does not change.
+    """
+    a = as_tensor(a)
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        p, g = out.mT, grad.mT
+        return -(p @ grad @ p) + (g - a @ (out @ g)) @ out @ p + p @ out @ (g - (g @ out) @ a)
+
+    return record(pinv, np.linalg.pinv(a.data, rcond), (a, rule))
+
+
+@operation("norm", np.linalg.norm, name="linalg.norm")
+def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Norm of vectors, or of matrices if `axis` names two: sum(|x| ** ord) ** (1 / ord), by default with ord 2.
+
+    Orders as in NumPy: numbers and inf, and for matrices "fro", "nuc", 1, 2, inf and their negatives. The slope is 0
+    where the norm is 0.
+    """
+    x = as_tensor(x)
+    over = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if ord in (None, "fro") or len(over) != 2:
+        if ord in (np.inf, -np.inf):
+            return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
+        return record(norm, np.linalg.norm(x.data, ord, axis, keepdims),
+                      (x, lambda grad, out: norm_rule(x, grad, out, over, 2 if ord in (None, "fro") else ord)))
+    if ord in ("nuc", 2, -2):
+        s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
+        total: Tensor = s.sum(-1) if ord == "nuc" else s.max(-1) if ord > 0 else s.min(-1)
+    elif ord in (1, -1, np.inf, -np.inf):
+        sums = abs(x).sum(over[0 if ord in (1, -1) else 1], keepdims=True)
+        total = sums.max(over) if ord > 0 else sums.min(over)
+    else:
+        raise ValueError(f"no matrix norm of order {ord!r}: take 'fro', 'nuc', 1, 2, inf or their negatives")
+    return total.reshape(kept_shape(x.shape, over)) if keepdims else total
+
+
+def norm_rule(x: Tensor, grad: Tensor, out: Tensor, axis: tuple[int, ...], p: float) -> Tensor:
+    """grad * sign(x) * (|x| / out) ** (p - 1), and 0 where `out` is 0."""
+    if p == 0:
+        raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
+    slope = x ** (p - 1) if p % 2 == 0 else np.sign(x.data) * abs(x) ** (p - 1)  # smooth at 0 for even orders
+    return spread(grad / or_inf(out) ** (p - 1), x.shape, axis) * slope

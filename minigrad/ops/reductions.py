@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 
 import numpy as np
 
 from minigrad.graph import record
-from minigrad.ops.elementwise import exp, where
+from minigrad.ops.arithmetic import or_inf, subtract, where
+from minigrad.ops.elementwise import exp
+from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
+from minigrad.ops.shape import concatenate, flip, moveaxis
 from minigrad.tensor import Array, Tensor, TensorLike, as_tensor
 
 __all__ = [
-    "sum", "mean", "max", "min", "logsumexp",
+    "sum", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "log_softmax", "prod", "cumsum", "cumprod",
+    "trace",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -29,6 +33,11 @@ def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 
+def count(shape: tuple[int, ...], axis: Axis) -> int:
+    """How many elements each element of the reduced result combines."""
+    return math.prod(n for n, kept in zip(shape, kept_shape(shape, axis), strict=True) if kept == 1)
+
+
 def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
     """A reduced result, or its gradient, repeated along the reduced axes: back to `shape`."""
     return reduced.reshape(kept_shape(shape, axis)).broadcast_to(shape)
@@ -39,19 +48,41 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Sum of the elements."""
     x = as_tensor(x)
     shape = x.shape
-    return record(sum, np.sum(x.data, axis, keepdims=keepdims), (x, lambda grad, out: spread(grad, shape, axis)))
+    return record(sum, np.add.reduce(x.data, axis, keepdims=keepdims),  # type: ignore[call-overload]
+                  (x, lambda grad, out: spread(grad, shape, axis)))
 
 
-@operation("reduction", np.mean, methods="mean")
+@operation("reduction", np.mean, nonempty=True, methods="mean")
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Arithmetic mean of the elements."""
     x = as_tensor(x)
     shape = x.shape
     return record(mean, np.mean(x.data, axis, keepdims=keepdims),
-                  (x, lambda grad, out: spread(grad * (prod(out.shape) / prod(shape)), shape, axis)))
+                  (x, lambda grad, out: spread(grad / count(shape, axis), shape, axis)))
 
 
-@operation("reduction", np.max, ties=True, methods="max")
+@operation("variance", np.var, nonempty=True, methods="var")
+def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
+    x = as_tensor(x)
+    return record(var, np.var(x.data, axis, ddof=ddof, keepdims=keepdims),
+                  (x, lambda grad, out: deviations(x, 2 * grad, axis, ddof)))
+
+
+@operation("variance", np.std, ties=True, nonempty=True, methods="std")
+def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
+    x = as_tensor(x)
+    return record(std, np.std(x.data, axis, ddof=ddof, keepdims=keepdims),
+                  (x, lambda grad, out: deviations(x, grad / or_inf(out), axis, ddof)))
+
+
+def deviations(x: Tensor, grad: Tensor, axis: Axis, ddof: float) -> Tensor:
+    """Half the gradient of the variance: grad * (x - mean(x)) / (n - ddof)."""
+    return spread(grad / (count(x.shape, axis) - ddof), x.shape, axis) * (x - mean(x, axis, keepdims=True))
+
+
+@operation("reduction", np.max, ties=True, nonempty=True, methods="max")
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Largest element; equal largest elements share the gradient evenly."""
     x = as_tensor(x)
@@ -59,7 +90,7 @@ def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
                   (x, lambda grad, out: spread(grad, x.shape, axis) * even_shares(x, out, axis)))
 
 
-@operation("reduction", np.min, ties=True, methods="min")
+@operation("reduction", np.min, ties=True, nonempty=True, methods="min")
 def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Smallest element; equal smallest elements share the gradient evenly."""
     x = as_tensor(x)
@@ -75,12 +106,12 @@ def even_shares(x: Tensor, extreme: Tensor, axis: Axis) -> Array:
     return shares
 
 
-@operation("reduction", lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis, keepdims=keepdims)),
+@operation("reduction", lambda x, axis=None, keepdims=False: np.logaddexp.reduce(x, axis, keepdims=keepdims),
            methods="logsumexp")  # fmt: skip
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow: the largest element is taken out before exponentiating."""
     x = as_tensor(x)
-    largest = np.max(x.data, axis, keepdims=True, initial=-np.inf)
+    largest = np.max(x.data * 1.0, axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(largest), largest, 0)
     with np.errstate(divide="ignore"):  # the log of an empty or vanishing sum is -inf
         data = np.log(np.sum(np.exp(x.data - shift), axis, keepdims=keepdims))
@@ -91,3 +122,83 @@ def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
     """The gradient of logsumexp: `grad` weighted with softmax(x) = exp(x - logsumexp(x)), 0 where all are -inf."""
     total = spread(where(np.isinf(out.data), 0, out), x.shape, axis)
     return spread(grad, x.shape, axis) * exp(x - total)
+
+
+@operation("softmax", lambda x, axis=-1: np.exp(x - np.logaddexp.reduce(x, axis, keepdims=True)))
+def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
+    """exp(x) / sum(exp(x)), without overflow."""
+    return exp(log_softmax(x, axis))
+
+
+@operation("softmax", lambda x, axis=-1: x - np.logaddexp.reduce(x, axis, keepdims=True))
+def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
+    """log(softmax(x)) = x - logsumexp(x), without overflow."""
+    return subtract(x, logsumexp(x, axis, keepdims=True))
+
+
+# ------------------------------------------------------------------------------------------------ products
+
+
+@operation("reduction", np.prod, methods="prod")
+def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Product of the elements; gradients of any order are right also where some are 0."""
+    x = as_tensor(x)
+    return record(prod, np.prod(x.data, axis, keepdims=keepdims),
+                  (x, lambda grad, out: spread(grad, x.shape, axis) * product_of_others(x, axis)))
+
+
+def product_of_others(x: Tensor, axis: Axis) -> Tensor:
+    """For each element the product of those reduced with it: of all before it and all after it, not divided by it."""
+    kept = kept_shape(x.shape, axis)
+    order = sorted(range(x.ndim), key=lambda i: kept[i] == 1)  # the reduced axes last
+    last = x.transpose(order)
+    rows = last.reshape(*[x.shape[i] for i in order if kept[i] != 1], count(x.shape, axis))
+    others = product_before(rows) * flip(product_before(flip(rows, -1)), -1)
+    return others.reshape(last.shape).transpose(np.argsort(order).tolist())
+
+
+def product_before(x: Tensor) -> Tensor:
+    """The product of the elements before each along the last axis: 1, x₀, x₀x₁, ..."""
+    return shifted(cumprod(x, -1), 1, 1.0)
+
+
+def shifted(x: Tensor, by: int, fill: float) -> Tensor:
+    """The elements moved `by` places along the last axis, and `fill` in the places left empty."""
+    n = x.shape[-1]
+    gap = np.full((*x.shape[:-1], np.minimum(np.abs(by), n)), fill, x.dtype)
+    return concatenate([gap, x[..., : n - by]] if by > 0 else [x[..., -by:], gap], -1)
+
+
+@operation("running", np.cumsum, methods="cumsum")
+def cumsum(x: TensorLike, axis: int | None = None) -> Tensor:
+    """Sum of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
+    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
+    return record(cumsum, np.cumsum(x.data, along),
+                  (x, lambda grad, out: flip(cumsum(flip(grad, along), along), along)))
+
+
+@operation("running", np.cumprod, methods="cumprod")
+def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
+    """Product of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
+    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
+    return record(cumprod, np.cumprod(x.data, along), (x, lambda grad, out: cumprod_rule(x, grad, along)))
+
+
+def cumprod_rule(x: Tensor, grad: Tensor, axis: int) -> Tensor:
+    """gradientᵢ = x₀ ⋯ xᵢ₋₁ Sᵢ, where Sᵢ = gradᵢ + xᵢ₊₁ Sᵢ₊₁: without a division, so zeros do no harm.
+
+    Doubling the reach of each Sᵢ takes log(n) steps: if it sums the next k terms, then Sᵢ + factorᵢ Sᵢ₊ₖ sums 2k.
+    """
+    x, reached = moveaxis(x, axis, -1), moveaxis(grad, axis, -1)
+    factor, step = shifted(x, -1, 0.0), 1
+    while step < x.shape[-1]:
+        reached = reached + factor * shifted(reached, -step, 0.0)
+        factor = factor * shifted(factor, -step, 0.0)
+        step *= 2
+    return moveaxis(product_before(x) * reached, -1, axis)
+
+
+@operation("trace", np.trace, methods="trace")
+def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Sum of the elements on a diagonal."""
+    return sum(diagonal(x, offset, axis1, axis2), -1)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from minigrad.tensor import Tensor, TensorLike
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,18 +40,21 @@ class Operation:
     """What is known of an operation.
 
     Attributes:
+        name: what it is called, its place in this package in front: `exp`, `linalg.inv`.
         function: the operation itself.
         kind: how it is called, which decides how its arguments are generated in tests: "elementwise" takes `arity`
-            broadcastable tensors, "reduction" a tensor, `axis` and `keepdims`; the others are named after their
-            one argument that is no tensor, or are their own kind.
+            broadcastable tensors, "step" too but it has no gradient, "reduction" a tensor, `axis` and `keepdims`; the
+            others are named after their arguments, or are their own kind.
         twin: the NumPy function it mirrors, called the same way and used for tensors in its place; where NumPy has
             none, a reference that computes the same value some other way.
         arity: how many tensors it takes.
         domain: for each of them, where its elements must lie.
         kinks: values of an elementwise input at which the derivative jumps.
         ties: whether equal elements (of two inputs, or within one) are a kink, shared evenly among them.
+        nonempty: whether it has no value for inputs without elements.
     """
 
+    name: str
     function: Callable[..., Any]
     kind: str
     twin: Callable[..., Any] | None
@@ -57,10 +62,7 @@ class Operation:
     domain: tuple[Domain, ...]
     kinks: tuple[float, ...]
     ties: bool
-
-    @property
-    def name(self) -> str:
-        return self.function.__name__
+    nonempty: bool
 
 
 operations: dict[str, Operation] = {}
@@ -75,7 +77,9 @@ def operation(
     domain: Domain | tuple[Domain, ...] = REAL,
     kinks: tuple[float, ...] = (),
     ties: bool = False,
+    nonempty: bool = False,
     methods: str = "",
+    name: str = "",
 ) -> Callable[[F], F]:
     """Enter the decorated function into the registry, and put it on `Tensor` under each of the names in `methods`.
 
@@ -84,12 +88,13 @@ def operation(
 
     def enter(function: F) -> F:
         domains = (domain,) * arity if isinstance(domain, Domain) else domain
-        operations[function.__name__] = Operation(function, kind, twin, arity, domains, kinks, ties)
-        if getattr(twin, "__module__", "").startswith("numpy"):
+        full = name or function.__name__
+        operations[full] = Operation(full, function, kind, twin, arity, domains, kinks, ties, nonempty)
+        if isinstance(twin, np.ufunc) or getattr(twin, "__module__", "").startswith("numpy"):
             twins[cast(Callable[..., Any], twin)] = function
-        for name in methods.split():
-            reflected = name.startswith("__r") and arity == 2
-            setattr(Tensor, name, exchanged(function) if reflected else function)
+        for method in methods.split():
+            reflected = method.startswith("__r") and arity == 2
+            setattr(Tensor, method, exchanged(function) if reflected else function)
         return function
 
     return enter

@@ -9,13 +9,15 @@ import numpy as np
 
 from minigrad.graph import record
 from minigrad.ops.registry import operation
-from minigrad.tensor import Tensor, TensorLike, as_tensor
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
-    "reshape", "transpose", "swapaxes", "broadcast_to", "concatenate", "stack",
+    "reshape", "ravel", "transpose", "swapaxes", "matrix_transpose", "moveaxis", "squeeze", "expand_dims",
+    "broadcast_to", "concatenate", "stack", "split", "tile", "roll", "flip",
 ]  # fmt: skip
 
 Shape = int | tuple[int, ...]
+Axes = int | tuple[int, ...]
 
 
 @operation("reshape", np.reshape, methods="reshape")
@@ -25,6 +27,12 @@ def reshape(x: TensorLike, shape: Shape, *more: int) -> Tensor:
     old = x.shape
     return record(reshape, x.data.reshape((shape, *more) if more else shape),
                   (x, lambda grad, out: grad.reshape(old)))
+
+
+@operation("unary shape", np.ravel, methods="ravel flatten")
+def ravel(x: TensorLike) -> Tensor:
+    """All elements in one dimension."""
+    return reshape(x, -1)
 
 
 @operation("transpose", np.transpose, methods="transpose")
@@ -39,41 +47,100 @@ def transpose(x: TensorLike, axes: int | tuple[int, ...] | None = None, *more: i
 @operation("swapaxes", np.swapaxes, methods="swapaxes")
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
+    return record(swapaxes, value(x).swapaxes(axis1, axis2), (x, lambda grad, out: grad.swapaxes(axis1, axis2)))
+
+
+@operation("matrix_transpose", np.matrix_transpose)
+def matrix_transpose(x: TensorLike) -> Tensor:
+    """The last two axes exchanged, also as `x.mT`."""
+    return swapaxes(x, -1, -2)
+
+
+@operation("moveaxis", np.moveaxis)
+def moveaxis(x: TensorLike, source: Axes, destination: Axes) -> Tensor:
+    """Some axes moved to other places, the rest kept in order."""
     x = as_tensor(x)
-    return record(swapaxes, x.data.swapaxes(axis1, axis2), (x, lambda grad, out: grad.swapaxes(axis1, axis2)))
+    return record(moveaxis, np.moveaxis(x.numpy(), source, destination),
+                  (x, lambda grad, out: moveaxis(grad, destination, source)))
+
+
+@operation("squeeze", np.squeeze, methods="squeeze")
+def squeeze(x: TensorLike, axis: Axes | None = None) -> Tensor:
+    """Without the axes of length 1, or without those given."""
+    x = as_tensor(x)
+    shape = x.shape
+    return record(squeeze, x.data.squeeze(axis), (x, lambda grad, out: grad.reshape(shape)))
+
+
+@operation("expand_dims", np.expand_dims)
+def expand_dims(x: TensorLike, axis: Axes) -> Tensor:
+    """With new axes of length 1 at these places of the result."""
+    x = as_tensor(x)
+    shape = x.shape
+    return record(expand_dims, np.expand_dims(x.data, axis), (x, lambda grad, out: grad.reshape(shape)))
 
 
 @operation("broadcast_to", np.broadcast_to, methods="broadcast_to")
 def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
     """`x` repeated along new axes and axes of length 1: a read-only view, its gradient is summed by the sweep."""
-    x = as_tensor(x)
-    return record(broadcast_to, np.broadcast_to(x.data, shape), (x, lambda grad, out: grad))
+    return record(broadcast_to, np.broadcast_to(value(x), shape), (x, lambda grad, out: grad))
 
 
-@operation("concatenate", np.concatenate)
+@operation("join", np.concatenate)
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an existing axis; flattened first if `axis` is None."""
     parts = [as_tensor(x) if axis is not None else reshape(x, -1) for x in tensors]
     along = axis or 0
-    ends = np.cumsum([x.shape[along] for x in parts])
-
-    def part(i: int) -> Any:
-        before = (slice(None),) * (along % parts[i].ndim)
-        index = (*before, slice(ends[i] - parts[i].shape[along], ends[i]))
-        return lambda grad, out: grad[index]
-
-    return record(concatenate, np.concatenate([x.data for x in parts], along),
-                  *[(x, part(i)) for i, x in enumerate(parts)])
+    data = np.concatenate([x.data for x in parts], along)
+    ends, before = np.cumsum([x.shape[along] for x in parts]), (slice(None),) * (along % data.ndim)
+    return record(concatenate, data, *[(x, reading((*before, slice(end - x.shape[along], end))))
+                                       for x, end in zip(parts, ends, strict=True)])  # fmt: skip
 
 
-@operation("stack", np.stack)
+@operation("join", np.stack)
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors one after the other along a new axis."""
     parts = [as_tensor(x) for x in tensors]
     data = np.stack([x.data for x in parts], axis)
     before = (slice(None),) * (axis % data.ndim)
+    return record(stack, data, *[(x, reading((*before, i))) for i, x in enumerate(parts)])
 
-    def part(i: int) -> Any:
-        return lambda grad, out: grad[(*before, i)]
 
-    return record(stack, data, *[(x, part(i)) for i, x in enumerate(parts)])
+def reading(index: Any) -> Rule:
+    """The gradient rule of what ended up at `index` of the result."""
+    return lambda grad, out: grad[index]
+
+
+@operation("split", np.split)
+def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """The list of equal parts along an axis, so many of them; or of the parts between the given indices."""
+    x = as_tensor(x)
+    bounds: Any = indices_or_sections
+    if np.ndim(bounds) == 0:
+        bounds = np.cumsum([part.size for part in np.split(np.arange(x.shape[axis]), bounds)][:-1], dtype=int)
+    before = (slice(None),) * (axis % x.ndim)
+    return [x[(*before, slice(start, end))] for start, end in zip((0, *bounds), (*bounds, None), strict=True)]
+
+
+@operation("tile", np.tile)
+def tile(x: TensorLike, reps: Shape) -> Tensor:
+    """The whole tensor repeated: so many times along each of the last axes."""
+    x = as_tensor(x)
+    times = tuple(np.atleast_1d(np.array(reps, int)).tolist())
+    times = (1,) * (x.ndim - len(times)) + times
+    sides = (1,) * (len(times) - x.ndim) + x.shape
+    apart = reshape(x, tuple(n for side in sides for n in (1, side)))  # an axis before each, to repeat along
+    repeated = broadcast_to(apart, tuple(n for pair in zip(times, sides, strict=True) for n in pair))
+    return reshape(repeated, tuple(time * side for time, side in zip(times, sides, strict=True)))
+
+
+@operation("roll", np.roll)
+def roll(x: TensorLike, shift: Any, axis: Axes | None = None) -> Tensor:
+    """Elements moved along an axis, those pushed off the end coming back at the start."""
+    return record(roll, np.roll(value(x), shift, axis), (x, lambda grad, out: roll(grad, np.negative(shift), axis)))
+
+
+@operation("flip", np.flip)
+def flip(x: TensorLike, axis: Axes | None = None) -> Tensor:
+    """The order of the elements reversed along some axes, by default all."""
+    return record(flip, np.flip(value(x), axis), (x, lambda grad, out: flip(grad, axis)))

@@ -1,0 +1,106 @@
+"""Activation functions, with PyTorch's formulas and defaults."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from minigrad.graph import record
+from minigrad.ops.arithmetic import abs, multiply, where
+from minigrad.ops.elementwise import erfc, error_function, exp, tanh
+from minigrad.ops.registry import operation
+from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
+
+__all__ = [
+    "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "hardtanh", "softsign",
+]  # fmt: skip
+
+
+@operation("elementwise", lambda x: 1 / (1 + np.exp(-x)), methods="sigmoid")
+def sigmoid(x: TensorLike) -> Tensor:
+    """Logistic function: 1 / (1 + e ** -x), without overflow for any x."""
+    return record(sigmoid, logistic(value(x)), (x, lambda grad, out: grad * out * (1 - out)))
+
+
+def logistic(x: Array) -> Any:
+    small = np.exp(-np.abs(x))  # e ** -x overflows for large negative x
+    return np.where(x < 0, small, 1) / (1 + small)
+
+
+@operation("elementwise", lambda x: np.maximum(x, 0), kinks=(0,), methods="relu")
+def relu(x: TensorLike) -> Tensor:
+    """Rectifier: max(x, 0), with slope 0 at 0."""
+    return record(relu, np.maximum(value(x), 0), (x, lambda grad, out: grad * (out.data > 0)))
+
+
+@operation("elementwise", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), kinks=(0,))
+def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
+    """x where it is positive, else `negative_slope` * x."""
+    return record(leaky_relu, np.where(value(x) > 0, value(x), negative_slope * value(x)),
+                  (x, lambda grad, out: where(value(x) > 0, grad, negative_slope * grad)))
+
+
+@operation("elementwise", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)), kinks=(0,))
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, else `alpha` * (e ** x - 1).
+
+    Source: Clevert et al., Fast and Accurate Deep Network Learning by Exponential Linear Units, ICLR 2016.
+    """
+    return record(elu, np.where(value(x) > 0, value(x), alpha * np.expm1(np.minimum(value(x), 0))),
+                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (out + alpha))))
+
+
+@operation("elementwise", lambda x, beta=1.0: np.log(1 + np.exp(beta * x)) / beta)
+def softplus(x: TensorLike, beta: float = 1.0) -> Tensor:
+    """log(1 + e ** (beta * x)) / beta, without overflow for any x: PyTorch's `threshold` is not needed."""
+    return record(softplus, np.logaddexp(0, beta * value(x)) / beta,
+                  (x, lambda grad, out: grad * sigmoid(multiply(beta, x))))
+
+
+@operation("elementwise", lambda x, approximate="none": x / 2 * (1 + (
+    np.vectorize(math.erf, otypes=[float])(x / 2**0.5) if approximate == "none" else
+    np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))))  # fmt: skip
+def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor:
+    """x times the normal distribution function of x, or with `approximate="tanh"` a formula close to it.
+
+    Source: Hendrycks & Gimpel, Gaussian Error Linear Units, 2016.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f'gelu knows approximate="none" and "tanh", got {approximate!r}')
+    x = as_tensor(x)
+    if approximate == "tanh":
+        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        density = exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+        return grad * (0.5 * erfc(-math.sqrt(0.5) * x) + x * density)
+
+    return record(gelu, 0.5 * x.data * error_function(-math.sqrt(0.5) * x.data, True), (x, rule))
+
+
+@operation("elementwise", lambda x: x / (1 + np.exp(-x)))
+def silu(x: TensorLike) -> Tensor:
+    """x * sigmoid(x), also known as swish."""
+    x = as_tensor(x)
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        gate = sigmoid(x)
+        return grad * (gate + out * (1 - gate))
+
+    return record(silu, x.data * logistic(x.data), (x, rule))
+
+
+@operation("elementwise", lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val), kinks=(-1, 1))
+def hardtanh(x: TensorLike, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """x kept between two bounds; as in PyTorch, and other than for `clip`, the slope on the bounds is 0."""
+    return record(hardtanh, np.clip(value(x), min_val, max_val),
+                  (x, lambda grad, out: grad * ((value(x) > min_val) & (value(x) < max_val))))
+
+
+@operation("elementwise", lambda x: x / (1 + np.abs(x)), kinks=(0,))
+def softsign(x: TensorLike) -> Tensor:
+    """x / (1 + |x|)."""
+    x = as_tensor(x)
+    return record(softsign, x.data / (1 + np.abs(x.data)), (x, lambda grad, out: grad / (1 + abs(x)) ** 2))

@@ -1,0 +1,182 @@
+"""Arithmetic and choices: the value on one line, then one gradient rule for each input.
+
+All broadcast as NumPy does. A rule may return the broadcast shape: the sweep sums it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import is_grad_enabled, record
+from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
+from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
+
+__all__ = [
+    "add", "subtract", "multiply", "divide", "power", "positive", "negative", "abs",
+    "maximum", "minimum", "fmax", "fmin", "clip", "where", "astype",
+]  # fmt: skip
+
+
+@operation("elementwise", np.add, arity=2, methods="__add__ __radd__")
+def add(a: TensorLike, b: TensorLike) -> Tensor:
+    """Sum: a + b."""
+    return record(add, value(a) + value(b),
+                  (a, lambda grad, out: grad),
+                  (b, lambda grad, out: grad))
+
+
+@operation("elementwise", np.subtract, arity=2, methods="__sub__ __rsub__")
+def subtract(a: TensorLike, b: TensorLike) -> Tensor:
+    """Difference: a - b."""
+    return record(subtract, value(a) - value(b),
+                  (a, lambda grad, out: grad),
+                  (b, lambda grad, out: -grad))
+
+
+@operation("elementwise", np.multiply, arity=2, methods="__mul__ __rmul__")
+def multiply(a: TensorLike, b: TensorLike) -> Tensor:
+    """Product: a * b."""
+    return record(multiply, value(a) * value(b),
+                  (a, lambda grad, out: grad * b),
+                  (b, lambda grad, out: grad * a))
+
+
+@operation("elementwise", np.divide, arity=2, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__")
+def divide(a: TensorLike, b: TensorLike) -> Tensor:
+    """Quotient: a / b."""
+    return record(divide, value(a) / value(b),
+                  (a, lambda grad, out: grad / b),
+                  (b, lambda grad, out: -grad * out / b))
+
+
+@operation("elementwise", np.power, arity=2, domain=(POSITIVE, REAL), methods="__pow__ __rpow__")
+def power(a: TensorLike, b: TensorLike) -> Tensor:
+    """Power: a ** b. A negative base has a gradient for integer exponents; with respect to them it is NaN.
+
+    At base 0 the gradient is the limit from the right, and 0 with respect to the exponent.
+    """
+    def to_base(grad: Tensor, out: Tensor) -> Tensor:
+        if type(b) is int or type(b) is float:
+            return grad * (b * power(a, b - 1 if b else 0))
+        zero_to_zero = (value(a) == 0) & (value(b) == 0)  # its slope is 0, where b * a ** (b - 1) would be 0 * inf
+        return grad * (b * power(a, where(zero_to_zero, 1, subtract(b, 1))))
+
+    def to_exponent(grad: Tensor, out: Tensor) -> Tensor:
+        return grad * out * where(value(a) == 0, out.dtype.type(1), a).log()  # 0 ** b is flat in b
+
+    return record(power, value(a) ** value(b), (a, to_base), (b, to_exponent))
+
+
+@operation("elementwise", np.positive, methods="__pos__")
+def positive(x: TensorLike) -> Tensor:
+    """A copy: +x."""
+    return record(positive, +value(x), (x, lambda grad, out: grad))
+
+
+@operation("elementwise", np.negative, methods="__neg__")
+def negative(x: TensorLike) -> Tensor:
+    """The opposite: -x."""
+    return record(negative, -value(x), (x, lambda grad, out: -grad))
+
+
+@operation("elementwise", np.abs, kinks=(0,), methods="__abs__ abs")
+def abs(x: TensorLike) -> Tensor:
+    """Absolute value: |x|, with slope 0 at 0."""
+    return record(abs, np.abs(value(x)), (x, lambda grad, out: grad * np.sign(value(x))))
+
+
+# ------------------------------------------------------------------------------------------------ choices
+
+
+def extreme(ufunc: np.ufunc, doc: str) -> Callable[[TensorLike, TensorLike], Tensor]:
+    """The operation that computes `ufunc`, which chooses one of two."""
+    def function(a: TensorLike, b: TensorLike) -> Tensor:
+        return record(function, ufunc(value(a), value(b)),
+                      (a, lambda grad, out: grad * share(a, b, out)),
+                      (b, lambda grad, out: grad * share(b, a, out)))
+
+    function.__name__ = function.__qualname__ = ufunc.__name__
+    function.__doc__ = f"{doc}; where they are equal each gets half the gradient."
+    return operation("elementwise", ufunc, arity=2, ties=True)(function)
+
+
+maximum = extreme(np.maximum, "The larger of a and b, NaN if either is")
+minimum = extreme(np.minimum, "The smaller of a and b, NaN if either is")
+fmax = extreme(np.fmax, "The larger of a and b, or the one that is not NaN")
+fmin = extreme(np.fmin, "The smaller of a and b, or the one that is not NaN")
+
+
+def share(mine: TensorLike, other: TensorLike, out: Tensor) -> Array:
+    """The part of the gradient that one of two inputs gets: 1 where it was chosen, ½ at a tie, else 0."""
+    tied = value(other) == out.data
+    return np.where(value(mine) == out.data, np.where(tied, 0.5, 1), 0).astype(out.dtype)
+
+
+@operation("clip", np.clip, arity=3, methods="clip")
+def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+    """`x` kept between two bounds, either of which may be None; on the bounds the gradient is that of `x`."""
+    x = as_tensor(x)
+    low, high = -inf if min is None else min, inf if max is None else max
+
+    def above() -> Any:
+        return np.maximum(x.data, value(low)) > value(high)  # NumPy applies the upper bound last
+
+    def below() -> Any:
+        return (x.data < value(low)) & ~above()
+
+    return record(clip, np.clip(x.data, None if min is None else value(min), None if max is None else value(max)),
+                  (x, lambda grad, out: grad * ~(below() | above())),
+                  (low, lambda grad, out: grad * below()),
+                  (high, lambda grad, out: grad * above()))
+
+
+@operation("where", np.where, arity=2)
+def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
+    """Elements of `a` where `condition` holds, of `b` elsewhere; no gradient reaches the one not chosen."""
+    condition = value(condition)
+    return record(where, np.where(condition, value(a), value(b)),
+                  (a, lambda grad, out: where(condition, grad, 0)),
+                  (b, lambda grad, out: where(condition, 0, grad)))
+
+
+def or_inf(x: Tensor) -> Tensor:
+    """`x` with inf in place of 0: dividing by it gives 0, in derivatives of any order, where `x` is 0."""
+    return where(x.data == 0, inf, x)
+
+
+# ------------------------------------------------------------------------------------------------ in place
+
+
+def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) -> Callable[..., Tensor]:
+    """The augmented assignment `x += y`: an update of a leaf under `no_grad`, elsewhere the same as `x = x + y`."""
+    def assign(self: Tensor, other: TensorLike) -> Tensor:
+        if not (self.is_leaf and self.requires_grad):
+            return function(self, other)
+        if is_grad_enabled():
+            raise RuntimeError(
+                f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
+                f"write y = x {symbol[0]} ..., or update it under no_grad()"
+            )
+        array = self.numpy()
+        array[...] = function(self, other).data
+        self.data = array
+        return self
+
+    return assign
+
+
+for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract),
+                               ("mul", "*=", multiply), ("truediv", "/=", divide)):  # fmt: skip
+    setattr(Tensor, f"__i{name}__", in_place(symbol, function))
+
+
+@operation("cast", lambda x, dtype: x.astype(dtype), methods="astype")
+def astype(x: TensorLike, dtype: Any) -> Tensor:
+    """The same values in another dtype; gradients flow through floating dtypes only."""
+    x = as_tensor(x)
+    data = x.data.astype(dtype)
+    return record(astype, data, *([(x, lambda grad, out: grad)] if data.dtype.kind == "f" else []))

@@ -1,0 +1,137 @@
+"""Products of vectors, matrices and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import record
+from minigrad.ops.registry import operation
+from minigrad.ops.shape import expand_dims, reshape, squeeze
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
+
+__all__ = [
+    "matmul", "dot", "inner", "outer", "tensordot", "einsum", "multi_dot",
+]  # fmt: skip
+
+
+@operation("matmul", np.matmul, arity=2, methods="__matmul__ __rmatmul__")
+def matmul(a: TensorLike, b: TensorLike) -> Tensor:
+    """Matrix product a @ b: (..., n, k) @ (..., k, m) -> (..., n, m), stacks broadcast.
+
+    A one-dimensional `a` is a row, a one-dimensional `b` a column, and that axis is left out of the result.
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim == 1 or b.ndim == 1:
+        matrix = matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, -1) if b.ndim == 1 else b)
+        return squeeze(matrix, (-2,) * (a.ndim == 1) + (-1,) * (b.ndim == 1))
+    return record(matmul, np.matmul(a.data, b.data),
+                  (a, lambda grad, out: grad @ b.swapaxes(-1, -2)),
+                  (b, lambda grad, out: a.swapaxes(-1, -2) @ grad))
+
+
+@operation("dot", np.dot, arity=2, methods="dot")
+def dot(a: TensorLike, b: TensorLike) -> Tensor:
+    """Sum over the last axis of `a` and the last but one of `b`: the matrix product, for vectors and matrices."""
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    return matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else tensordot(a, b, (-1, -1 if b.ndim == 1 else -2))
+
+
+@operation("inner", np.inner, arity=2)
+def inner(a: TensorLike, b: TensorLike) -> Tensor:
+    """Sum over the last axes: a[i, k], b[j, k] -> out[i, j] = sum over k of a[i, k] * b[j, k]."""
+    a, b = as_tensor(a), as_tensor(b)
+    return tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
+
+
+@operation("elementwise", np.outer, arity=2)
+def outer(a: TensorLike, b: TensorLike) -> Tensor:
+    """Every product of an element of `a` and one of `b`, both flattened: (a.size, b.size)."""
+    return reshape(a, (-1, 1)) * reshape(b, -1)
+
+
+@operation("tensordot", np.tensordot, arity=2)
+def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
+    """Sum over pairs of axes: the last `axes` of `a` and as many first ones of `b`, or those given as (of a, of b)."""
+    a, b = as_tensor(a), as_tensor(b)
+    pair = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, (int, np.integer)) else axes
+    left, right = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))  # a label for each axis
+    for i, j in zip(*(np.atleast_1d(np.array(of, int)).tolist() for of in pair), strict=True):
+        if a.shape[i] != b.shape[j]:
+            raise ValueError(f"tensordot cannot pair axis {i} of shape {a.shape} with axis {j} of shape {b.shape}")
+        right[j] = left[i]
+    free = [label for label in left + right if (label in left) != (label in right)]
+    return einsum(a, left, b, right, free, optimize=True)
+
+
+@operation("einsum", np.einsum)
+def einsum(*operands: Any, optimize: Any = False) -> Tensor:
+    """Einstein's summation, in each form NumPy takes: `einsum("ij,jk->ik", a, b)`, `einsum(a, [0, 1], b, [1, 2])`.
+
+    The gradient of one operand is the einsum of the gradient of the result and the other operands, with constants
+    where that leaves an axis out: ones along an axis that was summed, the identity for a label used twice.
+    """
+    terms, result, inputs = parsed(operands)
+    data = np.einsum(*[value(x) if isinstance(x, Tensor) else x for x in operands], optimize=optimize)
+
+    def to(i: int) -> Rule:
+        def rule(grad: Tensor, out: Tensor) -> Tensor:
+            known = [(result, grad), *[(terms[j], x) for j, x in enumerate(inputs) if j != i]]
+            size = dict(label_sizes([*known, (terms[i], inputs[i])]))
+            spanned = label_sizes(known)
+            target, spare = "", iter(sorted(set(ascii_letters).difference(size)))
+            for label in terms[i]:
+                new = next(spare) if label in target else label
+                if new != label:
+                    known.append((label + new, as_tensor(np.eye(size[label], dtype=grad.dtype))))
+                elif (label, size[label]) not in spanned:
+                    known.append((label, as_tensor(np.ones(size[label], grad.dtype))))
+                target += new
+            spec = ",".join(term for term, _ in known)
+            return einsum(f"{spec}->{target}", *[x for _, x in known], optimize=optimize)
+
+        return rule
+
+    return record(einsum, data, *[(x, to(i)) for i, x in enumerate(inputs)])
+
+
+def label_sizes(known: list[tuple[str, Tensor]]) -> list[tuple[str, int]]:
+    """Each label with the lengths of its axes, that of an axis which is not broadcast last."""
+    return sorted({(label, n) for term, x in known for label, n in zip(term, x.shape, strict=True)},
+                  key=lambda pair: pair[1] != 1)  # fmt: skip
+
+
+def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
+    """The labels of each input and of the result, spelled out without ellipsis, and the inputs."""
+    if not isinstance(operands[0], str):  # pairs of an input and its list of labels, and perhaps that of the result
+        pairs, last = operands[: len(operands) // 2 * 2], operands[len(operands) // 2 * 2 :]
+        spelled = ["".join("..." if i is Ellipsis else ascii_letters[i - 26] for i in labels)
+                   for labels in (*pairs[1::2], *last)]  # fmt: skip
+        inputs = [as_tensor(x) for x in pairs[::2]]
+        spec = ",".join(spelled[: len(inputs)]) + "".join("->" + labels for labels in spelled[len(inputs) :])
+    else:
+        spec, inputs = operands[0].replace(" ", ""), [as_tensor(x) for x in operands[1:]]
+    left, arrow, result = spec.partition("->")
+    terms = left.split(",")
+    spare = "".join(sorted(set(ascii_letters).difference(spec)))
+    widths = [x.ndim - len(term.replace("...", "")) for term, x in zip(terms, inputs, strict=False) if "..." in term]
+    most = "".join(spare[: max(widths, default=0)])
+    if not arrow:
+        result = "..." + "".join(sorted(label for label in set(left) - set(".,") if left.count(label) == 1))
+    terms = [term.replace("...", most[len(most) - (x.ndim - len(term) + 3) :] if "..." in term else "")
+             for term, x in zip(terms, inputs, strict=False)]  # fmt: skip
+    return terms, result.replace("...", most), inputs
+
+
+@operation("multi_dot", np.linalg.multi_dot)
+def multi_dot(arrays: Sequence[TensorLike]) -> Tensor:
+    """The matrix product of several matrices, bracketed to need few multiplications; the ends may be vectors."""
+    tensors = [as_tensor(x) for x in arrays]
+    terms = [ascii_letters[i : i + 2] for i in range(len(tensors))]
+    terms[0], terms[-1] = terms[0][-tensors[0].ndim :], terms[-1][: tensors[-1].ndim]
+    return einsum(f"{','.join(terms)}->{terms[0][:-1]}{terms[-1][1:]}", *tensors, optimize=True)

@@ -1,0 +1,505 @@
+"""The places where a gradient rule is easily wrong, each picked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.graph import sweep
+from minigrad.testing import gradcheck
+
+
+def derivatives(f, x, order=2):
+    """The value of `f` and its derivatives up to some order, for a function of independent elements."""
+    tensors = [mg.tensor(x, requires_grad=True, dtype=float)]
+    y = f(tensors[0])
+    found = [y.numpy()]
+    for _ in range(order):
+        tensors[0].grad = None
+        if not y.requires_grad:
+            found.append(np.zeros_like(tensors[0].numpy()))
+            continue
+        y.sum().backward(create_graph=True)
+        y = tensors[0].grad if tensors[0].grad is not None else mg.tensor(np.zeros_like(tensors[0].numpy()))
+        found.append(y.numpy())
+    return found
+
+
+def gradient(f, *inputs):
+    """The gradients of the sum of `f` with respect to all inputs."""
+    tensors = [mg.tensor(x, requires_grad=True, dtype=float) for x in inputs]
+    f(*tensors).sum().backward()
+    found = [None if x.grad is None else x.grad.numpy() for x in tensors]
+    return found[0] if len(found) == 1 else found
+
+
+def check_all_orders(f, *inputs, rtol=1e-5):
+    """First and second derivatives of `f` against numerical ones."""
+    gradcheck(f, *inputs)
+    for i in range(len(inputs)):
+
+        def slope(*xs, i=i):
+            with mg.enable_grad():
+                xs = [+x if x.requires_grad else mg.tensor(x, requires_grad=True) for x in xs]
+                out = f(*xs)
+                weights = np.cos(np.arange(out.size)).reshape(out.shape)
+                return sweep([((out * weights).sum(), mg.tensor(1.0))], create_graph=True, inputs=[xs[i]])[xs[i]]
+
+        gradcheck(slope, *inputs, rtol=rtol)
+
+
+# ------------------------------------------------------------------------------------------------ powers
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("wrap", [int, float, np.float64, np.array, mg.tensor])
+def test_integer_powers_are_right_at_zero_and_for_negative_bases(exponent, wrap):
+    x = np.array([-2.0, -0.5, 0.0, 0.0, 1.5])
+    for order, found in enumerate(derivatives(lambda t: t ** wrap(exponent), x, 4)):
+        factor = math.perm(exponent, order)
+        expected = factor * x ** (exponent - order) if order <= exponent else np.zeros_like(x)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [-1, -2, -3.0])
+def test_negative_powers_of_negative_bases(exponent):
+    check_all_orders(lambda x: x**exponent, np.array([-2.0, -0.5, 1.5]))
+
+
+def test_a_fractional_power_has_slope_zero_or_infinite_at_zero():
+    np.testing.assert_array_equal(gradient(lambda x: x**1.5, [0.0]), [0.0])
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(gradient(lambda x: x**0.5, [0.0]), [np.inf])
+
+
+def test_zero_to_a_tensor_power_is_flat_in_the_exponent():
+    to_base, to_exponent = gradient(lambda a, b: a**b, [0.0, 0.0, 0.0], [2.0, 1.0, 0.0])
+    np.testing.assert_array_equal(to_base, [0.0, 1.0, 0.0])
+    np.testing.assert_array_equal(to_exponent, [0.0, 0.0, 0.0])
+
+
+def test_a_scalar_to_a_tensor_power():
+    check_all_orders(lambda b: 2**b, np.array([-1.0, 0.0, 2.5]))
+    np.testing.assert_array_equal(gradient(lambda b: 0.0**b, [1.0, 2.0]), [0.0, 0.0])
+
+
+def test_powers_of_broadcast_tensors():
+    check_all_orders(lambda a, b: a**b, np.array([[0.5], [2.0]]), np.array([-1.0, 0.5, 3.0]))
+
+
+# ------------------------------------------------------------------------------------------------ elementwise
+
+
+def test_sinc_at_zero_and_near_it_to_the_third_order():
+    x = np.array([0.0, 1e-300, -1e-9, 1e-3, 0.1, -0.199999, 0.200001, 0.3, 1.0, 2.5])
+    value, first, second, third = derivatives(mg.sinc, x, 3)
+    np.testing.assert_array_equal(value, np.sinc(x))
+
+    def term(k, order):
+        factor = (-1) ** k * math.pi ** (2 * k) / math.factorial(2 * k + 1)
+        return factor * math.perm(2 * k, order) * x ** (2 * k - order)
+
+    for order, found, tolerance in ((1, first, 1e-11), (2, second, 1e-10), (3, third, 1e-8)):
+        expected = sum(term(k, order) for k in range((order + 1) // 2, 40))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def test_hypot_has_slope_zero_where_both_are_zero_and_is_right_where_one_is():
+    a, b = gradient(mg.hypot, [0.0, 0.0, -3.0], [0.0, 2.0, 0.0])
+    np.testing.assert_array_equal(a, [0.0, 0.0, -1.0])
+    np.testing.assert_array_equal(b, [0.0, 1.0, 0.0])
+    check_all_orders(mg.hypot, np.array([0.0, 3.0]), np.array([2.0, 0.0]))
+
+
+def test_erf_and_erfc_are_precise_to_the_last_digits():
+    x = np.concatenate([np.linspace(-26, 26, 20001), 10.0 ** np.arange(-300, 1), [0.46875, 4.0, 0.0]])
+    for ours, reference in ((mg.erf, math.erf), (mg.erfc, math.erfc)):
+        expected = np.array([reference(v) for v in x])
+        np.testing.assert_allclose(ours(x).numpy(), expected, rtol=1e-15, atol=1e-305)
+    np.testing.assert_array_equal(mg.erf([np.inf, -np.inf, np.nan]).numpy(), [1, -1, np.nan])
+    np.testing.assert_allclose(mg.erfc([np.inf, -np.inf, np.nan]).numpy(), [0, 2, np.nan], atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    "f", [mg.sigmoid, mg.softplus, mg.gelu, mg.silu, mg.elu, mg.hardtanh, mg.softsign, mg.leaky_relu, mg.relu, mg.tanh]
+)
+def test_activations_are_finite_far_from_zero(f):
+    value, slope, curvature = derivatives(f, [-1000.0, -40.0, 40.0, 1000.0])
+    assert np.isfinite(value).all()
+    assert np.isfinite(slope).all()
+    np.testing.assert_allclose(curvature, 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("x", [-3.0, -5.0, -10.0, -20.0])
+def test_gelu_is_precise_in_its_left_tail(x):
+    conditioning = x * x  # how much a rounding error in x / sqrt(2) is magnified
+    expected = x * math.erfc(-x / 2**0.5) / 2
+    np.testing.assert_allclose(mg.gelu(x).numpy(), expected, rtol=4 * np.finfo(float).eps * conditioning)
+
+
+def test_an_unknown_approximation_of_gelu_is_refused():
+    with pytest.raises(ValueError, match="tanh"):
+        mg.gelu([1.0], approximate="fast")
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [(mg.relu, 0), (mg.abs, 0), (mg.leaky_relu, 0.01), (mg.elu, 1), (mg.softsign, 1), (mg.silu, 0.5), (mg.gelu, 0.5)],
+)
+def test_slope_at_zero(f, slope):
+    assert gradient(f, 0.0) == slope
+
+
+def test_hardtanh_is_flat_on_its_bounds_and_clip_is_not():
+    np.testing.assert_array_equal(gradient(mg.hardtanh, [-1.0, 0.0, 1.0]), [0, 1, 0])
+    np.testing.assert_array_equal(gradient(lambda x: x.clip(-1, 1), [-1.0, 0.0, 1.0]), [1, 1, 1])
+
+
+def test_clip_gives_each_bound_the_gradient_of_what_it_cut_off():
+    x, low, high = gradient(mg.clip, [-2.0, 0.0, 2.0, 5.0], [-1.0, 0.0, -1.0, 4.0], [1.0, 1.0, 1.0, 3.0])
+    np.testing.assert_array_equal(x, [0, 1, 0, 0])
+    np.testing.assert_array_equal(low, [1, 0, 0, 0])
+    np.testing.assert_array_equal(high, [0, 0, 1, 1])  # where the bounds cross NumPy takes the upper one
+
+
+@pytest.mark.parametrize("f", [mg.maximum, mg.minimum, mg.fmax, mg.fmin])
+def test_ties_are_shared_half_and_half(f):
+    for part in gradient(f, [1.0, 2.0], [1.0, 2.0]):
+        np.testing.assert_array_equal(part, [0.5, 0.5])
+
+
+def test_fmax_and_fmin_ignore_nan_also_in_their_gradients():
+    for f in (mg.fmax, mg.fmin):
+        a, b = gradient(f, [np.nan, 1.0], [2.0, np.nan])
+        np.testing.assert_array_equal(a, [0, 1])
+        np.testing.assert_array_equal(b, [1, 0])
+
+
+def test_where_lets_no_nan_through_from_the_branch_not_taken():
+    np.testing.assert_array_equal(gradient(lambda x: mg.where(x > 0, x, -x), [-1.0, 2.0]), [-1, 1])
+
+
+@pytest.mark.parametrize("f", [mg.logaddexp, mg.logaddexp2])
+def test_logaddexp_of_infinities(f):
+    a, b = gradient(f, [-np.inf, -np.inf, 0.0], [-np.inf, 1.0, -np.inf])
+    np.testing.assert_array_equal(b[1:], [1, 0])
+    np.testing.assert_array_equal(a[1:], [0, 1])
+    assert np.isfinite([a[0], b[0]]).all()
+
+
+# ------------------------------------------------------------------------------------------------ reductions
+
+
+@pytest.mark.parametrize("zeros", [[], [1], [0, 3], [0, 1, 2, 3]])
+@pytest.mark.parametrize("f", [mg.prod, mg.cumprod])
+def test_products_with_zeros_have_right_derivatives(f, zeros):
+    x = np.array([1.5, -2.0, 0.5, 3.0])
+    x[zeros] = 0
+    check_all_orders(f, x)
+
+
+def test_the_gradient_of_a_product_with_one_zero_and_with_two():
+    np.testing.assert_array_equal(gradient(mg.prod, [2.0, 0.0, 3.0]), [0, 6, 0])
+    np.testing.assert_array_equal(gradient(mg.prod, [0.0, 0.0, 3.0]), [0, 0, 0])
+
+
+def test_third_derivative_of_a_product_with_zeros():
+    # of x * x * x, written as a product: 3x², 6x, 6
+    _, first, second, third = derivatives(lambda x: mg.stack([x, x, x]).prod(0), [0.0, 2.0], 3)
+    np.testing.assert_array_equal([first, second, third], [[0, 12], [0, 12], [6, 6]])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 8, 9, 17])
+def test_cumprod_of_every_length(n):
+    rng = np.random.default_rng(n)
+    check_all_orders(mg.cumprod, np.where(rng.random(n) < 0.2, 0, rng.standard_normal(n) + 2))
+
+
+def test_equal_extremes_share_the_gradient_evenly():
+    x = [[1.0, 3.0, 3.0], [3.0, 0.0, 1.0]]
+    np.testing.assert_allclose(gradient(mg.max, x), [[0, 1 / 3, 1 / 3], [1 / 3, 0, 0]])
+    np.testing.assert_allclose(gradient(lambda t: t.max(1), x), [[0, 0.5, 0.5], [1, 0, 0]])
+
+
+def test_std_and_norm_have_slope_zero_where_they_are_zero():
+    np.testing.assert_array_equal(gradient(mg.std, [2.0, 2.0]), [0, 0])
+    np.testing.assert_array_equal(gradient(mg.var, [2.0, 2.0]), [0, 0])
+    for ord in (None, 1, 2, 3, 1.5, np.inf):
+        np.testing.assert_array_equal(gradient(lambda x, ord=ord: mg.norm(x, ord), [0.0, 0.0]), [0, 0])
+    x = np.array([[0.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_allclose(gradient(lambda t: mg.norm(t, axis=1), x), [[0, 0], [0.6, 0.8]])
+    _, _, curvature = derivatives(mg.norm, [0.0, 0.0])
+    assert np.isfinite(curvature).all()
+
+
+def test_norms_with_some_zero_elements():
+    for ord in (None, 2, 4):
+        check_all_orders(lambda x, ord=ord: mg.norm(x, ord), np.array([0.0, 3.0, -4.0]))
+    check_all_orders(lambda x: mg.norm(x, "fro"), np.array([[0.0, 3.0], [-4.0, 0.0]]))
+
+
+def test_a_norm_that_counts_and_an_unknown_one_are_refused():
+    x = mg.tensor([[1.0, 0.0]], requires_grad=True)
+    with pytest.raises(TypeError, match="detach"):
+        mg.norm(x[0], 0).backward()
+    with pytest.raises(ValueError, match="nuc"):
+        mg.norm(x, 3)
+
+
+def test_logsumexp_and_log_softmax_of_huge_integer_and_infinite_values():
+    np.testing.assert_allclose(mg.logsumexp([1, 2]).numpy(), math.log(math.exp(1) + math.exp(2)))
+    np.testing.assert_allclose(mg.logsumexp([1e4, 1e4]).numpy(), 1e4 + math.log(2))
+    np.testing.assert_array_equal(gradient(mg.logsumexp, [-np.inf, 0.0]), [0, 1])
+    np.testing.assert_array_equal(gradient(mg.logsumexp, [-np.inf, -np.inf]), [0, 0])
+    np.testing.assert_array_equal(mg.softmax([1e4, 0.0]).numpy(), [1, 0])
+    np.testing.assert_array_equal(mg.log_softmax([1e4, 0.0]).numpy(), [0, -1e4])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [mg.sum, mg.prod, mg.cumsum, mg.cumprod, mg.logsumexp, mg.sort, mg.ravel, mg.norm, mg.exp, mg.erf, mg.softmax],
+)
+def test_empty_inputs_have_empty_gradients(f):
+    assert gradient(lambda x: f(x) * 1.0, np.zeros((0,))).shape == (0,)
+
+
+def test_reductions_over_a_full_axis_of_an_empty_tensor():
+    for f in (mg.mean, mg.var, mg.std, mg.max, mg.min, mg.prod, mg.logsumexp):
+        assert gradient(lambda x, f=f: f(x, axis=1), np.zeros((0, 3))).shape == (0, 3)
+
+
+# ------------------------------------------------------------------------------------------------ selection
+
+
+def test_sort_sends_gradients_back_along_the_permutation_equal_elements_in_order():
+    x = mg.tensor([2.0, 1.0, 2.0, 0.0], requires_grad=True)
+    mg.sort(x).backward([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 2, 4, 1])
+
+
+def test_elements_taken_twice_get_both_gradients():
+    x = [1.0, 2.0, 3.0]
+    expected = [2, 0, 1]
+    np.testing.assert_array_equal(gradient(lambda t: t[[0, 2, 0]], x), expected)
+    np.testing.assert_array_equal(gradient(lambda t: mg.take(t, [0, -1, -3]), x), expected)
+    np.testing.assert_array_equal(gradient(lambda t: mg.take_along_axis(t, np.array([0, 2, 0]), 0), x), expected)
+    np.testing.assert_array_equal(gradient(lambda t: mg.repeat(t, [2, 0, 1]), x), expected)
+
+
+@pytest.mark.parametrize("index", [[0, 2, 0], ([1, 1], [0, 0]), (slice(None), [1, 1]), np.array([[0, 1], [1, 0]]).T])
+def test_of_values_put_at_the_same_place_only_the_last_gets_a_gradient(index):
+    x = np.arange(9.0).reshape(3, 3)
+    values = np.arange(float(x[index].size)).reshape(x[index].shape) + 10
+    expected = x.copy()
+    expected[index] = values
+    np.testing.assert_array_equal(mg.put(x, index, values).numpy(), expected)
+    check_all_orders(lambda x, values: mg.put(x, index, values) ** 2, x, values)
+
+
+def test_put_leaves_its_input_alone():
+    x = np.zeros(3)
+    mg.put(x, 1, 5.0)
+    np.testing.assert_array_equal(x, 0)
+
+
+def test_an_index_out_of_bounds_is_refused_in_numpys_words():
+    with pytest.raises(IndexError, match="out of bounds"):
+        mg.take([1.0, 2.0], 2)
+    with pytest.raises(ValueError, match="equal division"):
+        mg.split(np.zeros(5), 2)
+
+
+@pytest.mark.parametrize("mode", ["median", "linear_ramp"])
+def test_padding_that_computes_is_refused(mode):
+    with pytest.raises(ValueError, match="reflect"):
+        mg.pad([1.0, 2.0], 1, mode)
+
+
+def test_views_stay_views():
+    x = mg.tensor(np.arange(12.0).reshape(3, 4))
+    views = [
+        x.reshape(4, 3), x.swapaxes(0, 1), x.T, x.mT, mg.moveaxis(x, 0, 1), x.ravel(), x.diagonal(), x[1:], mg.flip(x),
+        mg.expand_dims(x, 0), x[:1].squeeze(), mg.sliding_window_view(x, 2, 0), x.broadcast_to((2, 3, 4)),
+    ]  # fmt: skip
+    for view in views:
+        assert np.shares_memory(view.numpy(), x.numpy())
+
+
+# ------------------------------------------------------------------------------------------------ products
+
+
+@pytest.mark.parametrize(
+    ("spec", "shapes"),
+    [
+        ("ii", [(3, 3)]), ("ii->i", [(3, 3)]), ("iii->i", [(2, 2, 2)]), ("iij->ji", [(2, 2, 3)]), ("i->", [(3,)]),
+        ("->", [()]), (",->", [(), ()]), (",i", [(), (3,)]), ("ij->", [(2, 3)]), ("ji", [(2, 3)]),
+        ("ba,cb", [(2, 3), (4, 2)]),
+        ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("i,i,i->i", [(3,), (3,), (3,)]), ("ij,ij->", [(2, 3), (2, 3)]),
+        ("ij,jk->ik", [(2, 1), (3, 4)]), ("ij,j->i", [(2, 3), (1,)]), ("ij,ij->ij", [(1, 3), (2, 1)]),
+        ("ii,i->", [(3, 3), (1,)]), ("i,ij->j", [(1,), (3, 2)]), ("...ij,...jk->...ik", [(2, 1, 2, 3), (4, 3, 2)]),
+        ("...,...", [(2, 1), (3,)]), ("i...->...", [(2, 3, 4)]), ("...i->...", [(3,)]),
+        ("i...j,j->...i", [(2, 2, 3), (3,)]),
+        (" i j , j k -> i k ", [(2, 3), (3, 2)]), ("ab,ab,c->", [(2, 3), (2, 3), (4,)]), ("ij,jj->i", [(2, 3), (3, 3)]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("optimize", [False, True])
+def test_einsum_specs(spec, shapes, optimize):
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal(shape) for shape in shapes]
+    tensors = [mg.tensor(x) for x in inputs]
+    np.testing.assert_allclose(mg.einsum(spec, *tensors).numpy(), np.einsum(spec, *inputs), strict=True)
+    check_all_orders(lambda *xs: mg.einsum(spec, *xs, optimize=optimize), *inputs)
+
+
+def test_einsum_of_the_same_tensor_twice():
+    check_all_orders(lambda x: mg.einsum("ij,ji->", x, x), np.arange(4.0).reshape(2, 2))
+
+
+def test_einsum_with_numbers_for_labels():
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    for last in ([], [[..., 0, 2]], [[2, 0, ...]]):
+        found = mg.einsum(mg.tensor(a), [..., 0, 1], b, [..., 1, 2], *last)
+        np.testing.assert_array_equal(found.numpy(), np.einsum(a, [..., 0, 1], b, [..., 1, 2], *last))
+    check_all_orders(lambda x, y: mg.einsum(x, [0, 30], y, [30, 2], [2, 0]), a, b)
+
+
+def test_bad_specs_and_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"subscripts|operand"):
+        mg.einsum("ij,jk", np.ones((2, 3)))
+    with pytest.raises(ValueError, match="tensordot cannot pair axis 1"):
+        mg.tensordot(np.ones((2, 1)), np.ones((3, 2)), 1)
+
+
+def test_matmul_and_solve_sum_gradients_over_broadcast_stacks():
+    rng = np.random.default_rng(0)
+    check_all_orders(mg.matmul, rng.standard_normal((2, 1, 2, 3)), rng.standard_normal((3, 3, 1)))
+    check_all_orders(mg.matmul, rng.standard_normal(3), rng.standard_normal((2, 3, 2)))
+    check_all_orders(mg.matmul, rng.standard_normal((2, 2, 3)), rng.standard_normal(3))
+    a = rng.standard_normal((2, 3, 3)) + 4 * np.eye(3)
+    check_all_orders(mg.linalg.solve, a, rng.standard_normal(3))
+    check_all_orders(mg.linalg.solve, a[0], rng.standard_normal((2, 3, 1)))
+
+
+# ------------------------------------------------------------------------------------------------ linear algebra
+
+
+@pytest.mark.parametrize(
+    "a", [np.zeros((1, 1)), np.zeros((2, 2)), np.ones((2, 2)), np.ones((3, 3)), np.diag([1.0, 2, 0]),
+          np.diag([1.0, 0, 0]), np.arange(9.0).reshape(3, 3), np.stack([np.eye(3), np.arange(9.0).reshape(3, 3)])]
+)  # fmt: skip
+def test_the_determinant_of_singular_matrices_has_right_derivatives(a):
+    check_all_orders(mg.linalg.det, a)
+
+
+def test_gradients_of_symmetric_operations_are_symmetric():
+    a = np.array([[4.0, 1.0], [1.0, 3.0]])
+    eigh = mg.linalg.eigh
+    for f in (mg.linalg.cholesky, lambda x: eigh(x)[0] * [1, 2], lambda x: eigh(x)[1] ** 2 * [1, 2]):
+        found = gradient(f, a)
+        np.testing.assert_array_equal(found, found.T)
+
+
+def test_decompositions_put_together_again_have_the_identity_as_their_derivative():
+    a = np.random.default_rng(0).standard_normal((2, 4, 3)) + np.eye(4, 3) * [2, 4, 6]
+    square = a[:, :3]
+    symmetric = square @ square.swapaxes(-1, -2)
+    cotangent = np.random.default_rng(1).standard_normal
+
+    def check(f, x, symmetric=False):
+        t = mg.tensor(x, requires_grad=True)
+        weights = cotangent(x.shape)
+        np.testing.assert_allclose(f(t).numpy(), x)
+        f(t).backward(weights)
+        expected = (weights + weights.swapaxes(-1, -2)) / 2 if symmetric else weights
+        np.testing.assert_allclose(t.grad.numpy(), expected, atol=1e-10)
+
+    def svd(x):
+        u, s, vh = mg.linalg.svd(x, full_matrices=False)
+        return u * s[..., None, :] @ vh
+
+    def eigh(x):
+        w, v = mg.linalg.eigh(x)
+        return v * w[..., None, :] @ v.mT
+
+    def qr(x):
+        q, r = mg.linalg.qr(x)
+        return q @ r
+
+    def cholesky(x):
+        factor = mg.linalg.cholesky(x)
+        return factor @ factor.mT
+
+    for x in (a, a.swapaxes(-1, -2), square):
+        check(svd, x)
+        check(qr, x)
+        check(lambda x: mg.linalg.pinv(mg.linalg.pinv(x)), x)
+    check(eigh, symmetric, symmetric=True)
+    check(cholesky, symmetric, symmetric=True)
+    check(lambda x: mg.linalg.inv(mg.linalg.inv(x)), symmetric)
+
+
+def test_results_have_numpys_names():
+    a = np.array([[4.0, 1.0], [1.0, 3.0]])
+    assert mg.linalg.slogdet(a)._fields == np.linalg.slogdet(a)._fields
+    assert mg.linalg.qr(a)._fields == np.linalg.qr(a)._fields
+    assert mg.linalg.eigh(a)._fields == np.linalg.eigh(a)._fields
+    assert mg.linalg.svd(a)._fields == np.linalg.svd(a)._fields
+
+
+def test_full_svd_of_a_matrix_that_is_not_square_has_no_gradient():
+    a = mg.tensor(np.ones((3, 2)), requires_grad=True)
+    assert mg.linalg.svd(a.detach()).U.shape == (3, 3)
+    with pytest.raises(TypeError, match="full_matrices=False"):
+        mg.linalg.svd(a)
+    with pytest.raises(ValueError, match="reduced"):
+        mg.linalg.qr(a, mode="complete")
+
+
+def test_the_sign_of_slogdet_is_a_constant():
+    sign, logarithm = mg.linalg.slogdet(mg.tensor([[0.0, 2.0], [1.0, 0.0]], requires_grad=True))
+    assert sign.item() == -1
+    assert not sign.requires_grad
+    assert logarithm.requires_grad
+
+
+def test_decompositions_leave_no_reference_cycle():
+    import gc
+
+    a = mg.tensor(np.diag([1.0, 2.0, 3.0]), requires_grad=True)
+    for f in (mg.linalg.svd, mg.linalg.eigh, mg.linalg.qr, mg.linalg.slogdet):
+        f(a)
+        gc.collect()
+        gc.disable()
+        f(a)
+        assert gc.collect() == 0, f.__name__
+        gc.enable()
+
+
+# ------------------------------------------------------------------------------------------------ step functions
+
+
+@pytest.mark.parametrize(
+    "f",
+    [mg.sign, mg.floor, mg.ceil, mg.rint, mg.trunc, mg.round, round, lambda x: round(x, 1), lambda x: x // 2,
+     lambda x: 2 // x, lambda x: x % 2, lambda x: 2 % x, np.floor, np.sign, np.round, lambda x: np.around(x, 1)],
+)  # fmt: skip
+def test_a_step_function_refuses_to_hide_that_it_has_no_gradient(f):
+    x = mg.tensor([1.26, -2.5], requires_grad=True)
+    with pytest.raises(TypeError, match="detach"):
+        f(x)
+    with np.errstate(all="ignore"):
+        assert not f(x.detach()).requires_grad
+    with mg.no_grad():
+        assert not f(x).requires_grad
+
+
+def test_indices_are_plain_arrays_for_any_tensor():
+    x = mg.tensor([[3.0, 1.0, 2.0]], requires_grad=True)
+    results = [
+        (x.argmax(), 0), (x.argmin(axis=1), [1]), (x.argsort(), [[1, 2, 0]]), (mg.argmax(x, 1), [0]),
+        ((x > 2).any(), True), (x.any(), True), (x.all(axis=1), [True]),
+    ]  # fmt: skip
+    for found, expected in results:
+        assert not isinstance(found, mg.Tensor)
+        np.testing.assert_array_equal(found, expected)
