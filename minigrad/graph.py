@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
 from operator import attrgetter
 from typing import Any
 
@@ -32,6 +32,22 @@ class GradMode(threading.local):
 
 
 grad_mode = GradMode()
+watches: dict[int, Any] = {}  # thread -> what looks at every step, see `watching`; mostly empty
+
+
+@contextmanager
+def watching(watch: Any) -> Iterator[None]:
+    """Have `watch.on_record` and `watch.on_contribution` told about every step in this thread."""
+    thread = threading.get_ident()
+    outer = watches.get(thread)
+    watches[thread] = watch
+    try:
+        yield
+    finally:
+        if outer is None:
+            del watches[thread]
+        else:
+            watches[thread] = outer
 
 
 class _SetGradMode(ContextDecorator):
@@ -97,19 +113,23 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
+    if watches and (watch := watches.get(threading.get_ident())):
+        watch.on_record(operation, out, [x for x, _ in edges])
     return out
 
 
-def topological_order(*roots: Tensor) -> list[Tensor]:
+def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tensor]:
     """The recorded tensors that `roots` were computed from, themselves included, each after all its parents.
 
-    A tensor is always recorded later than its parents, so the order of recording is a topological order.
+    A tensor is always recorded later than its parents, so the order of recording is a topological order. The search
+    goes neither into nor beyond the tensors in `until`.
 
     Raises:
         RuntimeError: if a backward pass has freed part of the graph.
     """
-    found = list(dict.fromkeys(roots))
-    seen = set(found)
+    seen = set(until)
+    found = [root for root in dict.fromkeys(roots) if root not in seen]
+    seen.update(found)
     for tensor in found:  # grows while it is walked
         if isinstance(tensor._edges, Freed):
             raise RuntimeError(
@@ -135,8 +155,8 @@ def backward(
 
     Raises:
         RuntimeError: if this tensor requires no gradient, if `gradient` is needed and missing, if the graph was freed,
-            if a tensor was updated in place after a step that needs its old value, or if a rule breaks its contract.
-        ValueError: if `gradient` does not have this tensor's shape.
+            or if a tensor was updated in place after a step that needs its old value.
+        ValueError, TypeError: if `gradient`, or what a rule returns, is no tensor of the right shape.
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> (x * x).backward()
@@ -165,18 +185,26 @@ def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
                 "reduce it to one number, for example with .sum(), or pass backward(gradient)"
             )
         return wrap(np.ones(root.shape, root.dtype))
+    return fitted(gradient, root)
+
+
+def fitted(gradient: TensorLike, tensor: Tensor) -> Tensor:
+    """A gradient that was handed in for `tensor`, checked to have its shape and cast to its dtype."""
     gradient = as_tensor(gradient)
-    if gradient.shape != root.shape:
-        raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {root.shape}")
-    if gradient.dtype.kind not in "biuf":
-        raise TypeError(f"the gradient has dtype {gradient.dtype}, but the tensor has {root.dtype}")
-    return gradient if gradient.dtype == root.dtype else gradient.astype(root.dtype)
+    if gradient.shape != tensor.shape:
+        raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
+    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
 
 
 def sweep(
-    seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool = False, freed: Freed | None = None
+    seeds: Iterable[tuple[Tensor, Tensor]],
+    create_graph: bool = False,
+    freed: Freed | None = None,
+    inputs: Sequence[Tensor] | None = None,
 ) -> dict[Tensor, Tensor]:
-    """Carry gradients from the seeded tensors back to the leaves, which it returns with their gradients.
+    """Carry gradients from the seeded tensors back to the leaves, and return those with their gradients.
+
+    If `inputs` are given, carry them back to these only, along the paths that lead there.
 
     The gradient of an inner tensor lives only in here, from its first contribution until its own turn comes; by then
     all that was computed from it has contributed, since that was recorded later.
@@ -186,19 +214,29 @@ def sweep(
     for root, gradient in seeds:
         gradients[root] = gradients[root] + gradient if root in gradients else gradient
     taken = {id(gradient._data) for gradient in gradients.values()}
-    order = topological_order(*gradients)
+    order = topological_order(*gradients, until=inputs or ())
+    wanted = None if inputs is None else depending_on(inputs, order)
+    if wanted is not None:
+        order = [tensor for tensor in order if tensor in wanted]
+    watch = watches.get(threading.get_ident()) if watches else None
     with enable_grad() if create_graph else no_grad():
         while order:
             tensor = order.pop()
             grad, edges = gradients.pop(tensor), tensor._edges
-            if tensor._retains_grad:
-                tensor.grad = unshared(grad, taken)
+            if tensor._extras is not None:
+                grad = after_hooks(tensor, grad)
+                if tensor._extras.retains_grad:
+                    tensor.grad = unshared(grad, taken)
             if clock.last_update > tensor._time:
                 check_not_updated(tensor)
             if freed is not None:
                 tensor._edges = freed
             for parent, rule in edges:
+                if wanted is not None and parent not in wanted:
+                    continue
                 contribution = contribute(parent, rule, grad, tensor)
+                if watch is not None:
+                    watch.on_contribution(tensor, grad, parent, contribution)
                 if parent not in gradients:
                     gradients[parent] = contribution
                 elif parent in summed and not create_graph:
@@ -206,8 +244,27 @@ def sweep(
                 else:
                     gradients[parent] = gradients[parent] + contribution
                     summed.add(parent)
-        taken.update(id(leaf._data) for leaf in gradients)
-        return {leaf: unshared(gradient, taken) for leaf, gradient in gradients.items()}
+        reached = [x for x in dict.fromkeys(gradients if inputs is None else inputs) if x in gradients]
+        taken.update(id(x._data) for x in reached)
+        return {x: unshared(after_hooks(x, gradients[x]), taken) for x in reached}
+
+
+def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
+    """The complete gradient of a tensor, as its hooks leave it."""
+    for hook in tensor._extras.hooks.copy() if tensor._extras is not None else ():
+        replacement = hook.function(gradient)
+        if replacement is not None:
+            gradient = fitted(replacement, tensor)
+    return gradient
+
+
+def depending_on(inputs: Sequence[Tensor], order: list[Tensor]) -> set[Tensor]:
+    """`inputs`, and what of `order` was computed from them."""
+    found = set(inputs)
+    for tensor in order:
+        if any(parent in found for parent, _ in tensor._edges):
+            found.add(tensor)
+    return found
 
 
 def contribute(parent: Tensor, rule: Rule, grad: Tensor, out: Tensor) -> Tensor:
@@ -220,21 +277,27 @@ def contribute(parent: Tensor, rule: Rule, grad: Tensor, out: Tensor) -> Tensor:
             contribution = contribution.astype(parent._data.dtype)
         return contribution
     except Exception as error:
-        error.add_note(
-            f"while computing the gradient that {name_of(out)}, whose result has shape {out.shape}, "
+        recorded = "" if out._extras is None or out._extras.line is None else f", recorded at {out._extras.line}"
+        note = (
+            f"while computing the gradient that {name_of(out)}{recorded}, whose result has shape {out.shape}, "
             f"passes back to an input of shape {parent.shape}"
         )
+        if isinstance(error, AttributeError) and error.name == "_data":
+            raise TypeError(f"a gradient rule returned {type(error.obj).__name__}, not a tensor, {note}") from None
+        error.add_note(note)
         raise
 
 
 def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum `gradient` over the axes along which an input of this shape was repeated by broadcasting."""
     added = gradient.ndim - len(shape)
-    repeated = tuple(axis for axis, n in enumerate(shape, added) if axis >= 0 and n == 1 != gradient.shape[axis])
-    summed = gradient.sum(axis=(*range(added), *repeated), keepdims=True)
-    if added < 0 or summed.shape[added:] != shape:
+    aligned = gradient.shape[added:] if added >= 0 else ()
+    if aligned == shape:
+        return gradient.sum(axis=tuple(range(added)))
+    if len(aligned) != len(shape) or any(n not in (1, m) for n, m in zip(shape, aligned, strict=True)):
         raise ValueError(f"a gradient rule returned shape {gradient.shape} for an input of shape {shape}")
-    return summed.reshape(shape)
+    repeated = [added + i for i, n in enumerate(shape) if n != aligned[i]]
+    return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)
 
 
 def unshared(gradient: Tensor, taken: set[int]) -> Tensor:
@@ -247,14 +310,25 @@ def unshared(gradient: Tensor, taken: set[int]) -> Tensor:
 
 def check_not_updated(tensor: Tensor) -> None:
     """Raise if a rule of `tensor` has kept an input that was updated in place after `tensor` was computed."""
-    for _, rule in tensor._edges:
-        for cell in getattr(rule, "__closure__", None) or ():
-            kept = cell.cell_contents
-            if isinstance(kept, Tensor) and kept._time > tensor._time:
-                raise RuntimeError(
-                    f"a tensor of shape {kept.shape} was updated in place after {name_of(tensor)} used it, "
-                    "and the backward pass needs its old value: call backward() before the update"
-                )
+    for kept in kept_by_rules(tensor):
+        if isinstance(kept, Tensor) and kept.is_leaf and kept._time > tensor._time:
+            raise RuntimeError(
+                f"a tensor of shape {kept.shape} was updated in place after {name_of(tensor)} used it, "
+                "and the backward pass needs its old value: call backward() before the update"
+            )
+
+
+def kept_by_rules(tensor: Tensor) -> list[Any]:
+    """All that the gradient rules of `tensor` close over: tensors, arrays, lists of them, and functions that do so."""
+    kept: list[Any] = [rule for _, rule in tensor._edges]
+    seen = set(map(id, kept))
+    for item in kept:  # grows while it is walked
+        if not isinstance(item, (Tensor, list, tuple)):
+            item = [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
+        if not isinstance(item, Tensor):
+            kept += [x for x in item if id(x) not in seen]
+            seen.update(map(id, item))
+    return kept
 
 
 def name_of(tensor: Tensor) -> str:
@@ -263,10 +337,15 @@ def name_of(tensor: Tensor) -> str:
 
 
 def freed_here() -> Freed:
-    """What replaces the edges of a graph: the file and line of the innermost call from outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
-        frame = frame.f_back
+    """What replaces the edges of a graph: none, and the line that frees it."""
     freed = Freed()
-    freed.by = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    freed.by = user_line()
     return freed
+
+
+def user_line() -> str:
+    """`file:line` of the innermost call from outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(f"{__package__}."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ from minigrad.methods import Methods
 Array: TypeAlias = npt.NDArray[Any]
 Rule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Edge: TypeAlias = "tuple[Tensor, Rule]"
+Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 TensorLike: TypeAlias = "Tensor | npt.ArrayLike"
 
 
@@ -30,6 +32,28 @@ class Clock:
 
 
 clock = Clock()
+
+
+class Extras:
+    """What only few tensors have."""
+
+    def __init__(self) -> None:
+        self.retains_grad = False
+        self.hooks: list[RemovableHook] = []
+        self.line: str | None = None  # where the operation was called, if `detect_anomaly` watched
+        self.checksums: list[tuple[Tensor, int]] = []  # of the values that the gradient rules may use, likewise
+
+
+class RemovableHook:
+    """A hook on a tensor's gradient, until `remove` is called."""
+
+    def __init__(self, function: Hook, hooks: list[RemovableHook]) -> None:
+        self.function, self.hooks = function, hooks
+
+    def remove(self) -> None:
+        """Stop calling the hook."""
+        if self in self.hooks:
+            self.hooks.remove(self)
 
 
 class Freed(tuple[Edge, ...]):
@@ -60,22 +84,22 @@ class Tensor(Methods):
         "__weakref__",
         "_data",  # the ndarray; a NumPy scalar if 0-d, which is what NumPy returns and computes fastest with
         "_edges",  # of a recorded result: one (parent, gradient rule) for each parent that requires a gradient
+        "_extras",  # what few tensors have, such as hooks
         "_operation",  # the operation that made this tensor
         "_requires_grad",
-        "_retains_grad",
         "_time",  # when this tensor was recorded, or last updated in place, by the clock
         "grad",
     )
 
     _data: Array
     _edges: tuple[Edge, ...]
+    _extras: Extras | None
     _operation: Callable[..., Any] | None
     _requires_grad: bool
-    _retains_grad: bool
     _time: int
     grad: Tensor | None
 
-    def __init__(self, data: TensorLike, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> None:
+    def __init__(self, data: TensorLike, *, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> None:
         initialize(self, scalar_if_0d(numeric_array(data, dtype, copy=True)))
         self.requires_grad = requires_grad
 
@@ -107,12 +131,10 @@ class Tensor(Methods):
     @requires_grad.setter
     def requires_grad(self, required: bool) -> None:
         if required and self.dtype.kind != "f":
-            raise TypeError(
-                f"only floating tensors can require gradients, got dtype {self.dtype}: convert with dtype=float"
-            )
+            raise TypeError(f"only floating tensors can require gradients, got {self.dtype}: convert with dtype=float")
         if not required and not self.is_leaf:
             raise RuntimeError("only a leaf can stop requiring gradients: use .detach() on a recorded result")
-        self._requires_grad = required
+        self._requires_grad = bool(required)
 
     @property
     def is_leaf(self) -> bool:
@@ -122,13 +144,34 @@ class Tensor(Methods):
     @property
     def retains_grad(self) -> bool:
         """True for an inner tensor whose gradient is kept in `.grad`, see `retain_grad`."""
-        return self._retains_grad
+        return self._extras is not None and self._extras.retains_grad
 
     def retain_grad(self) -> None:
         """Keep this inner tensor's gradient in `.grad` at the next backward pass (leaves always do)."""
         if not self._requires_grad:
             raise RuntimeError("cannot retain the gradient of a tensor that does not require one")
-        self._retains_grad = not self.is_leaf
+        if not self.is_leaf:
+            extras_of(self).retains_grad = True
+
+    def register_hook(self, hook: Hook) -> RemovableHook:
+        """Have `hook(gradient)` called in each backward pass when the gradient with respect to this tensor is complete.
+
+        Returns an object whose `remove()` ends that. If the hook returns a tensor, that replaces the gradient.
+
+        Raises:
+            RuntimeError: if this tensor requires no gradient.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda gradient: gradient.clip(-1, 1))
+        >>> (100 * x).sum().backward()
+        >>> x.grad
+        tensor([1., 1.], dtype=float64)
+        """
+        if not self._requires_grad:
+            raise RuntimeError("cannot hook into the gradient of a tensor that does not require one")
+        handle = RemovableHook(hook, extras_of(self).hooks)
+        handle.hooks.append(handle)
+        return handle
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -177,11 +220,11 @@ class Tensor(Methods):
         return f"tensor({', '.join(parts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and self.size == 1 else str(self), spec)
+        return format(self.item(), spec) if spec else str(self)
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
+            raise TypeError("a 0-d tensor has no length and cannot be iterated over: its value is .item()")
         return len(self._data)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -189,9 +232,7 @@ class Tensor(Methods):
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(
-                f"the truth of a tensor of shape {self.shape} is ambiguous: compare it and use .any() or .all()"
-            )
+            raise ValueError(f"a tensor of shape {self.shape} is neither true nor false: use .any() or .all()")
         return bool(self._data)
 
     def __float__(self) -> float:
@@ -201,22 +242,20 @@ class Tensor(Methods):
         return int(self.item())
 
     def __index__(self) -> int:
-        return self._data.__index__()
+        return index(self._data)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
-            raise TypeError(
-                "a tensor that requires gradients does not silently become an array: use .detach() or .numpy()"
-            )
+            raise TypeError("a tensor that requires gradients does not become an array by itself: use .detach()")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> Any:
-        return self._data == value(other)  # type: ignore[arg-type]
+        return self._data == (other._data if isinstance(other, Tensor) else other)
 
     def __ne__(self, other: object) -> Any:
-        return self._data != value(other)  # type: ignore[arg-type]
+        return self._data != (other._data if isinstance(other, Tensor) else other)
 
     def __lt__(self, other: TensorLike) -> Any:
         return self._data < value(other)
@@ -232,10 +271,7 @@ class Tensor(Methods):
 
     def __setitem__(self, index: Any, new: TensorLike) -> None:
         if self._requires_grad:
-            raise RuntimeError(
-                "cannot assign into a tensor that requires gradients: "
-                "build a new one, for example with where(mask, new, x), or assign before requires_grad is set"
-            )
+            raise RuntimeError("cannot assign into a tensor that requires gradients: write x = put(x, index, value)")
         array = np.asarray(self._data)
         array[value(index) if isinstance(index, Tensor) else index] = value(new)
         self.data = array
@@ -255,9 +291,16 @@ def initialize(new: Tensor, data: Any) -> None:
     """Fill every slot of `new` as for a constant that no operation made."""
     new._data = data
     new._edges = ()
-    new._operation = new.grad = None
-    new._requires_grad = new._retains_grad = False
+    new._operation = new._extras = new.grad = None
+    new._requires_grad = False
     new._time = 0
+
+
+def extras_of(tensor: Tensor) -> Extras:
+    """The extras of a tensor, which are made if it has none."""
+    if tensor._extras is None:
+        tensor._extras = Extras()
+    return tensor._extras
 
 
 def scalar_if_0d(array: Array) -> Any:
@@ -268,7 +311,7 @@ def scalar_if_0d(array: Array) -> Any:
 def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
     """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
     try:
-        array = np.array(x._data if isinstance(x, Tensor) else x, dtype=dtype, copy=copy)
+        array: Array = np.array(x._data if isinstance(x, Tensor) else x, dtype=dtype, copy=copy)
     except ValueError as error:
         raise ValueError(f"cannot make a tensor of this {type(x).__name__}: {error}") from None
     if array.dtype.kind not in "biuf":
@@ -276,14 +319,14 @@ def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None 
     return array
 
 
-PLAIN = frozenset([float, int, bool, np.ndarray])
+WEAK = frozenset([float, int, bool])
 
 
 def value(x: TensorLike) -> Any:
     """What NumPy computes with: a tensor's array; Python scalars stay as they are, since their dtype is weak."""
     if isinstance(x, Tensor):
         return x._data
-    return x if type(x) in PLAIN else numeric_array(x)
+    return x if type(x) in WEAK else numeric_array(x)
 
 
 def as_tensor(x: TensorLike) -> Tensor:

@@ -1,0 +1,137 @@
+"""Finding where NaN and infinity come from, and what was changed behind the graph's back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator, ExitStack
+from types import FrameType
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from minigrad.graph import contribute, name_of, user_line, watching
+from minigrad.tensor import Array, Tensor, extras_of, value
+
+FORWARD_TRAPS = {
+    "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",
+    "sqrt": "the square root of a negative number is NaN: keep the input at or above 0",
+    "exp": "exp overflows above 88.7 in float32 and 709.7 in float64: subtract the largest element first, or use "
+    "logsumexp, softmax or softplus",
+    "divide": "dividing by 0 gives inf, or NaN for 0 / 0: keep the divisor away from 0",
+    "power": "0 to a negative power is inf, and a negative number to a fractional power NaN",
+    "multiply": "0 · inf is NaN, and a large product overflows",
+    "subtract": "inf - inf is NaN",
+}
+BACKWARD_TRAPS = {
+    "sqrt": "the slope of sqrt at 0 is infinite: add a small number under the root",
+    "log": "the slope of log at 0 is infinite: keep the input above 0",
+    "power": "the slope at base 0 is infinite for an exponent below 1: keep the base above 0",
+    "divide": "dividing by 0 or by a tiny number gives an infinite slope: keep the divisor away from 0",
+}
+DEAD_BRANCH = (
+    "the gradient 0 met an infinite slope, and 0 · inf is NaN: most likely `where` did not choose this branch, but it "
+    "is computed all the same, so give it a safe input: where(x > 0, log(where(x > 0, x, 1)), 0)"
+)
+
+
+class AnomalyError(ArithmeticError):
+    """A value or gradient that is not finite, or a value that was changed; the message says where it came from."""
+
+
+class detect_anomaly(ContextDecorator):
+    """Within this context, or the decorated function, NaN and infinity are reported at the moment they appear.
+
+    Each operation remembers the line that called it; its value and each gradient that it passes back are checked; and
+    the values that gradients may be computed from are checked not to have been changed in between, by writing into
+    `x.numpy()`, say. It holds for the thread that enters it, and costs nothing outside.
+
+    Raises:
+        AnomalyError: naming the operation, the line, the first bad index, and the trap, if it is a known one.
+
+    >>> x = Tensor([1.0, 0.0], requires_grad=True)
+    >>> with detect_anomaly():
+    ...     x.sqrt().sum().backward()
+    Traceback (most recent call last):
+    minigrad.anomaly.AnomalyError: the gradient that sqrt at ... passes back is inf at index (1,): the slope of ...
+    """
+
+    def __init__(self) -> None:
+        self.contexts: list[ExitStack] = []
+
+    def __enter__(self) -> None:
+        self.contexts.append(ExitStack())
+        self.contexts[-1].enter_context(watching(self))
+        self.contexts[-1].enter_context(np.errstate(all="ignore"))  # NumPy's warnings say less
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.contexts.pop().close()
+
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: Sequence[Any]) -> None:
+        """Check the value of an operation, and remember where it was called and what it was computed from."""
+        line = user_line()
+        bad = first_bad(out._data)
+        if bad is not None and not within_a_rule():  # what rules compute is checked when they return it
+            given = [x for x in inputs if first_bad(np.asarray(value(x))) is not None]
+            trap = "an input was not finite before" if given else FORWARD_TRAPS.get(operation.__name__, "")
+            raise AnomalyError(sentence(f"{operation.__name__} at {line} gave", out._data, bad, trap))
+        if out._edges:
+            extras = extras_of(out)
+            extras.line = line
+            kept = [x for x in (*inputs, out) if isinstance(x, Tensor)]
+            extras.checksums = [(x, checksum(x._data)) for x in kept if x is not out]
+            extras.checksums.append((out.detach(), checksum(out._data)))
+
+    def on_contribution(self, out: Tensor, grad: Tensor, parent: Tensor, contribution: Tensor) -> None:
+        """Check what a rule passed back, and that what it was computed from is unchanged."""
+        extras = extras_of(out)
+        where = f"{name_of(out)} at {extras.line or 'a line before detect_anomaly() began'}"
+        for x, before in extras.checksums:
+            if x._time <= out._time and checksum(x._data) != before:
+                raise AnomalyError(
+                    f"a value of shape {x.shape} that {where} needs for its gradient was changed since, "
+                    "outside of the graph: copy an array before writing into it"
+                )
+        bad = first_bad(contribution._data)
+        if bad is not None:
+            trap = BACKWARD_TRAPS.get(name_of(out), "")
+            if np.isnan(contribution._data[bad]) and zero_at(grad._data, bad):
+                trap = DEAD_BRANCH
+            raise AnomalyError(sentence(f"the gradient that {where} passes back is", contribution._data, bad, trap))
+
+
+def within_a_rule() -> bool:
+    """Whether a gradient rule is running, in a backward pass."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not contribute.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+def first_bad(array: Array) -> tuple[int, ...] | None:
+    """The index of the first element that is NaN or infinite, if there is one."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return None
+    return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+
+
+def zero_at(grad: Array, index: tuple[int, ...]) -> bool:
+    """Whether the gradient that came in is 0 at `index`, or anywhere if it has another shape."""
+    try:
+        return bool(np.all(grad[index] == 0)) if grad.ndim == len(index) else bool((grad == 0).any())
+    except IndexError:
+        return bool((grad == 0).any())
+
+
+def sentence(what: str, array: Array, index: tuple[int, ...], trap: str) -> str:
+    """What is not finite, where, how often, and why."""
+    count = int((~np.isfinite(array)).sum())
+    place = f" at index {index}" if index else ""
+    more = f", the first of {count:,} such elements" if count > 1 else ""
+    return f"{what} {array[index]}{place}{more}" + (f": {trap}" if trap else "")
+
+
+def checksum(array: Array) -> int:
+    """A number that changes when the array's content does."""
+    return crc32(array.tobytes())

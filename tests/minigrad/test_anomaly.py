@@ -1,0 +1,201 @@
+"""detect_anomaly, memory and hooks."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.graph import watches
+
+HERE = __file__
+
+
+def leaf(*values):
+    return mg.tensor(np.array(values, float), requires_grad=True)
+
+
+@pytest.fixture(autouse=True)
+def _without_numpy_warnings():
+    with np.errstate(all="ignore"):
+        yield
+
+
+def message_of(build):
+    with mg.detect_anomaly(), pytest.raises(mg.AnomalyError) as caught:
+        build()
+    return str(caught.value)
+
+
+def test_a_bad_value_is_reported_with_operation_line_and_index():
+    message = message_of(lambda: mg.log(leaf(1.0, 0.0, 0.0)))
+    assert message.startswith(f"log at {HERE}:")
+    assert "-inf at index (1,), the first of 2 such elements" in message
+    assert "logarithm of 0" in message
+
+
+@pytest.mark.parametrize(
+    ("build", "trap"),
+    [
+        (lambda: mg.exp(leaf(1000.0)), "exp overflows"),
+        (lambda: leaf(1.0) / leaf(0.0), "dividing by 0"),
+        (lambda: mg.sqrt(leaf(-1.0)), "negative number is NaN"),
+        (lambda: leaf(0.0) * mg.tensor([np.inf]), "an input was not finite before"),
+        (lambda: leaf(1e200) * leaf(1e200), "a large product overflows"),
+        (lambda: mg.sqrt(leaf(0.0)).sum().backward(), "slope of sqrt at 0 is infinite"),
+        (lambda: mg.where(np.array([False]), mg.sqrt(leaf(0.0)), 1.0).sum().backward(), "where(x > 0"),
+    ],
+)
+def test_known_traps_are_explained(build, trap):
+    assert trap in message_of(build)
+
+
+def test_a_bad_gradient_names_the_forward_line():
+    def build():
+        x = leaf(0.0, 4.0)
+        y = mg.sqrt(x)
+        y.sum().backward()
+
+    message = message_of(build)
+    line = build.__code__.co_firstlineno + 2
+    assert f"the gradient that sqrt at {HERE}:{line} passes back is inf at index (0,)" in message
+
+
+def test_values_that_change_behind_the_graphs_back_are_reported():
+    def build():
+        x = leaf(1.0, 2.0)
+        y = x * x
+        x.numpy()[0] = 5
+        y.sum().backward()
+
+    assert "that multiply at" in message_of(build)
+
+
+def test_a_result_that_changes_is_reported_too():
+    def build():
+        y = mg.exp(leaf(1.0, 2.0))
+        y.numpy()[0] = 5
+        y.sum().backward()
+
+    assert "that exp at" in message_of(build)
+
+
+def test_an_exception_inside_a_rule_names_the_forward_line():
+    def broken(x):
+        return mg.record(broken, x.data * 2, (x, lambda grad, out: 1 / 0))
+
+    with mg.detect_anomaly(), pytest.raises(ZeroDivisionError) as caught:
+        broken(leaf(1.0)).sum().backward()
+    assert f"recorded at {HERE}:" in caught.value.__notes__[0]
+
+
+def test_healthy_computations_pass_unchanged():
+    with mg.detect_anomaly():
+        x = leaf(1.0, 2.0)
+        (x * x).sum().backward()
+    assert x.grad.numpy().tolist() == [2, 4]
+
+
+def test_it_is_gone_after_the_context_also_when_nested_and_in_other_threads():
+    with mg.detect_anomaly():
+        with mg.detect_anomaly():
+            pass
+        seen = []
+
+        def elsewhere():
+            with np.errstate(all="ignore"):
+                seen.append(mg.log(leaf(0.0)))
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert seen[0].item() == -np.inf
+        with pytest.raises(mg.AnomalyError):
+            mg.log(leaf(0.0))
+    assert not watches
+    mg.log(leaf(0.0))
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+def test_memory_counts_nodes_and_bytes_by_operation_and_line():
+    with mg.detect_anomaly():
+        x = mg.tensor(np.ones((10, 10)), requires_grad=True)
+        y = mg.exp(x)
+        z = (y * y).sum()
+    found = mg.memory(z)
+    assert found.nodes == 3
+    assert found.bytes == 800 + 800 + 800 + 8
+    rows = {name: (nodes, size, line) for (name, line), (nodes, size) in found.rows.items()}
+    assert rows["leaf"][:2] == (1, 800)
+    assert rows["exp"][:2] == (1, 800)
+    assert rows["exp"][2].startswith(HERE)
+    assert "total" in str(found)
+
+
+def test_memory_counts_views_once_and_masks_that_rules_keep():
+    x = mg.tensor(np.ones((10, 10)), requires_grad=True)
+    assert mg.memory(x.reshape(100)).bytes == 800
+    mask = np.zeros((10, 10))
+
+    def masked(x):
+        return mg.record(masked, x.data * mask, (x, lambda grad, out: grad * mask))
+
+    assert mg.memory(masked(x)).bytes == 3 * 800
+
+
+def test_memory_of_a_constant_is_nothing():
+    assert mg.memory(mg.tensor(1.0)).bytes == 0
+
+
+# ------------------------------------------------------------------------------------------------ hooks
+
+
+def test_a_hook_sees_the_complete_gradient_once():
+    seen = []
+    x = leaf(3.0)
+    y = x * 2
+    y.register_hook(lambda gradient: seen.append(gradient.numpy().copy()))
+    (y * y + y).sum().backward()
+    assert [float(g.item()) for g in seen] == [13.0]
+
+
+def test_a_hook_may_replace_the_gradient_on_leaves_and_inner_tensors():
+    x = leaf(3.0)
+    y = x * 2
+    y.register_hook(lambda gradient: gradient * 10)
+    x.register_hook(lambda gradient: gradient + 1)
+    y.sum().backward()
+    assert x.grad.item() == 21
+
+
+def test_a_removed_hook_is_not_called():
+    x = leaf(3.0)
+    handle = x.register_hook(lambda gradient: gradient * 10)
+    handle.remove()
+    handle.remove()
+    (x * 2).sum().backward()
+    assert x.grad.item() == 2
+
+
+def test_a_hook_that_returns_the_wrong_shape_is_refused():
+    x = leaf(3.0)
+    x.register_hook(lambda gradient: np.ones(7))
+    with pytest.raises(ValueError, match=r"gradient has shape \(7,\), but the tensor has shape \(1,\)"):
+        (x * 2).sum().backward()
+
+
+def test_hooks_work_under_create_graph():
+    x = leaf(3.0)
+    x.register_hook(lambda gradient: gradient * x)
+    (x * x).sum().backward(create_graph=True)
+    g, x.grad = x.grad, None
+    g.sum().backward()
+    assert g.item() == 18
+    assert x.grad.item() == 12 * 3
+
+
+def test_a_hook_on_a_constant_is_refused():
+    with pytest.raises(RuntimeError, match="does not require"):
+        mg.tensor(1.0).register_hook(print)

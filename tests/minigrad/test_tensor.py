@@ -1,0 +1,458 @@
+"""Tensors as Python and NumPy see them: construction, operators, comparisons, in-place updates, conversions."""
+
+import copy
+import math
+import operator
+import pickle
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+
+def leaf(value, dtype=np.float64):
+    return mg.tensor(value, requires_grad=True, dtype=dtype)
+
+
+# ------------------------------------------------------------------------------------------------ construction
+
+
+def test_a_tensor_keeps_the_dtype_of_its_array_and_copies_it():
+    for dtype in (np.bool, np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64, np.longdouble):
+        array = np.array([0, 1], dtype)
+        x = mg.tensor(array)
+        assert x.dtype == dtype
+        array[0] = 1
+        assert x.numpy().tolist() == [0, 1]
+
+
+def test_python_numbers_lists_and_tensors_make_tensors_as_they_make_arrays():
+    assert mg.tensor(1.5).dtype == np.float64
+    assert mg.tensor([1, 2]).dtype == np.array([1, 2]).dtype
+    assert mg.tensor([[True], [False]]).dtype == bool
+    assert mg.tensor([]).shape == (0,)
+    assert mg.tensor(range(3)).numpy().tolist() == [0, 1, 2]
+    assert mg.tensor([mg.tensor(1.0), 2.0]).numpy().tolist() == [1, 2]
+    assert mg.tensor([1, 2], dtype=np.float32).dtype == np.float32
+    assert mg.Tensor is mg.tensor
+
+
+def test_a_tensor_of_a_tensor_is_a_copy_without_its_graph():
+    x = leaf([1.0, 2.0])
+    y = mg.tensor(x * 2)
+    assert (y.requires_grad, y.is_leaf) == (False, True)
+    z = mg.tensor(x, requires_grad=True)
+    z.data -= 1
+    assert x.numpy().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["text", b"bytes", None, {"a": 1}, {1, 2}, object(), [None, 1.0], [1.0, "a"], np.array([1, 2], dtype=object),
+     1j, [1.0, 2j], np.datetime64("2020-01-01"), (n for n in range(3)), 10**30],
+    ids=str,
+)  # fmt: skip
+def test_what_is_not_numeric_is_refused_with_a_sentence_that_names_its_type(data):
+    with pytest.raises(TypeError) as error:
+        mg.tensor(data)
+    name = type(data).__name__
+    assert str(error.value).startswith(f"a tensor holds booleans, integers or reals, got {name} of dtype ")
+
+
+@pytest.mark.parametrize("other", ["text", None, {"a": 1}, object(), [None, 1.0], 1j], ids=str)
+@pytest.mark.parametrize("function", [operator.add, operator.mul, operator.matmul, operator.lt])
+def test_an_operand_that_is_not_numeric_is_refused_with_the_same_sentence(function, other):
+    for operands in ((leaf([1.0, 2.0]), other), (other, leaf([1.0, 2.0]))):
+        with pytest.raises(TypeError, match="a tensor holds booleans, integers or reals"):
+            function(*operands)
+
+
+def test_lists_that_form_no_rectangle_are_refused_with_a_sentence():
+    for ragged in ([[1.0, 2.0], [3.0]], [1.0, [2.0]], [[[1]], [2]]):
+        with pytest.raises(ValueError, match="cannot make a tensor of this list"):
+            mg.tensor(ragged)
+    with pytest.raises(ValueError, match="cannot make a tensor of this str: could not convert"):
+        mg.tensor("text", dtype=float)
+
+
+@pytest.mark.parametrize("data", [1, True, [1, 2], np.array([1, 2], np.uint8), np.array([True])])
+def test_integers_and_booleans_cannot_require_gradients(data):
+    with pytest.raises(TypeError, match=r"only floating tensors .*: convert with dtype=float"):
+        mg.tensor(data, requires_grad=True)
+    x = mg.tensor(data)
+    with pytest.raises(TypeError, match="only floating tensors can require gradients"):
+        x.requires_grad = True
+    assert not x.requires_grad
+    assert mg.tensor(data, requires_grad=True, dtype=float).requires_grad
+
+
+def test_an_integer_result_of_a_differentiable_tensor_requires_no_gradient():
+    x = leaf([1.5, 2.5])
+    y = x.astype(int)
+    assert not y.requires_grad
+    (x * y).sum().backward()
+    assert x.grad.numpy().tolist() == [1, 2]
+
+
+def test_shape_ndim_size_dtype_and_transpose_are_those_of_the_array():
+    array = np.zeros((2, 3, 4), np.float32)
+    x = mg.tensor(array)
+    assert (x.shape, x.ndim, x.size, x.dtype) == (array.shape, 3, 24, np.float32)
+    assert x.T.shape == array.T.shape
+    assert (np.shape(x), np.ndim(x), np.size(x)) == (array.shape, 3, 24)
+
+
+def test_only_leaves_can_stop_requiring_gradients():
+    x = leaf([1.0])
+    y = x * 2
+    y.requires_grad = True
+    with pytest.raises(RuntimeError, match=r"only a leaf can stop requiring gradients: use \.detach\(\)"):
+        y.requires_grad = False
+    x.requires_grad = 0
+    assert x.requires_grad is False
+    assert not (x * 2).requires_grad
+
+
+def test_detach_cuts_the_graph_and_shares_the_memory():
+    x = leaf([1.0, 2.0])
+    y = (x * x).detach()
+    assert (y.requires_grad, y.is_leaf) == (False, True)
+    (x * y).sum().backward()
+    assert x.grad.numpy().tolist() == [1, 4]
+    assert np.shares_memory(x.detach().numpy(), x.numpy())
+
+
+# ------------------------------------------------------------------------------------------------ operators
+
+BINARY = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
+COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne]
+OTHERS = {
+    "int": 2,
+    "float": 2.0,
+    "bool": True,
+    "numpy float64": np.float64(2),
+    "numpy float32": np.float32(2),
+    "numpy int64": np.int64(2),
+    "0-d array": np.array(2.0),
+    "array": np.array([2.0, 3.0]),
+    "integer array": np.array([2, 3]),
+    "broadcasting array": np.array([[2.0], [3.0]]),
+    "strided array": np.array([2.0, 0.0, 3.0])[::2],
+    "empty array": np.zeros((0, 1)),
+    "list": [2.0, 3.0],
+}
+every_other = pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+both_ways = pytest.mark.parametrize("swapped", [False, True], ids=["on the right", "on the left"])
+
+
+def applied(function, x, other, swapped):
+    return function(other, x) if swapped else function(x, other)
+
+
+@both_ways
+@every_other
+@pytest.mark.parametrize("function", BINARY, ids=lambda function: function.__name__)
+def test_operators_with_numbers_and_arrays_on_either_side_give_tensors(function, other, swapped):
+    array = np.array([1.5, 2.5])
+    x = leaf(array)
+    y = applied(function, x, other, swapped)
+    expected = applied(function, array, other, swapped)
+    assert type(y) is mg.Tensor
+    assert y.requires_grad
+    np.testing.assert_array_equal(y.numpy(), expected, strict=True)
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+    constant = applied(function, mg.tensor(array), other, swapped)
+    assert type(constant) is mg.Tensor
+    assert not constant.requires_grad
+
+
+@both_ways
+@pytest.mark.parametrize("value", [1.5, np.float32(1.5), np.array(1.5, np.float32), [1.5, 2.5]])
+@pytest.mark.parametrize("function", BINARY, ids=lambda function: function.__name__)
+def test_operators_promote_0_d_and_other_tensors_as_numpy_does(function, value, swapped):
+    for other in (2, 2.0, np.float32(2), np.float64(2), np.int8(2), np.array([2, 3]), mg.tensor(np.float32([2, 3]))):
+        plain = other.numpy() if isinstance(other, mg.Tensor) else other
+        y = applied(function, mg.tensor(value), other, swapped)
+        expected = applied(function, np.array(value), plain, swapped)
+        np.testing.assert_array_equal(y.numpy(), np.asarray(expected), strict=True)
+
+
+@both_ways
+@pytest.mark.parametrize("shapes", [((2,), (2,)), ((2, 2), (2,)), ((2,), (2, 2)), ((3, 2, 2), (2, 1))], ids=str)
+def test_matrix_products_with_arrays_on_either_side_give_tensors(shapes, swapped):
+    a, b = (np.arange(1.0, 1 + math.prod(shape)).reshape(shape) for shape in shapes)
+    x = leaf(b if swapped else a)
+    y = a @ x if swapped else x @ b
+    assert type(y) is mg.Tensor
+    assert y.requires_grad
+    np.testing.assert_array_equal(y.numpy(), a @ b, strict=True)
+
+
+def test_python_scalars_are_weak_and_numpy_scalars_are_not():
+    x = leaf([1.0, 2.0], np.float32)
+    for y in (x + 1, 1 + x, x * 2.5, 2.5 / x, x - True, x**2, 2.0**x):
+        assert y.dtype == np.float32
+    for y in (x + np.float64(1), np.float64(1) + x, x * np.ones(2), np.ones(2) * x):
+        assert y.dtype == np.float64
+
+
+def test_unary_operators_give_new_tensors():
+    x = leaf([1.0, -2.0])
+    assert [(-x).numpy().tolist(), (+x).numpy().tolist(), abs(x).numpy().tolist()] == [[-1, 2], [1, -2], [1, 2]]
+    assert not np.shares_memory((+x).numpy(), x.numpy())
+
+
+def test_an_array_is_never_filled_with_tensors():
+    x = leaf([1.0, 2.0])
+    array = np.ones(2)
+    with pytest.raises(TypeError, match=r"numpy\.add"):
+        array += x
+    with pytest.raises(TypeError, match="does not become an array by itself"):
+        np.asarray(x)
+    with pytest.raises(TypeError, match="does not become an array by itself"):
+        array[:] = x
+    with pytest.raises(TypeError, match="does not become an array by itself"):
+        np.array([x, x])
+    assert np.asarray(mg.tensor([1, 2])).dtype != object
+    assert np.asarray(mg.tensor([1.0, 2.0]), dtype=np.float32).dtype == np.float32
+
+
+# ------------------------------------------------------------------------------------------------ comparisons
+
+
+@both_ways
+@every_other
+@pytest.mark.parametrize("function", COMPARISONS, ids=lambda function: function.__name__)
+def test_comparisons_give_plain_boolean_arrays(function, other, swapped):
+    array = np.array([2.0, 2.5])
+    found = applied(function, leaf(array), other, swapped)
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, applied(function, array, other, swapped), strict=True)
+
+
+@pytest.mark.parametrize("function", COMPARISONS, ids=lambda function: function.__name__)
+def test_comparisons_of_two_tensors_and_of_0_d_tensors_follow_numpy(function):
+    a, b = np.array([1.0, 2.0, np.nan]), np.array([[2.0], [1.0]])
+    np.testing.assert_array_equal(function(leaf(a), leaf(b)), function(a, b), strict=True)
+    scalar = function(leaf(1.0), leaf(2.0))
+    assert type(scalar) is np.bool
+    assert scalar == function(1.0, 2.0)
+
+
+def test_nothing_but_numbers_equals_a_tensor():
+    for x in (leaf([1.0, 2.0]), leaf(1.0)):
+        for other in (None, "text", object()):
+            assert not np.any(x == other)
+            assert np.all(x != other)
+    with pytest.raises(TypeError, match="booleans, integers or reals"):
+        assert leaf(1.0) < None
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        assert leaf([1.0, 2.0]) == np.ones(3)
+
+
+def test_tensors_hash_by_identity():
+    x, same_value = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    names = {x: "x", same_value: "same value"}
+    x.data += 1
+    assert (names[x], names[same_value]) == ("x", "same value")
+    assert len({x, same_value, x}) == 2
+    assert hash(x) == hash(x)
+
+
+# ------------------------------------------------------------------------------------------------ in place
+
+AUGMENTED = {"+=": operator.iadd, "-=": operator.isub, "*=": operator.imul, "/=": operator.itruediv}
+every_augmented = pytest.mark.parametrize("symbol", AUGMENTED)
+
+
+@every_augmented
+def test_augmented_assignment_to_a_leaf_that_requires_gradients_is_refused_with_the_functional_way(symbol):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(RuntimeError) as error:
+        AUGMENTED[symbol](x, 2.0)
+    assert str(error.value) == (
+        f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
+        f"write y = x {symbol[0]} ..., or update it under no_grad()"
+    )
+    assert x.numpy().tolist() == [1, 2]
+
+
+@every_augmented
+@pytest.mark.parametrize("value", [[1.0, 2.0], 3.0], ids=["1-d", "0-d"])
+def test_augmented_assignment_under_no_grad_updates_a_leaf_in_place(symbol, value):
+    x = leaf(value, np.float32)
+    before, expected = x, AUGMENTED[symbol](np.array(value, np.float32), np.float32(4))
+    memory = x.numpy()
+    with mg.no_grad():
+        x = AUGMENTED[symbol](x, np.float64(4))
+    assert x is before
+    assert x.requires_grad
+    np.testing.assert_array_equal(x.numpy(), expected, strict=True)
+    assert x.ndim == 0 or np.shares_memory(x.numpy(), memory)
+
+
+@every_augmented
+def test_augmented_assignment_to_anything_else_makes_a_new_tensor(symbol):
+    x = leaf([1.0, 2.0])
+    inner = x * 3
+    y = AUGMENTED[symbol](inner, x)
+    assert y is not inner
+    assert inner.numpy().tolist() == [3, 6]
+    y.sum().backward()
+    assert x.grad is not None
+    constant = mg.tensor([1.0, 2.0])
+    assert AUGMENTED[symbol](constant, x).requires_grad
+    assert constant.numpy().tolist() == [1, 2]
+
+
+def test_setting_the_data_of_a_leaf_copies_casts_and_checks_the_shape():
+    x = leaf([1.0, 2.0], np.float32)
+    new = np.array([3.0, 4.0])
+    x.data = new
+    new[0] = 9
+    assert x.dtype == np.float32
+    assert x.numpy().tolist() == [3, 4]
+    x.data = [5, 6]
+    assert x.numpy().tolist() == [5, 6]
+    for wrong in ([1.0], 1.0, np.ones((2, 1)), np.ones((1, 2))):
+        with pytest.raises(ValueError, match=r"cannot assign data of shape .* to a tensor of shape \(2,\)"):
+            x.data = wrong
+    scalar = leaf(1.0)
+    scalar.data -= 0.5
+    scalar.data = np.array(scalar.data * 2)
+    assert scalar.item() == 1
+
+
+def test_setting_the_data_of_a_recorded_result_is_refused():
+    y = leaf([1.0, 2.0]) * 2
+    with pytest.raises(RuntimeError, match="cannot assign to the data of a recorded result: only leaf tensors"):
+        y.data = np.zeros(2)
+    assert y.numpy().tolist() == [2, 4]
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="cannot assign to the data of a recorded result"):
+        y.data = np.zeros(2)
+
+
+def test_assigning_to_items_is_refused_where_gradients_flow():
+    x = leaf([1.0, 2.0])
+    for t in (x, x * 2):
+        before = t.numpy().tolist()
+        with pytest.raises(RuntimeError, match=r"cannot assign into a tensor that requires gradients: .*put\("):
+            t[0] = 5
+        with mg.no_grad(), pytest.raises(RuntimeError, match="cannot assign into a tensor"):
+            t[0] = 5
+        assert t.numpy().tolist() == before
+
+
+def test_assigning_to_items_of_a_constant_works_as_in_numpy():
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    x[0] = 5
+    x[:, 1] = mg.tensor([6.0, 7.0])
+    x[mg.tensor([1]), [0]] = np.array([8])
+    x[x.numpy() == 6] = leaf(9.0)
+    assert x.numpy().tolist() == [[5, 9], [8, 7]]
+    scalar = mg.tensor(3)
+    scalar[...] = 4
+    assert scalar.item() == 4
+    integers = mg.tensor([1, 2])
+    integers[0] = 3.7
+    assert integers.numpy().tolist() == [3, 2]
+    for index, new, error in ((5, 1.0, IndexError), (0, [1.0, 2.0, 3.0], ValueError), (0, "text", TypeError)):
+        with pytest.raises(error):
+            x[index] = new
+
+
+# ------------------------------------------------------------------------------------------------ conversions
+
+
+def test_truth_follows_the_single_element_and_is_refused_for_more():
+    assert mg.tensor(1.0)
+    assert leaf([[2.0]])
+    assert not mg.tensor(0)
+    for several in (mg.tensor([1.0, 2.0]), mg.tensor([])):
+        with pytest.raises(ValueError, match=r"tensor of shape .* is neither true nor false"):
+            bool(several)
+
+
+def test_length_and_iteration_go_along_the_first_axis_and_stay_differentiable():
+    x = leaf([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert len(x) == 3
+    first, *rest = x
+    assert len(rest) == 2
+    (first * 10 + sum(rest)).sum().backward()
+    assert x.grad.numpy().tolist() == [[10, 10], [1, 1], [1, 1]]
+    assert [row.numpy().tolist() for row in reversed(x)] == [[5, 6], [3, 4], [1, 2]]
+    for use in (len, iter, list):
+        with pytest.raises(TypeError, match=r"a 0-d tensor has no length and cannot be iterated over"):
+            use(leaf(1.0))
+
+
+def test_a_single_element_becomes_a_python_number():
+    x = leaf([[2.75]])
+    assert (float(x), int(x), x.item(), type(x.item())) == (2.75, 2, 2.75, float)
+    assert math.sqrt(leaf(4.0)) == 2
+    assert type(mg.tensor(np.int8(3)).item()) is int
+    assert mg.tensor(True).item() is True
+    for use in (float, int, mg.Tensor.item):
+        with pytest.raises(ValueError, match=r"item\(\) needs a tensor with one element, got shape \(2,\)"):
+            use(mg.tensor([1.0, 2.0]))
+
+
+def test_an_integer_tensor_without_axes_is_an_index():
+    two = mg.tensor(2)
+    assert [0, 1, 2, 3][two] == 2
+    assert list(range(two)) == [0, 1]
+    assert np.arange(5)[two] == 2
+    for no_index in (leaf(2.0), mg.tensor([2, 3]), mg.tensor(True), leaf([1.0])):
+        with pytest.raises(TypeError):
+            operator.index(no_index)
+
+
+def test_a_format_is_that_of_the_single_element():
+    x = leaf(3.14159)
+    assert f"{x:.2f}" == "3.14"
+    assert f"{leaf([2.5]):>6}" == "   2.5"
+    assert f"{mg.tensor(7):03d}" == "007"
+    assert f"{x}" == str(x) == repr(x)
+    with pytest.raises(ValueError, match=r"item\(\) needs a tensor with one element, got shape \(2,\)"):
+        f"{mg.tensor([1.0, 2.0]):.2f}"
+
+
+def test_the_repr_shows_value_dtype_and_the_operation_that_made_it():
+    x = leaf([[1.0, 2.0], [3.0, 4.5]], np.float32)
+    assert repr(x) == "tensor([[1. , 2. ],\n        [3. , 4.5]], dtype=float32, requires_grad=True)"
+    assert repr(x.sum()) == "tensor(10.5, dtype=float32, operation=sum)"
+    assert repr(mg.tensor([1, 2])).startswith("tensor([1, 2], dtype=int")
+    assert repr(mg.tensor(np.zeros((0, 2)))) == "tensor([], dtype=float64)"
+    assert "..." in repr(mg.tensor(np.zeros(10_000)))
+
+
+def test_numpy_shares_memory_and_always_is_an_array():
+    x = leaf([1.0, 2.0])
+    assert x.numpy() is x.data
+    scalar = leaf(1.0).numpy()
+    assert type(scalar) is np.ndarray
+    assert scalar.shape == ()
+
+
+def test_leaves_can_be_copied_and_pickled():
+    x = leaf([1.0, 2.0])
+    x.sum().backward()
+    for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert y.requires_grad
+        assert not np.shares_memory(y.numpy(), x.numpy())
+        assert y.numpy().tolist() == [1, 2]
+        assert y.grad.numpy().tolist() == [1, 1]
+        (y * 3).sum().backward()
+        assert y.grad.numpy().tolist() == [4, 4]
+    assert x.grad.numpy().tolist() == [1, 1]
+
+
+def test_a_misspelt_attribute_is_refused():
+    x = leaf(1.0)
+    with pytest.raises(AttributeError):
+        x.gradient = None
+    with pytest.raises(AttributeError):
+        x.shape = (1,)
