@@ -1,15 +1,29 @@
 """minigrad: a tiny automatic-differentiation engine on NumPy."""
 
+from minigrad.anomaly import AnomalyError as AnomalyError
+from minigrad.anomaly import detect_anomaly as detect_anomaly
 from minigrad.graph import enable_grad as enable_grad
 from minigrad.graph import is_grad_enabled as is_grad_enabled
 from minigrad.graph import no_grad as no_grad
 from minigrad.graph import record as record
 from minigrad.graph import topological_order as topological_order
+from minigrad.memory import Memory as Memory
+from minigrad.memory import memory as memory
 from minigrad.ops import *
+from minigrad.random import default_generator as default_generator
+from minigrad.random import manual_seed as manual_seed
 from minigrad.tensor import Tensor as Tensor
 from minigrad.tensor import TensorLike as TensorLike
 from minigrad.tensor import as_tensor as as_tensor
 from minigrad.tensor import tensor as tensor
 from minigrad.tensor import value as value
+from minigrad.transforms import checkpoint as checkpoint
+from minigrad.transforms import grad as grad
+from minigrad.transforms import hessian as hessian
+from minigrad.transforms import hvp as hvp
+from minigrad.transforms import jacobian as jacobian
+from minigrad.transforms import jvp as jvp
+from minigrad.transforms import value_and_grad as value_and_grad
+from minigrad.transforms import vjp as vjp
 
 __version__ = "0.1.0"

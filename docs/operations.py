@@ -1,0 +1,55 @@
+"""Writes operations.md, the table of all operations, from the registry: `python docs/operations.py`."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from minigrad.ops import Operation, operations
+from minigrad.tensor import Tensor
+
+INTRODUCTION = """# Operations
+
+All operations that can be differentiated, any number of times; `python docs/operations.py` writes this page from the
+registry. Names and arguments are NumPy's where NumPy has the function: then `numpy.NAME(tensor)` works too. Ties and
+kinks are settled as [the conventions](conventions.md) say.
+
+| operation | what it is | defined for | kinks | NumPy's | method |
+|---|---|---|---|---|---|
+"""
+
+
+def signature(operation: Operation) -> str:
+    """The operation as it is called, without types."""
+    parameters = inspect.signature(operation.function).parameters.values()
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return operation.name + str(inspect.Signature(plain))
+
+
+def kinks(operation: Operation) -> str:
+    """Where the derivative jumps."""
+    places = [f"{point:g}" for point in operation.kinks] + ["ties"] * operation.ties
+    return ", ".join(places)
+
+
+def row(operation: Operation) -> str:
+    """One row of the table."""
+    summary = (operation.function.__doc__ or "").strip().splitlines()[0].rstrip(".:").replace("|", "\\|")
+    domain = ", ".join(dict.fromkeys(map(str, operation.domain)))
+    is_numpy = getattr(operation.twin, "__module__", "").startswith("numpy")
+    methods = [name for name, method in vars(Tensor).items() if method is operation.function]
+    cells = [f"`{signature(operation)}`", summary, domain, kinks(operation), "yes" if is_numpy else "",
+             ", ".join(f"`{name}`" for name in methods)]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def page() -> str:
+    """The whole page."""
+    own = [operation for operation in operations.values() if operation.function.__module__.startswith("minigrad.")]
+    families = dict.fromkeys(operation.function.__module__ for operation in own)
+    rows = [row(operation) for family in families for operation in own if operation.function.__module__ == family]
+    return INTRODUCTION + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".md").write_text(page())

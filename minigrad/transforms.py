@@ -1,0 +1,352 @@
+"""Functions of functions: gradients, products with Jacobians, whole Jacobians and Hessians, and checkpoints.
+
+All take functions of arrays or tensors, or of nested tuples, lists and dicts of them, and can be nested and mixed.
+A result is itself recorded if something else than the variables, such as those of a surrounding transform, requires
+gradients: that is what makes `grad(grad(f))` work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minigrad.graph import enable_grad, grad_mode, record, sweep, topological_order
+from minigrad.ops import stack
+from minigrad.random import default_generator
+from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
+
+Tree: TypeAlias = Any  # an array, a tensor, a number, or nested tuples, lists and dicts of them
+
+
+# ------------------------------------------------------------------------------------------------ nested containers
+
+
+def leaves(tree: Tree) -> list[Any]:
+    """What is inside the nested containers, in order."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, (list, tuple)) else [tree]
+
+
+def rebuilt(tree: Tree, new: Sequence[Any]) -> Tree:
+    """The containers of `tree` with other leaves inside."""
+    remaining = iter(new)
+
+    def build(part: Tree) -> Tree:
+        if isinstance(part, dict):
+            return {name: build(inner) for name, inner in part.items()}
+        if isinstance(part, (list, tuple)):
+            parts = [build(inner) for inner in part]
+            return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
+        return next(remaining)
+
+    return build(tree)
+
+
+# ------------------------------------------------------------------------------------------------ one traced call
+
+
+class Trace:
+    """One call of a function with its inputs as variables, whose graph is kept to be swept."""
+
+    def __init__(
+        self, f: Callable[..., Any], args: Sequence[Tree], kwargs: dict[str, Any], argnums: Sequence[int], has_aux: bool
+    ) -> None:
+        self.trees = [args[i] for i in argnums]
+        with enable_grad():
+            self.variables = [variable(leaf) for leaf in leaves(self.trees)]
+            fresh = dict(zip(argnums, rebuilt(self.trees, self.variables), strict=True))
+            result = f(*[fresh.get(i, arg) for i, arg in enumerate(args)], **kwargs)
+        self.tree: Tree = result[0] if has_aux else result
+        self.aux: Any = result[1] if has_aux else None
+        self.outputs = [as_tensor(leaf) for leaf in leaves(self.tree)]
+        order = topological_order(*self.outputs, until=self.variables)
+        others = {parent for tensor in order for parent, _ in tensor._edges}.difference(self.variables)
+        self.nested = any(x._edges for x in self.variables) or any(not x._edges for x in others)
+
+    def pull_back(self, cotangents: Sequence[Tensor], create_graph: bool | None = None) -> list[Tensor]:
+        """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
+        if create_graph is None:
+            create_graph = self.nested and grad_mode.enabled
+        seeds = [(out, c) for out, c in zip(self.outputs, cotangents, strict=True) if out._requires_grad]
+        found = sweep(seeds, create_graph, inputs=self.variables)
+        return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in self.variables]
+
+    def gradients(self) -> tuple[Tree, ...]:
+        """The gradients of the single number the function returned, in containers like those of the inputs."""
+        if len(self.outputs) != 1 or self.outputs[0].size != 1:
+            shapes = ", ".join(str(out.shape) for out in self.outputs)
+            raise ValueError(f"only a function that returns one number has a gradient, this one returned {shapes}")
+        out = self.outputs[0]
+        return tuple(rebuilt(self.trees, self.pull_back([wrap(np.ones(out.shape, out.dtype))])))
+
+    def value(self) -> Tree:
+        """What the function returned, without the graph unless a surrounding transform needs it."""
+        kept = self.nested and grad_mode.enabled
+        return rebuilt(self.tree, [out if kept else out.detach() for out in self.outputs])
+
+
+def variable(leaf: Any) -> Tensor:
+    """A tensor to differentiate with respect to; connected with `leaf` if that requires gradients itself."""
+    x = as_tensor(leaf)
+    if x._requires_grad:
+        return +x
+    new = wrap(x._data)
+    new.requires_grad = True
+    return new
+
+
+def like(tree: Tree, outputs: Sequence[Tensor], what: str) -> list[Tensor]:
+    """The leaves of `tree` as tensors, checked to have the shapes of `outputs` and cast to their dtypes."""
+    given = [as_tensor(leaf) for leaf in leaves(tree)]
+    if [x.shape for x in given] != [x.shape for x in outputs]:
+        raise ValueError(f"{what} of shapes {[x.shape for x in given]} were given for {[x.shape for x in outputs]}")
+    return [x if x.dtype == out.dtype else x.astype(out.dtype) for x, out in zip(given, outputs, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------------ transforms
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns both the value and the gradient of `f`: see `grad`.
+
+    >>> value_and_grad(lambda x: x * x)(3.0)
+    (tensor(9., dtype=float64), tensor(6., dtype=float64))
+    """
+
+    @wraps(f)
+    def call(*args: Tree, **kwargs: Any) -> Any:
+        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        trace = Trace(f, args, kwargs, [number % len(args) for number in numbers], has_aux)
+        gradients = trace.gradients()
+        value = (trace.value(), trace.aux) if has_aux else trace.value()
+        return value, gradients[0] if isinstance(argnums, int) else gradients
+
+    return call
+
+
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of `f`.
+
+    Args:
+        f: returns one number, or with `has_aux` a pair of it and anything else.
+        argnums: the position of the argument to differentiate with respect to; for several positions the result is a
+            tuple. An argument may be a nested container of arrays, its gradient is then one too.
+        has_aux: return (gradient, the second thing that `f` returned).
+
+    Raises:
+        ValueError: when called, if `f` does not return one number.
+        TypeError: when called, if a variable is not floating.
+
+    >>> grad(lambda x: x**3)(2.0)
+    tensor(12., dtype=float64)
+    >>> grad(grad(lambda x: x**3))(2.0)
+    tensor(12., dtype=float64)
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @wraps(f)
+    def call(*args: Tree, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return call
+
+
+def vjp(f: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[Any, ...]:
+    """(f(*primals), a function from a cotangent to its vector–Jacobian products, one for each primal).
+
+    With `has_aux`, `f` returns a pair whose second part is handed on as the third result.
+
+    >>> value, pull_back = vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pull_back(np.array([1.0, 10.0]))
+    (tensor([ 2., 40.], dtype=float64),)
+    """
+    trace = Trace(f, primals, {}, range(len(primals)), has_aux)
+
+    def pull_back(cotangent: Tree) -> tuple[Tree, ...]:
+        return tuple(rebuilt(trace.trees, trace.pull_back(like(cotangent, trace.outputs, "cotangents"))))
+
+    return (trace.value(), pull_back, trace.aux) if has_aux else (trace.value(), pull_back)
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+    """(f(*primals), the Jacobian–vector product: how the result changes along the tangents).
+
+    The vector–Jacobian product is linear in the cotangent, and its derivative by it, transposed, is the product asked
+    for (Townsend, A new trick for calculating Jacobian vector products, 2017). It costs two backward passes.
+
+    >>> jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])[1]
+    tensor([ 2., 40.], dtype=float64)
+    """
+    trace = Trace(f, list(primals), {}, range(len(primals)), False)
+    directions = like(list(tangents), trace.variables, "tangents")
+    cotangents = [variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
+    gradients = trace.pull_back(cotangents, create_graph=True)
+    seeds = [(g, v) for g, v in zip(gradients, directions, strict=True) if g._requires_grad]
+    nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
+    found = sweep(seeds, nested, inputs=cotangents)
+    products = [found[c] if c in found else wrap(np.zeros(c.shape, c.dtype)) for c in cotangents]
+    return trace.value(), rebuilt(trace.tree, products)
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, ...]:
+    """The Hessian–vector product of a function that returns one number: one part for each primal.
+
+    It is the gradient of the slope along the tangents (Pearlmutter, Fast exact multiplication by the Hessian, 1994),
+    and costs two backward passes.
+
+    >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
+    (tensor([ 6., 12.], dtype=float64),)
+    """
+
+    def slope(*variables: Tree) -> Tensor:
+        gradients = leaves(grad(f, range(len(primals)))(*variables))
+        directions = like(list(tangents), gradients, "tangents")
+        total = wrap(np.zeros(()))
+        for gradient, direction in zip(gradients, directions, strict=True):
+            total = total + (gradient * direction).sum()
+        return total
+
+    result: tuple[Tree, ...] = grad(slope, range(len(primals)))(*primals)
+    return result
+
+
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `f`: of shape (*output, *input), by one backward pass an output element.
+
+    For containers of outputs, inputs, or several `argnums`, it is a container of outputs with containers of inputs in.
+
+    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]], dtype=float64)
+    """
+
+    @wraps(f)
+    def call(*args: Tree, **kwargs: Any) -> Any:
+        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        trace = Trace(f, args, kwargs, [number % len(args) for number in numbers], False)
+        blocks = []
+        for position, out in enumerate(trace.outputs):
+            rows = [trace.pull_back(unit) for unit in unit_cotangents(trace.outputs, position)]
+            of_inputs = [stacked([row[i] for row in rows], out, x) for i, x in enumerate(trace.variables)]
+            of_arguments = rebuilt(trace.trees, of_inputs)
+            blocks.append(of_arguments[0] if isinstance(argnums, int) else tuple(of_arguments))
+        return rebuilt(trace.tree, blocks)
+
+    return call
+
+
+def unit_cotangents(outputs: Sequence[Tensor], position: int) -> list[list[Tensor]]:
+    """For each element of one output the cotangents that are 1 there and 0 everywhere else."""
+    units = np.eye(outputs[position].size).reshape(-1, *outputs[position].shape)
+    return [
+        [wrap((unit if i == position else np.zeros(out.shape)).astype(out.dtype)) for i, out in enumerate(outputs)]
+        for unit in units
+    ]
+
+
+def stacked(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
+    """The rows of a Jacobian as one tensor of shape (*output, *input)."""
+    shape = (*out.shape, *x.shape)
+    return stack(rows).reshape(shape) if rows else wrap(np.zeros(shape, x.dtype))
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the Hessian of `f`, which returns one number: of shape (*input, *input).
+
+    >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]], dtype=float64)
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, not keeping what it computes in between: the backward pass computes that again (Chen et al., 2016).
+
+    Gradients are the same bit for bit, also those of parameters that `f` uses without taking them as arguments, and
+    also if it draws from the default random generator, which is set back to where it was for the second time. (Only
+    where a tensor is used several times inside `f`, and elsewhere too, are the same terms added in another order.)
+
+    Args:
+        f: takes anything, and returns a tensor or a nested container of tensors.
+
+    Raises:
+        RuntimeError: in the backward pass, if the second time the values are others: `f` is not deterministic.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> checkpoint(lambda x: (x * x).exp())(x).sum().backward()
+    >>> x.grad
+    tensor([  5.43656366, 218.39260013], dtype=float64)
+    """
+
+    @wraps(f)
+    def call(*args: Tree, **kwargs: Any) -> Any:
+        start, state = clock.tick(), default_generator().bit_generator.state
+        tree = f(*args, **kwargs)
+        outputs = [as_tensor(leaf) for leaf in leaves(tree)]
+        values = [out._data for out in outputs]
+        inputs = entries(outputs, start)
+
+        def compute_again(position: int) -> Tensor:
+            now = default_generator().bit_generator.state
+            default_generator().bit_generator.state = state
+            with enable_grad():
+                again = as_tensor(leaves(f(*args, **kwargs))[position])
+            default_generator().bit_generator.state = now
+            if not np.array_equal(again._data, values[position], equal_nan=True):
+                raise RuntimeError("a checkpointed function must be deterministic, but its values differ when repeated")
+            return again
+
+        kept = [Recomputation(compute_again, i, inputs) for i in range(len(values))]
+        return rebuilt(tree, [record(checkpoint, v, *k.rules()) for v, k in zip(values, kept, strict=True)])
+
+    return call
+
+
+def entries(outputs: Sequence[Tensor], start: int) -> list[Tensor]:
+    """The tensors that require gradients from which `outputs` were computed since `start`."""
+    made = [out for out in dict.fromkeys(outputs) if out._edges and out._time > start]
+    found: dict[Tensor, None] = dict.fromkeys(out for out in outputs if out._requires_grad and out not in set(made))
+    seen = set(made)
+    for tensor in made:  # grows while it is walked
+        for parent, _ in tensor._edges:
+            if not parent._edges or parent._time < start:
+                found[parent] = None
+            elif parent not in seen:
+                seen.add(parent)
+                made.append(parent)
+    return list(found)
+
+
+class Recomputation:
+    """One output of a checkpointed call: its rules, which share a second computation and the sweep through it."""
+
+    def __init__(self, compute_again: Callable[[int], Tensor], position: int, inputs: Sequence[Tensor]) -> None:
+        self.compute_again, self.position, self.inputs = compute_again, position, inputs
+        self.grad: Tensor | None = None
+        self.gradients: dict[Tensor, Tensor] = {}
+
+    def rules(self) -> list[tuple[Tensor, Rule]]:
+        """One rule for each input."""
+        return [(x, self.rule(x)) for x in self.inputs]
+
+    def rule(self, x: Tensor) -> Rule:
+        """The rule of one input."""
+        return lambda grad, out: self.gradient(x, grad)
+
+    def gradient(self, x: Tensor, grad: Tensor) -> Tensor:
+        """The gradient of one input; each is handed out once, so that nothing is kept after the pass."""
+        if grad is not self.grad or x not in self.gradients:
+            again = self.compute_again(self.position)
+            self.grad, self.gradients = grad, sweep([(again, grad)], grad_mode.enabled, inputs=self.inputs)
+        gradient = self.gradients.pop(x)
+        if not self.gradients:
+            self.grad = None
+        return gradient

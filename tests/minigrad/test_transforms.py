@@ -1,0 +1,253 @@
+"""Transforms against closed forms and against each other."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+
+rng = np.random.default_rng(0)
+A = rng.standard_normal((4, 4))
+x0 = rng.standard_normal(4)
+
+
+def quartic(x):
+    return ((A @ x) ** 4).sum() / 4
+
+
+def rosenbrock(x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def close(a, b, rtol=1e-10):
+    np.testing.assert_allclose(np.asarray(a.numpy() if isinstance(a, mg.Tensor) else a), b, rtol=rtol, atol=1e-12)
+
+
+def test_grad_is_the_closed_form_and_a_constant():
+    gradient = mg.grad(quartic)(x0)
+    close(gradient, A.T @ (A @ x0) ** 3)
+    assert not gradient.requires_grad
+
+
+def test_value_and_grad_returns_both():
+    value, gradient = mg.value_and_grad(quartic)(x0)
+    close(value, ((A @ x0) ** 4).sum() / 4)
+    close(gradient, A.T @ (A @ x0) ** 3)
+    assert not value.requires_grad
+
+
+def test_hessian_and_hvp_and_jacobian_of_the_gradient_agree():
+    expected = A.T @ np.diag(3 * (A @ x0) ** 2) @ A
+    v = rng.standard_normal(4)
+    close(mg.hessian(quartic)(x0), expected)
+    close(mg.jacobian(mg.grad(quartic))(x0), expected)
+    close(mg.hvp(quartic, [x0], [v])[0], expected @ v)
+
+
+def test_hessian_of_rosenbrock_at_its_minimum():
+    n = 3
+    expected = np.zeros((n, n))
+    for i in range(n - 1):
+        expected[i, i] += 802
+        expected[i, i + 1] = expected[i + 1, i] = -400
+        expected[i + 1, i + 1] += 200
+    close(mg.hessian(rosenbrock)(np.ones(n)), expected)
+
+
+def test_grad_nests_to_any_order():
+    f = mg.sin if hasattr(mg, "sin") else mg.exp
+    derivative = f
+    for _ in range(4):
+        derivative = mg.grad(derivative)
+    close(derivative(0.7), f(0.7).item())
+
+
+def test_an_inner_derivative_does_not_confuse_its_variable_with_the_outer_one():
+    # d/dx [x * d/dy (x + y)] at x = 1 is 1; an engine that mixes the two up says 2
+    outer = mg.grad(lambda x: x * mg.grad(lambda y: x + y)(1.0))
+    close(outer(1.0), 1.0)
+
+
+def test_argnums_choose_the_arguments():
+    f = lambda a, b, c: a * b**2 * c**3  # noqa: E731
+    close(mg.grad(f, argnums=1)(2.0, 3.0, 5.0), 2 * 2 * 3 * 125)
+    da, dc = mg.grad(f, argnums=(0, -1))(2.0, 3.0, 5.0)
+    close(da, 9 * 125)
+    close(dc, 2 * 9 * 75)
+
+
+def test_containers_come_back_as_containers():
+    def f(tree):
+        return (tree["w"] * tree["more"][0]).sum() + tree["more"][1] ** 2
+
+    gradient = mg.grad(f)({"w": np.array([1.0, 2.0]), "more": [np.array([3.0, 4.0]), 5.0]})
+    close(gradient["w"], [3, 4])
+    close(gradient["more"][0], [1, 2])
+    close(gradient["more"][1], 10)
+    assert isinstance(gradient["more"], list)
+
+
+def test_has_aux_hands_the_second_thing_on():
+    gradient, aux = mg.grad(lambda x: (x * x, "note"), has_aux=True)(3.0)
+    close(gradient, 6)
+    (value, again), gradient = mg.value_and_grad(lambda x: (x * x, "note"), has_aux=True)(3.0)
+    assert (aux, again, value.item(), gradient.item()) == ("note", "note", 9, 6)
+    value, pull_back, aux = mg.vjp(lambda x: (x * x, "note"), 3.0, has_aux=True)
+    assert (aux, pull_back(1.0)[0].item()) == ("note", 6)
+
+
+def test_vjp_can_be_pulled_back_more_than_once():
+    value, pull_back = mg.vjp(lambda x: A @ x, x0)
+    close(value, A @ x0)
+    for _ in range(2):
+        c = rng.standard_normal(4)
+        close(pull_back(c)[0], A.T @ c)
+
+
+def test_jvp_is_the_jacobian_times_the_tangent():
+    f = lambda x, y: (mg.exp(A @ x) * y, (x * y).sum())  # noqa: E731
+    y0, v, w = rng.standard_normal((3, 4))
+    values, (first, second) = mg.jvp(f, (x0, y0), (v, w))
+    close(values[0], np.exp(A @ x0) * y0)
+    close(first, np.exp(A @ x0) * (A @ v) * y0 + np.exp(A @ x0) * w)
+    close(second, (v * y0 + x0 * w).sum())
+
+
+@given(seed=st.integers(0, 1000))
+def test_vector_products_from_both_sides_agree(seed):
+    local = np.random.default_rng(seed)
+    W, x, v, c = (local.standard_normal(s) for s in ((3, 4), 4, 4, 3))
+    f = lambda x: mg.tanh(W @ x) * mg.logsumexp(x)  # noqa: E731
+    forward = np.vdot(c, mg.jvp(f, [x], [v])[1].numpy())
+    backward = np.vdot(v, mg.vjp(f, x)[1](c)[0].numpy())
+    assert forward == pytest.approx(backward, rel=1e-9)
+
+
+def test_grad_of_a_jvp_and_jvp_of_a_grad_agree():
+    v = rng.standard_normal(4)
+    one = mg.grad(lambda x: mg.jvp(quartic, [x], [v])[1])(x0)
+    other = mg.jvp(mg.grad(quartic), [x0], [v])[1]
+    close(one, other.numpy())
+
+
+def test_an_output_that_does_not_depend_on_the_input_has_gradient_zero():
+    close(mg.grad(lambda x: mg.tensor(2.0))(3.0), 0)
+    close(mg.jvp(lambda x: mg.tensor(2.0), [3.0], [1.0])[1], 0)
+
+
+def test_a_captured_parameter_keeps_the_gradient_differentiable():
+    w = mg.tensor(3.0, requires_grad=True)
+    gradient = mg.grad(lambda x: w * x * x)(2.0)
+    gradient.backward()
+    close(w.grad, 4)
+
+
+def test_inside_no_grad_the_gradient_is_right_and_not_recorded():
+    w = mg.tensor(3.0, requires_grad=True)
+    with mg.no_grad():
+        gradient = mg.grad(lambda x: w * x * x)(2.0)
+    close(gradient, 12)
+    assert not gradient.requires_grad
+
+
+def test_a_function_with_several_numbers_has_no_gradient():
+    with pytest.raises(ValueError, match=r"returns one number .* returned \(4,\)"):
+        mg.grad(lambda x: x * 2)(x0)
+
+
+def test_an_integer_variable_is_refused():
+    with pytest.raises(TypeError, match="only floating tensors"):
+        mg.grad(lambda x: x * 2)(3)
+
+
+def test_tangents_and_cotangents_of_the_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match="tangents of shapes"):
+        mg.jvp(quartic, [x0], [np.zeros(3)])
+    with pytest.raises(ValueError, match="cotangents of shapes"):
+        mg.vjp(quartic, x0)[1](np.zeros(3))
+
+
+def test_newton_on_rosenbrock_converges_quadratically():
+    x, errors = np.array([-1.2, 1.0]), []
+    for _ in range(8):
+        x = x - np.linalg.solve(mg.hessian(rosenbrock)(x).numpy(), mg.grad(rosenbrock)(x).numpy())
+        errors.append(np.abs(x - 1).max())
+    assert errors[-1] < 1e-12
+
+
+# ------------------------------------------------------------------------------------------------ checkpoint
+
+
+def layer(w):
+    def apply(x):
+        h = x @ w
+        return mg.tanh(h) * mg.exp(h / 4)
+
+    return apply
+
+
+def test_checkpointed_gradients_are_the_same_bit_for_bit():
+    gradients = []
+    for wrapper in (lambda f: f, mg.checkpoint):
+        w = mg.tensor(A, requires_grad=True)
+        x = mg.tensor(x0, requires_grad=True)
+        y = x
+        for _ in range(3):
+            y = wrapper(layer(w))(y)
+        y.sum().backward()
+        gradients.append((w.grad.numpy(), x.grad.numpy()))
+    assert all(np.array_equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_checkpoints_keep_nothing_in_between():
+    inner = []
+
+    def f(x):
+        y = mg.exp(x)
+        inner.append(weakref.ref(y))
+        return y * y
+
+    gc.disable()
+    try:
+        x = mg.tensor(x0, requires_grad=True)
+        out = mg.checkpoint(f)(x)
+        assert inner[0]() is None
+        out.sum().backward()
+        assert inner[1]() is None
+    finally:
+        gc.enable()
+
+
+def test_checkpoints_repeat_random_draws():
+    mg.manual_seed(0)
+    x = mg.tensor(np.ones(100), requires_grad=True)
+    out = mg.checkpoint(lambda x: x * mg.default_generator().random(100))(x)
+    mg.default_generator().random()  # something else draws before the backward pass
+    out.sum().backward()
+    assert np.array_equal(x.grad.numpy(), out.numpy())
+
+
+def test_a_checkpoint_of_a_function_that_is_not_deterministic_is_refused():
+    local = np.random.default_rng(0)
+    out = mg.checkpoint(lambda x: x * local.random())(mg.tensor(1.0, requires_grad=True))
+    with pytest.raises(RuntimeError, match="must be deterministic"):
+        out.backward()
+
+
+def test_checkpoints_can_be_differentiated_twice_and_swept_in_parts():
+    f = mg.checkpoint(lambda x: (mg.exp(A @ x) * x).sum())
+    plain = lambda x: (mg.exp(A @ x) * x).sum()  # noqa: E731
+    close(mg.hessian(f)(x0), mg.hessian(plain)(x0).numpy())
+    w = mg.tensor(2.0, requires_grad=True)
+    g = mg.checkpoint(lambda x: w * x**2)
+    close(mg.grad(g)(3.0), 12)
+    x = mg.tensor(3.0, requires_grad=True)
+    out = g(x)
+    out.backward(retain_graph=True)
+    out.backward()
+    close(w.grad, 18)
+    close(x.grad, 24)
