@@ -314,19 +314,22 @@ def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None 
         array: Array = np.array(x._data if isinstance(x, Tensor) else x, dtype=dtype, copy=copy)
     except ValueError as error:
         raise ValueError(f"cannot make a tensor of this {type(x).__name__}: {error}") from None
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in NUMERIC:
         raise TypeError(f"a tensor holds booleans, integers or reals, got {type(x).__name__} of dtype {array.dtype}")
     return array
 
 
 WEAK = frozenset([float, int, bool])
+NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
 
 
 def value(x: TensorLike) -> Any:
     """What NumPy computes with: a tensor's array; Python scalars stay as they are, since their dtype is weak."""
     if isinstance(x, Tensor):
         return x._data
-    return x if type(x) in WEAK else numeric_array(x)
+    if type(x) in WEAK or (type(x) is np.ndarray and x.dtype.kind in NUMERIC):
+        return x
+    return numeric_array(x)
 
 
 def as_tensor(x: TensorLike) -> Tensor:
