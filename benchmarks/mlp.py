@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -99,7 +100,7 @@ def torch_step(size: int, dropout: float = DROPPED) -> Step:
 
     images, labels = (torch.from_numpy(array) for array in batch(size))
     layers: list[torch.nn.Module] = []
-    for inputs, outputs in zip(SIZES, SIZES[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(SIZES):
         layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
     network = torch.nn.Sequential(*layers[:-2])
     with torch.no_grad():

@@ -7,7 +7,9 @@ from statistics import median
 from time import perf_counter
 
 
-def take_turns(contestants: Mapping[str, Callable[[], object]], rounds: int = 30, calls: int = 20) -> dict[str, list[float]]:
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]], rounds: int = 30, calls: int = 20
+) -> dict[str, list[float]]:
     """Seconds a call of each contestant, one figure a round: the mean of some calls in a row.
 
     The order within a round is reversed every other time, and the first round, a warm-up, is not counted.
