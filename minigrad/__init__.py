@@ -26,4 +26,6 @@ from minigrad.transforms import jvp as jvp
 from minigrad.transforms import value_and_grad as value_and_grad
 from minigrad.transforms import vjp as vjp
 
+from minigrad import testing as testing  # isort: skip  # it uses all of the above
+
 __version__ = "0.1.0"

@@ -15,7 +15,7 @@ from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import concatenate, flip, moveaxis
-from minigrad.tensor import Array, Tensor, TensorLike, as_tensor
+from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "sum", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "log_softmax", "prod", "cumsum", "cumprod",
@@ -127,7 +127,8 @@ def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
 @operation("softmax", lambda x, axis=-1: np.exp(x - np.logaddexp.reduce(x, axis, keepdims=True)))
 def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
     """exp(x) / sum(exp(x)), without overflow."""
-    return exp(log_softmax(x, axis))
+    return record(softmax, np.exp(log_softmax(value(x), axis).data),
+                  (x, lambda grad, out: out * (grad - sum(grad * out, axis, keepdims=True))))
 
 
 @operation("softmax", lambda x, axis=-1: x - np.logaddexp.reduce(x, axis, keepdims=True))

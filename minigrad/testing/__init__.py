@@ -1,0 +1,32 @@
+"""Testing gradients: `gradcheck` needs NumPy alone, strategies and the decorator need hypothesis (the extra `test`)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from minigrad.testing.check import gradcheck as gradcheck
+from minigrad.testing.check import gradient_report as gradient_report
+from minigrad.testing.numeric import Finding as Finding
+from minigrad.testing.numeric import Tolerance as Tolerance
+from minigrad.testing.numeric import Verdict as Verdict
+from minigrad.testing.report import GradientError as GradientError
+from minigrad.testing.report import Report as Report
+from minigrad.testing.structure import CHECKS as CHECKS
+
+LAZY = {"strategies": "strategies", "gradient_property": "property"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs hypothesis is imported when it is used."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    try:
+        module = import_module(f"{__name__}.{LAZY[name]}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("hypothesis"):
+            raise
+        raise ImportError(
+            f"{__name__}.{name} needs hypothesis: pip install 'minigrad[test]'", name=error.name
+        ) from None
+    return module if name == "strategies" else getattr(module, name)

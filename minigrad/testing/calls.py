@@ -1,0 +1,492 @@
+"""hypothesis strategies for calls of every registered operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from minigrad.ops import Operation, operations
+from minigrad.tensor import Array, Tensor
+from minigrad.testing.values import (
+    LATTICE,
+    arrays,
+    axes,
+    axis_of,
+    broadcastable,
+    diagonals,
+    elements,
+    full_shapes,
+    indices,
+    moves,
+    paddings,
+    picks,
+    picks_along,
+    repeats,
+    reshapes,
+    rolls,
+    sections,
+    shapes,
+    squeezable,
+    windows,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an operation: its differentiable inputs, and how they and everything else make up the arguments."""
+
+    operation: Operation
+    inputs: tuple[Array, ...]
+    arguments: Callable[..., tuple[Any, ...]]
+    options: dict[str, Any]
+    combine: Callable[[Any], Any] = lambda result: result  # one array, if the operation returns several
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """The operation's result for other values of the inputs."""
+        result: Tensor = self.combine(self.operation.function(*self.arguments(*tensors), **self.options))
+        return result
+
+    def expected(self) -> Any:
+        """What the NumPy twin or reference computes from the inputs."""
+        assert self.operation.twin is not None
+        return self.combine(self.operation.twin(*self.arguments(*self.inputs), **self.options))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(map(repr, self.arguments(*self.inputs)))
+        return f"{self.operation.name}({arguments}{''.join(f', {k}={v!r}' for k, v in self.options.items())})"
+
+
+def calls(operation: Operation) -> st.SearchStrategy[Call]:
+    """Calls of a registered operation with arguments of every shape it takes, decided by its kind."""
+    return _calls_by_kind[operation.kind](operation)
+
+
+def elements_for(operation: Operation | str, position: int = 0) -> st.SearchStrategy[float]:
+    """Floats inside the domain of an operation's input, clear of its kinks and of the ends of the domain.
+
+    Args:
+        operation: a registered operation, or its name.
+        position: which of its inputs.
+    """
+    known = operations[operation] if isinstance(operation, str) else operation
+    clear = 1 / (4 * LATTICE)
+    return elements(known.domain[position]).filter(lambda x: all(abs(x - kink) > clear for kink in known.kinks))
+
+
+@st.composite
+def at_kinks(draw: st.DrawFn, operation: Operation | str) -> Call:
+    """Calls of an operation many of whose elements lie exactly at a kink, or are equal to each other.
+
+    Args:
+        operation: a registered operation that has kinks or ties, or its name.
+
+    Raises:
+        ValueError: if it has neither.
+    """
+    known = operations[operation] if isinstance(operation, str) else operation
+    if not known.kinks and not known.ties:
+        raise ValueError(f"{known.name} has neither kinks nor ties")
+    call: Call = draw(calls(known))
+    special = st.sampled_from([float(kink) for kink in known.kinks] or [0.5, 1.5])
+    inputs = []
+    for x in call.inputs:
+        at = draw(hnp.arrays(bool, x.shape, elements=st.booleans(), fill=st.nothing()))
+        inputs.append(np.where(at, draw(hnp.arrays(np.float64, x.shape, elements=special)), x))
+    return replace(call, inputs=tuple(inputs))
+
+
+def einsum_specs() -> st.SearchStrategy[tuple[str, tuple[tuple[int, ...], ...]]]:
+    """(specification, shapes of the operands) for `einsum`, with repeated labels, axes of length 1 and an ellipsis."""
+    spelled = einsum_calls(operations["einsum"]).filter(lambda call: isinstance(call.arguments(*call.inputs)[0], str))
+    return spelled.map(lambda call: (call.arguments(*call.inputs)[0], tuple(x.shape for x in call.inputs)))
+
+
+@st.composite
+def elementwise_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    shapes = draw(broadcastable(operation.arity))
+    offsets = np.linspace(0.5, 1, operation.arity, endpoint=False) if operation.ties else [0.5] * operation.arity
+    inputs = tuple(
+        draw(arrays(shape, domain, float(offset)))
+        for shape, domain, offset in zip(shapes, operation.domain, offsets, strict=True)
+    )
+    options = draw(_options_by_name.get(operation.name, st.just({})))
+    return Call(operation, inputs, lambda *xs: xs, options)
+
+
+@st.composite
+def reduction_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    shape = draw(shapes)
+    axis = draw(axes(len(shape)).filter(lambda axis: reduced_size(shape, axis) > 0 or not operation.nonempty))
+    x = draw(arrays(shape, operation.domain[0], unique=operation.ties))
+    if operation.name == "prod":
+        x = draw(with_zeros(x))
+    return Call(operation, (x,), lambda x: (x,), {"axis": axis, "keepdims": draw(st.booleans())})
+
+
+def reduced_size(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> int:
+    """How many elements a reduction combines into one."""
+    return int(np.prod(np.array(shape, int)[slice(None) if axis is None else list(np.atleast_1d(np.array(axis, int)))]))
+
+
+def with_zeros(x: Array) -> st.SearchStrategy[Array]:
+    """`x`, some of its elements replaced by zeros."""
+    return st.just(x) | hnp.arrays(bool, x.shape).map(lambda mask: np.where(mask, 0, x))
+
+
+@st.composite
+def variance_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    shape = draw(shapes)
+    axis = draw(axes(len(shape)).filter(lambda axis: reduced_size(shape, axis) > int(operation.ties)) | st.none())
+    n = reduced_size(shape, axis)
+    if n <= int(operation.ties):  # the deviation of one element is always 0, a kink
+        shape, axis, n = (3,), None, 3
+    x = draw(arrays(shape, unique=operation.ties))
+    ddof = draw(st.sampled_from([ddof for ddof in (0, 0.5, 1) if ddof < n]))
+    return Call(operation, (x,), lambda x: (x,), {"axis": axis, "ddof": ddof, "keepdims": draw(st.booleans())})
+
+
+@st.composite
+def softmax_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    x = draw(arrays(draw(full_shapes | hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=2))))
+    return Call(operation, (x,), lambda x: (x,), draw(st.just({}) | axes(x.ndim).map(lambda axis: {"axis": axis})))
+
+
+@st.composite
+def running_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    x = draw(shapes.flatmap(arrays).flatmap(with_zeros))
+    one = st.none() if x.ndim == 0 else st.none() | st.integers(-x.ndim, x.ndim - 1)
+    return Call(operation, (x,), lambda x: (x,), {"axis": draw(one)})
+
+
+@st.composite
+def where_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    condition_shape, *shapes = draw(broadcastable(3))
+    condition = draw(hnp.arrays(bool, condition_shape))
+    inputs = tuple(draw(arrays(shape)) for shape in shapes)
+    return Call(operation, inputs, lambda a, b: (condition, a, b), {})
+
+
+@st.composite
+def clip_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Each bound an array, a number or None; `x` and the bounds lie on lattices of their own, so there are no ties."""
+    shapes = draw(broadcastable(3))
+    x, low, high = (draw(arrays(shape, offset=offset)) for shape, offset in zip(shapes, (0.5, 0.25, 0.75), strict=True))
+    bounds = draw(st.sampled_from(["both", "min", "max", "numbers"]))
+    if bounds == "both":
+        return Call(operation, (x, low, high), lambda *xs: xs, {})
+    if bounds == "numbers":
+        return Call(operation, (x,), lambda x: (x, -1, 1.0), {})
+    given = low if bounds == "min" else high
+    return Call(operation, (x, given), lambda x, given: (x, given, None) if bounds == "min" else (x, None, given), {})
+
+
+@st.composite
+def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Calls with a tensor and plain arguments that depend on its shape."""
+    least = _least_ndim.get(operation.kind, 1)
+    most = 2 if operation.kind == "diag" else 3
+    drawn = hnp.array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=3)
+    if operation.kind not in ("reshape", "roll", "sliding_window_view", "pad"):
+        drawn |= hnp.array_shapes(min_dims=least, max_dims=most, min_side=0, max_side=3)
+    x = draw(arrays(draw(drawn), unique=operation.ties))
+    arguments = draw(arguments_by_kind[operation.kind](x.shape))
+    options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
+    arguments = arguments[:-1] if options else arguments
+    combine = joined if operation.kind == "split" else Call.combine
+    return Call(operation, (x,), lambda x: (x, *arguments), options, combine)
+
+
+def joined(results: Any) -> Any:
+    """Several arrays (or tensors) as one."""
+    return np.concatenate([np.ravel(x) for x in results])
+
+
+@st.composite
+def joining_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    shape = list(draw(full_shapes))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    sides = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    inputs = []
+    for side in sides:
+        if operation.name == "concatenate":
+            shape[axis] = side
+        inputs.append(draw(arrays(tuple(shape))))
+    return Call(operation, tuple(inputs), lambda *xs: (list(xs),), {"axis": axis})
+
+
+@st.composite
+def getitem_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    x = draw(arrays(draw(shapes)))
+    index = draw(indices(x.shape))
+    return Call(operation, (x,), lambda x: (x, index), {})
+
+
+@st.composite
+def matmul_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    drawn = draw(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_side=3, min_side=0, max_dims=1))
+    inputs = tuple(draw(arrays(shape)) for shape in drawn.input_shapes)
+    return Call(operation, inputs, lambda a, b: (a, b), {})
+
+
+@st.composite
+def put_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    x = draw(arrays(draw(shapes)))
+    index = draw(indices(x.shape))
+    values = draw(arrays(x[index].shape) | arrays(()))
+    return Call(operation, (x, values), lambda x, values: (x, index, values), {})
+
+
+@st.composite
+def dot_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """`dot` and `inner`: axes of the same length to sum over, the last of `a` and the last or last but one of `b`."""
+    sides = st.lists(st.integers(0, 3), max_size=2)
+    n, left, right = draw(st.integers(0, 3)), draw(sides), draw(sides)
+    place = max(len(right) - 1, 0) if operation.name == "dot" else len(right)
+    paired = (*left, n), (*right[:place], n, *right[place:])
+    shapes = draw(st.sampled_from([paired, ((), tuple(right)), (tuple(left), ())]))
+    return Call(operation, tuple(draw(arrays(shape)) for shape in shapes), lambda a, b: (a, b), {})
+
+
+@st.composite
+def tensordot_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    shared = draw(st.lists(st.integers(0, 3), max_size=2))
+    left, right = (draw(st.lists(st.integers(0, 3), max_size=2)) for _ in range(2))
+    if draw(st.booleans()):
+        inputs = draw(arrays((*left, *shared))), draw(arrays((*shared, *right)))
+        return Call(operation, inputs, lambda a, b: (a, b), {"axes": len(shared)})
+    shapes, pair = [], []
+    for free in (left, right):
+        order = draw(st.permutations(range(len(free) + len(shared))))
+        shapes.append(tuple([*shared, *free][i] for i in order))
+        negative = draw(st.booleans())
+        pair.append([order.index(i) - len(order) * negative for i in range(len(shared))])
+    axes = tuple(pair) if len(shared) != 1 else draw(st.sampled_from([tuple(pair), (pair[0][0], pair[1][0])]))
+    return Call(operation, tuple(draw(arrays(shape)) for shape in shapes), lambda a, b: (a, b), {"axes": axes})
+
+
+@st.composite
+def einsum_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Random specs: labels repeated within an operand and across them, axes of length 1 broadcast, an ellipsis."""
+    size = dict(zip("aBc", draw(st.tuples(*[st.integers(0, 3)] * 3)), strict=True))
+    batch = draw(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=2, min_side=1, max_side=2)).input_shapes
+    with_ellipsis = draw(st.booleans())
+    terms, inputs = [], []
+    for i in range(draw(st.integers(1, 3))):
+        labels = draw(st.lists(st.sampled_from("aBc"), max_size=3))
+        ones = {label for label in labels if i and draw(st.integers(0, 3)) == 0}  # broadcast against the others
+        sides = [1 if label in ones else size[label] for label in labels]
+        at = draw(st.integers(0, len(labels))) if with_ellipsis else 0
+        terms.append([*labels[:at], *([Ellipsis] if with_ellipsis else []), *labels[at:]])
+        inputs.append(draw(arrays((*sides[:at], *(batch[i] if with_ellipsis else ()), *sides[at:]))))
+    used = [label for label in "Bac" if any(label in term for term in terms)]
+    chosen = draw(st.none() | st.lists(st.sampled_from(used), unique=True)) if used else None
+    result = None if chosen is None else [*chosen, *([Ellipsis] if with_ellipsis else [])]
+    options = draw(st.sampled_from([{}, {"optimize": True}]))
+    if draw(st.booleans()):
+        spelled = ["".join(map(str, term)).replace("Ellipsis", "...") for term in [*terms, result or []]]
+        spec = ",".join(spelled[:-1]) + ("" if result is None else f"->{spelled[-1]}")
+        return Call(operation, tuple(inputs), lambda *xs: (spec, *xs), options)
+    number = {"B": 1, "a": 26, "c": 28, Ellipsis: Ellipsis}
+    numbered = [[number[label] for label in term] for term in terms]
+    last = [] if result is None else [[number[label] for label in result]]
+    return Call(
+        operation,
+        tuple(inputs),
+        lambda *xs: (*[part for pair in zip(xs, numbered, strict=True) for part in pair], *last),
+        options,
+    )
+
+
+@st.composite
+def multi_dot_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    sides = draw(st.lists(st.integers(0, 4), min_size=3, max_size=6))
+    inputs = [draw(arrays(pair)) for pair in pairwise(sides)]
+    if draw(st.booleans()) and sides[0]:
+        inputs[0] = inputs[0][0]
+    if draw(st.booleans()) and sides[-1]:
+        inputs[-1] = inputs[-1][:, 0]
+    return Call(operation, tuple(inputs), lambda *xs: (list(xs),), {})
+
+
+stacks = hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=2)
+
+
+@st.composite
+def matrices(draw: st.DrawFn, stack: tuple[int, ...], m: int, n: int, permuted: bool = False) -> Array:
+    """Well-conditioned (m, n) matrices of full rank with well-separated singular values, near 4, 8, 12, ...
+
+    With `permuted` rows, so that their determinants have either sign.
+    """
+    base = np.eye(m, n) * 4 * np.arange(1, n + 1)
+    if permuted:
+        base = base[list(draw(st.permutations(range(m))))]
+    matrices: Array = base + draw(arrays((*stack, m, n))) / 4
+    return matrices
+
+
+@st.composite
+def square_matrix_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    n = draw(st.integers(0, 3))
+    x = draw(matrices(draw(stacks), n, n, permuted=True))
+    if operation.name != "linalg.slogdet":
+        return Call(operation, (x,), lambda x: (x,), {})
+    return Call(operation, (x,), lambda x: (x,), {}, lambda result: np.stack([result[0], result[1]]))
+
+
+@st.composite
+def solve_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    n = draw(st.integers(0, 3))
+    left, right = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=0, max_side=2)).input_shapes
+    b = draw(arrays((n,)) | arrays((*right, n, draw(st.integers(0, 2)))))
+    return Call(operation, (draw(matrices(left, n, n, permuted=True)), b), lambda a, b: (a, b), {})
+
+
+@st.composite
+def symmetric_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Operations of symmetric matrices: the input is made so, hence its gradient must be as well."""
+    n = draw(st.integers(0, 3))
+    x = draw(matrices(draw(stacks), n, n))
+    if operation.name == "linalg.cholesky":
+        return Call(operation, (x,), symmetrised, {"upper": draw(st.booleans())})
+    return Call(operation, (x,), symmetrised, {"UPLO": draw(st.sampled_from("LU"))}, without_signs)
+
+
+def symmetrised(x: Any) -> tuple[Any]:
+    return ((x + np.swapaxes(x, -1, -2)) / 2,)
+
+
+def without_signs(result: Any) -> Any:
+    """Eigenvalues, and of the eigenvectors what does not depend on their signs: v vᵀ for each."""
+    values, vectors = result
+    columns = np.swapaxes(vectors, -1, -2)
+    return joined([values, np.expand_dims(columns, -1) * np.expand_dims(columns, -2)])
+
+
+@st.composite
+def matrix_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Operations of matrices of any shape: tall, square and wide ones."""
+    m, n = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    x = draw(matrices(draw(stacks), m, n))
+    if operation.name == "linalg.pinv":
+        return Call(operation, (x,), lambda x: (x,), {})
+    if operation.name == "linalg.qr":
+        mode = draw(st.sampled_from(["reduced", "r"]))
+        return Call(operation, (x,), lambda x: (x,), {"mode": mode}, joined if mode == "reduced" else Call.combine)
+    if draw(st.booleans()):
+        return Call(operation, (x,), lambda x: (x,), {"compute_uv": False})
+    return Call(operation, (x,), lambda x: (x,), {"full_matrices": m == n and draw(st.booleans())}, without_joint_signs)
+
+
+def without_joint_signs(result: Any) -> Any:
+    """Singular values, and of the vectors what does not depend on their signs: u uᵀ, v vᵀ and u vᵀ for each."""
+    left, values, right = result
+    u = np.swapaxes(left, -1, -2)
+    pairs = [(u, u), (right, right), (u, right)]
+    return joined([values, *[np.expand_dims(a, -1) * np.expand_dims(b, -2) for a, b in pairs]])
+
+
+@st.composite
+def norm_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Norms of vectors and matrices of each order, their elements distinct in size and none 0."""
+    shape, keepdims = draw(full_shapes), {"keepdims": draw(st.booleans())}
+    vector = [None, 1, 2, 3, 4, 1.5, 0.5, -1, np.inf, -np.inf]
+    matrix = [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]
+    kind = draw(st.sampled_from(["all", "vector", "matrix"]))
+    if kind == "matrix":
+        ord = draw(st.sampled_from(matrix))
+        x = draw(matrices(draw(hnp.array_shapes(min_dims=0, max_dims=1, max_side=2)), draw(st.integers(1, 3)), 2))
+        pair = draw(st.permutations([x.ndim - 1, x.ndim - 2]))
+        axis = draw(st.sampled_from([tuple(pair), tuple(i - x.ndim for i in pair)] + [None] * (x.ndim == 2)))
+        return Call(operation, (x + irrational(x.shape),), lambda x: (x,), {"ord": ord, "axis": axis, **keepdims})
+    x = draw(arrays(shape, offset=0.3, unique=True))
+    if kind == "all":
+        return Call(operation, (x,), lambda x: (x,), keepdims)
+    options = {"ord": draw(st.sampled_from(vector)), "axis": draw(axis_of(shape)), **keepdims}
+    return Call(operation, (x,), lambda x: (x,), options)
+
+
+def irrational(shape: tuple[int, ...]) -> Array:
+    """Small numbers that make sums of others distinct."""
+    return np.asarray(np.sqrt(2 + np.arange(np.prod(shape, dtype=int))).reshape(shape) / 500)
+
+
+@st.composite
+def cast_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    return Call(operation, (draw(arrays(draw(shapes))),), lambda x: (x, np.float64), {})
+
+
+_options_by_name: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "leaky_relu": st.just({}) | st.just({"negative_slope": 0.25}),
+    "elu": st.just({}) | st.just({"alpha": 0.5}),
+    "softplus": st.just({}) | st.just({"beta": 2.0}),
+    "gelu": st.just({}) | st.sampled_from([{"approximate": "none"}, {"approximate": "tanh"}]),
+    "hardtanh": st.just({}) | st.just({"min_val": -2, "max_val": 0.5}),
+    "round": st.just({}) | st.sampled_from([{"decimals": 1}, {"decimals": -1}]),
+}
+
+_least_ndim = {"diagonal": 2, "trace": 2, "matrix_transpose": 2}
+
+arguments_by_kind: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
+    "unary shape": lambda shape: st.just(()),
+    "matrix_transpose": lambda shape: st.just(()),
+    "reshape": lambda shape: st.tuples(reshapes(shape)),
+    "transpose": lambda shape: st.tuples(st.none() | st.permutations(range(-len(shape), 0)).map(tuple)),
+    "swapaxes": lambda shape: st.tuples(axis_of(shape), axis_of(shape)),
+    "moveaxis": moves,
+    "squeeze": lambda shape: st.tuples(squeezable(shape)),
+    "expand_dims": lambda shape: st.tuples(
+        st.integers(-len(shape) - 1, len(shape)) | st.sampled_from([(0, -1), (1, 2), (-1, -2)])
+    ),
+    "broadcast_to": lambda shape: st.tuples(
+        st.lists(st.integers(0, 3), max_size=2).map(lambda added: (*added, *shape))
+    ),
+    "split": sections,
+    "tile": lambda shape: st.tuples(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4).map(tuple)),
+    "roll": rolls,
+    "flip": lambda shape: st.tuples(axes(len(shape))),
+    "take": picks,
+    "take_along_axis": picks_along,
+    "repeat": repeats,
+    "sort": lambda shape: st.tuples(st.none() | axis_of(shape)),
+    "diagonal": diagonals,
+    "trace": diagonals,
+    "diag": lambda shape: st.tuples(st.integers(-3, 3)),
+    "triangle": lambda shape: st.tuples(st.integers(-3, 3)),
+    "pad": paddings,
+    "sliding_window_view": windows,
+}
+
+_calls_by_kind: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
+    "elementwise": elementwise_calls,
+    "step": elementwise_calls,
+    "reduction": reduction_calls,
+    "variance": variance_calls,
+    "softmax": softmax_calls,
+    "running": running_calls,
+    "clip": clip_calls,
+    "where": where_calls,
+    "join": joining_calls,
+    "getitem": getitem_calls,
+    "add_at": put_calls,
+    "put": put_calls,
+    "matmul": matmul_calls,
+    "dot": dot_calls,
+    "inner": dot_calls,
+    "tensordot": tensordot_calls,
+    "einsum": einsum_calls,
+    "multi_dot": multi_dot_calls,
+    "square matrix": square_matrix_calls,
+    "solve": solve_calls,
+    "symmetric matrix": symmetric_calls,
+    "definite matrix": symmetric_calls,
+    "matrix": matrix_calls,
+    "norm": norm_calls,
+    "cast": cast_calls,
+    **dict.fromkeys(arguments_by_kind, shape_calls),
+}

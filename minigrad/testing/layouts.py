@@ -1,0 +1,41 @@
+"""The same values in other memory layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad.tensor import Array
+
+
+def strided(x: Array) -> Array:
+    """Every other element of an array twice as long."""
+    return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x.copy()
+
+
+def backwards(x: Array) -> Array:
+    """With negative strides along all axes."""
+    turned = (slice(None, None, -1),) * x.ndim
+    return np.ascontiguousarray(x[turned])[turned] if x.ndim else x.copy()
+
+
+def read_only(x: Array) -> Array:
+    """A copy that cannot be written into."""
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def repeated(x: Array) -> Array:
+    """The first entries along the last axis, repeated along it with stride 0: other values, unlike the rest."""
+    return np.broadcast_to(x[..., :1], x.shape) if x.ndim and x.size else x.copy()
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "C": lambda x: np.array(x, order="C"),
+    "Fortran-ordered": lambda x: np.array(x, order="F"),
+    "strided": strided,
+    "negative-stride": backwards,
+    "read-only": read_only,
+}

@@ -1,0 +1,209 @@
+"""Testing the tests: gradient rules are broken one at a time, and every fault must be noticed.
+
+A mutant is one way of being wrong in one rule of one operation. Rules are exchanged as they are recorded, so this
+works for the operations of `minigrad`, of `nn`, and for anybody's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import CellType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from minigrad.graph import unbroadcast, watching
+from minigrad.tensor import Rule, Tensor, wrap
+
+Mutation = Callable[[Rule, Tensor], Rule]
+
+
+def other_values(array: Any) -> Any:
+    """Different numbers of the same shape and dtype."""
+    shifted = np.asarray(array) * 1.25 + 0.375
+    return shifted.astype(array.dtype) if array.dtype.kind == "f" else np.roll(array, 1)
+
+
+def with_other_inputs(rule: Rule, parent: Tensor) -> Rule:
+    """The rule closing over other values than those it was made with."""
+    if not isinstance(rule, FunctionType) or rule.__closure__ is None:
+        return rule
+    cells = []
+    for cell in rule.__closure__:
+        kept = cell.cell_contents
+        if isinstance(kept, Tensor) and kept.dtype.kind == "f":
+            kept = wrap(other_values(kept._data))
+        elif isinstance(kept, np.ndarray) and kept.dtype.kind == "f":
+            kept = other_values(kept)
+        cells.append(CellType(kept))
+    return FunctionType(rule.__code__, rule.__globals__, rule.__name__, rule.__defaults__, tuple(cells))
+
+
+def first_slice(gradient: Tensor, parent: Tensor) -> Tensor:
+    """The gradient of a broadcast input with the sum over the repeated axes left out: one slice alone."""
+    while gradient.ndim > parent.ndim:
+        gradient = gradient[0]
+    for axis, n in enumerate(parent.shape):
+        if n == 1 and gradient.shape[axis] > 1:
+            gradient = gradient[(slice(None),) * axis + (slice(1),)]
+    return gradient
+
+
+def overwriting(rule: Rule) -> Rule:
+    """The rule, which afterwards writes into the cotangent it was given."""
+
+    def mutant(grad: Tensor, out: Tensor) -> Tensor:
+        gradient = +rule(grad, out)
+        if grad._data.ndim and grad._data.flags.writeable:
+            grad._data *= 2
+        return gradient
+
+    return mutant
+
+
+def cut_to_float32(gradient: Tensor) -> Tensor:
+    """The gradient with the precision of float32."""
+    return gradient.astype(np.float32)
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "opposite sign": lambda rule, parent: lambda grad, out: -rule(grad, out),
+    "factor two": lambda rule, parent: lambda grad, out: 2 * rule(grad, out),
+    "zero": lambda rule, parent: lambda grad, out: 0 * rule(grad, out),
+    "cotangent ignored": lambda rule, parent: lambda grad, out: rule(wrap(np.ones_like(grad._data)), out),
+    "cotangent permuted": lambda rule, parent: lambda grad, out: rule(wrap(np.roll(grad._data, 1)), out),
+    "result permuted": lambda rule, parent: lambda grad, out: wrap(np.roll(rule(grad, out)._data, 1)),
+    "transposed": lambda rule, parent: lambda grad, out: wrap(rule(grad, out)._data.T),
+    "wrong input": with_other_inputs,
+    "wrong output": lambda rule, parent: lambda grad, out: rule(grad, wrap(other_values(out._data))),
+    "missing reduction": lambda rule, parent: lambda grad, out: first_slice(rule(grad, out), parent),
+    "wrong dtype": lambda rule, parent: lambda grad, out: cut_to_float32(rule(grad, out)),
+    "cotangent overwritten": lambda rule, parent: overwriting(rule),
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: the name of an operation, the position of the input whose rule is wrong, and how it is wrong."""
+
+    operation: str
+    position: int
+    mutation: str
+
+    def __str__(self) -> str:
+        return f"{self.operation}, rule of input {self.position}: {self.mutation}"
+
+
+@dataclass
+class MutationReport:
+    """Which mutants a check noticed.
+
+    Attributes:
+        killed: those with which the check failed.
+        survived: those it did not notice although the wrong rule ran and made a difference.
+        equivalent: those whose wrong rule ran, but gave the same gradients throughout.
+    """
+
+    killed: list[Mutant] = field(default_factory=list)
+    survived: list[Mutant] = field(default_factory=list)
+    equivalent: list[Mutant] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.killed)} mutants killed, {len(self.survived)} survived, {len(self.equivalent)} equivalent"]
+        return "\n".join([*lines, *(f"  survived: {mutant}" for mutant in self.survived)])
+
+
+class Breaker:
+    """Watches what is recorded, and breaks the rules of one mutant."""
+
+    def __init__(self, mutant: Mutant | None) -> None:
+        self.mutant = mutant
+        self.seen: set[tuple[str, int]] = set()
+        self.made_a_difference = False
+
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: Sequence[Any]) -> None:
+        """Note the rules of a recorded step, and exchange the one that the mutant breaks."""
+        live = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x._requires_grad]
+        edges = list(out._edges)
+        for place, position in enumerate(live[: len(edges)]):
+            self.seen.add((operation.__name__, position))
+            if self.mutant and (self.mutant.operation, self.mutant.position) == (operation.__name__, position):
+                parent, rule = edges[place]
+                edges[place] = (parent, self.broken(rule, MUTATIONS[self.mutant.mutation](rule, parent), parent.shape))
+        if edges:
+            out._edges = tuple(edges)
+
+    def broken(self, rule: Rule, mutant: Rule, shape: tuple[int, ...]) -> Rule:
+        """The mutant's rule, which notes whether it comes to another gradient than the true rule does."""
+
+        def compared(grad: Tensor, out: Tensor) -> Tensor:
+            truth, before = unbroadcast(rule(grad, out), shape)._data.copy(), grad._data.copy()
+            found = mutant(grad, out)
+            same = np.allclose(unbroadcast(found, shape)._data, truth, rtol=1e-12, atol=1e-12, equal_nan=True)
+            self.made_a_difference |= not same or not np.array_equal(grad._data, before, equal_nan=True)
+            return found
+
+        return compared
+
+    def on_contribution(self, *_: object) -> None:
+        """Nothing to watch in the backward pass."""
+
+
+@contextmanager
+def breaking(mutant: Mutant | None) -> Iterator[Breaker]:
+    """Within this context, and this thread, one rule is wrong; None only notes which rules there are.
+
+    >>> from minigrad import Tensor
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> with breaking(Mutant("multiply", 0, "opposite sign")):
+    ...     (x * 2).backward()
+    >>> x.grad.item()
+    -2.0
+    """
+    breaker = Breaker(mutant)
+    with watching(breaker):
+        yield breaker
+
+
+def mutate_rules(
+    check: Callable[[], object], operations: Iterable[str] | None = None, mutations: Iterable[str] = tuple(MUTATIONS)
+) -> MutationReport:
+    """Break every gradient rule that a check exercises, one at a time, and see whether the check notices.
+
+    Args:
+        check: raises if something is wrong, like a test; it must pass as things are, and do the same every time.
+        operations: names of the operations whose rules to break; all that the check uses by default.
+        mutations: the faults to try, of `MUTATIONS`.
+
+    Raises:
+        Exception: whatever the check raises when nothing is broken.
+
+    >>> from minigrad import Tensor
+    >>> def check():
+    ...     x = Tensor([1.0, 2.0], requires_grad=True)
+    ...     (x * x).sum().backward()
+    ...     assert x.grad.numpy().sum() == 6  # too weak: it does not see an order that is wrong
+    >>> print(mutate_rules(check, operations=["multiply"], mutations=["opposite sign", "result permuted"]))
+    2 mutants killed, 2 survived, 0 equivalent
+      survived: multiply, rule of input 0: result permuted
+      survived: multiply, rule of input 1: result permuted
+    """
+    with breaking(None) as observer:
+        check()
+    report = MutationReport()
+    chosen = None if operations is None else set(operations)
+    for name, position in sorted(observer.seen):
+        if chosen is not None and name not in chosen:
+            continue
+        for mutation in mutations:
+            mutant = Mutant(name, position, mutation)
+            with breaking(mutant) as breaker:
+                try:
+                    check()
+                except Exception:
+                    report.killed.append(mutant)
+                    continue
+            (report.survived if breaker.made_a_difference else report.equivalent).append(mutant)
+    return report

@@ -1,0 +1,267 @@
+"""Whole random programs over the registry of operations, which print as Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from minigrad.graph import no_grad
+from minigrad.ops import Domain, Operation, operations
+from minigrad.tensor import Array, Tensor, as_tensor
+from minigrad.testing.calls import arguments_by_kind
+from minigrad.testing.spelling import Name, called, spelled
+from minigrad.testing.values import arrays, axes, full_shapes, indices
+
+CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
+LARGEST = 1e3
+ATTEMPTS = 4  # to draw an operation that is defined and smooth for the values there are
+
+
+@dataclass(frozen=True)
+class Line:
+    """One step of a program: an operation, and its arguments, with a `Name` for each tensor."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def names(self) -> list[str]:
+        """The variables that it uses."""
+        inside = [x for argument in self.arguments for x in (argument if isinstance(argument, list) else [argument])]
+        return [x.name for x in inside if isinstance(x, Name)]
+
+    def run(self, values: dict[str, Tensor]) -> Tensor:
+        """The result for the values of the variables so far."""
+        arguments = [replaced(argument, values) for argument in self.arguments]
+        return as_tensor(operations[self.name].function(*arguments, **self.options))
+
+    def __str__(self) -> str:
+        if self.name == "getitem":
+            index = spelled(self.arguments[1])
+            return f"{self.arguments[0]}[{index}]"
+        ours = operations[self.name].function.__module__.startswith(__name__.partition(".")[0])
+        return called(f"mg.{self.name}" if ours else self.name, self.arguments, self.options)
+
+
+def replaced(argument: Any, new: Mapping[str, Any]) -> Any:
+    """An argument with other things in place of names."""
+    if isinstance(argument, list):
+        return [replaced(x, new) for x in argument]
+    return new[argument.name] if isinstance(argument, Name) else argument
+
+
+@dataclass(frozen=True, repr=False)
+class Program:
+    """A function of `len(inputs)` tensors: lines of which each gives a new variable; the last one is returned.
+
+    `gradcheck(program, *program.inputs)` checks it, and `print(program)` shows Python that does the same.
+    """
+
+    inputs: tuple[Array, ...]
+    lines: tuple[Line, ...]
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        values = {f"x{i}": as_tensor(x) for i, x in enumerate(inputs)}
+        for i, line in enumerate(self.lines):
+            values[f"y{i}"] = line.run(values)
+        return values[f"y{len(self.lines) - 1}"] if self.lines else +values["x0"]
+
+    @property
+    def __name__(self) -> str:
+        return "program"
+
+    def __repr__(self) -> str:
+        names = [f"x{i}" for i in range(len(self.inputs))]
+        body = [f"    y{i} = {line}" for i, line in enumerate(self.lines)]
+        result = f"y{len(self.lines) - 1}" if self.lines else "+x0"
+        values = [f"{name} = {spelled(x)}" for name, x in zip(names, self.inputs, strict=True)]
+        return "\n".join([
+            "import numpy as np", "import minigrad as mg", "",
+            f"def program({', '.join(names)}):", *body, f"    return {result}", "",
+            *values, f"mg.testing.gradcheck(program, {', '.join(names)})",
+        ])  # fmt: skip
+
+
+def pruned(inputs: Sequence[Array], lines: Sequence[Line]) -> Program:
+    """The program without what its last line does not need, its variables numbered anew."""
+    needed = {f"y{len(lines) - 1}"} if lines else {"x0"}
+    for i in reversed(range(len(lines))):
+        if f"y{i}" in needed:
+            needed.update(lines[i].names())
+    old = [f"x{i}" for i in range(len(inputs)) if f"x{i}" in needed]
+    numbers = [i for i in range(len(lines)) if f"y{i}" in needed]
+    new = {name: Name(f"x{i}") for i, name in enumerate(old)} | {f"y{i}": Name(f"y{k}") for k, i in enumerate(numbers)}
+    kept = [
+        Line(lines[i].name, tuple(replaced(argument, new) for argument in lines[i].arguments), lines[i].options)
+        for i in numbers
+    ]
+    return Program(tuple(inputs[int(name[1:])] for name in old), tuple(kept))
+
+
+# ------------------------------------------------------------------------------------------------ drawing one
+
+
+@st.composite
+def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> Program:
+    """Random programs of registered operations, with shared nodes, broadcasting and views.
+
+    Whatever they compute stays clear of kinks and of moderate size. They shrink to the fewest lines and the simplest
+    values; `print(program)` shows runnable Python.
+
+    Args:
+        names: of the registered operations to use, by default all that can be applied to whatever tensors there are.
+        max_lines: how many operations at most.
+
+    >>> from hypothesis import given
+    >>> from minigrad.testing import gradcheck
+    >>> @given(programs(["sin", "multiply", "transpose"]))
+    ... def test(program):
+    ...     gradcheck(program, *program.inputs)
+    >>> test()
+    """
+    inputs = draw(st.lists(arrays(full_shapes), min_size=1, max_size=3))
+    values = {f"x{i}": Tensor(x) for i, x in enumerate(inputs)}
+    lines: list[Line] = []
+    for _ in range(draw(st.integers(1, max_lines))):
+        for _ in range(ATTEMPTS):
+            line = draw(lines_for(values, names or composable()))
+            result = None if line is None else evaluated(line, values)
+            if line is not None and result is not None:
+                values[f"y{len(lines)}"] = result
+                lines.append(line)
+                break
+    return pruned(inputs, lines)
+
+
+def composable() -> list[str]:
+    """The operations that can be applied to whatever tensors there are."""
+    return [name for name, known in operations.items() if known.kind in BY_KIND and known.kind != "split"]
+
+
+@st.composite
+def lines_for(draw: st.DrawFn, values: dict[str, Tensor], from_names: Sequence[str]) -> Line | None:
+    """A line that applies some operation to some of the variables; it need not be defined for their values."""
+    operation = operations[draw(st.sampled_from(from_names))]
+    names: list[str] = []
+    for domain in operation.domain:
+        fitting = [name for name in reversed(values)  # the newest first, so that programs are long and narrow
+                   if suits(values[name]._data, domain, operation)
+                   and (operation.kind != "elementwise" or broadcastable(name, names, values))]  # fmt: skip
+        if not fitting:
+            return None
+        names.append(draw(st.sampled_from(fitting)))
+    return draw(BY_KIND[operation.kind](operation, names, values))
+
+
+def suits(x: Array, domain: Domain, operation: Operation) -> bool:
+    """Whether an operation is smooth at an input."""
+    return within(x, domain) and not any(near(x, kink) for kink in operation.kinks)
+
+
+def broadcastable(name: str, others: list[str], values: dict[str, Tensor]) -> bool:
+    """Whether the shape of a variable fits those of others."""
+    try:
+        np.broadcast_shapes(*(values[other].shape for other in (name, *others)))
+    except ValueError:
+        return False
+    return True
+
+
+def elementwise(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    return st.just(Line(operation.name, tuple(map(Name, names)), {}))
+
+
+def reduction(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    ndim = values[names[0]].ndim
+    options = st.fixed_dictionaries({"axis": axes(ndim), "keepdims": st.booleans()})
+    return options.map(lambda options: Line(operation.name, (Name(names[0]),), options))
+
+
+def along_axis(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    ndim = values[names[0]].ndim
+    if not ndim:
+        return st.none()
+    return st.integers(-ndim, ndim - 1).map(lambda axis: Line(operation.name, (Name(names[0]),), {"axis": axis}))
+
+
+def indexed(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    return indices(values[names[0]].shape).map(lambda index: Line(operation.name, (Name(names[0]), index), {}))
+
+
+def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    try:
+        shape = np.broadcast_shapes(*(values[name].shape for name in names))
+    except ValueError:
+        shape = ()
+    condition: st.SearchStrategy[Array] = hnp.arrays(bool, shape)
+    return condition.map(lambda condition: Line(operation.name, (condition, *map(Name, names)), {}))
+
+
+def joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    alike = [name for name in reversed(values) if values[name].shape == values[names[0]].shape]
+    several = st.lists(st.sampled_from(alike).map(Name), min_size=1, max_size=3)
+    return several.map(lambda several: Line(operation.name, (several,), {"axis": 0}))
+
+
+def with_arguments(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+    shape = values[names[0]].shape
+    if not shape or 0 in shape:
+        return st.none()
+    arguments = arguments_by_kind[operation.kind](shape)
+    return arguments.map(lambda arguments: Line(operation.name, (Name(names[0]), *arguments), {}))
+
+
+Lines = Callable[[Operation, list[str], dict[str, Tensor]], st.SearchStrategy[Line | None]]
+BY_KIND: dict[str, Lines] = {
+    "elementwise": elementwise,
+    "matmul": elementwise,
+    "dot": elementwise,
+    "reduction": reduction,
+    "variance": reduction,
+    "softmax": along_axis,
+    "running": along_axis,
+    "getitem": indexed,
+    "where": chosen,
+    "join": joined,
+    **dict.fromkeys(arguments_by_kind, with_arguments),
+}
+
+
+# ------------------------------------------------------------------------------------------------ staying smooth
+
+
+def evaluated(line: Line, values: dict[str, Tensor]) -> Tensor | None:
+    """The value of a line; None unless it is defined, finite, of moderate size, and clear of kinks."""
+    operation = operations[line.name]
+    given = [values[name]._data for name in line.names()]
+    if operation.ties and tied(given):
+        return None
+    try:
+        with no_grad(), np.errstate(all="ignore"):
+            result = line.run(values)
+    except (ValueError, IndexError, TypeError, ZeroDivisionError, np.linalg.LinAlgError):
+        return None  # shapes that do not fit, an axis that is not there
+    data = np.asarray(result._data)
+    moderate = data.dtype == np.float64 and np.isfinite(data).all() and (np.abs(data) < LARGEST).all()
+    return result if moderate and 0 < data.size < 200 and not (operation.kind == "variance" and near(data, 0)) else None
+
+
+def within(x: Array, domain: Domain) -> bool:
+    """Whether all elements lie inside a domain, clear of its ends."""
+    inside = bool(((x > domain.low + CLEAR) & (x < domain.high - CLEAR)).all())
+    return inside and not any(near(x, point) for point in domain.without)
+
+
+def near(x: Array, point: float) -> bool:
+    return bool((np.abs(x - point) < CLEAR).any())
+
+
+def tied(given: Sequence[Array]) -> bool:
+    """Whether two elements that may be compared are about equal."""
+    everything = np.sort(np.concatenate([np.ravel(x) for x in given]))
+    return bool((np.diff(everything) < CLEAR).any())

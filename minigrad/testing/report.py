@@ -1,0 +1,67 @@
+"""What a check found, in one screen."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from dataclasses import dataclass, field
+
+from minigrad.testing.numeric import Finding, Verdict
+
+WIDTH, HEIGHT = 100, 24
+
+
+class GradientError(AssertionError):
+    """A gradient is wrong, or something else that `gradcheck` looks at; the message is the report.
+
+    Attributes:
+        report: the `Report`.
+    """
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+@dataclass
+class Report:
+    """What `gradcheck` found; `print` shows it.
+
+    Attributes:
+        name: what was checked.
+        verdicts: how many slopes, along directions or by single entries, were judged how.
+        problems: a sentence for each thing that is wrong.
+        details: where and by how much, the pattern, the blamed operation, and one line that reproduces it.
+        notes: what was not checked, and why.
+        margin: the largest difference to a numerical slope as a fraction of what is tolerated: above 1 is wrong.
+    """
+
+    name: str
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    margin: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, and not too much undecided."""
+        return not self.problems
+
+    def count(self, finding: Finding) -> Finding:
+        """Take the verdict on one slope into account."""
+        self.verdicts[finding.verdict] += 1
+        self.margin = max(self.margin, finding.margin)
+        return finding
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n} {verdict.value}" for verdict in Verdict if (n := self.verdicts[verdict]))
+        state = "correct" if self.ok else "WRONG"
+        lines = [f"the gradient of {self.name} is {state}" + (f" (slopes: {counts})" if counts else "")]
+        for paragraph in [*self.problems, *self.details, *self.notes]:
+            lines += textwrap.wrap(
+                paragraph, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+            )
+        if len(lines) > HEIGHT:
+            lines = [*lines[: HEIGHT - 1], "  ... (the report's problems, details and notes have the rest)"]
+        return "\n".join(lines)

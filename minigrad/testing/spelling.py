@@ -1,0 +1,66 @@
+"""Values and calls as Python source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Tensor
+
+LONGEST = 30  # elements of an array that is still spelled out in a message
+
+
+def spelled(value: Any, longest: int | None = None) -> str:
+    """Python source of a value, which imports `numpy as np`; arrays with more than `longest` elements only in outline.
+
+    >>> spelled((np.array([[0.5, 1.0]]), slice(0, 2), None))
+    '(np.array([[0.5, 1.0]]), slice(0, 2), None)'
+    """
+    if isinstance(value, Tensor):
+        value = value.numpy()
+    if isinstance(value, np.ndarray):
+        return spelled_array(value, longest)
+    if isinstance(value, np.generic):
+        return f"np.{value.dtype.name}({value.item()!r})" if value.dtype != np.float64 else repr(value.item())
+    if isinstance(value, slice):
+        parts = (value.start, value.stop) if value.step is None else (value.start, value.stop, value.step)
+        return f"slice({', '.join(map(repr, parts))})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {spelled(part, longest)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(spelled(part, longest) for part in value)}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(spelled(part, longest) for part in value)}{',' * (len(value) == 1)})"
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return f"np.{value.__name__}"
+    if isinstance(value, float) and value in (np.inf, -np.inf):
+        return "np.inf" if value > 0 else "-np.inf"
+    return "..." if value is Ellipsis else repr(value)
+
+
+def spelled_array(array: Any, longest: int | None) -> str:
+    """Python source of an array: its elements, and its dtype where these do not tell."""
+    if longest is not None and array.size > longest:
+        return f"<{array.dtype} array of shape {array.shape}>"
+    if array.size == 0:
+        return f"np.zeros({array.shape}{'' if array.dtype == np.float64 else f', np.{array.dtype.name}'})"
+    plain = array.dtype in (np.float64, np.int64, np.bool_)
+    body = str(array.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
+    return f"np.array({body})" if plain else f"np.array({body}, np.{array.dtype.name})"
+
+
+def called(name: str, arguments: tuple[Any, ...], options: dict[str, Any], longest: int | None = None) -> str:
+    """Python source of a call."""
+    parts = [spelled(argument, longest) for argument in arguments]
+    return f"{name}({', '.join([*parts, *(f'{key}={spelled(value, longest)}' for key, value in options.items())])})"
+
+
+class Name:
+    """Stands for a variable in what is spelled out."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name

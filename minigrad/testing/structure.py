@@ -1,0 +1,433 @@
+"""What must hold of a gradient besides its numbers: each check is a function that returns a sentence, or None.
+
+A check gets a `Run`: the subject, its values and gradients at the point for random cotangents.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+from minigrad.graph import enable_grad, kept_by_rules, name_of, no_grad, topological_order
+from minigrad.ops import operations
+from minigrad.tensor import Array, Tensor, as_tensor, wrap
+from minigrad.testing.blame import Step, recording
+from minigrad.testing.layouts import LAYOUTS, repeated
+from minigrad.testing.numeric import EPSILON
+from minigrad.testing.probe import flat
+from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubject, pulled_back
+from minigrad.transforms import jvp, leaves
+
+HALF = EPSILON**0.5  # half of the digits
+SINGLE = float(np.finfo(np.float32).eps)
+ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A subject with what it gave at its point.
+
+    Attributes:
+        seed: for whatever else a check draws.
+    """
+
+    subject: Subject
+    values: list[Array]
+    cotangents: list[Array]
+    gradients: Gradients
+    seed: int
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
+
+    def copies(self) -> list[Array]:
+        return [x.copy() for x in self.subject.arrays]
+
+    def dense(self, gradients: Gradients) -> list[Array]:
+        """Gradients with zeros where none arrives."""
+        pairs = zip(self.subject.arrays, gradients, strict=True)
+        return [np.zeros(x.shape) if g is None else g for x, g in pairs]
+
+
+def differing(a: Array, b: Array, tolerance: float = HALF) -> tuple[int, ...] | None:
+    """The index where two arrays of one shape differ most, if that is more than a fraction of the largest element."""
+    allowed = tolerance * float(np.abs(b).max(initial=0.0)) + ROUNDING
+    off = np.where(a == b, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf))
+    if not off.size or off.max() <= allowed:
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
+
+
+def first_difference(
+    names: Sequence[str], found: Sequence[Array], expected: Sequence[Array], tolerance: float = HALF
+) -> str | None:
+    """`<name> is <a> instead of <b> at <index>` for the first of some arrays that differs."""
+    for name, a, b in zip(names, found, expected, strict=True):
+        if np.shape(a) != np.shape(b):
+            return f"{name} has shape {np.shape(a)} instead of {np.shape(b)}"
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        if (index := differing(a, b, tolerance)) is not None:
+            return f"{name} is {a[index]:.8g} instead of {b[index]:.8g}" + (f" at {index}" if index else "")
+    return None
+
+
+def results(run: Run, values: Sequence[Array], gradients: Gradients) -> tuple[list[str], list[Array]]:
+    """All values and gradients, and what they are called."""
+    names = [f"output {i}" for i in range(len(values))] + [f"the gradient of {name}" for name in run.subject.names]
+    return names, [*values, *run.dense(gradients)]
+
+
+# ------------------------------------------------------------------------------------------------ f itself
+
+
+def deterministic(run: Run) -> str | None:
+    """The same values each time."""
+    again = run.subject.values(run.subject.arrays)
+    for i, (a, b) in enumerate(zip(run.values, again, strict=True)):
+        if a.shape != b.shape or not np.array_equal(a, b, equal_nan=True):
+            return (
+                f"f is not deterministic: output {i} is another the second time. Is dropout left on, or does it draw "
+                "from a global generator? Call .eval(), or give it a generator with a fixed seed in each call"
+            )
+    return None
+
+
+def reached(run: Run) -> str | None:
+    """A gradient for every parameter."""
+    lost = [name for name, g in zip(run.subject.names, run.gradients, strict=True)
+            if g is None and name.startswith("parameter ")]  # fmt: skip
+    if not lost:
+        return None
+    more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+    return f"{lost[0]}{more} is never reached: no gradient arrives. Unused in forward(), or cut off by detach()?"
+
+
+def shapes(run: Run) -> str | None:
+    """A gradient has its variable's shape and dtype."""
+    for name, x, g in zip(run.subject.names, run.subject.arrays, run.gradients, strict=True):
+        if g is None:
+            continue
+        if g.shape != x.shape:
+            return f"the gradient of {name} has shape {g.shape} instead of {x.shape}{shape_hint(g, x)}"
+        if g.dtype != x.dtype:
+            return f"the gradient of {name} has dtype {g.dtype}, but {name} has {x.dtype}"
+    return None
+
+
+def shape_hint(g: Array, x: Array) -> str:
+    """What may have been forgotten."""
+    if g.shape == x.shape[::-1]:
+        return ": it is transposed"
+    try:
+        broadcast = np.broadcast_shapes(g.shape, x.shape) == g.shape
+    except ValueError:
+        return ""
+    if not broadcast:
+        return ""
+    added = g.ndim - x.ndim
+    repeated = [*range(added), *(added + i for i, n in enumerate(x.shape) if n != g.shape[added + i])]
+    axis = repeated[0] if len(repeated) == 1 else tuple(repeated)
+    return f": broadcasting repeated it, so a sum over axis {axis} is missing"
+
+
+# ------------------------------------------------------------------------------------------------ the cotangent
+
+
+def linear(run: Run) -> str | None:
+    """The gradient for a sum of cotangents is the sum of the gradients; zero gives zero."""
+    if isinstance(run.subject, HandWritten) and run.subject.returns_one_number:
+        return None
+    rng, x = run.rng(), run.subject.arrays
+    others = [rng.standard_normal(c.shape) for c in run.cotangents]
+    mixed = [2 * c - 3 * o for c, o in zip(run.cotangents, others, strict=True)]
+    base, other = run.dense(run.gradients), run.dense(run.subject.gradients(x, others))
+    for name, a, b in zip(run.subject.names, base, other, strict=True):
+        if a.any() and np.array_equal(a, b):
+            return f"the cotangent is ignored: two different ones give the same gradient of {name}"
+    expected = [2 * a - 3 * b for a, b in zip(base, other, strict=True)]
+    names = [f"the gradient of {name}" for name in run.subject.names]
+    difference = first_difference(names, run.dense(run.subject.gradients(x, mixed)), expected)
+    if difference:
+        return f"not linear in the cotangent: for 2·c - 3·d, {difference}, which is 2·(that for c) - 3·(that for d)"
+    zeros = run.dense(run.subject.gradients(x, [np.zeros(c.shape) for c in run.cotangents]))
+    for name, g in zip(run.subject.names, zeros, strict=True):
+        if np.isnan(g).any() or g.any():
+            return f"the gradient of {name} is not zero for a cotangent of zeros"
+    return None
+
+
+def forward(run: Run) -> str | None:
+    """The Jacobian–vector product, seen from the cotangent's side, is the vector–Jacobian product."""
+    subject, rng = run.subject, run.rng()
+    if not isinstance(subject, TensorSubject):
+        return None
+    tangents = [rng.standard_normal(x.shape) for x in subject.inputs.arrays]
+
+    def f(*variables: Tensor) -> list[Tensor]:
+        return subject.outputs([*variables, *subject.parameters])
+
+    with subject.at(run.copies()):
+        _, products = jvp(f, subject.inputs.arrays, tangents)
+    terms = [c * p.numpy() for c, p in zip(run.cotangents, products, strict=True)]
+    back = [g * t for g, t in zip(run.dense(run.gradients), tangents, strict=False)]
+    ahead, behind = float(flat(terms).sum()), float(flat(back).sum())
+    scale = max(float(np.abs(flat(terms)).sum()), float(np.abs(flat(back)).sum()))
+    if abs(ahead - behind) <= HALF * scale + ROUNDING:
+        return None
+    return (
+        f"jvp and vjp disagree: cotangent · jvp is {ahead:.8g}, vjp · tangent is {behind:.8g}. A rule must be written "
+        "in tensor operations of `grad`, or derivatives of it are silently wrong"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ graph and memory
+
+
+def repeatable(run: Run) -> str | None:
+    """Two backward passes give the same bits."""
+    subject = run.subject
+    if isinstance(subject, TensorSubject):
+        with subject.at(run.copies()) as variables, enable_grad():
+            outputs = subject.outputs(variables)
+            passes = [run.dense(pulled_back(outputs, run.cotangents, variables)) for _ in range(2)]
+    else:
+        passes = [run.dense(subject.gradients(subject.arrays, run.cotangents)) for _ in range(2)]
+    for name, a, b in zip(subject.names, *passes, strict=True):
+        if a.tobytes() != b.tobytes():
+            return f"two backward passes give different gradients of {name}: is something that was saved changed?"
+    return None
+
+
+def untouched(run: Run) -> str | None:
+    """Neither pass writes into the inputs, the cotangent, or what the graph keeps."""
+    subject, arrays = run.subject, run.copies()
+    cotangents = [c.copy() for c in run.cotangents]
+    saved: list[tuple[str, Array, int]] = []
+    if isinstance(subject, TensorSubject):
+        with subject.at(arrays) as variables, enable_grad():
+            outputs = subject.outputs(variables)
+            if name := changed(subject.names, arrays, subject.arrays):
+                return f"f writes into {name}: copy it first"
+            saved = [(name, kept, crc32(kept.tobytes())) for name, kept in kept_arrays(outputs, variables)]
+            pulled_back(outputs, cotangents, variables)
+    else:
+        subject.values(arrays)
+        if name := changed(subject.names, arrays, subject.arrays):
+            return f"f writes into {name}: copy it first"
+        subject.gradients(arrays, cotangents)
+    if name := changed(subject.names, arrays, subject.arrays):
+        return f"the backward pass writes into {name}"
+    if changed(["it"] * len(cotangents), cotangents, run.cotangents):
+        return "the backward pass writes into the cotangent: copy it first"
+    for name, kept, before in saved:
+        if crc32(kept.tobytes()) != before:
+            return f"the backward pass writes into an array of shape {kept.shape} that {name} has saved"
+    return None
+
+
+def changed(names: Sequence[str], arrays: Sequence[Array], originals: Sequence[Array]) -> str | None:
+    """The name of the first array that is not what it was."""
+    for name, a, b in zip(names, arrays, originals, strict=True):
+        if not np.array_equal(a, b, equal_nan=True):
+            return name
+    return None
+
+
+def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Iterator[tuple[str, Array]]:
+    """(operation, array) for what the rules of a graph close over, and for its values."""
+    for tensor in topological_order(*outputs, until=variables):
+        yield name_of(tensor), tensor._data
+        for kept in kept_by_rules(tensor):
+            if isinstance(kept, (Tensor, np.ndarray)):
+                yield name_of(tensor), kept._data if isinstance(kept, Tensor) else kept
+
+
+def unshared(run: Run) -> str | None:
+    """No gradient shares memory with another one, an input, or the cotangent."""
+    arrays, cotangents = run.copies(), [c.copy() for c in run.cotangents]
+    found = run.subject.gradients(arrays, cotangents)
+    named = list(zip(run.subject.names, arrays, strict=True)) + [("the cotangent", c) for c in cotangents]
+    for name, g in zip(run.subject.names, found, strict=True):
+        for other, array in named if g is not None else ():
+            if g.size and np.shares_memory(g, array):
+                return f"the gradient of {name} shares memory with {other}: return a copy"
+        if g is not None:
+            named.append((f"the gradient of {name}", g))
+    return None
+
+
+def freed(run: Run) -> str | None:
+    """Reference counting alone frees the graph."""
+    subject, enabled = run.subject, gc.isenabled()
+    if not isinstance(subject, TensorSubject):
+        return None
+    gc.disable()
+    try:
+        with subject.at(run.copies()) as variables, enable_grad():
+            order = topological_order(*subject.outputs(variables))
+            nodes = [(name_of(node), weakref.ref(node)) for node in order]
+            own = [name_of(node) for node in order if any(kept is node for kept in kept_by_rules(node))]
+        del variables, order
+        alive = [(name, node) for name, node in nodes if node() is not None]
+        if alive:
+            gc.collect()
+        in_cycles = [name for name, node in alive if node() is None]  # the others somebody holds on purpose
+    finally:
+        if enabled:
+            gc.enable()
+    if not in_cycles:
+        return None
+    if own:
+        return f"a rule of {own[0]} closes over its own result, so that no graph is freed: take it as the rule's `out`"
+    return f"f makes a reference cycle that keeps the graph, first {in_cycles[0]}: a nested function that names itself?"
+
+
+# ------------------------------------------------------------------------------------------------ other inputs
+
+
+def layouts(run: Run) -> str | None:
+    """The same results whatever the memory layout of inputs and cotangents."""
+    expected = [*run.values, *run.dense(run.gradients)]
+    for layout, laid_out in {**LAYOUTS, "zero-stride": repeated}.items():
+        arrays, cotangents = ([laid_out(x) for x in group] for group in (run.subject.arrays, run.cotangents))
+        if layout == "zero-stride":  # these are other values: compare with a plain copy of them
+            try:
+                expected = both(run, [x.copy() for x in arrays], [c.copy() for c in cotangents])
+            except Exception:  # outside of the domain of f
+                continue
+            if not all(np.isfinite(x).all() for x in expected):
+                continue
+        try:
+            found = both(run, arrays, cotangents)
+        except Exception as error:
+            return f"{layout} inputs raise {type(error).__name__}: {error}"
+        names, _ = results(run, run.values, run.gradients)
+        if difference := first_difference(names, found, expected):
+            return f"the memory layout makes a difference: for {layout} inputs {difference}"
+    return None
+
+
+def both(run: Run, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+    """Values and gradients for other arrays and cotangents."""
+    return [*run.subject.values(arrays), *run.dense(run.subject.gradients(arrays, cotangents))]
+
+
+def same_input(run: Run) -> str | None:
+    """f(x, x) has the sum of both partial gradients."""
+    arrays = run.subject.arrays
+    count = len(run.subject.names) - len(getattr(run.subject, "parameters", ()))
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count) if arrays[i].shape == arrays[j].shape]
+    for i, j in pairs[:3]:
+        try:
+            expected, found = separately_and_together(run, i, j)
+        except Exception:  # f does not accept this
+            continue
+        if not all(np.isfinite(x).all() for x in expected):
+            continue
+        if difference := first_difference(["it"] * len(expected), found, expected):
+            names = f"{run.subject.names[i]} and {run.subject.names[j]}"
+            return f"one and the same tensor as {names} does not get the sum of both gradients: {difference}"
+    return None
+
+
+def separately_and_together(run: Run, i: int, j: int) -> tuple[list[Array], list[Array]]:
+    """The expected gradients and those found, for variable `j` equal to variable `i`, and being it."""
+    subject, arrays = run.subject, run.copies()
+    arrays[j] = arrays[i].copy()
+    cotangents = [run.rng().standard_normal(value.shape) for value in subject.values(arrays)]
+    apart = run.dense(subject.gradients(arrays, cotangents))
+    if not isinstance(subject, TensorSubject):
+        arrays[j] = arrays[i]
+        return apart, run.dense(subject.gradients(arrays, cotangents))
+    with subject.at(arrays) as variables, enable_grad():
+        shared = [variables[i] if k == j else x for k, x in enumerate(variables)]
+        found = run.dense(pulled_back(subject.outputs(shared), cotangents, variables))
+    return [apart[i] + apart[j]], [found[i]]
+
+
+# ------------------------------------------------------------------------------------------------ float32
+
+
+def float32(run: Run) -> str | None:
+    """float32 stays float32, and agrees with float64 to its precision."""
+    subject = run.subject
+    if not isinstance(subject, TensorSubject):
+        return None
+    arrays = [x.astype(np.float32) for x in subject.arrays]
+    with subject.at(arrays) as variables, enable_grad(), recording() as steps:
+        outputs = subject.outputs(variables)
+        values, gradients = [out.numpy() for out in outputs], pulled_back(outputs, run.cotangents, variables)
+        if upcast := upcasting_step(steps) or upcasting_rule(outputs, variables):
+            return upcast
+    if any(out.dtype != np.float32 for out in outputs) or not all(np.isfinite(value).all() for value in values):
+        return None  # it computes in float64 on purpose, or float32 is too small for these numbers
+    return single_precision_difference(run, arrays, values, gradients)
+
+
+def single_precision_difference(
+    run: Run, rounded: list[Array], values: list[Array], gradients: Gradients
+) -> str | None:
+    """How float32 results differ from float64 ones by more than rounding the inputs to float32 may explain."""
+    arrays, rng = [x.astype(np.float64) for x in rounded], run.rng()
+    exact = both(run, arrays, run.cotangents)
+    if not all(np.isfinite(x).all() for x in exact) or any(a.shape != b.shape for a, b in zip(exact, values)):  # noqa: B905
+        return None
+    moved = np.zeros(len(exact))
+    for _ in range(3):
+        nearby = [x * (1 + 2 * SINGLE * rng.standard_normal(x.shape)) for x in arrays]
+        others = both(run, nearby, run.cotangents)
+        moved = np.maximum(moved, [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)])
+    names, found = results(run, values, gradients)
+    for name, a, b, uncertain in zip(names, found, exact, moved, strict=True):
+        largest = max(float(np.abs(b).max(initial=0.0)), *(float(np.abs(x).max(initial=0.0)) for x in exact))
+        tolerance = SINGLE**0.5 * largest + 16 * uncertain
+        off = np.abs(a.astype(np.float64) - b)
+        if off.size and not off.max() <= tolerance:
+            index = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
+            return f"float32 does not agree with float64: {name} is {a[index]:.8g} instead of {b[index]:.8g}"
+    return None
+
+
+def upcasting_step(steps: Sequence[Step]) -> str | None:
+    """The first operation that makes float64 of float32, unless its arguments ask for it."""
+    for step in steps:
+        if step.out.dtype == np.float64 and not asks_for_float64(step):
+            return f"{step.name}, called at {step.line}, makes float64 of float32: a float64 constant in it?"
+    return None
+
+
+def asks_for_float64(step: Step) -> bool:
+    """Whether float64 is what NumPy makes of the arguments, or one of them is a dtype."""
+    given = leaves([step.arguments, step.options])
+    arrays = [x._data if isinstance(x, Tensor) else x for x in given if isinstance(x, (Tensor, np.ndarray, np.generic))]
+    kinds = [known.kind for known in operations.values() if known.function is step.operation]
+    if kinds and kinds[0] != "elementwise":  # integers are indices or labels, and take no part in the arithmetic
+        arrays = [x for x in arrays if x.dtype.kind == "f"]
+    return any(isinstance(x, (type, np.dtype)) for x in given) or bool(arrays and np.result_type(*arrays) == np.float64)
+
+
+def upcasting_rule(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> str | None:
+    """The first rule that makes float64 of float32; the sweep casts back, after twice the memory and time."""
+    with no_grad():
+        for tensor in topological_order(*outputs, until=variables):
+            for parent, rule in tensor._edges:
+                if tensor.dtype == parent.dtype == np.float32:
+                    contribution = rule(wrap(np.ones_like(tensor._data)), tensor)
+                    if as_tensor(contribution).dtype == np.float64:
+                        return f"a gradient rule of {name_of(tensor)} makes float64 of float32"
+    return None
+
+
+CHECKS: dict[str, Callable[[Run], str | None]] = {
+    check.__name__: check
+    for check in (
+        deterministic, reached, shapes, linear, forward, repeatable, untouched, unshared, freed, layouts, same_input,
+        float32,
+    )
+}  # fmt: skip
+

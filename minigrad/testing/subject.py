@@ -1,0 +1,159 @@
+"""What is checked: a function, the point to check it at, and how to get its values and gradients there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from minigrad.graph import enable_grad, no_grad, sweep
+from minigrad.tensor import Array, Tensor, as_tensor, scalar_if_0d, wrap
+from minigrad.transforms import leaves, rebuilt
+
+Gradients = list[Any]  # one for each variable; None where no gradient arrives
+
+
+class Subject(Protocol):
+    """A function of several arrays, and the values of them at which it is checked."""
+
+    function: Callable[..., Any]
+    names: list[str]
+    arrays: list[Array]
+
+    def values(self, arrays: Sequence[Array]) -> list[Array]:
+        """The floating outputs, nothing recorded."""
+
+    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
+        """The gradients of Σ cotangent · output with respect to each array."""
+
+
+def is_variable(leaf: Any) -> bool:
+    """Whether a leaf of the inputs is something to differentiate with respect to: floating."""
+    if isinstance(leaf, (Tensor, np.ndarray, np.generic)):
+        return leaf.dtype.kind == "f"
+    return type(leaf) is float
+
+
+def paths(tree: Any, name: str) -> list[str]:
+    """A name for each leaf of nested containers, such as `input 0['weight'][1]`."""
+    if isinstance(tree, dict):
+        return [path for key, part in tree.items() for path in paths(part, f"{name}[{key!r}]")]
+    if isinstance(tree, (list, tuple)):
+        return [path for i, part in enumerate(tree) for path in paths(part, f"{name}[{i}]")]
+    return [name]
+
+
+def array_of(leaf: Any, dtype: Any = np.float64) -> Array:
+    """A copy of a leaf's values."""
+    return np.array(leaf._data if isinstance(leaf, Tensor) else leaf, dtype=dtype)
+
+
+class Inputs:
+    """The arguments of a function: the floating arrays in them are variables, the rest stays as it is."""
+
+    def __init__(self, inputs: Sequence[Any]) -> None:
+        self.tree = list(inputs)
+        self.leaves = leaves(self.tree)
+        self.places = [place for place, leaf in enumerate(self.leaves) if is_variable(leaf)]
+        named = [path for i, tree in enumerate(inputs) for path in paths(tree, f"input {i}")]
+        self.names = [named[place] for place in self.places]
+        self.arrays = [array_of(self.leaves[place]) for place in self.places]
+
+    def filled(self, variables: Sequence[Any]) -> list[Any]:
+        """The arguments with `variables` in the places of the floating arrays."""
+        new = dict(zip(self.places, variables, strict=True))
+        filled: list[Any] = rebuilt(self.tree, [new.get(place, leaf) for place, leaf in enumerate(self.leaves)])
+        return filled
+
+
+class TensorSubject:
+    """A function of tensors, with the parameters of a module as further variables if one is given."""
+
+    def __init__(self, function: Callable[..., Any], inputs: Sequence[Any], model: Any = None) -> None:
+        self.function, self.inputs = function, Inputs(inputs)
+        named = list(model.named_parameters()) if model is not None else []
+        self.parameters = [parameter for _, parameter in named if parameter.requires_grad]
+        self.names = self.inputs.names + [f"parameter {name}" for name, p in named if p.requires_grad]
+        self.arrays = self.inputs.arrays + [array_of(parameter) for parameter in self.parameters]
+
+    @contextmanager
+    def at(self, arrays: Sequence[Array]) -> Iterator[list[Tensor]]:
+        """Variables that share memory with `arrays`; parameters hold them until the end of the `with`."""
+        variables = [wrap(scalar_if_0d(x)) for x in arrays[: len(self.inputs.names)]]
+        for x in variables:
+            x.requires_grad = True
+        before = [parameter._data for parameter in self.parameters]
+        try:
+            for parameter, array in zip(self.parameters, arrays[len(variables) :], strict=True):
+                parameter._data = scalar_if_0d(array)
+            yield variables + self.parameters
+        finally:
+            for parameter, data in zip(self.parameters, before, strict=True):
+                parameter._data = data
+
+    def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
+        """The floating outputs of a call, recorded unless under `no_grad`."""
+        result = self.function(*self.inputs.filled(variables[: len(self.inputs.names)]))
+        return [out for out in map(as_tensor, leaves(result)) if out.dtype.kind == "f"]
+
+    def values(self, arrays: Sequence[Array]) -> list[Array]:
+        with self.at(arrays) as variables, no_grad():
+            return [out.numpy() for out in self.outputs(variables)]
+
+    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
+        with self.at(arrays) as variables, enable_grad():
+            return pulled_back(self.outputs(variables), cotangents, variables)
+
+
+def pulled_back(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
+    """The gradients of recorded outputs, as arrays."""
+    found = swept(outputs, cotangents, variables)
+    return [found[x].numpy() if x in found else None for x in variables]
+
+
+def swept(
+    outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor], create_graph: bool = False
+) -> dict[Tensor, Tensor]:
+    """One backward pass, which leaves the graph in place."""
+    pairs = zip(outputs, cotangents, strict=True)
+    seeds = [(out, wrap(scalar_if_0d(c.astype(out.dtype, copy=False)))) for out, c in pairs if out.requires_grad]
+    return sweep(seeds, create_graph, inputs=variables)
+
+
+class SecondOrder(TensorSubject):
+    """The function that returns the gradients of another one, for a fixed cotangent."""
+
+    def __init__(self, first: TensorSubject, cotangents: Sequence[Array]) -> None:
+        self.first, self.cotangents = first, cotangents
+        self.function, self.inputs, self.parameters = first.function, first.inputs, first.parameters
+        self.names, self.arrays = first.names, first.arrays
+
+    def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
+        with enable_grad():
+            found = swept(self.first.outputs(variables), self.cotangents, variables, create_graph=True)
+        return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in variables]
+
+
+class HandWritten:
+    """A function of plain arrays that brings its own gradient."""
+
+    def __init__(self, function: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any]) -> None:
+        self.function, self.gradient, self.inputs = function, gradient, Inputs(inputs)
+        self.names, self.arrays = self.inputs.names, self.inputs.arrays
+        self.returns_one_number = False
+
+    def values(self, arrays: Sequence[Array]) -> list[Array]:
+        outputs = leaves(self.function(*self.inputs.filled(arrays)))
+        self.returns_one_number = len(outputs) == 1 and np.ndim(outputs[0]) == 0
+        return [np.asarray(out) for out in outputs if np.asarray(out).dtype.kind == "f"]
+
+    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
+        arguments = self.inputs.filled(arrays)
+        found = self.gradient(*arguments, *(() if self.returns_one_number else cotangents))
+        several = isinstance(found, (tuple, list, dict))
+        gradients = [None if g is None else np.asarray(g) for g in (leaves(found) if several else [found])]
+        if len(gradients) != len(self.arrays):
+            raise ValueError(f"it returned {len(gradients)} gradients for {len(self.arrays)} floating inputs")
+        return gradients

@@ -1,0 +1,230 @@
+"""hypothesis strategies for arrays and tensors, and for what depends on a shape: axes, indices, other shapes.
+
+Elements lie on a lattice of eighths, offset so that they keep clear of kinks: values are easy to read, derivatives
+well conditioned, and a failing example shrinks to small numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from minigrad.ops import Domain
+from minigrad.ops.registry import REAL
+from minigrad.tensor import Array, Tensor, as_tensor
+from minigrad.testing.layouts import LAYOUTS, repeated
+
+LATTICE = 8
+
+shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+full_shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3)
+
+
+def elements(domain: Domain = REAL, offset: float = 0.5) -> st.SearchStrategy[float]:
+    """Floats of moderate size inside a domain; `offset` shifts them against the lattice, of which kinks are points."""
+    low, high = max(domain.low, -3.0), min(domain.high, 3.0)
+    first, last = int(np.ceil(low * LATTICE)), int(np.floor(high * LATTICE)) - 1
+    # simplest first: hypothesis shrinks towards the first of these
+    points = sorted(((k + offset) / LATTICE for k in range(first, last + 1)), key=lambda p: (abs(p), p < 0))
+    return st.sampled_from([p for p in points if domain.low < p < domain.high and p not in domain.without])
+
+
+def arrays(
+    shape: Any, domain: Domain = REAL, offset: float = 0.5, unique: bool = False
+) -> st.SearchStrategy[Array]:
+    """float64 arrays with elements of `domain`; `unique` ones contain no ties."""
+    if unique:
+        wide = st.integers(-200, 200).map(lambda k: (k + offset) / LATTICE)
+        return hnp.arrays(np.float64, shape, elements=wide, unique=True)
+    return hnp.arrays(np.float64, shape, elements=elements(domain, offset), fill=st.nothing())
+
+
+@st.composite
+def tensors(
+    draw: st.DrawFn,
+    shape: tuple[int, ...] | st.SearchStrategy[tuple[int, ...]] | None = None,
+    dtype: npt.DTypeLike = np.float64,
+    layout: str | None = None,
+    elements: st.SearchStrategy[float] | None = None,
+    requires_grad: bool = True,
+) -> Tensor:
+    """Tensors in all memory layouts.
+
+    Args:
+        shape: a shape, or a strategy for shapes; any small one by default, empty and 0-d ones among them.
+        dtype: a floating dtype, or another one with `requires_grad=False`.
+        layout: one of `LAYOUTS`, or "zero-stride", whose entries are equal along the last axis; any by default.
+        elements: a strategy for the elements; by default multiples of 1/8 plus 1/16, up to 3 in size.
+        requires_grad: whether gradients flow to them.
+
+    >>> from hypothesis import given
+    >>> @given(tensors(shape=(2, 3), layout="negative-stride"))
+    ... def test(x):
+    ...     assert x.shape == (2, 3) and x.numpy().strides == (-24, -8)
+    >>> test()
+    """
+    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else draw(shapes) if shape is None else shape
+    x = draw(arrays(shape) if elements is None else hnp.arrays(np.float64, shape, elements=elements))
+    chosen = draw(st.sampled_from([*LAYOUTS, "zero-stride"])) if layout is None else layout
+    laid_out = repeated if chosen == "zero-stride" else LAYOUTS[chosen]
+    tensor = as_tensor(laid_out(x.astype(dtype)))
+    tensor.requires_grad = requires_grad
+    return tensor
+
+
+def cotangents(like: Any) -> st.SearchStrategy[Array]:
+    """Arrays of the shape and dtype of a tensor or array: elements of both signs, some of them 0, and none 1.
+
+    >>> cotangents(np.ones((2, 3))).example().shape  # doctest: +SKIP
+    (2, 3)
+    """
+    x = as_tensor(like)
+    some = hnp.arrays(np.float64, x.shape, elements=st.just(0.0) | elements(), fill=st.nothing())
+    return some.map(lambda c: c.astype(x.dtype))
+
+
+def broadcastable(n: int) -> st.SearchStrategy[tuple[tuple[int, ...], ...]]:
+    """`n` shapes, empty and 0-d ones among them, that broadcast together."""
+    if n == 1:
+        return st.tuples(shapes)
+    return hnp.mutually_broadcastable_shapes(num_shapes=n, min_side=0, max_side=3, max_dims=3).map(
+        lambda drawn: tuple(drawn.input_shapes)
+    )
+
+
+def axes(ndim: int) -> st.SearchStrategy[int | tuple[int, ...] | None]:
+    """None, one axis, or a tuple of axes, of an array with `ndim` of them; negative ones too."""
+    if ndim == 0:
+        return st.none()
+    one = st.integers(-ndim, ndim - 1)
+    several = st.lists(one, max_size=ndim, unique_by=lambda axis: axis % ndim).map(tuple)
+    return st.none() | one | several
+
+
+def axis_of(shape: tuple[int, ...]) -> st.SearchStrategy[int]:
+    return st.integers(-len(shape), len(shape) - 1)
+
+
+def some_axes(shape: tuple[int, ...]) -> st.SearchStrategy[int | tuple[int, ...]]:
+    return axes(len(shape)).filter(lambda axis: axis is not None)  # type: ignore[return-value]
+
+
+@st.composite
+def moves(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Axes and the places to move them to."""
+    source = draw(some_axes(shape))
+    if isinstance(source, int):
+        return source, draw(axis_of(shape))
+    return source, tuple(draw(st.permutations(range(len(shape))))[: len(source)])
+
+
+def squeezable(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
+    ones = [axis for axis, n in enumerate(shape) if n == 1]
+    chosen = st.none() | st.lists(st.sampled_from(ones), unique=True).map(tuple) if ones else st.none()
+    return chosen | st.sampled_from([axis - len(shape) for axis in ones]) if ones else chosen
+
+
+def sections(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, int]]:
+    """Numbers of equal parts, or indices to split at, and the axis."""
+    def of(axis: int) -> st.SearchStrategy[tuple[Any, int]]:
+        n = shape[axis]
+        parts = st.sampled_from([k for k in (1, 2, 3) if n % k == 0])
+        return st.tuples(parts | st.lists(st.integers(-n, n + 1), max_size=3), st.just(axis))
+
+    return axis_of(shape).flatmap(of)
+
+
+def rolls(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
+    shift = st.integers(-4, 4)
+
+    def along(axis: int | tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
+        return st.tuples(shift if isinstance(axis, int) else st.tuples(*[shift] * len(axis)) | shift, st.just(axis))
+
+    return st.tuples(shift, st.none()) | some_axes(shape).flatmap(along)
+
+
+def picks(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
+    """Positions with duplicates, out of any dimensions, and the axis they are along, for `take`."""
+    def along(axis: int | None) -> st.SearchStrategy[tuple[Any, Any]]:
+        n = int(np.prod(shape)) if axis is None else shape[axis]
+        places = st.integers(-n, n - 1) if n else st.nothing()
+        sides = hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3) if n else st.just((0,))
+        drawn = hnp.arrays(int, sides, elements=places)
+        return st.tuples(drawn | places | st.lists(places, min_size=1, max_size=3) if n else drawn, st.just(axis))
+
+    return (st.none() | axis_of(shape)).flatmap(along)
+
+
+def picks_along(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
+    """Positions for each place of the other axes, which may also be broadcast, for `take_along_axis`."""
+    def along(axis: int) -> st.SearchStrategy[tuple[Any, Any]]:
+        n = shape[axis]
+        others = st.tuples(*[st.sampled_from(sorted({1, side})) if side else st.just(side) for side in shape])
+        sides = st.tuples(others, st.integers(0, 4 if n else 0)).map(
+            lambda drawn: tuple(drawn[1] if i == axis % len(shape) else side for i, side in enumerate(drawn[0]))
+        )
+        places = st.integers(-n, n - 1) if n else st.just(0)
+        return st.tuples(sides.flatmap(lambda sides: hnp.arrays(int, sides, elements=places)), st.just(axis))
+
+    n = int(np.prod(shape))
+    flat = hnp.arrays(int, st.integers(0, 4 if n else 0), elements=st.integers(-n, max(n - 1, -n)))
+    return axis_of(shape).flatmap(along) | st.tuples(flat, st.none())
+
+
+def repeats(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
+    times = st.integers(0, 3)
+
+    def along(axis: int | None) -> st.SearchStrategy[tuple[Any, Any]]:
+        n = int(np.prod(shape)) if axis is None else shape[axis]
+        return st.tuples(times | hnp.arrays(int, n, elements=times), st.just(axis))
+
+    return (st.none() | axis_of(shape)).flatmap(along)
+
+
+def diagonals(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, int, int]]:
+    """An offset, also one beyond the matrix, and two different axes."""
+    pairs = st.permutations(range(-len(shape), 0)).map(lambda order: order[:2])
+    return st.builds(lambda offset, pair: (offset, *pair), st.integers(-3, 3), pairs)
+
+
+def paddings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+    width = st.integers(0, 4)
+    pair = st.tuples(width, width)
+    widths = width | pair | st.lists(pair, min_size=len(shape), max_size=len(shape))
+    return st.tuples(widths, st.sampled_from(["constant", "reflect", "edge", "symmetric", "wrap"])) | st.tuples(
+        widths, st.sampled_from([{"constant_values": 1.5}, {"constant_values": (0.5, -1)}])
+    )
+
+
+def windows(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """A window for all axes, or for one or two of them, an axis perhaps windowed twice."""
+    full = st.tuples(st.tuples(*[st.integers(1, n) for n in shape]))
+    one = axis_of(shape).flatmap(lambda axis: st.tuples(st.integers(1, shape[axis]), st.just(axis)))
+    twice = axis_of(shape).map(lambda axis: ((shape[axis], 1), (axis, axis)))
+    return full | one | twice
+
+
+def reshapes(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
+    """Shapes with as many elements as `shape`: its sides in another order, merged, split off by ones, or inferred."""
+    size = int(np.prod(shape))
+    return st.permutations(shape).flatmap(
+        lambda sides: st.sampled_from([tuple(sides), (size,), (-1,), (1, *sides), (*sides[:-1], -1, 1)])
+    )
+
+
+def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
+    """Every kind of NumPy index: basic, integer arrays with duplicates, boolean masks, and mixtures."""
+    basic = hnp.basic_indices(shape, allow_newaxis=True)
+    if not shape or 0 in shape:
+        return basic
+    integers = hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=2, max_side=3))
+    some = st.integers(1, len(shape)).flatmap(lambda n: hnp.integer_array_indices(shape[:n]))
+    mask = hnp.arrays(bool, shape[:1]) | hnp.arrays(bool, shape)
+    with_ellipsis = hnp.integer_array_indices(shape[-1:]).map(lambda index: (..., *index))
+    list_of_rows = st.lists(st.integers(-shape[0], shape[0] - 1), min_size=1, max_size=4)
+    with_newaxis = list_of_rows.map(lambda rows: (None, rows))
+    return basic | integers | some | mask | with_ellipsis | list_of_rows | with_newaxis

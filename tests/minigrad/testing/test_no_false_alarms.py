@@ -1,0 +1,163 @@
+"""What is right passes: at kinks, near them, with noise, at all scales, for whole models and random programs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+import nn
+from minigrad.testing import CHECKS, Verdict, gradcheck, gradient_report
+from minigrad.testing.programs import programs
+from minigrad.testing.strategies import arrays
+
+seeds = st.integers(0, 2**32 - 1)
+SIGNS = np.array([1.0, -1, 2, -2])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        mg.relu,
+        mg.abs,
+        lambda x: mg.relu(x).sum(),
+        lambda x: (mg.relu(x) * SIGNS).sum(),  # the slopes along a line are no bounds: kinks differ in sign
+        lambda x: mg.clip(x, 0.0, 1.0),
+        lambda x: mg.maximum(x, 0.0) - mg.abs(x),
+        lambda x: x.max() - x.min(),
+        lambda x: mg.linalg.norm(x),
+        lambda x: x.std(),
+        lambda x: mg.sort(x),
+        lambda x: mg.softplus(mg.abs(x)).mean(),
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_every_convention_at_a_kink_is_accepted(f, seed):
+    assert gradcheck(f, np.zeros(4), seed=seed).verdicts[Verdict.WRONG] == 0
+
+
+@given(x=arrays((3, 4), offset=0.0), seed=seeds)
+def test_kinks_that_many_elements_sit_on_are_accepted(x, seed):
+    weight = np.random.default_rng(1).standard_normal((4, 5))
+    gradcheck(lambda x: mg.relu(mg.relu(x) @ weight).sum(), x, seed=seed, checks=())
+    gradcheck(lambda x: mg.maximum(x[:1], x[1:]).max(axis=0), x, seed=seed, checks=())
+
+
+@pytest.mark.parametrize("distance", [1e-2, 1e-4, 1e-6])
+def test_a_kink_nearby_does_not_disturb(distance):
+    report = gradcheck(mg.relu, np.array([distance, -distance, 3.0]))
+    assert report.verdicts == {Verdict.CORRECT: 3}
+
+
+def test_kinks_of_hand_written_gradients_are_accepted_and_wrong_ones_there_found():
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((8, 3))
+    x = np.zeros((5, 8))
+
+    def f(x):
+        return np.maximum(x, 0) @ w
+
+    assert gradcheck(f, x, gradient=lambda x, c: (c @ w.T) * (x > 0)).ok
+    assert not gradient_report(f, x, gradient=lambda x, c: (c @ w.T) * 3).ok
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-6, 1.0, 1e6, 1e12])
+def test_values_of_any_size_are_checked(size):
+    x = np.array([0.5, 1.5, -2.0]) * size
+    assert gradcheck(lambda x: x * x, x).ok
+    assert gradcheck(mg.abs, x).verdicts == {Verdict.CORRECT: 3}
+
+
+def test_tiny_inputs_of_a_logarithm_are_within_its_domain_at_every_step():
+    assert gradcheck(mg.log, np.array([1e-9, 1e-3, 1.0])).ok
+
+
+def test_what_the_numbers_cannot_decide_is_called_inconclusive_with_the_reason():
+    report = gradient_report(lambda x: x**1.5, 0.0)
+    assert not report.ok
+    assert report.verdicts == {Verdict.INCONCLUSIVE: 1}
+    assert "inconclusive: f is not finite beside the point" in str(report)
+    report = gradcheck(lambda x: x**1.5, np.array([0.0, 1.0, 2.0, 3.0]))
+    assert report.verdicts[Verdict.CORRECT] == 3
+    assert "inconclusive" in str(report)
+
+
+def test_noise_is_not_taken_for_a_wrong_gradient():
+    report = gradient_report(lambda x: (x + 1e10) - 1e10 + x * 0, np.array([0.3, 0.7]), checks=())
+    assert not report.verdicts[Verdict.WRONG]
+
+
+def test_a_function_that_computes_in_float32_passes_with_the_precision_of_float32():
+    report = gradcheck(lambda x: x.astype(np.float32).tanh(), np.array([0.3, 0.7]), checks=())
+    assert report.verdicts[Verdict.WRONG] == 0
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[np.ones((0, 3))], [np.ones((2, 0)), 2.0], [3.0], [np.float32(1.5)], [mg.tensor([1.0, 2.0], dtype=np.float32)]],
+)
+def test_empty_scalar_and_float32_inputs_are_checked(inputs):
+    assert gradcheck(lambda *xs: sum((x * x for x in xs), 0.0), *inputs, order=2).ok
+
+
+def test_nested_containers_go_in_and_out():
+    def f(parameters, pair, label):
+        assert label == 3
+        return {"sum": parameters["w"] + pair[0], "rest": [pair[1].exp(), (parameters["w"] * 2).sum()]}
+
+    assert gradcheck(f, {"w": np.array([1.0, 2.0])}, (0.5, np.ones((2, 2))), 3, order=2).ok
+
+
+def test_a_model_of_200_000_parameters_is_checked_and_left_as_it_was():
+    model = nn.Sequential(nn.Linear(784, 250), nn.ReLU(), nn.Linear(250, 16), nn.Tanh(), nn.Linear(16, 10))
+    assert model.num_parameters() > 200_000
+    before = model.state_dict()
+    x, labels = np.random.default_rng(0).standard_normal((16, 784)), np.arange(16) % 10
+    assert gradcheck(model, x).ok
+    report = gradcheck(lambda x: nn.CrossEntropyLoss()(model(x), labels), x, model=model)
+    assert report.verdicts == {Verdict.CORRECT: 3}
+    for name, array in model.state_dict().items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, before[name])
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_wrong_parameter_of_a_large_model_is_located():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.linear, self.scale = nn.Linear(100, 50), nn.Parameter(np.ones(50))
+
+        def forward(self, x):
+            hidden = self.linear(x)
+            return hidden * self.scale + (hidden - hidden.detach()) * np.eye(50)[7]
+
+    report = gradient_report(Scaled(), np.random.default_rng(0).standard_normal((4, 100)))
+    assert not report.ok
+    assert "blamed: no single operation" in str(report)
+
+
+def test_buffers_of_a_module_are_restored():
+    class Counting(nn.Module):
+        def __init__(self):
+            self.weight, self.calls = nn.Parameter([1.0, 2.0]), np.zeros(1)
+
+        def forward(self, x):
+            self.calls = self.calls + 1
+            return x * self.weight
+
+    model = Counting()
+    assert gradcheck(model, np.array([1.0, 3.0])).ok
+    assert model.calls == 0
+
+
+def test_what_f_raises_is_not_hidden():
+    def f(x):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        gradcheck(f, 1.0)
+
+
+@given(program=programs(), seed=seeds)
+def test_random_programs_have_right_gradients(program, seed):
+    gradcheck(program, *program.inputs, seed=seed, checks=CHECKS.keys() - {"float32"})

@@ -1,0 +1,221 @@
+"""What the strategies draw, and the decorator that makes tests of them."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, assume, find, given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad import record
+from minigrad.ops import operations
+from minigrad.testing import GradientError, Verdict, gradcheck, gradient_property, gradient_report
+from minigrad.testing.strategies import (
+    LAYOUTS,
+    at_kinks,
+    calls,
+    cotangents,
+    einsum_specs,
+    elements_for,
+    programs,
+    tensors,
+)
+
+seeds = st.integers(0, 2**32 - 1)
+ours = [op for op in operations.values() if op.function.__module__.startswith("minigrad.")]
+kinked = [op for op in ours if op.kinks or op.ties]
+quick = settings(database=None, max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+exists = settings(quick, max_examples=3000, phases=[Phase.generate])  # whether there is one: no need to shrink it
+
+
+def cube(x):
+    """A cube whose rule has lost a factor: 2 x² instead of 3 x²."""
+    x = mg.as_tensor(x)
+    return record(cube, x.data**3, (x, lambda grad, out: grad * 2 * x * x))
+
+
+# ------------------------------------------------------------------------------------------------ values
+
+
+@given(x=tensors())
+def test_tensors_are_of_any_layout_and_require_gradients(x):
+    assert x.requires_grad
+    assert x.dtype == np.float64
+    x.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.ones(x.shape))
+
+
+@given(x=tensors(shape=(2, 3), dtype=np.float32, layout="zero-stride", elements=st.just(7.0), requires_grad=False))
+def test_tensors_are_what_is_asked_for(x):
+    assert x.numpy().strides == (12, 0)
+    assert (x == 7).all()
+    assert not x.requires_grad
+    assert x.dtype == np.float32
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "zero-stride"])
+def test_every_layout_can_be_drawn(layout):
+    def has_layout(x):
+        flags = x.numpy().flags
+        c, f, writeable = flags.c_contiguous, flags.f_contiguous, flags.writeable
+        return {
+            "C": c and writeable,
+            "Fortran-ordered": f and not c,
+            "strided": x.numpy().strides[-1] == 16,
+            "negative-stride": x.numpy().strides[-1] < 0,
+            "read-only": c and not writeable,
+            "zero-stride": 0 in x.numpy().strides,
+        }[layout]
+
+    find(tensors(shape=(2, 3)), has_layout, settings=exists)
+
+
+@pytest.mark.parametrize("name", ["log", "arccos", "reciprocal", "relu", "hardtanh", "sinc"])
+@given(data=st.data())
+def test_elements_lie_in_the_domain_and_clear_of_kinks(name, data):
+    x = data.draw(elements_for(name))
+    assert operations[name].domain[0].low < x < operations[name].domain[0].high
+    assert all(abs(x - kink) > 0.03 for kink in operations[name].kinks)
+
+
+@given(c=cotangents(np.ones((2, 3), np.float32)))
+def test_cotangents_have_shape_and_dtype_and_are_not_ones(c):
+    assert c.shape == (2, 3)
+    assert c.dtype == np.float32
+    assert not (c == 1).any()
+
+
+@given(spec=einsum_specs())
+def test_einsum_specs_are_ones_that_numpy_takes(spec):
+    text, shapes = spec
+    inputs = [np.ones(shape) for shape in shapes]
+    assert mg.einsum(text, *inputs).shape == np.einsum(text, *inputs).shape
+
+
+# ------------------------------------------------------------------------------------------------ kinks
+
+
+@pytest.mark.parametrize("operation", kinked, ids=lambda operation: operation.name)
+@given(data=st.data(), seed=seeds)
+def test_every_operation_has_a_subgradient_at_its_kinks_and_ties(operation, data, seed):
+    call = data.draw(at_kinks(operation))
+    gradcheck(call, *call.inputs, seed=seed, checks=("linear", "layouts", "same_input"))
+
+
+@pytest.mark.parametrize("name", ["abs", "hardtanh", "fmin", "max", "std", "sort"])
+def test_strategies_that_aim_at_kinks_hit_them(name):
+    def hits(call):
+        return gradient_report(call, *call.inputs, checks=()).verdicts[Verdict.KINK]
+
+    find(at_kinks(name), hits, settings=exists)
+
+
+def test_an_operation_without_kinks_has_no_calls_that_aim_at_them():
+    with pytest.raises(ValueError, match="exp has neither kinks nor ties"):
+        find(at_kinks("exp"), lambda call: True)
+
+
+# ------------------------------------------------------------------------------------------------ programs
+
+
+@pytest.fixture
+def broken_square():
+    """The registry with an operation that has a wrong rule."""
+    operations["cube"] = dataclasses.replace(operations["square"], name="cube", function=cube)
+    yield
+    del operations["cube"]
+
+
+@pytest.mark.usefixtures("broken_square")
+def test_a_wrong_operation_is_found_in_a_program_which_shrinks_to_that_operation():
+    def wrong(program):
+        suspects = any(line.name == "cube" for line in program.lines)
+        return suspects and not gradient_report(program, *program.inputs, checks=(), directions=1).ok
+
+    drawn = programs(["add", "sin", "transpose", "cube"])
+    program = find(drawn, wrong, settings=settings(quick, max_examples=5000))
+    assert [line.name for line in program.lines] == ["cube"]
+    assert program.inputs[0].size == 1
+
+
+@given(program=programs())
+def test_a_program_prints_as_python_that_does_the_same(program):
+    namespace = {}
+    exec(repr(program), namespace)
+    expected = program(*program.inputs).numpy()
+    inputs = [namespace[f"x{i}"] for i in range(len(program.inputs))]
+    np.testing.assert_array_equal(namespace["program"](*map(mg.tensor, inputs)).numpy(), expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        lambda p: max(sum(line.names().count(f"y{i}") for line in p.lines) for i in range(len(p.lines))) > 1,
+        lambda p: any(line.names() == ["x0", "x0"] for line in p.lines),
+        lambda p: any(line.name in ("reshape", "transpose", "getitem", "swapaxes") for line in p.lines),
+        lambda p: len({x.shape for x in p.inputs}) > 1,
+        lambda p: len(p.lines) >= 5,
+    ],
+    ids=["shared node", "one tensor twice", "view", "broadcasting", "long"],
+)
+def test_programs_contain_everything(feature):
+    find(programs(), lambda program: bool(program.lines) and feature(program), settings=exists)
+
+
+# ------------------------------------------------------------------------------------------------ the decorator
+
+
+def test_the_decorator_finds_shrinks_and_reproduces_a_wrong_gradient():
+    @gradient_property(tensors(elements=st.floats(-3, 3)), st.booleans(), settings=quick)
+    def sum_of_cubes(x, doubled):
+        return cube(x).sum() * (2 if doubled else 1)
+
+    with pytest.raises(GradientError) as caught:
+        sum_of_cubes()
+    assert "blamed: cube" in str(caught.value)
+    notes = "\n".join(caught.value.__notes__)
+    assert "reproduce: gradcheck(sum_of_cubes, np.array(1.0), False)" in notes
+
+
+def test_the_decorator_passes_what_is_right_with_preconditions_and_options():
+    seen = []
+
+    @gradient_property(tensors(), st.integers(-2, 1), order=2, settings=settings(quick, max_examples=30))
+    def sums(x, axis):
+        """What it is about."""
+        assume(-x.ndim <= axis < x.ndim)
+        seen.append(axis)
+        return mg.sin(x).sum(axis=axis)
+
+    sums()
+    assert len(set(seen)) > 1
+    assert sums.__name__ == "sums"
+    assert sums.__doc__ == "What it is about."
+
+
+@given(data=st.data())
+def test_calls_print_what_they_call(data):
+    call = data.draw(calls(operations["matmul"]))
+    assert repr(call).startswith("matmul(array(")
+
+
+# ------------------------------------------------------------------------------------------------ without hypothesis
+
+
+def run_without_hypothesis(code):
+    blocked = "import sys; sys.modules['hypothesis'] = None; import numpy as np; import minigrad as mg; "
+    return subprocess.run([sys.executable, "-c", blocked + code], capture_output=True, text=True)
+
+
+def test_gradcheck_needs_numpy_alone():
+    done = run_without_hypothesis("from minigrad.testing import gradcheck; print(gradcheck(np.exp, np.ones(3)).ok)")
+    assert done.stdout == "True\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["strategies", "gradient_property"])
+def test_without_hypothesis_a_sentence_names_the_extra(name):
+    done = run_without_hypothesis(f"import minigrad.testing as t; t.{name}")
+    assert done.stderr.strip().endswith(f"minigrad.testing.{name} needs hypothesis: pip install 'minigrad[test]'")

@@ -1,0 +1,371 @@
+"""Wrong gradients as people write them: each is found, and the report says what is wrong, where, and by whose fault."""
+
+import os
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad import record, value
+from minigrad.testing import GradientError, Verdict, gradcheck, gradient_report
+
+X = np.array([[0.5, -1.25, 2.0], [1.5, 0.75, -0.5]])
+SQUARE = np.array([[0.5, -1.25], [1.5, 0.75]])
+
+
+def operation(rule, forward=np.square, name="mine"):
+    """An operation of one tensor with the given rule."""
+
+    def mine(x):
+        x = mg.as_tensor(x)
+        return record(mine, forward(x.data), (x, lambda grad, out: rule(grad, out, x)))
+
+    mine.__name__ = name
+    return mine
+
+
+def message(f, *inputs, **options):
+    """The text of the error, in one line."""
+    with pytest.raises(GradientError) as caught:
+        gradcheck(f, *inputs, **options)
+    assert len(str(caught.value).splitlines()) <= 24
+    assert max(map(len, str(caught.value).splitlines())) <= 100
+    return " ".join(str(caught.value).split())
+
+
+# ------------------------------------------------------------------------------------------------ rules of operations
+
+
+@pytest.mark.parametrize(
+    ("rule", "pattern"),
+    [
+        (lambda grad, out, x: -2 * x * grad, "it has the opposite sign"),
+        (lambda grad, out, x: 4 * x * grad, "it is 2 times the right one"),
+        (lambda grad, out, x: 2 * x * grad / x.size, "it is 0.166667 times the right one, 1/6, and 6 is"),
+        (lambda grad, out, x: 2 * x, "the cotangent is ignored"),
+        (lambda grad, out, x: (2 * x * grad)[::-1], "it is in reverse order along axis 0"),
+        (lambda grad, out, x: mg.roll(2 * x * grad, 1), "it is permuted"),
+        (lambda grad, out, x: 0 * x * grad, "cut off by detach()"),
+    ],
+)
+def test_a_wrong_rule_is_named_with_entry_pattern_operation_and_lines(rule, pattern):
+    wrong = operation(rule)
+    text = message(lambda x: mg.sin(wrong(x * 2)), X)
+    assert "of input 0, shape (2, 3): analytic " in text
+    assert "entries disagree" in text or "(0, 0)" in text
+    assert pattern in text or wrong.__name__ in text
+    assert f"blamed: mine, called at {place(__file__)}" in text
+    assert "the gradient for `x` disagrees, rule at" in text
+    assert "reproduce: gradcheck(lambda x: mine(x), np.array([[1.0, -2.5, 4.0]," in text
+
+
+@pytest.mark.parametrize(
+    ("rule", "pattern"),
+    [
+        (lambda grad, out, x: -2 * x * grad, "it has the opposite sign"),
+        (lambda grad, out, x: 4 * x * grad, "it is 2 times the right one"),
+        (lambda grad, out, x: 2 * x, "the cotangent is ignored"),
+        (lambda grad, out, x: mg.roll(2 * x * grad, 1), "it is permuted"),
+    ],
+)
+def test_the_pattern_of_a_wrong_operation_on_its_own_is_recognised(rule, pattern):
+    assert pattern in message(operation(rule), X)
+
+
+def place(file):
+    return os.path.relpath(file) if file.startswith(os.getcwd() + os.sep) else file
+
+
+def test_a_transposed_matmul_rule_is_recognised():
+    def product(a, b):
+        return record(product, value(a) @ value(b),
+                      (a, lambda grad, out: b @ grad.T),
+                      (b, lambda grad, out: a.T @ grad))
+
+    text = message(product, SQUARE, SQUARE + 1)
+    assert "of input 0, shape (2, 2)" in text
+    assert "it is transposed" in text
+    assert "blamed: product" in text
+    assert "the gradient for `a` disagrees" in text
+
+
+def test_a_missing_sum_over_a_broadcast_axis_is_recognised():
+    def add(x, bias):
+        return record(add, value(x) + value(bias), (x, lambda grad, out: grad), (bias, lambda grad, out: grad[0]))
+
+    text = message(add, X, np.array([1.0, 2.0, 3.0]))
+    assert "of input 1, shape (3,)" in text
+    assert "only entry 0 along output axis 0 counts: a sum over this broadcast axis is missing" in text
+    assert "the gradient for `bias` disagrees" in text
+
+
+def test_duplicates_in_an_index_that_are_counted_once_are_recognised():
+    def rows(x, index):
+        def rule(grad, out):
+            scattered = np.zeros(x.shape)
+            scattered[index] = grad.data
+            return mg.tensor(scattered)
+
+        return record(rows, value(x)[index], (x, rule))
+
+    text = message(lambda x: rows(x, [0, 0, 1]), X)
+    assert "duplicates are counted once" in text
+    assert "blamed: rows" in text
+    assert "reproduce: gradcheck(lambda x: rows(x, [0, 0, 1]), np.array(" in text
+
+
+def test_the_whole_gradient_for_each_of_two_tied_elements_is_rejected_and_the_even_split_accepted():
+    def largest(x, share):
+        tied = (value(x) == value(x).max()).astype(x.dtype)
+        return record(largest, value(x).max(), (x, lambda grad, out: grad * (tied / tied.sum() if share else tied)))
+
+    x = np.array([3.0, 1.0, 3.0])
+    text = message(lambda x: largest(x, False), x)
+    assert "ties share a gradient" in text
+    assert "blamed: largest" in text
+    assert gradcheck(lambda x: largest(x, True), x).verdicts[Verdict.KINK]
+    assert gradcheck(lambda x: x.max(), x).verdicts[Verdict.KINK]
+    assert gradcheck(mg.maximum, x, x).verdicts[Verdict.KINK]
+
+
+@pytest.mark.parametrize("slope", [-1.0, 0.0, 0.5, 1.0])
+def test_any_subgradient_of_abs_at_0_is_accepted(slope):
+    f = operation(lambda grad, out, x: grad * np.where(x.data == 0, slope, np.sign(x.data)), np.abs)
+    assert gradcheck(f, np.array([0.0, 1.0, -2.0])).verdicts[Verdict.KINK]
+    assert gradcheck(f, 0.0, every_entry=True).verdicts[Verdict.KINK]
+
+
+@pytest.mark.parametrize("slope", [-1.1, 1.5])
+def test_what_is_no_subgradient_of_abs_at_0_is_rejected(slope):
+    f = operation(lambda grad, out, x: grad * np.where(x.data == 0, slope, np.sign(x.data)), np.abs)
+    text = message(f, np.array([1.0, 0.0, -2.0]))
+    assert "entry (1,) of input 0" in text
+    assert "(a kink:" in text
+
+
+def test_a_gradient_that_is_nan_is_reported_with_its_index_and_never_equal_to_a_value_that_is_nan():
+    f = operation(lambda grad, out, x: grad * np.where(x.data == 0.75, np.nan, 2 * x.data))
+    text = message(f, X)
+    assert "the gradient of input 0 is nan at (1, 1)" in text
+    assert "blamed: mine" in text
+    both = operation(lambda grad, out, x: grad * np.nan, lambda x: x * np.nan)
+    assert "output 0 is nan at (0, 0), and at 5 more places" in message(both, X)
+
+
+def test_a_slope_that_is_infinite_is_reported():
+    assert "inf at (1,)" in message(mg.sqrt, np.array([1.0, 0.0]))
+
+
+def test_a_rule_that_raises_is_reported_with_its_operation():
+    f = operation(lambda grad, out, x: grad[:1, :1, None] * 2)
+    text = message(lambda x: f(x).sum(0), X)
+    assert "the gradient raises ValueError" in text
+    assert "mine, recorded at" in text
+
+
+def test_an_input_that_is_cut_off_is_found_although_no_operation_is_to_blame():
+    text = message(lambda x: x * x.detach(), X)
+    assert "it is 0.5 times the right one" in text
+    assert "no single operation" in text
+
+
+def test_a_rule_right_by_itself_whose_derivative_is_wrong_is_blamed_at_order_2():
+    def cube(x):
+        x = mg.as_tensor(x)
+        return record(cube, x.data**3, (x, lambda grad, out: grad * (3 * x.data**2)))
+
+    assert gradcheck(lambda x: cube(x).sum(), X).ok
+    text = message(lambda x: cube(x).sum(), X, order=2)
+    assert "the second derivative: entry" in text
+    assert "no gradient arrives" in text
+    assert "blamed: cube" in text
+    assert gradcheck(lambda x: (x**3).sum(), X, order=2).ok
+
+
+def test_a_rule_that_is_no_tensor_operation_of_the_gradient_is_found_by_the_forward_product():
+    f = operation(lambda grad, out, x: mg.tensor(2 * x.data * grad.data))
+    assert "jvp and vjp disagree" in message(f, X)
+
+
+def test_one_wrong_entry_of_many_is_found_by_halving():
+    x = np.random.default_rng(0).standard_normal((60, 70))
+    wrong = np.zeros((60, 70))
+    wrong[41, 7] = 1
+    f = operation(lambda grad, out, x: grad * (2 * x + wrong))
+    text = message(f, x)
+    assert "entry (41, 7) of input 0, shape (60, 70)" in text
+
+
+# ------------------------------------------------------------------------------------------------ structure
+
+
+def test_gradients_that_share_memory_are_named():
+    def gradient(a, b, cotangent):
+        total = cotangent * 1
+        return total, total
+
+    text = message(lambda a, b: a + b, X, X + 1, gradient=gradient)
+    assert "the gradient of input 1 shares memory with the gradient of input 0" in text
+
+
+def test_an_operation_that_makes_float64_of_float32_is_named():
+    def double(x):
+        x = mg.as_tensor(x)
+        return record(double, x.data * np.float64(2), (x, lambda grad, out: grad * 2))
+
+    text = message(lambda x: double(x + 1), X)
+    assert f"double, called at {place(__file__)}" in text
+    assert "makes float64 of float32" in text
+    assert gradcheck(lambda x: x * np.full((2, 3), 2.0), X).ok  # here float64 is what was asked for
+
+
+def test_a_rule_that_makes_float64_of_float32_is_named():
+    f = operation(lambda grad, out, x: grad * np.full(x.shape, 2.0) * x)
+    assert "a gradient rule of mine makes float64 of float32" in message(f, X)
+
+
+def test_a_function_that_is_not_deterministic_is_told_so():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))
+    text = message(model, X)
+    assert "f is not deterministic" in text
+    assert "dropout left on" in text
+    assert gradcheck(model.eval(), X).ok
+
+
+def test_a_parameter_that_is_never_reached_is_named():
+    class Model(nn.Module):
+        def __init__(self):
+            self.first, self.second = nn.Linear(3, 2), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.first(x)
+
+    text = message(Model(), X)
+    assert "parameter second.weight (and 1 more) is never reached" in text
+
+
+def test_a_function_that_writes_into_its_input_is_named():
+    def f(x):
+        y = x * 1
+        x.numpy()[...] = 0
+        return y
+
+    assert "f, or its gradient, writes into input 0" in message(f, X)
+
+
+def test_a_rule_that_writes_into_what_was_saved_is_named():
+    def scale(x):
+        factor = np.full(x.shape, 2.0)
+
+        def rule(grad, out):
+            factor[...] *= 2
+            return grad * (factor / 2)
+
+        return record(scale, value(x) * 2, (x, rule))
+
+    text = message(scale, X)
+    assert "two backward passes give different gradients of input 0" in text
+    assert "the backward pass writes into an array of shape (2, 3) that scale has saved" in text
+
+
+def test_a_rule_that_writes_into_the_cotangent_is_named():
+    def double(x):
+        def rule(grad, out):
+            grad.data[...] *= 2
+            return grad
+
+        return record(double, value(x) * 2, (x, rule))
+
+    assert "the backward pass writes into the cotangent" in message(double, X)
+
+
+def test_an_operation_that_depends_on_the_memory_layout_is_named():
+    f = operation(lambda grad, out, x: grad * 1, lambda x: x.ravel("K").reshape(x.shape))
+    assert "the memory layout makes a difference: for Fortran-ordered inputs output 0" in message(f, X)
+
+
+def test_a_rule_that_closes_over_its_result_is_named():
+    def exp(x):
+        holder = []
+        out = record(exp, np.exp(value(x)), (x, lambda grad, _: grad * holder[0]))
+        holder.append(out)
+        return out
+
+    assert "a rule of exp closes over its own result" in message(exp, X)
+
+
+def test_a_gradient_that_is_wrong_only_if_both_inputs_are_one_tensor_is_found():
+    def product(a, b):
+        if a is b:
+            return record(product, value(a) * value(b), (a, lambda grad, out: grad * b))
+        return record(product, value(a) * value(b), (a, lambda grad, out: grad * b), (b, lambda grad, out: grad * a))
+
+    assert "one and the same tensor as input 0 and input 1 does not get the sum" in message(product, X, X + 1)
+
+
+# ------------------------------------------------------------------------------------------------ hand-written ones
+
+
+def test_a_right_hand_written_gradient_passes():
+    assert gradcheck(lambda x, b: np.tanh(x) + b, X, np.ones(3), gradient=right).ok
+    assert gradcheck(lambda x: float((x**2).sum()), X, gradient=lambda x: 2 * x).ok
+    slopes = lambda w, n: {"a": n * w["a"] ** (n - 1)}  # noqa: E731
+    assert gradcheck(lambda w, n: np.sum(w["a"] ** n), {"a": X}, 3, gradient=slopes).ok
+
+
+def right(x, b, cotangent):
+    return cotangent * (1 - np.tanh(x) ** 2), cotangent.sum(0)
+
+
+def test_a_hand_written_gradient_that_forgets_to_sum_over_a_broadcast_axis_is_told_which():
+    text = message(lambda x, b: x + b, X, np.ones(3), gradient=lambda x, b, c: (c.copy(), c.copy()))
+    assert "the gradient of input 1 has shape (2, 3) instead of (3,): broadcasting repeated it" in text
+    assert "a sum over axis 0 is missing" in text
+
+
+def test_a_hand_written_gradient_of_another_dtype_or_transposed_shape_is_told_so():
+    single = message(lambda x: x * 2, X, gradient=lambda x, c: (2 * c).astype(np.float32))
+    assert "the gradient of input 0 has dtype float32" in single
+    transposed = message(lambda x: x * 2, X, gradient=lambda x, c: 2 * c.T)
+    assert "has shape (3, 2) instead of (2, 3): it is transposed" in transposed
+
+
+def test_a_hand_written_gradient_that_ignores_the_cotangent_is_told_so_though_it_passes_with_ones():
+    text = message(lambda x: np.tanh(x), X, gradient=lambda x, c: 1 - np.tanh(x) ** 2)
+    assert "the cotangent is ignored" in text
+    assert "is not zero for a cotangent of zeros" in text or "two different ones" in text
+
+
+def test_a_hand_written_gradient_with_the_opposite_sign_is_recognised():
+    text = message(lambda x: float((x**2).sum()), X, gradient=lambda x: -2 * x)
+    assert "it has the opposite sign" in text
+    assert "6 of 6 entries disagree" in text
+
+
+# ------------------------------------------------------------------------------------------------ the interface
+
+
+def test_a_report_can_be_had_without_an_error():
+    report = gradient_report(operation(lambda grad, out, x: grad), X)
+    assert not report.ok
+    assert report.verdicts[Verdict.WRONG] == 3
+    assert report.margin > 1
+
+
+def test_an_unknown_check_and_inputs_without_a_variable_are_refused():
+    with pytest.raises(ValueError, match="there is no check \\['layout'\\]: take some of "):
+        gradcheck(mg.exp, X, checks=["layout"])
+    with pytest.raises(ValueError, match="give floating inputs"):
+        gradcheck(mg.exp, np.arange(3))
+
+
+def test_a_second_derivative_of_a_hand_written_gradient_is_refused():
+    with pytest.raises(ValueError, match="order=2 needs a function of tensors"):
+        gradcheck(lambda x: x * 2, X, gradient=lambda x, c: 2 * c, order=2)
+
+
+def test_the_same_seed_gives_the_same_report():
+    wrong = operation(lambda grad, out, x: grad)
+    assert str(gradient_report(wrong, X, seed=5)) == str(gradient_report(wrong, X, seed=5))
+    assert str(gradient_report(wrong, X, seed=5)) != str(gradient_report(wrong, X, seed=6))
