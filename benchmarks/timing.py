@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 
 def take_turns(
@@ -12,11 +12,14 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """Seconds a call of each contestant, one figure a round: the mean of some calls in a row.
 
-    The order within a round is reversed every other time, and the first round, a warm-up, is not counted.
+    The order within a round is reversed every other time, and the first round, a warm-up, is not counted. A pause
+    before each turn lets the threads of the one before come to rest: those of PyTorch spin for milliseconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for i in range(rounds + 1):
         for name in list(contestants)[:: 1 if i % 2 else -1]:
+            sleep(0.02)
+            contestants[name]()  # brings its data back into the cache
             start = perf_counter()
             for _ in range(calls):
                 contestants[name]()

@@ -1,5 +1,8 @@
 """minigrad: a tiny automatic-differentiation engine on NumPy."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from minigrad.anomaly import AnomalyError as AnomalyError
 from minigrad.anomaly import detect_anomaly as detect_anomaly
 from minigrad.graph import enable_grad as enable_grad
@@ -26,6 +29,14 @@ from minigrad.transforms import jvp as jvp
 from minigrad.transforms import value_and_grad as value_and_grad
 from minigrad.transforms import vjp as vjp
 
-from minigrad import testing as testing  # isort: skip  # it uses all of the above
-
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from minigrad import testing as testing
+
+
+def __getattr__(name: str) -> Any:
+    """`minigrad.testing` is imported when it is used: it is as large as all the rest."""
+    if name == "testing":
+        return import_module("minigrad.testing")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

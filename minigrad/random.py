@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-_default = np.random.default_rng()
+_default: np.random.Generator | None = None  # made when it is first used: importing numpy.random takes its time
 
 
 def default_generator() -> np.random.Generator:
     """The generator that initialisers, dropout and data loaders draw from unless they are given their own."""
+    global _default
+    if _default is None:
+        _default = np.random.default_rng()
     return _default
 
 

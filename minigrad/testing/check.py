@@ -91,12 +91,9 @@ def gradient_report(
     chosen = [check for name, check in CHECKS.items() if checks is None or name in checks]
     examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
-        if run := examination.first_run():
-            for check in chosen:
-                if problem := check(run):
-                    report.problems.append(problem)
-            if "deterministic" not in str(report.problems):
-                examination.slopes(run)
+        run = examination.first_run()
+        if run and examination.structure(run, chosen):
+            examination.slopes(run)
             if order == 2 and report.ok:
                 examination.second_order(run)
     return report
@@ -168,6 +165,21 @@ class Examination:
             more = f", and at {len(bad) - 1} more places" if len(bad) > 1 else ""
             self.report.problems.append(f"{name} is {array[index]}" + (f" at {index}" if index else "") + more)
         return not len(bad)
+
+    # ---------------------------------------------------------------- what is no number
+
+    def structure(self, run: Run, checks: Sequence[Callable[[Run], str | None]]) -> bool:
+        """Make the checks; False if after one that fails numbers mean nothing."""
+        for check in checks:
+            try:
+                problem = check(run)
+            except Exception as error:  # of whatever kind: it is part of what is reported
+                problem = f"the check {check.__name__!r} ends with {type(error).__name__}: {error}"
+            if problem:
+                self.report.problems.append(problem)
+                if check is CHECKS["deterministic"]:
+                    return False
+        return True
 
     # ---------------------------------------------------------------- slopes
 
@@ -261,10 +273,11 @@ class Examination:
         if local is not None:
             finite = all(np.isfinite(g).all() for g in local.probe.gradients)
             place = local.probe.locate(self.rng) if finite else None
-            usable = place is not None and place.wrong
-            pattern = self.pattern(local.probe, local.probe.cotangents, place.variable) if usable else None
-            known = pattern is None or pattern in self.report.details
-            self.report.details.append(blamed(local, place) + ("" if known else f": there {pattern}"))
+            said = blamed(local, place)
+            if place is not None and place.wrong:
+                pattern = self.pattern(local.probe, local.probe.cotangents, place.variable)
+                said += f": there {pattern}" if pattern and pattern not in self.report.details else ""
+            self.report.details.append(said)
             self.report.details.append(f"reproduce: {reproduction(local, self.order, self.seed)}")
         elif self.steps:
             self.report.details.append("blamed: no single operation, each is right on its own: detach() or .data in f?")
@@ -283,9 +296,8 @@ class Examination:
             self.report.notes.append("derivatives of derivatives were not checked: the gradient jumps at a kink")
             return
         self.order, self.subject = 2, SecondOrder(self.subject, run.cotangents)
-        if second := self.first_run():
-            if problem := CHECKS["deterministic"](second):
-                self.report.problems.append(problem)
+        second = self.first_run()
+        if second and self.structure(second, [CHECKS["deterministic"]]):
             self.slopes(second)
 
 

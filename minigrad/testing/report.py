@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from minigrad.testing.numeric import Finding, Verdict
 
 WIDTH, HEIGHT = 100, 24
+MOST = 5  # problems that are shown
 
 
 class GradientError(AssertionError):
@@ -58,7 +59,8 @@ class Report:
         counts = ", ".join(f"{n} {verdict.value}" for verdict in Verdict if (n := self.verdicts[verdict]))
         state = "correct" if self.ok else "WRONG"
         lines = [f"the gradient of {self.name} is {state}" + (f" (slopes: {counts})" if counts else "")]
-        for paragraph in [*self.problems, *self.details, *self.notes]:
+        more = [f"... and {len(self.problems) - MOST} more problems"] if len(self.problems) > MOST else []
+        for paragraph in [*self.problems[:MOST], *more, *self.details, *self.notes]:
             lines += textwrap.wrap(
                 paragraph, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
             )

@@ -147,7 +147,7 @@ def linear(run: Run) -> str | None:
     mixed = [2 * c - 3 * o for c, o in zip(run.cotangents, others, strict=True)]
     base, other = run.dense(run.gradients), run.dense(run.subject.gradients(x, others))
     for name, a, b in zip(run.subject.names, base, other, strict=True):
-        if a.any() and np.array_equal(a, b):
+        if np.abs(a).max(initial=0.0) > ROUNDING and np.array_equal(a, b):
             return f"the cotangent is ignored: two different ones give the same gradient of {name}"
     expected = [2 * a - 3 * b for a, b in zip(base, other, strict=True)]
     names = [f"the gradient of {name}" for name in run.subject.names]
@@ -383,9 +383,10 @@ def single_precision_difference(
         others = both(run, nearby, run.cotangents)
         moved = np.maximum(moved, [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)])
     names, found = results(run, values, gradients)
+    size = 16 * max([1.0, *(float(np.abs(x).max(initial=0.0)) for x in arrays)])  # of what is rounded on the way
     for name, a, b, uncertain in zip(names, found, exact, moved, strict=True):
         largest = max(float(np.abs(b).max(initial=0.0)), *(float(np.abs(x).max(initial=0.0)) for x in exact))
-        tolerance = SINGLE**0.5 * largest + 16 * uncertain
+        tolerance = SINGLE**0.5 * largest + 16 * uncertain + size * SINGLE
         off = np.abs(a.astype(np.float64) - b)
         if off.size and not off.max() <= tolerance:
             index = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
