@@ -7,6 +7,8 @@ from typing import Any
 
 from minigrad.testing.check import gradcheck as gradcheck
 from minigrad.testing.check import gradient_report as gradient_report
+from minigrad.testing.mutation import MutationReport as MutationReport
+from minigrad.testing.mutation import mutate_rules as mutate_rules
 from minigrad.testing.numeric import Finding as Finding
 from minigrad.testing.numeric import Tolerance as Tolerance
 from minigrad.testing.numeric import Verdict as Verdict
