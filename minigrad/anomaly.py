@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator, ExitStack
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from minigrad.graph import contribute, name_of, user_line, watching
+from minigrad.graph import contribute, name_of, user_line, watches
 from minigrad.tensor import Array, Tensor, extras_of, value
 
 FORWARD_TRAPS = {
@@ -34,6 +35,21 @@ DEAD_BRANCH = (
     "the gradient 0 met an infinite slope, and 0 · inf is NaN: most likely `where` did not choose this branch, but it "
     "is computed all the same, so give it a safe input: where(x > 0, log(where(x > 0, x, 1)), 0)"
 )
+
+
+@contextmanager
+def watching(watch: Any) -> Iterator[None]:
+    """Have `watch.on_record` and `watch.on_contribution` told about every step in this thread."""
+    thread = threading.get_ident()
+    outer = watches.get(thread)
+    watches[thread] = watch
+    try:
+        yield
+    finally:
+        if outer is None:
+            del watches[thread]
+        else:
+            watches[thread] = outer
 
 
 class AnomalyError(ArithmeticError):

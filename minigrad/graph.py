@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ContextDecorator, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ContextDecorator
 from operator import attrgetter
 from typing import Any
 
@@ -32,22 +32,7 @@ class GradMode(threading.local):
 
 
 grad_mode = GradMode()
-watches: dict[int, Any] = {}  # thread -> what looks at every step, see `watching`; mostly empty
-
-
-@contextmanager
-def watching(watch: Any) -> Iterator[None]:
-    """Have `watch.on_record` and `watch.on_contribution` told about every step in this thread."""
-    thread = threading.get_ident()
-    outer = watches.get(thread)
-    watches[thread] = watch
-    try:
-        yield
-    finally:
-        if outer is None:
-            del watches[thread]
-        else:
-            watches[thread] = outer
+watches: dict[int, Any] = {}  # thread -> what looks at every step, see `anomaly.watching`; mostly empty
 
 
 class _SetGradMode(ContextDecorator):
@@ -174,10 +159,7 @@ Tensor.backward = backward
 def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
     """The gradient that a backward pass from `root` starts with, checked."""
     if not root._requires_grad:
-        raise RuntimeError(
-            "backward() from a tensor that requires no gradient: "
-            "none of its inputs has requires_grad=True, or it was computed under no_grad()"
-        )
+        raise RuntimeError("backward() from a tensor that requires no gradient: no input does, or no_grad() was on")
     if gradient is None:
         if root.size != 1:
             raise RuntimeError(
@@ -323,11 +305,14 @@ def kept_by_rules(tensor: Tensor) -> list[Any]:
     kept: list[Any] = [rule for _, rule in tensor._edges]
     seen = set(map(id, kept))
     for item in kept:  # grows while it is walked
-        if not isinstance(item, (Tensor, list, tuple)):
-            item = [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
-        if not isinstance(item, Tensor):
-            kept += [x for x in item if id(x) not in seen]
-            seen.update(map(id, item))
+        if isinstance(item, Tensor):  # a view keeps the tensor that it is a view of
+            within: Any = [x for x, _ in item._edges if np.may_share_memory(x._data, item._data)]
+        elif isinstance(item, (list, tuple)):
+            within = item
+        else:
+            within = [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
+        kept += [x for x in within if id(x) not in seen]
+        seen.update(map(id, within))
     return kept
 
 

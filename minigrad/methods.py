@@ -89,6 +89,11 @@ class Methods:
     argsort: ClassVar[Callable[..., Any]]
 
     @property
+    def T(self) -> Tensor:
+        """The tensor with its axes reversed."""
+        return self.transpose()
+
+    @property
     def mT(self) -> Tensor:
         """The tensor with its last two axes exchanged: each matrix of a stack transposed."""
         return self.swapaxes(-1, -2)

@@ -189,11 +189,6 @@ class Tensor(Methods):
     def dtype(self) -> np.dtype[Any]:
         return self._data.dtype
 
-    @property
-    def T(self) -> Tensor:
-        """The tensor with its axes reversed."""
-        return self.transpose()
-
     def numpy(self) -> Array:
         """The value as an ndarray, sharing memory unless 0-d; treat it as read-only while a graph lives."""
         return np.asarray(self._data)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import watches, watching
+from minigrad.anomaly import watching
+from minigrad.graph import watches
 from minigrad.ops import operations
 from minigrad.tensor import Tensor, TensorLike, as_tensor, extras_of
 from minigrad.testing.numeric import Tolerance, Verdict

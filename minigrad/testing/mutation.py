@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import unbroadcast, watching
+from minigrad.anomaly import watching
+from minigrad.graph import unbroadcast
 from minigrad.tensor import Rule, Tensor, wrap
 
 Mutation = Callable[[Rule, Tensor], Rule]
