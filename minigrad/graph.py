@@ -113,7 +113,7 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
         RuntimeError: if a backward pass has freed part of the graph.
     """
     seen = set(until)
-    found = [root for root in dict.fromkeys(roots) if root not in seen]
+    found = [root for root in dict.fromkeys(roots) if root not in seen and root._operation is not None]
     seen.update(found)
     for tensor in found:  # grows while it is walked
         if isinstance(tensor._edges, Freed):
@@ -122,10 +122,10 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
                 f"backward() at {tensor._edges.by}: pass retain_graph=True there to go through it again"
             )
         for parent, _ in tensor._edges:
-            if parent not in seen:
+            if parent._operation is not None and parent not in seen:
                 seen.add(parent)
                 found.append(parent)
-    return sorted([tensor for tensor in found if tensor._edges], key=attrgetter("_time"))
+    return sorted(found, key=attrgetter("_time"))
 
 
 def backward(

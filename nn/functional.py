@@ -41,7 +41,7 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
         return rows(grad).T @ rows(x) if is_grad_enabled() else wrap(rows(grad).data.T @ rows(x).data)
 
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:  # summed by a product, which takes a third of the time of a sum
-        return grad if is_grad_enabled() else wrap(np.ones(grad.size // len(weight), grad.dtype) @ rows(grad).data)
+        return grad if is_grad_enabled() else wrap(np.ones(grad.size // weight.shape[0], grad.dtype) @ rows(grad).data)
 
     edges: list[tuple[Tensor, Rule]] = [(x, to_x), (weight, to_weight)]
     if bias is not None:
@@ -96,8 +96,9 @@ def dropout(
     if dropped == 65536:
         return x * 0.0
     bits = sixteen_bits(x.size, generator or default_generator())
-    kept = np.empty_like(x.data, bool)  # in the memory order of x: arithmetic on mixed orders takes four times as long
-    kept[...] = (bits >= dropped).reshape(x.shape)
+    kept = (bits >= dropped).reshape(x.shape)
+    if not x.data.flags.c_contiguous:  # arithmetic on mixed memory orders takes four times as long
+        kept = np.asarray(kept, order="F")
     mask = np.multiply(kept, x.dtype.type(65536 / (65536 - dropped)))
     return record(dropout, x.data * mask, (x, lambda grad, out: grad * mask))
 
