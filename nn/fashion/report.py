@@ -60,7 +60,7 @@ def draw_curves(axes: Axes, history: Sequence[Row]) -> None:
         lines += right.plot(epochs, accuracy, "C2--", label="validation accuracy")
         right.set_ylabel("validation accuracy in %")
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
-    axes.legend(handles=lines, loc="center right")
+    axes.legend(handles=lines, loc="lower right")
 
 
 def draw_confusion(axes: Axes, evaluation: Evaluation, classes: Sequence[str]) -> None:
