@@ -23,23 +23,25 @@ Mutation = Callable[[Rule, Tensor], Rule]
 
 def other_values(array: Any) -> Any:
     """Different numbers of the same shape and dtype."""
-    shifted = np.asarray(array) * 1.25 + 0.375
+    shifted = 0.375 - 1.25 * np.asarray(array)
     return shifted.astype(array.dtype) if array.dtype.kind == "f" else np.roll(array, 1)
+
+
+def with_other_values(kept: Any) -> Any:
+    """A floating tensor or array with different numbers, also in a list or tuple; anything else as it is."""
+    if isinstance(kept, Tensor) and kept.dtype.kind == "f":
+        return wrap(other_values(kept._data))
+    if isinstance(kept, np.ndarray) and kept.dtype.kind == "f":
+        return other_values(kept)
+    return type(kept)(map(with_other_values, kept)) if type(kept) in (list, tuple) else kept
 
 
 def with_other_inputs(rule: Rule, parent: Tensor) -> Rule:
     """The rule closing over other values than those it was made with."""
     if not isinstance(rule, FunctionType) or rule.__closure__ is None:
         return rule
-    cells = []
-    for cell in rule.__closure__:
-        kept = cell.cell_contents
-        if isinstance(kept, Tensor) and kept.dtype.kind == "f":
-            kept = wrap(other_values(kept._data))
-        elif isinstance(kept, np.ndarray) and kept.dtype.kind == "f":
-            kept = other_values(kept)
-        cells.append(CellType(kept))
-    return FunctionType(rule.__code__, rule.__globals__, rule.__name__, rule.__defaults__, tuple(cells))
+    cells = tuple(CellType(with_other_values(cell.cell_contents)) for cell in rule.__closure__)
+    return FunctionType(rule.__code__, rule.__globals__, rule.__name__, rule.__defaults__, cells)
 
 
 def first_slice(gradient: Tensor, parent: Tensor) -> Tensor:

@@ -11,9 +11,33 @@ from minigrad.testing.strategies import calls
 from nn import functional as F
 
 EXAMPLES = 25
+# Rules, as operation:position, that keep no floating input: the operation is linear (add, …) or they use the output
+# alone (exp, …). A wrong input changes nothing for them, and must change something for all others.
+WITHOUT_INPUT = [
+    "add:0", "add:1", "subtract:0", "subtract:1", "positive:0", "negative:0", "clip:0", "clip:1", "clip:2",
+    "where:0", "where:1", "astype:0", "reshape:0", "transpose:0", "swapaxes:0", "moveaxis:0", "squeeze:0",
+    "expand_dims:0", "broadcast_to:0", "concatenate:0", "concatenate:1", "concatenate:2", "stack:0", "stack:1",
+    "stack:2", "roll:0", "flip:0", "exp:0", "exp2:0", "reciprocal:0", "sqrt:0", "cbrt:0", "tan:0", "tanh:0",
+    "getitem:0", "add_at:0", "add_at:1", "put:0", "put:1", "sort:0", "diagonal:0", "tril:0", "triu:0", "pad:0",
+    "sliding_window_view:0", "sum:0", "mean:0", "softmax:0", "cumsum:0", "linalg.inv:0", "linalg.cholesky:0",
+    "sigmoid:0", "relu:0",
+]  # fmt: skip
+# Rules that do not use the output (multiply, log, …): likewise for a wrong output.
+WITHOUT_OUTPUT = [
+    "add:0", "add:1", "subtract:0", "subtract:1", "multiply:0", "multiply:1", "divide:0", "power:0",
+    "positive:0", "negative:0", "abs:0", "clip:0", "clip:1", "clip:2", "where:0", "where:1", "astype:0",
+    "reshape:0", "transpose:0", "swapaxes:0", "moveaxis:0", "squeeze:0", "expand_dims:0", "broadcast_to:0",
+    "concatenate:0", "concatenate:1", "concatenate:2", "stack:0", "stack:1", "stack:2", "roll:0", "flip:0",
+    "matmul:0", "matmul:1", "einsum:0", "einsum:1", "einsum:2", "arctan2:0", "arctan2:1", "expm1:0", "log:0",
+    "log2:0", "log10:0", "log1p:0", "square:0", "sin:0", "cos:0", "arcsin:0", "arccos:0", "arctan:0", "sinh:0",
+    "cosh:0", "arcsinh:0", "arccosh:0", "arctanh:0", "erf:0", "erfc:0", "getitem:0", "add_at:0", "add_at:1",
+    "put:0", "put:1", "sort:0", "diagonal:0", "tril:0", "triu:0", "pad:0", "sliding_window_view:0", "sum:0",
+    "mean:0", "var:0", "prod:0", "cumsum:0", "cumprod:0", "linalg.solve:1", "linalg.slogdet:0", "leaky_relu:0",
+    "softplus:0", "gelu:0", "hardtanh:0", "softsign:0",
+]  # fmt: skip
 EQUIVALENT = {  # the faults that may change nothing, and why
-    "wrong input": "the rule keeps no floating input: it is linear (add, …) or uses the output alone (exp, …)",
-    "wrong output": "the rule does not use the output (multiply, log, …)",
+    "wrong input": "the rule keeps no floating input, see the list above",
+    "wrong output": "the rule does not use the output, see the list above",
     "missing reduction": "the operation does not broadcast this input (exp, reshape, …)",
     "cotangent permuted": "the result has one element only, as einsum with three operands mostly does",
     "result permuted": "the input has one element only, or is broadcast to all that are permuted",
@@ -50,6 +74,9 @@ def test_every_fault_in_a_rule_is_noticed(name):
     report = mutate_rules(check, operations=[operations[name].function.__name__])
     assert not report.survived, str(report)
     assert {mutant.mutation for mutant in report.equivalent} <= set(EQUIVALENT), report.equivalent
+    for mutation, listed in (("wrong input", WITHOUT_INPUT), ("wrong output", WITHOUT_OUTPUT)):
+        found = {f"{name}:{mutant.position}" for mutant in report.equivalent if mutant.mutation == mutation}
+        assert found <= set(listed), f"{mutation} changes nothing for {found - set(listed)}"
     assert report.killed or not report.equivalent  # an operation made of others has no rule of its own
 
 
