@@ -83,7 +83,6 @@ def test_every_fault_in_a_rule_is_noticed(name):
 RNG = np.random.default_rng(0)
 X, W, B = (RNG.standard_normal(shape) for shape in [(4, 3), (2, 3), 2])
 LABELS = np.array([0, 2, 1, 2])
-MASKS = np.random.PCG64
 
 
 @pytest.mark.parametrize(
