@@ -10,14 +10,7 @@ from nn.data import DataLoader as DataLoader
 from nn.files import FileError as FileError
 from nn.files import load as load
 from nn.files import save as save
-from nn.layers import CrossEntropyLoss as CrossEntropyLoss
-from nn.layers import Dropout as Dropout
-from nn.layers import Flatten as Flatten
-from nn.layers import Linear as Linear
-from nn.layers import ReLU as ReLU
-from nn.layers import Sequential as Sequential
-from nn.layers import Sigmoid as Sigmoid
-from nn.layers import Tanh as Tanh
+from nn.layers import *
 from nn.learner import Callback as Callback
 from nn.learner import Learner as Learner
 from nn.module import Module as Module

@@ -1,4 +1,4 @@
-"""What layers compute, as functions. The fused ones are operations like any other, with rules of their own."""
+"""Losses."""
 
 from __future__ import annotations
 
@@ -7,109 +7,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import Tensor, TensorLike, as_tensor, exp, operation, record, value
-from minigrad import logsumexp as logsumexp
-from minigrad import relu as relu
-from minigrad import sigmoid as sigmoid
-from minigrad import tanh as tanh
+from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
 from minigrad.graph import is_grad_enabled
-from minigrad.tensor import Array, Rule, wrap
-from nn.random import default_generator
+from minigrad.tensor import Array, wrap
+from nn.functional.activation import softmax
 
 Reduction = Literal["none", "mean", "sum"]
 
-
-@operation("linear", arity=3)
-def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> Tensor:
-    """Affine map x @ weight.T + bias: (..., in_features) -> (..., out_features).
-
-    Args:
-        x: (..., in_features).
-        weight: (out_features, in_features).
-        bias: (out_features,) or None.
-    """
-    x, weight = as_tensor(x), as_tensor(weight)
-    data = product(x.data, weight.data.T)
-    if bias is not None:
-        bias = as_tensor(bias)
-        data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
-
-    def to_x(grad: Tensor, out: Tensor) -> Tensor:
-        return linear(grad, weight.T) if is_grad_enabled() else wrap(product(grad.data, weight.data))
-
-    def to_weight(grad: Tensor, out: Tensor) -> Tensor:
-        return rows(grad).T @ rows(x) if is_grad_enabled() else wrap(rows(grad).data.T @ rows(x).data)
-
-    def to_bias(grad: Tensor, out: Tensor) -> Tensor:  # summed by a product, which takes a third of the time of a sum
-        return grad if is_grad_enabled() else wrap(np.ones(grad.size // weight.shape[0], grad.dtype) @ rows(grad).data)
-
-    edges: list[tuple[Tensor, Rule]] = [(x, to_x), (weight, to_weight)]
-    if bias is not None:
-        edges.append((bias, to_bias))
-    return record(linear, data, *edges)
-
-
-def product(a: Array, b: Array) -> Array:
-    """a @ b. BLAS is up to twice as slow for a wide matrix as for a tall one, so a wide one is computed transposed."""
-    if a.ndim == 2 and a.shape[0] < b.shape[1]:
-        return (b.T @ a.T).T
-    result: Array = a @ b
-    return result
-
-
-def rows(x: Tensor) -> Tensor:
-    """All leading axes in one: (..., n) -> (m, n)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-
-
-def softmax(x: TensorLike, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) along an axis, without overflow."""
-    x = as_tensor(x)
-    with np.errstate(over="ignore", invalid="ignore"):  # as in cross_entropy
-        powers = exp(x - x.data.max(axis, keepdims=True))  # the same softmax, so a constant is enough as derivative
-    return powers / powers.sum(axis, keepdims=True)
-
-
-@operation("dropout")
-def dropout(
-    x: TensorLike, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
-) -> Tensor:
-    """Zero each element with probability `p` and scale the others by 1 / (1 - p); the identity unless `training`.
-
-    `p` is rounded to a multiple of 2⁻¹⁶, since sixteen random bits decide on each element: drawing floats instead
-    takes five times as long, more than the layer's own arithmetic.
-
-    Raises:
-        TypeError: if x is not floating.
-        ValueError: unless 0 <= p <= 1.
-
-    Source: Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 2014.
-    """
-    x = as_tensor(x)
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout expects a probability from 0 to 1, got {p}")
-    if x.dtype.kind != "f":
-        raise TypeError(f"dropout expects floating values, which can be scaled, got dtype {x.dtype}")
-    dropped = round(p * 65536)
-    if not training or dropped == 0:
-        return x
-    if dropped == 65536:
-        return x * 0.0
-    bits = sixteen_bits(x.size, generator or default_generator())
-    kept = (bits >= dropped).reshape(x.shape)
-    if not x.data.flags.c_contiguous:  # arithmetic on mixed memory orders takes four times as long
-        kept = np.asarray(kept, order="F")
-    mask = np.multiply(kept, x.dtype.type(65536 / (65536 - dropped)))
-    return record(dropout, x.data * mask, (x, lambda grad, out: grad * mask))
-
-
-def sixteen_bits(n: int, generator: np.random.Generator) -> Array:
-    """`n` random integers from 0 to 65535."""
-    source = generator.bit_generator
-    if isinstance(source, np.random.MT19937):  # its raw numbers are half as long as those of the others
-        return generator.integers(0, 65536, n, np.uint16)
-    bits: Array = source.random_raw(-(-n // 4)).view(np.uint16)[:n]
-    return bits
+__all__ = ["Reduction", "cross_entropy"]
 
 
 @operation("cross_entropy")

@@ -1,0 +1,33 @@
+"""Layers that drop at random while training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad import Tensor, TensorLike
+from nn import functional as F
+from nn.module import Module
+
+Generator = np.random.Generator
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Module):
+    """Zeroes each element with probability `p` in training mode, and scales the others by 1 / (1 - p).
+
+    Args:
+        p: the probability, from 0 to 1.
+        generator: what the choice is drawn from.
+    """
+
+    def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"Dropout expects a probability from 0 to 1, got {p}")
+        self.p, self.generator = p, generator
+
+    def forward(self, x: TensorLike) -> Tensor:
+        return F.dropout(x, self.p, self.training, self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"

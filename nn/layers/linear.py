@@ -1,0 +1,62 @@
+"""Layers that look up or combine features with learned weights."""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad import Tensor, TensorLike, as_tensor
+from nn import functional as F
+from nn import init
+from nn.module import Module, Parameter
+
+Generator = np.random.Generator
+
+__all__ = ["Linear"]
+
+
+class Linear(Module):
+    """Affine map x @ weight.T + bias.
+
+    Args:
+        in_features, out_features: the sizes of the last axis before and after.
+        bias: whether to add a learned offset.
+        generator: what the initial values, uniform within ±1/sqrt(in_features), are drawn from.
+
+    Shapes: input (..., in_features), output (..., out_features), `weight` (out_features, in_features), `bias`
+    (out_features,).
+
+    Raises:
+        ValueError: if the last axis of the input has another length.
+
+    >>> Linear(3, 2)(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+        generator: Generator | None = None,
+    ) -> None:
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(np.empty((out_features, in_features), dtype))
+        init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
+        self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
+        if self.bias is not None:
+            bound = 1 / sqrt(in_features) if in_features else 0
+            init.uniform_(self.bias, -bound, bound, generator=generator)
+
+    def forward(self, x: TensorLike) -> Tensor:
+        x = as_tensor(x)
+        if x.shape[-1:] != (self.in_features,):
+            hint = ": put a Flatten() before it" if x.ndim > 2 and prod(x.shape[1:]) == self.in_features else ""
+            raise ValueError(f"Linear expects inputs of shape (..., {self.in_features}), got {x.shape}{hint}")
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")
