@@ -1,10 +1,21 @@
 """What layers compute, as functions. The fused ones are operations like any other, with rules of their own."""
 
+from minigrad import elu as elu
+from minigrad import gelu as gelu
+from minigrad import leaky_relu as leaky_relu
+from minigrad import log_softmax as log_softmax
 from minigrad import logsumexp as logsumexp
 from minigrad import relu as relu
 from minigrad import sigmoid as sigmoid
+from minigrad import silu as silu
+from minigrad import softplus as softplus
 from minigrad import tanh as tanh
 from nn.functional.activation import *
 from nn.functional.affine import *
+from nn.functional.batchnorm import *
+from nn.functional.convolution import *
+from nn.functional.layout import *
 from nn.functional.losses import *
 from nn.functional.masks import *
+from nn.functional.normalization import *
+from nn.functional.pooling import *

@@ -1,14 +1,14 @@
-"""The affine map."""
+"""What is combined or looked up with learned weights: the affine map, and embeddings."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor, operation, record
+from minigrad import Tensor, TensorLike, as_tensor, operation, record, value, where
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, Rule, wrap
 
-__all__ = ["linear"]
+__all__ = ["embedding", "linear"]
 
 
 @operation("linear", arity=3)
@@ -52,3 +52,31 @@ def product(a: Array, b: Array) -> Array:
 def rows(x: Tensor) -> Tensor:
     """All leading axes in one: (..., n) -> (m, n)."""
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
+def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None = None) -> Tensor:
+    """The rows of a matrix at some indices: integers (...) -> (..., embedding_dim).
+
+    Args:
+        indices: integers from 0 to num_embeddings - 1, of any shape.
+        weight: (num_embeddings, embedding_dim).
+        padding_idx: the index of a row that gets no gradient; a negative one counts from the end.
+
+    Raises:
+        TypeError: if the indices are not integers.
+        ValueError: if an index is out of range.
+
+    >>> embedding(np.array([2, 0]), [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    tensor([[4., 5.],
+            [0., 1.]], dtype=float64)
+    """
+    places, weight = np.asarray(value(indices)), as_tensor(weight)
+    if places.dtype.kind not in "iu":
+        raise TypeError(f"embedding expects integer indices, got dtype {places.dtype}")
+    outside = places[(places < 0) | (places >= len(weight))]
+    if outside.size:
+        raise ValueError(f"embedding expects indices from 0 to {len(weight) - 1}, got {outside[0]}")
+    found = weight[places]
+    if padding_idx is None:
+        return found
+    return where((places == padding_idx % len(weight))[..., None], found.detach(), found)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import nan
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
+from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, softplus, square, value, where
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.activation import softmax
 
 Reduction = Literal["none", "mean", "sum"]
 
-__all__ = ["Reduction", "cross_entropy"]
+__all__ = [
+    "Reduction", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss", "mse_loss", "nll_loss", "penalty",
+    "smooth_l1_loss",
+]  # fmt: skip
 
 
 @operation("cross_entropy")
@@ -45,15 +50,8 @@ def cross_entropy(
     tensor(0.12692801, dtype=float64)
     """
     logits = as_tensor(logits)
-    if logits.dtype.kind != "f":
-        raise TypeError(f"cross_entropy expects floating logits, got dtype {logits.dtype}")
-    if not logits.ndim:
-        raise ValueError("cross_entropy expects logits of shape (classes,) or (batch, classes, ...), got one number")
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing}")
-    axis = 0 if logits.ndim == 1 else 1
+    axis = class_axis("cross_entropy", logits)
+    check_settings(reduction, label_smoothing)
     goal = weighted_target(logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing, axis)
     mass = goal.sum(axis, keepdims=True)
     # The difference of huge logits may be infinite, its exponential is then 0; that of infinite ones is NaN.
@@ -73,6 +71,48 @@ def cross_entropy(
         return wrap((exponentials * (mass / normalizer) - goal) * each.data)
 
     return record(cross_entropy, losses if reduction == "none" else losses.sum(), (logits, to_logits))
+
+
+def nll_loss(
+    log_probabilities: TensorLike, target: TensorLike, weight: npt.ArrayLike | None = None, ignore_index: int = -100,
+    reduction: Reduction = "mean",
+) -> Tensor:  # fmt: skip
+    """Negative log-likelihood of the target: after `log_softmax`, the same as `cross_entropy`.
+
+    Args:
+        log_probabilities: (classes,), (batch, classes) or (batch, classes, ...).
+        target, weight, ignore_index, reduction: as for `cross_entropy`.
+
+    Raises:
+        TypeError: if the log-probabilities are not floating.
+        ValueError: if shapes do not fit, or a class index or a setting is out of range.
+
+    >>> nll_loss(np.log([[0.25, 0.75]]), np.array([0])).item()
+    1.3862943611198906
+    """
+    x = as_tensor(log_probabilities)
+    axis = class_axis("nll_loss", x)
+    check_settings(reduction)
+    goal = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
+    losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
+    return losses if reduction == "none" else losses.sum()
+
+
+def class_axis(name: str, logits: Tensor) -> int:
+    """The axis of `logits` that holds the classes."""
+    if logits.dtype.kind != "f":
+        raise TypeError(f"{name} expects floating logits, got dtype {logits.dtype}")
+    if not logits.ndim:
+        raise ValueError(f"{name} expects logits of shape (classes,) or (batch, classes, ...), got one number")
+    return 0 if logits.ndim == 1 else 1
+
+
+def check_settings(reduction: str, label_smoothing: float = 0.0) -> None:
+    """Raise ValueError for settings that no loss has."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing}")
 
 
 def weighted_target(
@@ -95,11 +135,11 @@ def weighted_target(
     goal = one_hot(target, logits.shape, axis, ignore_index).astype(dtype) if is_index else target.astype(dtype)
     if goal.shape != logits.shape:
         raise ValueError(
-            f"cross_entropy expects class indices or probabilities of the logits' shape {logits.shape}, "
+            f"the loss expects class indices or probabilities of the logits' shape {logits.shape}, "
             f"got {target.shape}"
         )
     if weight is not None and np.shape(weight) != (classes,):
-        raise ValueError(f"cross_entropy expects {classes} class weights, got shape {np.shape(weight)}")
+        raise ValueError(f"the loss expects {classes} class weights, got shape {np.shape(weight)}")
     weights = None if weight is None else np.asarray(weight, dtype).reshape(along_axis)
     if reduction != "mean":
         divisor = 1
@@ -119,7 +159,7 @@ def one_hot(target: Array, shape: tuple[int, ...], axis: int, ignore_index: int)
     """Boolean array of `shape` that is true at the class of each sample along `axis`, nowhere for ignored samples."""
     if target.shape != (*shape[:axis], *shape[axis + 1 :]) or target.dtype.kind not in "iu":
         raise ValueError(
-            f"cross_entropy expects one class index for each sample of the logits, which have shape {shape}, "
+            f"the loss expects one class index for each sample of the logits, which have shape {shape}, "
             f"got {target.dtype} of shape {target.shape}"
         )
     index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
@@ -129,6 +169,129 @@ def one_hot(target: Array, shape: tuple[int, ...], axis: int, ignore_index: int)
         if not (hot.any(axis, keepdims=True) | ignored).all():
             outside = target[(target < 0) | (target >= shape[axis])]
             wrong = outside[outside != ignore_index][0]
-            raise ValueError(f"cross_entropy expects class indices from 0 to {shape[axis] - 1}, got {wrong}")
+            raise ValueError(f"the loss expects class indices from 0 to {shape[axis] - 1}, got {wrong}")
         hot = hot & ~ignored
     return np.asarray(hot)
+
+
+def binary_cross_entropy_with_logits(
+    logits: TensorLike, target: TensorLike, weight: npt.ArrayLike | None = None, reduction: Reduction = "mean",
+    pos_weight: npt.ArrayLike | None = None,
+) -> Tensor:  # fmt: skip
+    """Cross-entropy between sigmoid(logits) and the target, elementwise, stable for logits of any size.
+
+    Args:
+        logits: of any shape, not normalised.
+        target: probabilities from 0 to 1, of the shape of `logits`.
+        weight: of each element, broadcast to the shape of `logits`.
+        reduction: "mean" over all elements, "sum", or "none".
+        pos_weight: of the positive answers, broadcast likewise.
+
+    Raises:
+        TypeError: if the logits are not floating.
+        ValueError: if shapes do not fit, or the reduction is unknown.
+
+    >>> binary_cross_entropy_with_logits([0.0, 100.0], [1.0, 1.0], reduction="none")
+    tensor([6.93147181e-01, 3.72007598e-44], dtype=float64)
+    """
+    x, y = paired("binary_cross_entropy_with_logits", logits, target)
+    # -log sigmoid(x) = softplus(-x), and -log(1 - sigmoid(x)) = softplus(x)
+    losses = weighted(y * softplus(-x), pos_weight, "pos_weight") + (1 - y) * softplus(x)
+    return reduced(weighted(losses, weight, "weight"), reduction)
+
+
+def mse_loss(prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+    """Squared error.
+
+    Args:
+        prediction, target: of the same shape.
+        reduction: "mean" over all elements, "sum", or "none".
+
+    Raises:
+        TypeError: if the prediction is not floating.
+        ValueError: if the shapes differ, or the reduction is unknown.
+
+    >>> mse_loss([1.0, 2.0], [1.0, 5.0], reduction="sum").item()
+    9.0
+    """
+    x, y = paired("mse_loss", prediction, target)
+    return reduced(square(x - y), reduction)
+
+
+def l1_loss(prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+    """Absolute error; arguments and errors as for `mse_loss`.
+
+    >>> l1_loss([1.0, 2.0], [1.0, 5.0], reduction="sum").item()
+    3.0
+    """
+    x, y = paired("l1_loss", prediction, target)
+    return reduced(abs(x - y), reduction)
+
+
+def smooth_l1_loss(
+    prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean", beta: float = 1.0
+) -> Tensor:
+    """error² / (2 beta) where the absolute error is less than `beta`, |error| - beta / 2 elsewhere.
+
+    Other arguments and errors as for `mse_loss`; ValueError also if `beta` is negative.
+
+    Source: Girshick, Fast R-CNN, ICCV 2015, eq. 3.
+
+    >>> smooth_l1_loss([1.0, 2.0], [1.5, 5.0], reduction="none")
+    tensor([0.125, 2.5  ], dtype=float64)
+    """
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta}")
+    x, y = paired("smooth_l1_loss", prediction, target)
+    if beta == 0:
+        return l1_loss(x, y, reduction)
+    slope = clip(x - y, -beta, beta) / beta
+    return reduced(slope * (x - y - slope * (0.5 * beta)), reduction)  # both cases in one formula
+
+
+def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tensor, Tensor]:
+    """Prediction and target as tensors of the same shape and of the prediction's dtype."""
+    x, y = as_tensor(prediction), as_tensor(target)
+    if x.dtype.kind != "f":
+        raise TypeError(f"{name} expects floating predictions, got dtype {x.dtype}")
+    if x.shape != y.shape:
+        raise ValueError(f"{name} expects a target of the shape of the prediction, {x.shape}, got {y.shape}")
+    return x, y if y.dtype == x.dtype else y.astype(x.dtype)
+
+
+def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
+    """The losses times a weight that is broadcast to their shape, if there is one."""
+    if weight is None:
+        return losses
+    try:
+        return losses * np.broadcast_to(np.asarray(weight, losses.dtype), losses.shape)
+    except ValueError:
+        raise ValueError(f"{name} cannot be broadcast from {np.shape(weight)} to the shape {losses.shape}") from None
+
+
+def reduced(losses: Tensor, reduction: Reduction) -> Tensor:
+    """The losses themselves, their sum or their mean; the mean of none is NaN."""
+    check_settings(reduction)
+    return losses if reduction == "none" else losses.sum() / ((losses.size or nan) if reduction == "mean" else 1)
+
+
+def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> Tensor:
+    """l1 * Σ|w| + l2 * Σw² over all elements of the parameters, to be added to a loss.
+
+    Args:
+        parameters: of any shapes, `model.parameters()` or some of them.
+        l1, l2: at least 0; PyTorch's `weight_decay=d` of SGD is `l2=d / 2`.
+
+    Raises:
+        ValueError: if l1 or l2 is negative, or there are no parameters.
+
+    >>> penalty([Tensor([1.0, -2.0]), Tensor(3.0)], l1=1.0, l2=0.5).item()
+    13.0
+    """
+    if not (l1 >= 0 and l2 >= 0):
+        raise ValueError(f"penalty expects l1 and l2 of at least 0, got {l1} and {l2}")
+    chosen = list(parameters)
+    if not chosen:
+        raise ValueError("penalty got no parameters: an iterator such as model.parameters() can be used only once")
+    terms = [factor * size(p).sum() for factor, size in ((l1, abs), (l2, square)) if factor for p in chosen]
+    return as_tensor(sum(terms, start=chosen[0].dtype.type(0)))

@@ -8,7 +8,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.tensor import Array
 from nn.random import default_generator
 
-__all__ = ["dropout"]
+__all__ = ["dropout", "dropout2d"]
 
 
 @operation("dropout")
@@ -42,6 +42,28 @@ def dropout(
         kept = np.asarray(kept, order="F")
     mask = np.multiply(kept, x.dtype.type(65536 / (65536 - dropped)))
     return record(dropout, x.data * mask, (x, lambda grad, out: grad * mask))
+
+
+def dropout2d(
+    x: TensorLike, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
+) -> Tensor:
+    """As `dropout`, for whole channels of images: all of a channel of a sample is kept, or all of it is dropped.
+
+    Args:
+        x: (batch, channels, height, width).
+        p, training, generator: as for `dropout`.
+
+    Raises:
+        TypeError: if x is not floating.
+        ValueError: unless 0 <= p <= 1 and x has four axes.
+
+    Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, CVPR 2015, section 3.2.
+    """
+    x = as_tensor(x)
+    if x.ndim != 4:
+        raise ValueError(f"dropout2d expects images of shape (batch, channels, height, width), got {x.shape}")
+    mask = dropout(np.ones((*x.shape[:2], 1, 1), x.dtype), p, training, generator)
+    return x * mask if training and p else x
 
 
 def sixteen_bits(n: int, generator: np.random.Generator) -> Array:

@@ -1,30 +1,91 @@
-"""Activation functions as layers."""
+"""Activation functions as layers, their settings named as in PyTorch."""
 
 from __future__ import annotations
 
-from minigrad import Tensor, TensorLike
+from dataclasses import dataclass
+from typing import Literal
+
 from nn import functional as F
-from nn.module import Module
+from nn.layers.function import Function
 
-__all__ = ["ReLU", "Sigmoid", "Tanh"]
+__all__ = ["ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
 
-class ReLU(Module):
+class ReLU(Function):
     """Rectifier max(x, 0), elementwise."""
 
-    def forward(self, x: TensorLike) -> Tensor:
-        return F.relu(x)
+    function = staticmethod(F.relu)
 
 
-class Sigmoid(Module):
+class Sigmoid(Function):
     """Logistic function 1 / (1 + exp(-x)), elementwise."""
 
-    def forward(self, x: TensorLike) -> Tensor:
-        return F.sigmoid(x)
+    function = staticmethod(F.sigmoid)
 
 
-class Tanh(Module):
+class Tanh(Function):
     """Hyperbolic tangent, elementwise."""
 
-    def forward(self, x: TensorLike) -> Tensor:
-        return F.tanh(x)
+    function = staticmethod(F.tanh)
+
+
+class SiLU(Function):
+    """x * sigmoid(x), elementwise."""
+
+    function = staticmethod(F.silu)
+
+
+@dataclass(repr=False, eq=False)
+class LeakyReLU(Function):
+    """x where it is positive, else `negative_slope` * x.
+
+    >>> LeakyReLU(0.1)([-2.0, 2.0])
+    tensor([-0.2,  2. ], dtype=float64)
+    """
+
+    negative_slope: float = 0.01
+    function = staticmethod(F.leaky_relu)
+
+
+@dataclass(repr=False, eq=False)
+class ELU(Function):
+    """x where it is positive, else `alpha` * (exp(x) - 1)."""
+
+    alpha: float = 1.0
+    function = staticmethod(F.elu)
+
+
+@dataclass(repr=False, eq=False)
+class GELU(Function):
+    """x times the normal distribution function of x, or with `approximate="tanh"` a formula close to it."""
+
+    approximate: Literal["none", "tanh"] = "none"
+    function = staticmethod(F.gelu)
+
+
+@dataclass(repr=False, eq=False)
+class Softplus(Function):
+    """log(1 + exp(beta * x)) / beta, elementwise; without overflow, so PyTorch's `threshold` is not needed."""
+
+    beta: float = 1.0
+    function = staticmethod(F.softplus)
+
+
+@dataclass(repr=False, eq=False)
+class Softmax(Function):
+    """exp(x) / sum(exp(x)) along the axis `dim`, which has no default: PyTorch warns of guessing it.
+
+    >>> Softmax(dim=1)([[0.0, 0.0]])
+    tensor([[0.5, 0.5]], dtype=float64)
+    """
+
+    dim: int
+    function = staticmethod(F.softmax)
+
+
+@dataclass(repr=False, eq=False)
+class LogSoftmax(Function):
+    """log(softmax(x)) along the axis `dim`, without overflow."""
+
+    dim: int
+    function = staticmethod(F.log_softmax)

@@ -10,7 +10,7 @@ from nn.module import Module
 
 Generator = np.random.Generator
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "Dropout2d"]
 
 
 class Dropout(Module):
@@ -23,7 +23,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f"Dropout expects a probability from 0 to 1, got {p}")
+            raise ValueError(f"{type(self).__name__} expects a probability from 0 to 1, got {p}")
         self.p, self.generator = p, generator
 
     def forward(self, x: TensorLike) -> Tensor:
@@ -31,3 +31,10 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class Dropout2d(Dropout):
+    """As `Dropout`, for whole channels: inputs are (batch, channels, height, width)."""
+
+    def forward(self, x: TensorLike) -> Tensor:
+        return F.dropout2d(x, self.p, self.training, self.generator)

@@ -14,7 +14,7 @@ from nn.module import Module, Parameter
 
 Generator = np.random.Generator
 
-__all__ = ["Linear"]
+__all__ = ["Embedding", "Linear"]
 
 
 class Linear(Module):
@@ -60,3 +60,42 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")
+
+
+class Embedding(Module):
+    """A learned vector for each of `num_embeddings` things, looked up by number.
+
+    Args:
+        num_embeddings: how many there are.
+        embedding_dim: the length of their vectors.
+        padding_idx: the number of one whose vector stays zero; a negative one counts from the end.
+        generator: what the initial values, normal with mean 0 and variance 1, are drawn from.
+
+    Shapes: input integers (...), output (..., embedding_dim), `weight` (num_embeddings, embedding_dim).
+
+    Raises:
+        ValueError: if a number is out of range.
+
+    >>> Embedding(10, 3)(np.array([[1, 2], [4, 5]])).shape
+    (2, 2, 3)
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
+        dtype: npt.DTypeLike = np.float32, generator: Generator | None = None,
+    ) -> None:  # fmt: skip
+        self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype))
+        init.normal_(self.weight, generator=generator)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(f"padding_idx is one of {num_embeddings} embeddings, got {padding_idx}")
+            self.padding_idx = padding_idx % num_embeddings
+            self.weight.data[self.padding_idx] = 0
+
+    def forward(self, indices: TensorLike) -> Tensor:
+        return F.embedding(indices, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

@@ -83,6 +83,7 @@ def test_every_fault_in_a_rule_is_noticed(name):
 RNG = np.random.default_rng(0)
 X, W, B = (RNG.standard_normal(shape) for shape in [(4, 3), (2, 3), 2])
 LABELS = np.array([0, 2, 1, 2])
+SIGNALS = RNG.standard_normal((2, 4, 3))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,8 @@ LABELS = np.array([0, 2, 1, 2])
         ("cross_entropy", lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1), (X,)),
         ("cross_entropy", lambda x: F.cross_entropy(x, LABELS, reduction="none"), (X,)),
         ("dropout", lambda x: F.dropout(x, 0.5, generator=np.random.default_rng(0)), (X,)),
+        ("standardize", lambda x, weight, bias: F.layer_norm(x, 3, weight, bias), (X, W[0], W[1])),
+        ("standardize", lambda x, weight, bias: F.group_norm(x, 2, weight, bias), (SIGNALS, X[:, 0], X[:, 1])),
     ],
 )
 def test_every_fault_in_a_rule_of_nn_is_noticed(name, f, inputs):

@@ -171,6 +171,84 @@ def test_dropout_refuses_bad_probabilities_and_integers():
         F.dropout(np.ones(3, np.int64))
 
 
+# ---------------------------------------------------------------- dropout2d
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_dropout2d_keeps_or_drops_whole_channels_and_has_the_gradient_of_that(p):
+    x = np.random.default_rng(2).standard_normal((3, 5, 2, 4)) + 5
+
+    def dropped(x):
+        return F.dropout2d(x, p, generator=np.random.default_rng(4))
+
+    scales = dropped(x).data / x
+    np.testing.assert_allclose(scales, np.broadcast_to(scales[:, :, :1, :1], x.shape), rtol=1e-14)
+    kept = 1 / (1 - round(p * 65536) / 65536) if p < 1 else 0
+    assert all(min(abs(scale), abs(scale - kept)) < 1e-14 for scale in scales.ravel())
+    gradcheck(dropped, x)
+
+
+def test_dropout2d_drops_a_channel_with_its_probability_independently_in_each_sample():
+    kept = F.dropout2d(np.ones((200, 100, 1, 2)), 0.25, generator=np.random.default_rng(0)).data[..., 0, 0] != 0
+    assert abs(kept.mean() - 0.75) < 6 * np.sqrt(0.25 * 0.75 / kept.size)
+    assert abs((kept[1:] == kept[:-1]).mean() - (0.75**2 + 0.25**2)) < 6 * 0.5 / np.sqrt(kept.size - 100)
+
+
+def test_dropout2d_is_the_identity_outside_training_and_for_probability_zero_and_keeps_the_dtype():
+    x = mg.tensor(np.ones((2, 3, 4, 4), np.float32))
+    assert F.dropout2d(x, 0.5, training=False) is x
+    assert F.dropout2d(x, 0.0) is x
+    assert F.dropout2d(x, 0.5).dtype == np.float32
+    assert F.dropout2d(np.ones((0, 3, 4, 4)), 0.5).shape == (0, 3, 4, 4)
+
+
+def test_dropout2d_refuses_bad_probabilities_integers_and_what_is_no_batch_of_images():
+    with pytest.raises(ValueError, match=r"expects a probability from 0 to 1, got 1\.5"):
+        F.dropout2d(np.ones((1, 1, 1, 1)), 1.5)
+    with pytest.raises(TypeError, match=r"dropout expects floating values.*got dtype int64"):
+        F.dropout2d(np.ones((1, 1, 1, 1), np.int64))
+    with pytest.raises(ValueError, match=r"\(batch, channels, height, width\), got \(3, 4, 4\)"):
+        F.dropout2d(np.ones((3, 4, 4)))
+
+
+# ---------------------------------------------------------------- embedding
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,), (0, 4)])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_embedding_looks_up_rows_and_sums_the_gradients_of_each(shape, dtype):
+    rng = np.random.default_rng(0)
+    weight, indices = rng.standard_normal((4, 2)), rng.integers(0, 4, shape).astype(dtype)
+    expected = np.array([weight[i] for i in indices.ravel()]).reshape(*shape, 2)
+    np.testing.assert_array_equal(F.embedding(indices, weight).numpy(), expected)
+    gradcheck(lambda weight: F.embedding(indices, weight), weight)
+    gradcheck(lambda weight: F.embedding(indices, weight) ** 2, weight, order=2)
+
+
+@pytest.mark.parametrize("padding_idx", [1, -3])
+def test_the_padding_row_of_an_embedding_is_read_but_gets_no_gradient(padding_idx):
+    weight = mg.tensor(np.arange(8.0).reshape(4, 2), requires_grad=True)
+    indices = np.array([[1, 0, 1], [3, 3, 1]])
+    out = F.embedding(indices, weight, padding_idx)
+    np.testing.assert_array_equal(out.numpy(), weight.data[indices])
+    out.backward(np.ones(out.shape))
+    np.testing.assert_array_equal(weight.grad.data, [[1, 1], [0, 0], [0, 0], [2, 2]])
+
+
+def test_embedding_takes_lists_and_tensors_of_indices_and_keeps_the_dtype_of_its_weight():
+    weight = np.ones((4, 2), np.float32)
+    for indices in ([1, 2], mg.tensor([1, 2], dtype=np.int32)):
+        assert F.embedding(indices, weight, 1).dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [4, -1])
+def test_embedding_refuses_indices_that_are_not_there(wrong):
+    with pytest.raises(ValueError, match=f"embedding expects indices from 0 to 3, got {wrong}"):
+        F.embedding(np.array([0, wrong]), np.ones((4, 2)))
+    with pytest.raises(TypeError, match="embedding expects integer indices, got dtype float64"):
+        F.embedding(np.array([0.0, 1.0]), np.ones((4, 2)))
+
+
 # ---------------------------------------------------------------- cross_entropy
 
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,12 +76,45 @@ def test_linear_says_which_inputs_it_expects(shape, hint):
         (nn.ReLU(), lambda x: (x + abs(x)) / 2),
         (nn.Sigmoid(), lambda x: (1 + np.tanh(x / 2)) / 2),
         (nn.Tanh(), lambda x: np.expm1(2 * x) / (np.exp(2 * x) + 1)),
+        (nn.LeakyReLU(), lambda x: 0.505 * x + 0.495 * abs(x)),
+        (nn.LeakyReLU(0.2), lambda x: 0.6 * x + 0.4 * abs(x)),
+        (nn.ELU(), lambda x: np.where(x > 0, x, np.exp(x) - 1)),
+        (nn.ELU(0.5), lambda x: np.where(x > 0, x, (np.exp(x) - 1) / 2)),
+        (nn.GELU(), lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
+        (nn.GELU("tanh"), lambda x: x / (1 + np.exp(-math.sqrt(8 / math.pi) * (x + 0.044715 * x**3)))),
+        (nn.SiLU(), lambda x: x / (1 + np.exp(-x))),
+        (nn.Softplus(), lambda x: np.log(1 + np.exp(x))),
+        (nn.Softplus(2.0), lambda x: np.log(1 + np.exp(2 * x)) / 2),
+        (nn.Softmax(1), lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
+        (nn.Softmax(dim=0), lambda x: np.exp(x) / np.exp(x).sum(0, keepdims=True)),
+        (nn.LogSoftmax(-1), lambda x: x - np.log(np.exp(x).sum(1, keepdims=True))),
+        (nn.LogSoftmax(dim=0), lambda x: x - np.log(np.exp(x).sum(0, keepdims=True))),
     ],
+    ids=repr,
 )
 def test_activations_equal_their_closed_forms(layer, closed_form):
     x = rng().standard_normal((4, 3)) * 3
     np.testing.assert_allclose(layer(x).numpy(), closed_form(x), rtol=1e-12, atol=1e-15)
     gradcheck(layer, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shown"),
+    [
+        (nn.ReLU(), "ReLU()"),
+        (nn.LeakyReLU(), "LeakyReLU(negative_slope=0.01)"),
+        (nn.GELU("tanh"), "GELU(approximate='tanh')"),
+        (nn.Softmax(1), "Softmax(dim=1)"),
+    ],
+)
+def test_activations_show_their_settings_in_any_mode(layer, shown):
+    assert repr(layer) == repr(layer.eval()) == shown
+    assert layer.state_dict() == {}
+
+
+@pytest.mark.parametrize("layer", [nn.LeakyReLU(), nn.ELU(), nn.GELU(), nn.SiLU(), nn.Softplus(), nn.LogSoftmax(0)])
+def test_activations_keep_the_dtype(layer):
+    assert layer(np.ones(3, np.float32)).dtype == np.float32
 
 
 # ---------------------------------------------------------------- Dropout
@@ -115,6 +150,99 @@ def test_dropout_refuses_what_is_no_probability(p):
         nn.Dropout(p)
 
 
+def test_dropout2d_drops_whole_channels_in_training_and_only_there():
+    layer, x = nn.Dropout2d(0.5, generator=rng()), mg.tensor(np.ones((50, 20, 2, 3)))
+    scales = layer(x).data
+    assert set(np.unique(scales)) == {0.0, 2.0}
+    assert (scales == scales[:, :, :1, :1]).all()
+    assert layer.eval()(x) is x
+    with pytest.raises(ValueError, match="Dropout2d expects a probability from 0 to 1, got 2"):
+        nn.Dropout2d(2)
+
+
+# ---------------------------------------------------------------- Embedding
+
+
+def test_embedding_starts_normal_with_a_padding_row_of_zeros_that_training_leaves_alone():
+    layer = nn.Embedding(2000, 10, padding_idx=-2000, dtype=np.float64, generator=rng())
+    values = layer.weight.data[1:].flatten()
+    assert layer.padding_idx == 0
+    # Mean and variance of n normal draws have the variances 1 / n and 2 / n.
+    assert abs(values.mean()) < 5 / np.sqrt(values.size)
+    assert abs(values.var() - 1) < 5 * np.sqrt(2 / values.size)
+    layer(np.array([0, 1, 0])).sum().backward()
+    nn.optim.SGD(layer.parameters(), lr=1.0).step()
+    assert (layer.weight.data[0] == 0).all()
+    np.testing.assert_allclose(layer.weight.data[1], values[:10] - 1)
+
+
+def test_embedding_has_the_parameter_name_shape_and_dtype_of_pytorch_and_looks_rows_up():
+    layer = nn.Embedding(5, 3)
+    assert [(name, p.shape, p.dtype) for name, p in layer.named_parameters()] == [("weight", (5, 3), np.float32)]
+    np.testing.assert_array_equal(layer(np.array([[4], [0]])).data, layer.weight.data[[[4], [0]]])
+    assert repr(nn.Embedding(5, 3, 1)) == "Embedding(5, 3, padding_idx=1)  # 15 parameters"
+
+
+@pytest.mark.parametrize("padding_idx", [5, -6])
+def test_embedding_refuses_a_padding_row_that_is_not_there(padding_idx):
+    with pytest.raises(ValueError, match=f"padding_idx is one of 5 embeddings, got {padding_idx}"):
+        nn.Embedding(5, 3, padding_idx)
+
+
+# ---------------------------------------------------------------- Identity, Unflatten, Residual
+
+
+def test_identity_returns_its_input():
+    x = mg.tensor([1.0, 2.0])
+    assert nn.Identity()(x) is x
+    assert nn.Identity()(x.data).data is x.data
+
+
+@pytest.mark.parametrize(
+    ("dim", "sizes", "shape", "expected"),
+    [
+        (1, (28, 28), (2, 784), (2, 28, 28)),
+        (1, [3, -1, 2], (2, 12), (2, 3, 2, 2)),
+        (-1, (3, 4), (2, 5, 12), (2, 5, 3, 4)),
+        (0, (2, 3), (6, 4), (2, 3, 4)),
+        (1, (-1, 3), (0, 6), (0, 2, 3)),
+        (0, (-1, 3), (0, 6), (0, 3, 6)),
+    ],
+)
+def test_unflatten_splits_an_axis_and_flatten_joins_it_again(dim, sizes, shape, expected):
+    x = np.arange(math.prod(shape)).reshape(shape)
+    out = nn.Unflatten(dim, sizes)(x)
+    assert out.shape == expected
+    start = dim % len(shape)
+    np.testing.assert_array_equal(nn.Flatten(start, start + len(sizes) - 1)(out).numpy(), x)
+
+
+@pytest.mark.parametrize(
+    ("dim", "sizes", "shape"),
+    [(1, (3, 4), (2, 13)), (2, (3, 4), (2, 12)), (-3, (3, 4), (2, 12)), (0, (1,), ()), (1, (3, 4), (0, 13))],
+)
+def test_unflatten_refuses_an_axis_it_cannot_split(dim, sizes, shape):
+    with pytest.raises(ValueError, match="Unflatten splits axis") as caught:
+        nn.Unflatten(dim, sizes)(np.ones(shape))
+    assert str(caught.value) == f"Unflatten splits axis {dim} into {sizes}, got shape {shape}"
+
+
+def test_residual_adds_the_input_or_what_a_shortcut_makes_of_it():
+    x = rng().standard_normal((4, 3))
+    module, shortcut = nn.Linear(3, 2, dtype=np.float64), nn.Linear(3, 2, bias=False, dtype=np.float64)
+    np.testing.assert_array_equal(nn.Residual(nn.Tanh())(x).numpy(), np.tanh(x) + x)
+    block = nn.Residual(module, shortcut)
+    np.testing.assert_array_equal(block(x).numpy(), module(x).numpy() + shortcut(x).numpy())
+    assert [name for name, _ in block.named_parameters()] == ["module.weight", "module.bias", "shortcut.weight"]
+    gradcheck(block, x, model=block)
+
+
+def test_residual_refuses_to_broadcast():
+    with pytest.raises(ValueError, match="Residual adds what has the same shape") as caught:
+        nn.Residual(nn.Linear(3, 1))(np.ones((4, 3)))
+    assert "got (4, 1) from its module and (4, 3) beside it: give it a shortcut" in str(caught.value)
+
+
 # ---------------------------------------------------------------- Flatten and Sequential
 
 
@@ -136,7 +264,7 @@ def test_flatten_keeps_the_batch_by_default():
 
 @pytest.mark.parametrize(("axes", "shape"), [((1, -1), (3,)), ((1, -1), ()), ((2, 1), (2, 3, 4)), ((5, -1), (2, 3))])
 def test_flatten_refuses_axes_that_are_not_there(axes, shape):
-    with pytest.raises(ValueError, match=f"Flatten joins the axes {axes[0]} to {axes[1]}, got shape"):
+    with pytest.raises(ValueError, match=f"flatten joins the axes {axes[0]} to {axes[1]}, got shape"):
         nn.Flatten(*axes)(np.ones(shape))
 
 

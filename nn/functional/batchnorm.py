@@ -1,0 +1,179 @@
+"""Batch normalisation, fused: a step of a convolutional network spends more time here than in its smaller products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from math import gcd
+
+import numpy as np
+
+from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
+from minigrad.graph import is_grad_enabled
+from minigrad.tensor import Array, wrap
+
+__all__ = ["batch_norm"]
+
+BLOCK = 1 << 16  # elements worked on at a time, so that several passes over them stay in the cache
+
+
+def batch_norm(
+    x: TensorLike,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: TensorLike | None = None,
+    bias: TensorLike | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel.
+
+    Args:
+        x: (n, channels, ...).
+        running_mean, running_var: (channels,) the estimates used unless `training`; updated in place while training,
+            the variance by its unbiased estimate. If None, those of the batch are always used.
+        weight, bias: (channels,) or None for 1 and 0.
+        training: whether to use mean and variance of the batch, over all axes but the channels.
+        momentum: how far the estimates move towards each batch.
+        eps: keeps a vanishing variance from dividing by 0.
+
+    Raises:
+        ValueError: if the shapes do not fit, or a channel of a training batch has a single value.
+
+    Source: Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training, ICML 2015.
+    """
+    x = as_tensor(x)
+    channels = x.shape[1] if x.ndim > 1 else 0
+    given = [np.shape(value(p)) for p in (running_mean, running_var, weight, bias) if p is not None]
+    if x.ndim < 2 or any(shape != (channels,) for shape in given):
+        raise ValueError(
+            f"batch_norm expects (n, channels, ...) and one number for each channel, got {x.shape} and {given}"
+        )
+    weight = as_tensor(np.ones(channels, x.dtype) if weight is None else weight)
+    bias = as_tensor(np.zeros(channels, x.dtype) if bias is None else bias)
+    if not training and running_mean is not None and running_var is not None:
+        scale = weight / np.sqrt(running_var + eps).astype(x.dtype)
+        shift = bias - running_mean.astype(x.dtype) * scale
+        return x * along_channels(scale, x) + along_channels(shift, x)
+    count = x.size // max(channels, 1)
+    if count < 2:
+        raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
+    mean, var = moments(rows_of(x.data))
+    if training and running_mean is not None and running_var is not None:
+        running_mean += momentum * (mean - running_mean)
+        running_var += momentum * (var * (count / (count - 1)) - running_var)
+    return normalized(x, weight, bias, mean, (1 / np.sqrt(var + eps)).astype(x.dtype), eps)
+
+
+def along_channels(p: Tensor, x: Tensor) -> Tensor:
+    """(channels,) -> (channels, 1, ...), to be broadcast with x: (n, channels, ...)."""
+    return p.reshape(-1, *[1] * (x.ndim - 2))
+
+
+@operation("batch_norm", arity=3)
+def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_std: Array, eps: float) -> Tensor:
+    """`x`, normalised by its own moments, times `weight`, plus `bias`."""
+    axes, count = (0, *range(2, x.ndim)), x.size // x.shape[1]
+
+    def standard() -> tuple[Tensor, Tensor]:
+        """The normalised x and the reciprocal standard deviation, recorded as functions of x."""
+        centered = x - x.mean(axes, keepdims=True)
+        reciprocal = ((centered * centered).mean(axes, keepdims=True) + eps) ** -0.5
+        return centered * reciprocal, reciprocal
+
+    @lru_cache(1)
+    def sums(grad: Tensor) -> tuple[Array, Array]:
+        """Over all but the channels: of the gradient, and of it times (x - mean)."""
+        return gradient_sums(rows_of(grad.data), rows_of(x.data), mean)
+
+    def to_x(grad: Tensor, out: Tensor) -> Tensor:
+        if is_grad_enabled():
+            (z, reciprocal), to_z = standard(), grad * along_channels(weight, x)
+            return reciprocal * (to_z - to_z.mean(axes, keepdims=True) - z * (to_z * z).mean(axes, keepdims=True))
+        total, moment = sums(grad)
+        factor = weight.data * reciprocal_std
+        slope = factor * reciprocal_std**2 * moment / count
+        offset = factor * total / count - slope * mean
+        data = gradient_of_rows(rows_of(grad.data), rows_of(x.data), factor, slope, offset)
+        return wrap(channels_second(data, grad.shape))
+
+    def to_weight(grad: Tensor, out: Tensor) -> Tensor:
+        return (grad * standard()[0]).sum(axes) if is_grad_enabled() else wrap(sums(grad)[1] * reciprocal_std)
+
+    def to_bias(grad: Tensor, out: Tensor) -> Tensor:
+        return grad.sum(axes) if is_grad_enabled() else wrap(sums(grad)[0])
+
+    data = scaled_rows(rows_of(x.data), mean, weight.data * reciprocal_std, bias.data)
+    return record(normalized, channels_second(data, x.shape), (x, to_x), (weight, to_weight), (bias, to_bias))
+
+
+# ------------------------------------------------------------------------------------------------ on arrays
+
+
+def rows_of(x: Array) -> Array:
+    """(n, channels, ...) -> (n * ..., channels); a view if the channels are last in memory."""
+    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
+def channels_second(rows: Array, shape: tuple[int, ...]) -> Array:
+    """(n * ..., channels) -> `shape`, which is (n, channels, ...): a view."""
+    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def blocks(channels: tuple[Array, ...], *arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Wide rows of arrays (m, channels), block by block, after the `channels` arrays repeated to the same width.
+
+    Arithmetic of long rows with few channels takes twice as long.
+    """
+    m, c = arrays[0].shape
+    repeats = gcd(m, max(1, 2048 // c))
+    wide = [array.reshape(-1, repeats * c) for array in arrays]
+    tiled = [np.tile(array, repeats) for array in channels]
+    step = max(1, BLOCK // (repeats * c))
+    for start in range(0, m // repeats, step):
+        yield *tiled, *(array[start : start + step] for array in wide)
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean and variance of each column of (m, channels)."""
+    m, c = x.shape
+    mean = np.ones(m, x.dtype) @ x / x.dtype.type(m)
+    squares = []
+    for center, block in blocks((mean,), x):
+        deviations = block - center
+        deviations *= deviations
+        squares.append(deviations.sum(0))
+    return mean, np.sum(squares, 0).reshape(-1, c).sum(0) / x.dtype.type(m)
+
+
+def scaled_rows(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    """(x - mean) * scale + shift."""
+    out = np.empty(x.shape, np.result_type(x, scale))
+    for center, factor, offset, block, result in blocks((mean, scale, shift), x, out):
+        np.subtract(block, center, out=result)
+        result *= factor
+        result += offset
+    return out
+
+
+def gradient_sums(grad: Array, x: Array, mean: Array) -> tuple[Array, Array]:
+    """For each column the sum of the gradient, and of the gradient times (x - mean)."""
+    m, c = x.shape
+    products = []
+    for center, g, block in blocks((mean,), grad, x):
+        deviations = block - center
+        deviations *= g
+        products.append(deviations.sum(0))
+    return np.ones(m, grad.dtype) @ grad, np.sum(products, 0).reshape(-1, c).sum(0)
+
+
+def gradient_of_rows(grad: Array, x: Array, factor: Array, slope: Array, offset: Array) -> Array:
+    """factor * grad - (slope * x + offset)."""
+    out = np.empty(x.shape, x.dtype)
+    for a, b, c, g, block, result in blocks((factor, slope, offset), grad, x, out):
+        np.multiply(g, a, out=result)
+        subtrahend = block * b
+        subtrahend += c
+        result -= subtrahend
+    return out

@@ -1,0 +1,256 @@
+"""Two-dimensional convolution as matrix products of patches.
+
+To the user all arrays are (n, c, h, w), as in PyTorch. In memory the results have their channels last, which makes the
+patches contiguous, and elementwise operations keep it that way.
+
+A convolution is linear in its input and in its weight. So its two gradients are bilinear too, and the three operations
+here are each other's gradients: that is all it takes for derivatives of any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, record
+from minigrad.graph import is_grad_enabled
+from minigrad.tensor import Array, wrap
+
+__all__ = ["conv2d"]
+
+Pair = tuple[int, int]
+BLOCK = 1 << 21  # bytes of patches made at a time: they stay in the cache, which halves the time for large batches
+
+
+class Geometry(NamedTuple):
+    """Where the patches of an image lie: the size of a patch, and how it is moved."""
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    def output(self, size: Pair) -> Pair:
+        """The rows and columns of patches in an image of this size."""
+        rows, columns = (
+            (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for n, kernel, stride, padding, dilation in zip(size, *self, strict=True)
+        )
+        return rows, columns
+
+
+def conv2d(
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair | str = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of images with kernels, which the field calls convolution.
+
+    Args:
+        x: (n, in_channels, h, w).
+        weight: (out_channels, in_channels / groups, kernel height, kernel width).
+        bias: (out_channels,) or None.
+        stride: how far the kernel moves at a time; like the two below a number, or one for each of the two axes.
+        padding: how many zeros are put around the images; "same" keeps their size, "valid" is 0.
+        dilation: how far apart the elements of a kernel are.
+        groups: into how many parts the channels are divided, each with kernels of its own.
+
+    Returns:
+        (n, out_channels, rows, columns), with floor((h + 2 padding - dilation (kernel - 1) - 1) / stride) + 1 rows.
+
+    Raises:
+        ValueError: if shapes do not fit, the kernel is larger than the padded image, or a setting is out of range.
+
+    >>> conv2d(np.arange(9.0).reshape(1, 1, 3, 3), np.ones((1, 1, 2, 2)))
+    tensor([[[[ 8., 12.],
+              [20., 24.]]]], dtype=float64)
+    """
+    x, weight = as_tensor(x), as_tensor(weight)
+    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != groups * weight.shape[1] or weight.shape[0] % groups:
+        raise ValueError(
+            "conv2d expects images (n, c, h, w) and a weight (out_channels, c / groups, height, width), "
+            f"got {x.shape} and {weight.shape} with groups={groups}"
+        )
+    bias = as_tensor(np.zeros(len(weight), weight.dtype) if bias is None else bias)
+    if bias.shape != weight.shape[:1]:
+        raise ValueError(f"conv2d expects a bias for each of {len(weight)} channels, got shape {bias.shape}")
+    geometry = geometry_of("conv2d", x.shape, weight.shape[2:], stride, padding, dilation)
+    if groups == 1:
+        return convolution(x, weight, bias, geometry)
+    channels, kernels = weight.shape[1], len(weight) // groups
+    inputs = [slice(i * channels, (i + 1) * channels) for i in range(groups)]
+    outputs = [slice(i * kernels, (i + 1) * kernels) for i in range(groups)]
+    parts = zip(inputs, outputs, strict=True)
+    return concatenate([convolution(x[:, i], weight[o], bias[o], geometry) for i, o in parts], axis=1)
+
+
+def geometry_of(
+    name: str, shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any = 0, dilation: Any = 1
+) -> Geometry:
+    """The checked settings of a layer for images of this shape."""
+    kernel, stride = pair(name, "kernel_size", kernel), pair(name, "stride", stride)
+    dilation = pair(name, "dilation", dilation)
+    if padding == "same":
+        reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        if stride != (1, 1) or any(n % 2 for n in reach):
+            raise ValueError(f"{name} with padding='same' expects stride 1 and odd kernels, got {stride} and {kernel}")
+        padding = (reach[0] // 2, reach[1] // 2)
+    padding = pair(name, "padding", 0 if padding == "valid" else padding, least=0)
+    geometry = Geometry(kernel, stride, padding, dilation)
+    if min(geometry.output((shape[2], shape[3]))) < 1:
+        raise ValueError(
+            f"{name} with kernels of {kernel} expects larger images than {shape[2:]} with padding {padding}"
+        )
+    return geometry
+
+
+def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
+    """A setting for both axes, from one number or two."""
+    numbers = tuple(number) if isinstance(number, (tuple, list)) else (number, number)
+    if len(numbers) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in numbers):
+        raise ValueError(f"{name} expects {setting} to be one or two integers of at least {least}, got {number!r}")
+    return numbers
+
+
+# ------------------------------------------------------------------------------------------------ operations
+
+
+@operation("conv2d", arity=3)
+def convolution(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> Tensor:
+    """Patches of `x` times `weight`, plus `bias`."""
+    size = image_size(x)
+
+    def to_bias(grad: Tensor, out: Tensor) -> Tensor:  # summed by a product, as in `linear`
+        if is_grad_enabled():
+            return grad.sum((0, 2, 3))
+        rows = channels_last(grad.data).reshape(-1, grad.shape[1])
+        return wrap(np.ones(len(rows), grad.dtype) @ rows)
+
+    return record(convolution, channels_first(correlate(channels_last(x.data), weight.data, geometry, bias.data)),
+                  (x, lambda grad, out: input_gradient(grad, weight, size, geometry)),
+                  (weight, lambda grad, out: weight_gradient(x, grad, geometry)),
+                  (bias, to_bias))
+
+
+@operation("conv2d", arity=2)
+def input_gradient(grad: Tensor, weight: Tensor, size: Pair, geometry: Geometry) -> Tensor:
+    """The gradient of a convolution with respect to its input, whose rows and columns are `size`."""
+    data = spread(channels_last(grad.data), weight.data, size, geometry)
+    return record(input_gradient, channels_first(data),
+                  (grad, lambda again, out: without_bias(again, weight, geometry)),
+                  (weight, lambda again, out: weight_gradient(again, grad, geometry)))
+
+
+@operation("conv2d", arity=2)
+def weight_gradient(x: Tensor, grad: Tensor, geometry: Geometry) -> Tensor:
+    """The gradient of a convolution with respect to its weight."""
+    size = image_size(x)
+    data = summed_products(channels_last(x.data), channels_last(grad.data), geometry)
+    return record(weight_gradient, data,
+                  (x, lambda again, out: input_gradient(grad, again, size, geometry)),
+                  (grad, lambda again, out: without_bias(x, again, geometry)))
+
+
+def without_bias(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """The part of a convolution that is linear in `x` and in `weight`."""
+    return convolution(x, weight, wrap(np.zeros(len(weight), weight.dtype)), geometry)
+
+
+def image_size(x: Tensor) -> Pair:
+    """(h, w) of images (n, c, h, w)."""
+    _, _, height, width = x.shape
+    return height, width
+
+
+# ------------------------------------------------------------------------------------------------ on arrays
+
+
+def channels_last(x: Array) -> Array:
+    """(n, c, h, w) -> (n, h, w, c), a view."""
+    return x.transpose(0, 2, 3, 1)
+
+
+def channels_first(x: Array) -> Array:
+    """(n, h, w, c) -> (n, c, h, w), a view."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def correlate(x: Array, weight: Array, geometry: Geometry, bias: Array | None = None) -> Array:
+    """(n, h, w, c) images, a weight and a bias -> (n, rows, columns, out_channels)."""
+    size = geometry.output(x.shape[1:3])
+    out = np.empty((len(x), *size, len(weight)), np.result_type(x, weight, *([] if bias is None else [bias])))
+    kernels = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    for images, patches in patch_matrices(x, geometry):
+        products = np.matmul(patches, kernels, out=out[images].reshape(-1, len(weight)))
+        if bias is not None and bias.any():
+            products += bias
+    return out
+
+
+def summed_products(x: Array, grad: Array, geometry: Geometry) -> Array:
+    """The products of patches and gradients, summed over all places: (out_channels, c, kernel height and width)."""
+    channels, kernels = x.shape[3], grad.shape[3]
+    total = np.zeros((geometry.kernel[0] * geometry.kernel[1] * channels, kernels), np.result_type(x, grad))
+    for images, patches in patch_matrices(x, geometry):
+        total += patches.T @ grad[images].reshape(-1, kernels)
+    return np.ascontiguousarray(total.reshape(*geometry.kernel, channels, kernels).transpose(3, 2, 0, 1))
+
+
+def spread(grad: Array, weight: Array, size: Pair, geometry: Geometry) -> Array:
+    """Each gradient times the kernels, added up where the patches lie: (n, h, w, c)."""
+    kernel, stride, padding, dilation = geometry
+    margin = tuple(d * (k - 1) - p for k, p, d in zip(kernel, padding, dilation, strict=True))
+    if stride == (1, 1) and min(margin) >= 0:  # a convolution with mirrored kernels, which takes two thirds of the time
+        mirrored = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+        return correlate(grad, mirrored, Geometry(kernel, padding=(margin[0], margin[1]), dilation=dilation))
+    padded = np.zeros(
+        (len(grad), size[0] + 2 * padding[0], size[1] + 2 * padding[1], weight.shape[1]), np.result_type(grad, weight)
+    )
+    places, rows = windows(padded, geometry), grad.reshape(-1, len(weight))
+    kernels = np.ascontiguousarray(weight.transpose(2, 3, 0, 1))
+    for i, j in np.ndindex(kernel):
+        place = places[:, :, :, i, j]
+        place += (rows @ kernels[i, j]).reshape(place.shape)
+    return padded[:, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
+
+
+def windows(x: Array, geometry: Geometry) -> Array:
+    """The patches of padded images (n, h, w, c) as a view: (n, rows, columns, kernel height, kernel width, c)."""
+    kernel, stride, _, dilation = geometry
+    rows, columns = geometry._replace(padding=(0, 0)).output(x.shape[1:3])
+    image, row, column, channel = x.strides
+    strides = (row * stride[0], column * stride[1], row * dilation[0], column * dilation[1])
+    return as_strided(x, (len(x), rows, columns, *kernel, x.shape[3]), (image, *strides, channel))
+
+
+def patch_matrices(x: Array, geometry: Geometry) -> Iterator[tuple[slice, Array]]:
+    """Block by block: which images, and the matrix of their patches, (images * rows * columns, kernel size * c).
+
+    The memory of a matrix is used again for the next one.
+    """
+    if geometry == Geometry((1, 1)):
+        yield slice(None), x.reshape(-1, x.shape[3])
+        return
+    n, h, w, channels = x.shape
+    (rows, columns), (top, left) = geometry.output((h, w)), geometry.padding
+    places, size = rows * columns, geometry.kernel[0] * geometry.kernel[1] * channels
+    block = max(1, min(n, BLOCK // (places * size * x.itemsize or 1)))
+    padded = np.zeros((block, h + 2 * top, w + 2 * left, channels), x.dtype)
+    shape = (block, rows, columns, *geometry.kernel, channels)
+    if channels * geometry.kernel[1] < 16:  # short rows of a patch are copied faster the other way round
+        memory = np.empty(shape[3:] + shape[:3], x.dtype).transpose(3, 4, 5, 0, 1, 2)
+    else:
+        memory = np.empty(shape, x.dtype)
+    for start in range(0, n, block):
+        images = slice(start, min(start + block, n))
+        count = images.stop - start
+        padded[:count, top : top + h, left : left + w] = x[images]
+        memory[:count] = windows(padded, geometry)[:count]
+        yield images, memory[:count].reshape(count * places, size)

@@ -1,0 +1,120 @@
+"""Normalisation of each sample by itself: over its last axes, or over groups of its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from minigrad import Tensor, TensorLike, as_tensor, operation, record
+from minigrad.graph import is_grad_enabled
+from minigrad.tensor import wrap
+
+__all__ = ["group_norm", "layer_norm"]
+
+
+def layer_norm(
+    x: TensorLike, normalized_shape: int | Sequence[int], weight: TensorLike | None = None,
+    bias: TensorLike | None = None, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Each sample shifted and scaled to mean 0 and variance 1 over its last axes, then times `weight`, plus `bias`.
+
+    Args:
+        x: (..., *normalized_shape).
+        normalized_shape: the lengths of the axes to normalise over.
+        weight, bias: of shape `normalized_shape`, or None.
+        eps: added to the variance, so that equal elements do no harm.
+
+    Raises:
+        ValueError: if shapes do not fit.
+
+    Source: Ba, Kiros and Hinton, Layer Normalization, 2016, eq. 4.
+
+    >>> layer_norm([[1.0, 3.0]], 2, eps=0.0)
+    tensor([[-1.,  1.]], dtype=float64)
+    """
+    x, shape = as_tensor(x), as_shape(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"layer_norm expects inputs of shape (..., {', '.join(map(str, shape))}), got {x.shape}")
+    scale, shift = scale_and_shift("layer_norm", x, shape, weight, bias)
+    return standardize(x, scale, shift, tuple(range(-len(shape), 0)), eps)
+
+
+def group_norm(
+    x: TensorLike, num_groups: int, weight: TensorLike | None = None,
+    bias: TensorLike | None = None, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Each group of neighbouring channels of each sample normalised as by `layer_norm`.
+
+    Args:
+        x: (batch, channels, ...).
+        num_groups: a divisor of the number of channels.
+        weight, bias: (channels,) or None.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: if shapes do not fit.
+
+    Source: Wu and He, Group Normalization, ECCV 2018, eq. 7.
+
+    >>> group_norm([[1.0, 3.0, 10.0, 30.0]], 2, eps=0.0)
+    tensor([[-1.,  1., -1.,  1.]], dtype=float64)
+    """
+    x = as_tensor(x)
+    if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(f"group_norm splits channels, the second axis, into {num_groups} groups, got shape {x.shape}")
+    n, channels, *rest = x.shape
+    split = (num_groups, channels // num_groups, prod(rest))
+    scale, shift = (p.reshape(*split[:2], 1) for p in scale_and_shift("group_norm", x, (channels,), weight, bias))
+    return as_tensor(standardize(x.reshape(n, *split), scale, shift, (-2, -1), eps).reshape(x.shape))
+
+
+@operation("standardize", arity=3)
+def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are those over `axes`."""
+    normal = x.data - x.data.mean(axes, keepdims=True)
+    deviation = np.sqrt(np.square(normal).mean(axes, keepdims=True) + eps)
+    normal /= deviation
+    data = normal * weight.data
+    data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
+
+    def recorded() -> tuple[Tensor, Tensor]:
+        """The normalised x and the standard deviation, as functions of x."""
+        deviation = (x.var(axes, keepdims=True) + eps) ** 0.5
+        return (x - x.mean(axes, keepdims=True)) / deviation, deviation
+
+    def to_x(grad: Tensor, out: Tensor) -> Tensor:
+        """(v - mean(v) - z * mean(v * z)) / deviation for v = grad * weight and the normalised z."""
+        if is_grad_enabled():
+            v, (z, std) = grad * weight, recorded()
+            return as_tensor((v - v.mean(axes, keepdims=True) - z * (v * z).mean(axes, keepdims=True)) / std)
+        gradient = grad.data * weight.data  # worked on in place: new memory takes longer than the arithmetic
+        product = gradient * normal
+        np.multiply(normal, product.mean(axes, keepdims=True), out=product)
+        gradient -= gradient.mean(axes, keepdims=True)
+        gradient -= product
+        gradient /= deviation
+        return wrap(gradient)
+
+    def to_weight(grad: Tensor, out: Tensor) -> Tensor:
+        return grad * (recorded()[0] if is_grad_enabled() else normal)
+
+    return record(standardize, data, (x, to_x), (weight, to_weight), (bias, lambda grad, out: grad))
+
+
+def scale_and_shift(
+    name: str, x: Tensor, shape: tuple[int, ...], weight: TensorLike | None, bias: TensorLike | None
+) -> tuple[Tensor, Tensor]:
+    """The weight and the bias, or ones and zeros in their place, checked to be of this shape."""
+    scale = as_tensor(np.ones(shape, x.dtype) if weight is None else weight)
+    shift = as_tensor(np.zeros(shape, x.dtype) if bias is None else bias)
+    if scale.shape != shape or shift.shape != shape:
+        given = f"{scale.shape} and {shift.shape}"
+        raise ValueError(f"{name} expects weight and bias of shape {shape} for inputs of {x.shape}, got {given}")
+    return scale, shift
+
+
+def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """A shape as a tuple; one number stands for one axis."""
+    return (shape,) if isinstance(shape, int) else tuple(shape)

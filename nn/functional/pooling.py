@@ -1,0 +1,166 @@
+"""Pooling: what a window of an image is summed up by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, TensorLike, as_tensor, matmul, operation, record
+from minigrad.tensor import Array
+from nn.functional.convolution import (
+    Geometry,
+    Pair,
+    channels_first,
+    channels_last,
+    geometry_of,
+    image_size,
+    pair,
+    windows,
+)
+
+__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
+
+Shares = Sequence[Any]  # for each place in a window the weights, arrays (n, rows, columns, c) or numbers
+
+
+def max_pool2d(
+    x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Tensor:
+    """The largest element of each window, (n, c, h, w) -> (n, c, rows, columns); equal ones share the gradient evenly.
+
+    Args:
+        x: (n, c, h, w), floating.
+        kernel_size: of a window; a number, or one for each of the two axes.
+        stride: how far the window moves at a time; its size if None.
+        padding: how far windows reach over the edges.
+
+    Raises:
+        ValueError: if the shape or a setting does not fit.
+
+    >>> max_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2)
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]], dtype=float64)
+    """
+    x = as_tensor(x)
+    return largest(x, pool_geometry("max_pool2d", x, kernel_size, stride, padding))
+
+
+def avg_pool2d(
+    x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Tensor:
+    """The mean of each window, zeros around the image included; arguments and errors as for `max_pool2d`.
+
+    >>> avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2)
+    tensor([[[[ 2.5,  4.5],
+              [10.5, 12.5]]]], dtype=float64)
+    """
+    x = as_tensor(x)
+    geometry = pool_geometry("avg_pool2d", x, kernel_size, stride, padding)
+    size = geometry.kernel[0] * geometry.kernel[1]
+    return weighted_sum(x, [1 / size] * size, geometry)
+
+
+def adaptive_avg_pool2d(x: TensorLike, output_size: int | Pair) -> Tensor:
+    """Means of windows chosen so that there are `output_size` rows and columns; they overlap if that does not divide.
+
+    >>> adaptive_avg_pool2d(np.arange(9.0).reshape(1, 1, 3, 3), 2)
+    tensor([[[[2., 3.],
+              [5., 6.]]]], dtype=float64)
+    """
+    x = as_tensor(x)
+    rows, columns = pair("adaptive_avg_pool2d", "output_size", output_size)
+    if x.ndim != 4 or not x.size:
+        raise ValueError(f"adaptive_avg_pool2d expects images (n, c, h, w), got shape {x.shape}")
+    height, width = x.shape[2:]
+    if height % rows == 0 and width % columns == 0:
+        return avg_pool2d(x, (height // rows, width // columns))
+    return matmul(matmul(averaging(height, rows, x.dtype), x), averaging(width, columns, x.dtype).T)
+
+
+def averaging(length: int, parts: int, dtype: np.dtype[Any]) -> Array:
+    """(parts, length): row i averages the elements from floor(i length / parts) to ceil((i + 1) length / parts)."""
+    part, place = np.ogrid[:parts, :length]
+    covers = (place >= part * length // parts) & (place < -(-(part + 1) * length // parts))
+    means: Array = (covers / covers.sum(1, keepdims=True)).astype(dtype)
+    return means
+
+
+def pool_geometry(name: str, x: Tensor, kernel: Any, stride: Any, padding: Any) -> Geometry:
+    if x.ndim != 4 or x.dtype.kind != "f":
+        raise ValueError(f"{name} expects floating images (n, c, h, w), got {x.dtype} of shape {x.shape}")
+    geometry = geometry_of(name, x.shape, kernel, kernel if stride is None else stride, padding)
+    if any(2 * reach > size for reach, size in zip(geometry.padding, geometry.kernel, strict=True)):
+        raise ValueError(f"{name} expects a padding of at most half the kernel {geometry.kernel}, got {padding}")
+    return geometry
+
+
+# ------------------------------------------------------------------------------------------------ operations
+
+
+@operation("pool")
+def largest(x: Tensor, geometry: Geometry) -> Tensor:
+    """The largest element of each window."""
+    size = image_size(x)
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        winners = [place == channels_last(out.data) for place in in_windows(x.data, geometry, -np.inf)]
+        ties = reduce(np.add, [won.view(np.uint8) for won in winners])
+        np.maximum(ties, 1, out=ties)  # nothing equals NaN
+        return weighted_spread(grad / channels_first(ties), winners, size, geometry)
+
+    places = in_windows(x.data, geometry, -np.inf)
+    data = np.maximum(places[0], places[-1])
+    for place in places[1:-1]:
+        np.maximum(data, place, out=data)
+    return record(largest, channels_first(data), (x, rule))
+
+
+@operation("pool")
+def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry) -> Tensor:
+    """The sum over the places in each window, weighted."""
+    size, places = image_size(x), in_windows(x.data, geometry, 0)
+    data = sum(place * share for place, share in zip(places, shares, strict=True))
+    return record(weighted_sum, channels_first(np.asarray(data, x.dtype)),
+                  (x, lambda grad, out: weighted_spread(grad, shares, size, geometry)))
+
+
+@operation("pool")
+def weighted_spread(grad: Tensor, shares: Shares, size: Pair, geometry: Geometry) -> Tensor:
+    """The gradient of `weighted_sum` with respect to its input, whose rows and columns are `size`."""
+    padded, inner = padded_like(grad.data, size, geometry, 0)
+    each = channels_last(grad.data)
+    for place, share in zip(each_place(padded, geometry), shares, strict=True):
+        if geometry.stride == geometry.kernel:
+            np.multiply(each, share, out=place)
+        else:
+            place += each * share
+    return record(weighted_spread, channels_first(inner),
+                  (grad, lambda again, out: weighted_sum(again, shares, geometry)))
+
+
+# ------------------------------------------------------------------------------------------------ on arrays
+
+
+def in_windows(x: Array, geometry: Geometry, fill: float) -> list[Array]:
+    """For each place in a window the elements there of all windows, (n, rows, columns, c)."""
+    if geometry.padding == (0, 0):
+        return each_place(channels_last(x), geometry)
+    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry, fill)
+    inner[...] = channels_last(x)
+    return each_place(padded, geometry)
+
+
+def padded_like(x: Array, size: Pair, geometry: Geometry, fill: float) -> tuple[Array, Array]:
+    """An array for padded images of `size` with as many channels as (n, c, h, w), and the view without the padding."""
+    (top, left), (height, width) = geometry.padding, size
+    padded = np.full((len(x), height + 2 * top, width + 2 * left, x.shape[1]), fill, x.dtype)
+    return padded, padded[:, top : top + height, left : left + width]
+
+
+def each_place(padded: Array, geometry: Geometry) -> list[Array]:
+    """For each place in a window its view of padded images (n, h, w, c)."""
+    view = windows(padded, geometry)
+    return [view[:, :, :, i, j] for i, j in np.ndindex(geometry.kernel)]

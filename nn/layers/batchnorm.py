@@ -1,0 +1,77 @@
+"""Batch normalisation layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad import Tensor, TensorLike, as_tensor
+from nn import functional as F
+from nn.module import Module, Parameter
+
+__all__ = ["BatchNorm1d", "BatchNorm2d"]
+
+
+class BatchNorm(Module):
+    """Normalises each channel: by the batch while training, by running estimates in evaluation mode.
+
+    Args:
+        num_features: the number of channels.
+        eps: keeps a vanishing variance from dividing by 0.
+        momentum: how far the estimates move towards each batch; None makes them the means over all batches so far.
+        affine: whether each channel is scaled and shifted by learned numbers.
+        track_running_stats: whether to keep estimates; without them the batch is used in evaluation too.
+
+    Attributes:
+        weight, bias, running_mean, running_var: (num_features,).
+        num_batches_tracked: how many batches the estimates have seen.
+
+    Raises:
+        ValueError: if the input has another number of axes or channels, or a training batch one value a channel.
+
+    See `nn.functional.batch_norm` for the formula and its source.
+    """
+
+    axes: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
+        self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
+        self.running_mean = np.zeros(num_features, dtype) if track_running_stats else None
+        self.running_var = np.ones(num_features, dtype) if track_running_stats else None
+        self.num_batches_tracked = np.array(0) if track_running_stats else None
+
+    def forward(self, x: TensorLike) -> Tensor:
+        x = as_tensor(x)
+        if x.ndim not in self.axes or x.shape[1] != self.num_features:
+            expected = f"(n, {self.num_features}{', h, w' if self.axes == (4,) else '[, length]'})"
+            raise ValueError(f"{type(self).__name__} expects inputs of shape {expected}, got {x.shape}")
+        momentum = self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+            momentum = 1 / int(self.num_batches_tracked) if momentum is None else momentum
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0, self.eps
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class BatchNorm1d(BatchNorm):
+    __doc__ = f"{BatchNorm.__doc__}\n\n    Shapes: (n, num_features) or (n, num_features, length), in and out."
+    axes = (2, 3)
+
+
+class BatchNorm2d(BatchNorm):
+    __doc__ = f"{BatchNorm.__doc__}\n\n    Shapes: (n, num_features, h, w), in and out."
+    axes = (4,)

@@ -1,0 +1,76 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad import Tensor, TensorLike
+from nn import functional as F
+from nn import init
+from nn.functional.convolution import Pair, pair
+from nn.module import Module, Parameter
+
+__all__ = ["Conv2d"]
+
+Generator = np.random.Generator
+
+
+class Conv2d(Module):
+    """Convolution of images, see `nn.functional.conv2d`.
+
+    Args:
+        in_channels, out_channels: the number of channels before and after.
+        kernel_size, stride, padding, dilation: numbers, or one for each of the two axes; padding also "same", "valid".
+        groups: into how many parts the channels are divided, each with kernels of its own.
+        bias: whether to add a learned offset to each channel.
+        generator: what the initial values, uniform within ±1/sqrt(fan_in), are drawn from.
+
+    Shapes: input (n, in_channels, h, w), output (n, out_channels, rows, columns), `weight` (out_channels,
+    in_channels / groups, kernel height, kernel width), `bias` (out_channels,).
+
+    Raises:
+        ValueError: if a setting is out of range, or the input does not fit.
+
+    >>> Conv2d(3, 8, kernel_size=3, padding=1)(np.ones((2, 3, 28, 28), np.float32)).shape
+    (2, 8, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+        generator: Generator | None = None,
+    ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"Conv2d cannot divide {in_channels} and {out_channels} channels into {groups} groups")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = pair("Conv2d", "kernel_size", kernel_size), pair("Conv2d", "stride", stride)
+        self.dilation = pair("Conv2d", "dilation", dilation)
+        self.padding = padding if isinstance(padding, str) else pair("Conv2d", "padding", padding, least=0)
+        self.weight = Parameter(np.empty((out_channels, in_channels // groups, *self.kernel_size), dtype))
+        init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
+        self.bias = Parameter(np.empty(out_channels, dtype)) if bias else None
+        if self.bias is not None:
+            fan_in = prod(self.weight.shape[1:])
+            bound = 1 / sqrt(fan_in) if fan_in else 0
+            init.uniform_(self.bias, -bound, bound, generator=generator)
+
+    def forward(self, x: TensorLike) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
+        for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
+            if getattr(self, name) != default:
+                parts.append(f"{name}={getattr(self, name)}")
+        return ", ".join([*parts, *(["bias=False"] if self.bias is None else [])])

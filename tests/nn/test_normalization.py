@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.testing import gradcheck
+from nn import functional as F
+from tests.nn.test_functional import gradcheck_twice
+
+
+def rng():
+    return np.random.default_rng(5)
+
+
+def normalised(values, eps):
+    """The definition, for one group of values at a time."""
+    mean = sum(values) / len(values)
+    variance = sum((v - mean) ** 2 for v in values) / len(values)
+    return [(v - mean) / (variance + eps) ** 0.5 for v in values]
+
+
+# ---------------------------------------------------------------- layer_norm
+
+
+@pytest.mark.parametrize(("shape", "last"), [((4,), 1), ((3, 4), 1), ((2, 3, 4), 2), ((2, 3, 4), 1), ((2, 3), 2)])
+@pytest.mark.parametrize("eps", [1e-5, 0.5])
+def test_layer_norm_normalises_each_sample_over_its_last_axes(shape, last, eps):
+    x, normalized_shape = 3 * rng().standard_normal(shape) + 2, shape[-last:]
+    expected = np.empty(shape)
+    for i in np.ndindex(shape[:-last]):
+        expected[i] = np.reshape(normalised(x[i].ravel().tolist(), eps), normalized_shape)
+    np.testing.assert_allclose(F.layer_norm(x, normalized_shape, eps=eps).numpy(), expected, rtol=1e-11)
+    weight, bias = rng().standard_normal((2, *normalized_shape))
+    out = F.layer_norm(x, normalized_shape, weight, bias, eps)
+    np.testing.assert_allclose(out.numpy(), expected * weight + bias, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(("shape", "last"), [((4,), 1), ((3, 4), 1), ((2, 3, 4), 2)])
+def test_layer_norm_has_right_first_and_second_derivatives(shape, last):
+    x, (weight, bias) = rng().standard_normal(shape), rng().standard_normal((2, *shape[-last:]))
+    gradcheck_twice(lambda *inputs: F.layer_norm(inputs[0], shape[-last:], *inputs[1:]), x, weight, bias)
+    gradcheck_twice(lambda x: F.layer_norm(x, shape[-last:], eps=0.1), x)
+    gradcheck_twice(lambda x, bias: F.layer_norm(x, shape[-last:], bias=bias), x, bias)
+
+
+def test_equal_elements_become_zeros_with_finite_gradients():
+    x = mg.tensor(np.full((2, 3), 7.0), requires_grad=True)
+    out = F.layer_norm(x, 3)
+    out.backward(rng().standard_normal((2, 3)))
+    np.testing.assert_array_equal(out.numpy(), np.zeros((2, 3)))
+    assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_normalisation_keeps_the_dtype_and_the_inputs(dtype):
+    x, one = rng().standard_normal((2, 4, 3)).astype(dtype), np.ones(4, dtype)
+    before = x.copy()
+    for out in (F.layer_norm(x, (4, 3)), F.layer_norm(x, 3), F.group_norm(x, 2), F.group_norm(x, 2, one, one)):
+        assert out.dtype == dtype
+        tensor = mg.tensor(x, requires_grad=True)
+        F.group_norm(tensor, 2).backward(x)
+        assert tensor.grad.dtype == dtype
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(one, np.ones(4))
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f8", "f4"), ("f4", "f4", "f8"), ("f8", "f4", "f4")])
+def test_normalisation_promotes_as_numpy_does(dtypes):
+    x, weight, bias = (mg.tensor(np.arange(1.0, 4), requires_grad=True, dtype=dtype) for dtype in dtypes)
+    out = F.layer_norm(x, 3, weight, bias)
+    assert out.dtype == np.float64
+    out.backward(np.ones(3))
+    assert [p.grad.dtype for p in (x, weight, bias)] == list(map(np.dtype, dtypes))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (0, 4, 2)])
+def test_an_empty_batch_is_normalised_to_an_empty_one(shape):
+    for function in (lambda x: F.layer_norm(x, shape[1:]), lambda x: F.group_norm(x, 2)):
+        x = mg.tensor(np.ones(shape), requires_grad=True)
+        out = function(x)
+        out.backward(np.ones(shape))
+        assert out.shape == x.grad.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: F.layer_norm(np.ones((2, 4)), (3, 4)), r"inputs of shape \(..., 3, 4\), got \(2, 4\)"),
+        (lambda: F.layer_norm(np.ones(4), (3, 4)), r"inputs of shape \(..., 3, 4\), got \(4,\)"),
+        (lambda: F.layer_norm(1.0, 1), r"inputs of shape \(..., 1\), got \(\)"),
+        (lambda: F.layer_norm(np.ones((2, 4)), ()), r"inputs of shape \(..., \), got \(2, 4\)"),
+        (
+            lambda: F.layer_norm(np.ones((2, 4)), 4, np.ones(1)),
+            r"layer_norm expects weight and bias of shape \(4,\) for inputs of \(2, 4\), got \(1,\) and \(4,\)",
+        ),
+        (
+            lambda: F.group_norm(np.ones((2, 4)), 2, None, np.ones((4, 1))),
+            r"group_norm expects weight and bias of shape \(4,\) for inputs of \(2, 4\), got \(4,\) and \(4, 1\)",
+        ),
+        (lambda: F.group_norm(np.ones((2, 4)), 3), r"the second axis, into 3 groups, got shape \(2, 4\)"),
+        (lambda: F.group_norm(np.ones((2, 4)), 0), "into 0 groups"),
+        (lambda: F.group_norm(np.ones(4), 2), r"into 2 groups, got shape \(4,\)"),
+        (lambda: nn.GroupNorm(3, 4), "equal groups, got 4 for 3 groups"),
+        (lambda: nn.GroupNorm(2, 4, affine=False)(np.ones((2, 6))), r"\(batch, 4, ...\), got \(2, 6\)"),
+        (lambda: nn.GroupNorm(2, 4)(np.ones(4)), r"\(batch, 4, ...\), got \(4,\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+# ---------------------------------------------------------------- group_norm
+
+
+@pytest.mark.parametrize("rest", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_group_norm_normalises_each_group_of_neighbouring_channels(rest, groups):
+    x = rng().standard_normal((3, 4, *rest))
+    weight, bias = rng().standard_normal((2, 4))
+    expected, size = np.empty(x.shape), 4 // groups
+    for sample, result in zip(x, expected, strict=True):
+        for start in range(0, 4, size):
+            channels = slice(start, start + size)
+            result[channels] = np.reshape(normalised(sample[channels].ravel().tolist(), 1e-3), result[channels].shape)
+    for channel in range(4):
+        expected[:, channel] = expected[:, channel] * weight[channel] + bias[channel]
+    np.testing.assert_allclose(F.group_norm(x, groups, weight, bias, 1e-3).numpy(), expected, rtol=1e-11, atol=1e-12)
+    gradcheck_twice(lambda *inputs: F.group_norm(inputs[0], groups, *inputs[1:], eps=0.1), x, weight, bias)
+
+
+# ---------------------------------------------------------------- the layers
+
+
+def test_the_layers_start_as_the_plain_normalisation():
+    x = rng().standard_normal((2, 4, 3))
+    for layer, expected in (
+        (nn.LayerNorm((4, 3)), F.layer_norm(x, (4, 3))),
+        (nn.LayerNorm(3, eps=0.1), F.layer_norm(x, 3, eps=0.1)),
+        (nn.LayerNorm(3, elementwise_affine=False), F.layer_norm(x, 3)),
+        (nn.GroupNorm(2, 4), F.group_norm(x, 2)),
+        (nn.GroupNorm(2, 4, eps=0.1, affine=False), F.group_norm(x, 2, eps=0.1)),
+    ):
+        np.testing.assert_array_equal(layer(x).numpy(), expected.numpy())
+
+
+def test_the_layers_have_the_parameters_their_arguments_ask_for():
+    shapes = {
+        nn.LayerNorm((4, 3)): {"weight": (4, 3), "bias": (4, 3)},
+        nn.LayerNorm([4, 3], bias=False): {"weight": (4, 3)},
+        nn.LayerNorm(3, elementwise_affine=False): {},
+        nn.GroupNorm(2, 4): {"weight": (4,), "bias": (4,)},
+        nn.GroupNorm(2, 4, affine=False): {},
+    }
+    for layer, expected in shapes.items():
+        assert {name: p.shape for name, p in layer.named_parameters()} == expected
+        assert all(p.dtype == np.float32 for p in layer.parameters())
+    assert nn.GroupNorm(2, 4, dtype=np.float64).weight.dtype == np.float64
+    assert repr(nn.LayerNorm((4, 3))) == "LayerNorm((4, 3), eps=1e-05)  # 24 parameters"
+
+
+def test_a_network_with_normalisation_has_the_gradients_of_numerical_differentiation():
+    model = nn.Sequential(
+        nn.Linear(5, 4, dtype=np.float64), nn.GroupNorm(2, 4, dtype=np.float64), nn.Tanh(),
+        nn.LayerNorm(4, dtype=np.float64),
+    )  # fmt: skip
+    gradcheck(model, rng().standard_normal((3, 5)), model=model)
