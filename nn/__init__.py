@@ -1,5 +1,7 @@
 """nn: layers, losses, optimizers, data loading, the learner and model files, on minigrad."""
 
+from nn import augmentation as augmentation
+from nn import callbacks as callbacks
 from nn import data as data
 from nn import files as files
 from nn import functional as functional
@@ -7,12 +9,14 @@ from nn import init as init
 from nn import optim as optim
 from nn import schedules as schedules
 from nn.data import DataLoader as DataLoader
+from nn.ema import WeightAverage as WeightAverage
 from nn.files import FileError as FileError
 from nn.files import load as load
 from nn.files import save as save
 from nn.layers import *
 from nn.learner import Callback as Callback
 from nn.learner import Learner as Learner
+from nn.lr_finder import find_lr as find_lr
 from nn.module import Module as Module
 from nn.module import Parameter as Parameter
 from nn.random import default_generator as default_generator

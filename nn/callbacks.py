@@ -1,14 +1,18 @@
-"""Callbacks that show and keep what a learner does."""
+"""Callbacks that show and keep what a learner does, and steer it."""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from numpy.typing import NDArray
+
+from nn.ema import WeightAverage
 from nn.files import atomic_write
 from nn.learner import Callback, Learner, Row
 
@@ -73,6 +77,125 @@ class AfterEpoch(Callback):
 
     def on_epoch_end(self, learner: Learner) -> None:
         self.function(learner)
+
+
+class MetricCallback(Callback):
+    """What callbacks share that follow one entry of the history: of a name that ends in "loss" the least is best."""
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+
+    def on_fit_start(self, learner: Learner) -> None:
+        self.best = -math.inf
+
+    def improved(self, learner: Learner, margin: float = 0.0) -> bool:
+        """Whether the last epoch was better by more than `margin` than the best so far, and is so the best now."""
+        row = learner.history[-1]
+        if self.metric not in row:
+            hint = " (valid_loss and valid_accuracy need validation data)" if "valid_loss" not in row else ""
+            raise ValueError(f"there is no metric {self.metric!r} in the history, only {', '.join(row)}{hint}")
+        score = -row[self.metric] if self.metric.endswith("loss") else row[self.metric]
+        if not score > self.best + margin:
+            return False
+        self.best = score
+        return True
+
+
+class EarlyStopping(MetricCallback):
+    """Ends training when a metric has not improved for some epochs.
+
+    Args:
+        metric: an entry of the history; the less the better if its name ends in "loss", else the more.
+        patience: how many epochs in a row without improvement it takes.
+        min_delta: by more than how much the best must be beaten to count as improvement.
+
+    Raises:
+        ValueError: if `patience` is not positive or `min_delta` negative; after the first epoch, if there is no such
+            metric.
+
+    >>> import numpy as np
+    >>> import nn
+    >>> model, stopping = nn.Linear(2, 2), EarlyStopping("train_loss", patience=2)
+    >>> learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.0), callbacks=[stopping])
+    >>> len(learner.fit(nn.DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 2), epochs=100))
+    3
+    """
+
+    def __init__(self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0) -> None:
+        if not (patience >= 1 and min_delta >= 0):
+            raise ValueError(f"EarlyStopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
+        super().__init__(metric)
+        self.patience, self.min_delta, self.waited = patience, min_delta, 0
+
+    def on_epoch_end(self, learner: Learner) -> None:
+        self.waited = 0 if self.improved(learner, self.min_delta) else self.waited + 1
+        if self.waited >= self.patience:
+            learner.stop = True
+
+
+class KeepBest(MetricCallback):
+    """Puts the weights after the best epoch, the first one of equals, back into the model when training ends.
+
+    They are kept in memory; if training ends with an exception, the model is left as it is.
+
+    Args:
+        metric: an entry of the history; the less the better if its name ends in "loss", else the more.
+
+    Attributes:
+        epoch: the number of the best epoch.
+
+    Raises:
+        ValueError: after the first epoch, if there is no such metric.
+    """
+
+    def __init__(self, metric: str = "valid_accuracy") -> None:
+        super().__init__(metric)
+        self.state: dict[str, NDArray[Any]] | None = None
+
+    def on_epoch_end(self, learner: Learner) -> None:
+        if self.improved(learner):
+            self.state, self.epoch = learner.model.state_dict(), learner.epoch
+
+    def on_fit_end(self, learner: Learner) -> None:
+        if self.state is not None:
+            learner.model.load_state_dict(self.state)
+            self.state = None
+
+
+class AveragedWeights(Callback):
+    """Trains as ever, but evaluates, and in the end has, the average of the weights, see `nn.WeightAverage`.
+
+    The model holds the averages from the evaluation after each epoch until the next one starts, so what other callbacks
+    keep or save after an epoch is what was evaluated. When training ends they stay; another `fit` starts from them.
+
+    Args:
+        decay: how much of the average is kept over one step.
+        every: how many steps there are from one update to the next, each of which keeps decay ** every.
+
+    Raises:
+        ValueError: unless 0 <= decay < 1 and every >= 1.
+    """
+
+    def __init__(self, decay: float, every: int = 1) -> None:
+        if not (0 <= decay < 1 and every >= 1):
+            raise ValueError(f"AveragedWeights needs 0 <= decay < 1 and every >= 1, got {decay} and {every}")
+        self.decay, self.every = decay, every
+
+    def on_fit_start(self, learner: Learner) -> None:
+        self.average = WeightAverage(learner.model, self.decay**self.every)
+        self.own: dict[str, NDArray[Any]] | None = None
+
+    def on_epoch_start(self, learner: Learner) -> None:
+        if self.own is not None:
+            learner.model.load_state_dict(self.own)
+
+    def on_batch_end(self, learner: Learner) -> None:
+        if learner.step % self.every == 0:
+            self.average.update()
+
+    def on_evaluation_start(self, learner: Learner) -> None:
+        self.own = learner.model.state_dict()
+        learner.model.load_state_dict(self.average.state)
 
 
 def write_history(history: Sequence[Row], path: str | os.PathLike[str]) -> None:

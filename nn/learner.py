@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from time import perf_counter
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, no_grad
+from nn import files
 from nn.data import Array, DataLoader
 from nn.functional import softmax
 from nn.layers import CrossEntropyLoss
+from nn.memory import keep_freed_memory
 from nn.metrics import Evaluation, confusion_matrix
 from nn.module import Module
 from nn.optim import Optimizer
@@ -39,6 +42,9 @@ class Callback:
 
     def on_batch_end(self, learner: Learner) -> None:
         """After each optimizer step."""
+
+    def on_evaluation_start(self, learner: Learner) -> None:
+        """After the last step of each epoch, before its evaluation (if there is validation data)."""
 
     def on_epoch_end(self, learner: Learner) -> None:
         """After each epoch and its evaluation: `learner.history[-1]` is its row."""
@@ -97,6 +103,7 @@ class Learner:
         """
         if not len(train):
             raise ValueError("cannot train on no data: the loader has no batches")
+        keep_freed_memory()
         self.epochs, self.batches, self.stop = self.epoch + epochs, len(train), False
         start = perf_counter()
         with stop_on_interrupt(self):
@@ -104,6 +111,7 @@ class Learner:
             while self.epoch < self.epochs and not self.stop:
                 self.epoch += 1
                 row = self._train_epoch(train)
+                self._notify("on_evaluation_start")
                 if valid is not None:
                     evaluation = self.evaluate(valid)
                     self._check_finite(evaluation.loss, "validation loss", f"after step {self.step}")
@@ -156,6 +164,55 @@ class Learner:
         classes: Array = self.predict_proba(data).argmax(1)
         return classes
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that training needs to go on to a `.npz` or `.safetensors` file: see `load`.
+
+        Raises:
+            FileError: if the file cannot be written.
+        """
+        optimizer = self.optimizer.state_dict()
+        arrays = {f"model.{name}": array for name, array in self.model.state_dict().items()}
+        for number, state in optimizer["state"].items():
+            for name in [name for name, entry in state.items() if isinstance(entry, np.ndarray)]:
+                arrays[f"optimizer.{number}.{name}"] = state.pop(name)
+        optimizer["state"] = {str(number): state for number, state in optimizer["state"].items()}
+        scheduler = None if self.scheduler is None else self.scheduler.state_dict()
+        metadata = {"parts": self._parts(), "optimizer": optimizer, "scheduler": scheduler}
+        files.save(arrays, path, metadata | {"history": self.history, "epoch": self.epoch, "step": self.step})
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Continue where the learner was that wrote this file: the same weights, optimizer, schedule, history, counts.
+
+        What follows is then the same to the last bit, if what is drawn is the same: the order of the samples and what
+        is augmented or dropped come from generators that belong to the loader and the layers, or from the default one,
+        and are not in the file. Nor is what callbacks remember: they begin anew with every `fit`.
+
+        Raises:
+            FileError: if the file cannot be read, or is not of a learner with such a model, optimizer and schedule;
+                then nothing has changed.
+        """
+        arrays, metadata = files.load(path)
+        parts = [part for part in (self.model, self.optimizer, self.scheduler) if part is not None]
+        before = [part.state_dict() for part in parts]
+        try:
+            if (saved := metadata.get("parts")) != self._parts():
+                raise ValueError(f"it is of {saved}, the learner has {self._parts()}")
+            for number, state in metadata["optimizer"]["state"].items():
+                state |= below(f"optimizer.{number}.", arrays)
+            states = below("model.", arrays), metadata["optimizer"], metadata["scheduler"]
+            history = [dict(row) for row in metadata["history"]]
+            epoch, step = int(metadata["epoch"]), int(metadata["step"])
+            for part, state in zip(parts, states, strict=False):
+                part.load_state_dict(state)
+        except Exception as error:  # a file of something else, or made by hand, can fail anywhere
+            for part, state in zip(parts, before, strict=True):
+                part.load_state_dict(state)
+            raise files.FileError(f"{path} does not fit this learner: {error}") from error
+        self.history, self.epoch, self.step = history, epoch, step
+
+    def _parts(self) -> list[str]:
+        return [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)]
+
     def _check_finite(self, loss: float, name: str, when: str) -> None:
         if not isfinite(loss):
             lr = self.optimizer.param_groups[0]["lr"]
@@ -169,18 +226,18 @@ class Learner:
             getattr(callback, event)(self)
 
 
+def below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays whose names start with the prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """(logits, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with model.in_mode(training=False):
         for inputs, *targets in data:
             with no_grad():
                 logits = model(inputs)
             yield (logits, *targets)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def evaluate(model: Module, loss: Module, data: DataLoader) -> Evaluation:

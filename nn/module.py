@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike
+from nn.summary import summary
 
 
 class Parameter(Tensor):
@@ -103,6 +105,25 @@ class Module:
         """Set evaluation mode here and below; returns the module."""
         return self.train(False)
 
+    @contextmanager
+    def in_mode(self, training: bool) -> Iterator[None]:
+        """Inside, training or evaluation mode holds here and below; then each module is in the mode it was in before.
+
+        >>> module = Module()
+        >>> with module.in_mode(training=False):
+        ...     print(module.training)
+        False
+        >>> module.training
+        True
+        """
+        modes = [(module, module.training) for module in self.modules()]
+        try:
+            self.train(training)
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for parameter in self.parameters():
@@ -144,6 +165,10 @@ class Module:
                 target[...] = new[name]
 
     # ---------------------------------------------------------------- how it is shown
+
+    def summary(self, input_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> str:
+        """A table of all layers: output shapes, parameters, multiply-adds for one sample; see `nn.summary.summary`."""
+        return summary(self, input_shape, dtype)
 
     def extra_repr(self) -> str:
         """What a layer shows of its settings, between the brackets of its repr."""

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 import nn
-from nn.callbacks import AfterEpoch, EpochTable, ProgressBar, write_history
+from nn.callbacks import (
+    AfterEpoch,
+    AveragedWeights,
+    EarlyStopping,
+    EpochTable,
+    KeepBest,
+    ProgressBar,
+    write_history,
+)
 from nn.data import DataLoader
 from nn.learner import Callback, Learner
 
@@ -122,3 +130,173 @@ def test_the_history_is_a_csv_file_that_reads_back_exactly(tmp_path, valid):
 def test_a_run_that_was_stopped_before_its_first_epoch_has_an_empty_history(tmp_path):
     write_history([], tmp_path / "metrics.csv")
     assert (tmp_path / "metrics.csv").read_text().strip() == ""
+
+
+# ---------------------------------------------------------------- what the metrics decide
+
+
+class Script(Callback):
+    """Writes given numbers into the history, epoch by epoch, and remembers the weights of each."""
+
+    def __init__(self, metric, numbers):
+        self.metric, self.numbers, self.states = metric, numbers, []
+
+    def on_epoch_end(self, learner):
+        learner.history[-1][self.metric] = self.numbers[learner.epoch - 1]
+        self.states.append(learner.model.state_dict())
+
+
+def follow(callback_type, numbers, metric="valid_loss", **settings):
+    script = Script(metric, numbers)
+    callback = callback_type(metric, **settings)
+    return fit(script, callback, epochs=len(numbers)), callback, script.states
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "patience", "min_delta", "epochs"),
+    [
+        ([5, 4, 3, 2, 1], 1, 0.0, 5),
+        ([5, 4, 4, 3, 2], 1, 0.0, 3),  # no better is not better
+        ([5, 6, 4, 5, 5, 3, 3], 2, 0.0, 5),  # the count starts anew with each improvement
+        ([5, 4.5, 4, 3.5, 2.75], 2, 1.0, 3),  # by one exactly is not by more than one
+        ([5, 4.5, 3.5, 4, 4], 2, 1.0, 5),  # and what counts is the best that was an improvement
+    ],
+)
+def test_training_stops_early_after_patience_epochs_without_improvement(numbers, patience, min_delta, epochs):
+    learner, *_ = follow(EarlyStopping, numbers, patience=patience, min_delta=min_delta)
+    assert len(learner.history) == epochs
+    rising = [-number for number in numbers]
+    learner, *_ = follow(EarlyStopping, rising, "valid_accuracy", patience=patience, min_delta=min_delta)
+    assert len(learner.history) == epochs
+
+
+def test_early_stopping_starts_anew_with_each_fit():
+    script = Script("valid_loss", [1, 2, 9, 8, 8, 7])
+    model = nn.Linear(3, 2)
+    callbacks = [script, EarlyStopping(patience=1)]
+    learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+    learner.fit(data(10), epochs=6)
+    assert learner.epoch == 2
+    learner.fit(data(10), epochs=4)
+    assert learner.epoch == 5
+
+
+@pytest.mark.parametrize(
+    ("metric", "numbers", "best"),
+    [("valid_loss", [3, 1, 2, 1], 2), ("valid_accuracy", [0.5, 0.9, 0.7, 0.9], 2), ("train_loss", [3, 2, 1], 3)],
+)
+def test_the_weights_of_the_best_epoch_are_those_in_the_end(metric, numbers, best):
+    learner, keeper, states = follow(KeepBest, numbers, metric)
+    assert keeper.epoch == best
+    assert equal(learner.model.state_dict(), states[best - 1])
+    assert len(learner.history) == len(numbers), "the history tells of all epochs"
+    assert not any(equal(states[best - 1], state) for i, state in enumerate(states) if i != best - 1)
+
+
+def test_the_best_weights_are_put_back_when_training_stops_early():
+    script, keeper = Script("valid_loss", [3, 1, 2, 2, 0]), KeepBest("valid_loss")
+    learner = fit(script, keeper, EarlyStopping(patience=2), epochs=5)
+    assert len(learner.history) == 4
+    assert equal(learner.model.state_dict(), script.states[1])
+
+
+def test_each_fit_has_a_best_of_its_own():
+    keeper = KeepBest("valid_loss")
+    script = Script("valid_loss", [1, 5, 4, 6])
+    model = nn.Linear(3, 2)
+    learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[script, keeper])
+    learner.fit(data(10), epochs=1)
+    learner.fit(data(10), epochs=3)
+    assert keeper.epoch == 3
+    assert equal(model.state_dict(), script.states[2])
+
+
+@pytest.mark.parametrize("callback_type", [EarlyStopping, KeepBest])
+def test_a_metric_that_does_not_exist_is_refused_with_those_that_do(callback_type):
+    names = "epoch, train_loss, lr, images_per_second, seconds"
+    sentence = rf"no metric 'valid_loss' in the history, only {names} \(valid_loss and .* need validation data\)$"
+    with pytest.raises(ValueError, match=sentence):
+        fit(callback_type("valid_loss"))
+    with pytest.raises(ValueError, match=r"no metric 'loss' in the history, only .*valid_accuracy, seconds$"):
+        fit(callback_type("loss"), valid=data(6))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: EarlyStopping(patience=0), "needs patience >= 1 and min_delta >= 0, got 0 and 0.0"),
+        (lambda: EarlyStopping(min_delta=-1.0), "needs patience >= 1 and min_delta >= 0, got 5 and -1.0"),
+        (lambda: AveragedWeights(1.0), "needs 0 <= decay < 1 and every >= 1, got 1.0 and 1"),
+        (lambda: AveragedWeights(0.9, every=0), "needs 0 <= decay < 1 and every >= 1, got 0.9 and 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
+
+
+# ---------------------------------------------------------------- averaged weights
+
+
+class States(Callback):
+    """The weights after each step, and those after each epoch."""
+
+    def __init__(self):
+        self.steps, self.epochs = [], []
+
+    def on_batch_end(self, learner):
+        self.steps.append(learner.model.state_dict())
+
+    def on_epoch_end(self, learner):
+        self.epochs.append(learner.model.state_dict())
+
+
+def averaged(*callbacks, epochs=3):
+    nn.manual_seed(0)
+    model, states = nn.Linear(3, 2), States()
+    start = model.state_dict()
+    learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.5, momentum=0.9), callbacks=[states, *callbacks])
+    learner.fit(data(10), data(6), epochs)
+    return learner, states, start
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_training_is_the_same_and_what_is_evaluated_is_the_average(every):
+    _, plain, start = averaged()
+    learner, states, _ = averaged(AveragedWeights(0.3, every))
+    assert len(states.steps) == 9
+    assert all(equal(a, b) for a, b in zip(plain.steps, states.steps, strict=True))
+    average, epochs = {name: array.astype(float) for name, array in start.items()}, []
+    for step, state in enumerate(plain.steps, 1):
+        if step % every == 0:
+            t = step // every - 1
+            d = min(0.3**every, (1 + t) / (10 + t))
+            average = {name: d * average[name] + (1 - d) * array for name, array in state.items()}
+        if step % 3 == 0:
+            epochs.append(average)
+    for expected, state in zip(epochs, states.epochs, strict=True):
+        for name, array in state.items():
+            np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6)
+    assert equal(learner.model.state_dict(), states.epochs[-1]), "the average is the final model"
+    assert learner.history[-1]["valid_loss"] == learner.evaluate(data(6)).loss
+
+
+def test_the_best_of_averaged_weights_is_an_average():
+    keeper = KeepBest("valid_loss")
+    for callbacks in ([keeper, AveragedWeights(0.8)], [AveragedWeights(0.8), keeper]):
+        learner, states, _ = averaged(*callbacks, epochs=5)
+        assert equal(learner.model.state_dict(), states.epochs[keeper.epoch - 1])
+        assert learner.evaluate(data(6)).loss == min(row["valid_loss"] for row in learner.history)
+
+
+def test_a_further_fit_starts_from_the_averages():
+    learner, states, _ = averaged(AveragedWeights(0.8))
+    learner.optimizer.param_groups[0]["lr"] = 0.0
+    final = learner.model.state_dict()
+    learner.fit(data(10), epochs=1)
+    assert equal(states.steps[-1], final)
+    assert equal(learner.model.state_dict(), final)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import nn
+from nn import FileError
 from nn.data import DataLoader
 from nn.learner import Callback, Learner, NonFiniteLoss, evaluate, predict_proba
-from nn.optim import SGD, Adam
-from nn.schedules import LRScheduler
+from nn.optim import SGD, Adam, AdamW
+from nn.schedules import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 
 
 def batch(n=32, features=6, classes=4, seed=0):
@@ -45,6 +46,9 @@ class Recorder(Callback):
 
     def on_batch_end(self, learner):
         self.note("batch end", learner)
+
+    def on_evaluation_start(self, learner):
+        self.note("evaluation start", learner)
 
     def on_epoch_end(self, learner):
         self.note("epoch end", learner)
@@ -228,7 +232,7 @@ def test_a_validation_loss_that_is_not_finite_stops_before_the_epoch_counts_as_d
     learner = learner_of(callbacks=[Recorder(log)])
     with pytest.raises(NonFiniteLoss, match=r"validation loss became nan after step 1 \(epoch 1\) with learning rate"):
         learner.fit(DataLoader((inputs, labels), 4), DataLoader((inputs * np.nan, labels), 4))
-    assert log == ["fit start", "epoch start", "batch end"]
+    assert log == ["fit start", "epoch start", "batch end", "evaluation start"]
 
 
 # ---------------------------------------------------------------- callbacks and stopping
@@ -238,7 +242,7 @@ def test_callbacks_hear_of_everything_in_their_order():
     log = []
     learner = learner_of(callbacks=[Recorder(log, "a "), Recorder(log, "b ")])
     learner.fit(DataLoader(batch(6), 4), DataLoader(batch(4), 4), epochs=2)
-    epoch = ["epoch start", "batch end", "batch end", "epoch end"]
+    epoch = ["epoch start", "batch end", "batch end", "evaluation start", "epoch end"]
     events = ["fit start", *epoch, *epoch, "fit end"]
     assert log == [f"{name} {event}" for event in events for name in "ab"]
 
@@ -274,7 +278,7 @@ def test_the_stop_flag_ends_training_after_the_step_with_a_row_for_the_part_of_t
     learner = learner_of(lr=0.0, callbacks=[Recorder(log, at=("batch end", 4), action=stop)])
     learner.fit(DataLoader((inputs, labels), 4), epochs=9)
     assert learner.step == 4
-    assert log[-3:] == ["batch end", "epoch end", "fit end"]
+    assert log[-4:] == ["batch end", "evaluation start", "epoch end", "fit end"]
     assert [row["epoch"] for row in learner.history] == [1, 2]
     exact = nn.functional.cross_entropy(learner.model(inputs[:4]), labels[:4]).item()
     assert learner.history[1]["train_loss"] == pytest.approx(exact, rel=1e-6)
@@ -301,7 +305,8 @@ def test_ctrl_c_stops_after_the_step_and_is_itself_again_afterwards(plain_handle
     learner.fit(DataLoader(batch(12), 4), DataLoader(batch(4), 4), epochs=3)
     assert learner.stop
     assert learner.step == 2
-    assert log == ["fit start", "epoch start", "batch end", "batch end", "epoch end", "fit end"]
+    ends = ["evaluation start", "epoch end", "fit end"]
+    assert log == ["fit start", "epoch start", "batch end", "batch end", *ends]
     assert "valid_loss" in learner.history[0]
     assert signal.getsignal(signal.SIGINT) is plain_handler
 
@@ -334,3 +339,123 @@ def test_training_works_in_another_thread_where_signals_cannot_be_handled():
     thread.start()
     thread.join()
     assert learner.step == 4
+
+
+# ---------------------------------------------------------------- saving and going on
+
+
+def warmup_and_cosine(optimizer):
+    return SequentialLR(optimizer, [LinearLR(optimizer, 0.1), CosineAnnealingLR(optimizer, 20)], [5])
+
+
+SETUPS = {
+    "sgd": (lambda p: SGD(p, lr=0.1), None),
+    "sgd, momentum, warm-up": (lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True), warmup_and_cosine),
+    "adamw, one cycle": (lambda p: AdamW(p, amsgrad=True), lambda o: OneCycleLR(o, 0.1, total_steps=28)),
+    "adam, two groups": (lambda p: Adam([{"params": p[:1], "lr": 0.01}, {"params": p[1:]}]), None),
+}
+ROW = ("epoch", "train_loss", "valid_loss", "valid_accuracy", "lr")
+
+
+def set_up(make_optimizer, make_scheduler, seed):
+    """A learner with weights of its own, and a loader whose samples come in the order of the generator given back."""
+    nn.manual_seed(seed)
+    model = network()
+    optimizer = make_optimizer([*model.parameters()])
+    scheduler = make_scheduler(optimizer) if make_scheduler else None
+    generator = np.random.default_rng(0)
+    return Learner(model, optimizer, scheduler=scheduler), DataLoader(batch(), 5, True, generator=generator), generator
+
+
+def numbers(learner):
+    return [tuple(row[name] for name in ROW) for row in learner.history], learner.epoch, learner.step
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
+def test_training_goes_on_from_a_file_to_the_last_bit(tmp_path, setup, suffix):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    valid = DataLoader(batch(seed=1), 8)
+    straight, loader, _ = set_up(*setup, seed=1)
+    straight.fit(loader, valid, epochs=4)
+
+    first, loader, generator = set_up(*setup, seed=1)
+    first.fit(loader, valid, epochs=2)
+    first.save(tmp_path / f"learner{suffix}")
+    second, loader, other_generator = set_up(*setup, seed=2)
+    second.load(tmp_path / f"learner{suffix}")
+    assert numbers(second) == numbers(first)
+    other_generator.bit_generator.state = generator.bit_generator.state
+    second.fit(loader, valid, epochs=2)
+
+    assert numbers(second) == numbers(straight)
+    for name, array in straight.model.state_dict().items():
+        np.testing.assert_array_equal(second.model.state_dict()[name], array)
+
+
+def everything(learner):
+    """A comparable copy of all that a file of a learner holds."""
+    weights = {name: array.tolist() for name, array in learner.model.state_dict().items()}
+    schedule = learner.scheduler.state_dict() if learner.scheduler else None
+    return weights, repr(learner.optimizer.state_dict()), schedule, numbers(learner)
+
+
+def trained(make_optimizer, make_scheduler=None, seed=1, epochs=1):
+    learner, loader, _ = set_up(make_optimizer, make_scheduler, seed)
+    learner.fit(loader, DataLoader(batch(), 8), epochs=epochs)
+    return learner
+
+
+def test_saving_changes_nothing(tmp_path):
+    learner = trained(*SETUPS["adamw, one cycle"])
+    before = everything(learner)
+    learner.save(tmp_path / "learner.npz")
+    assert everything(learner) == before
+
+
+def sgd(p):
+    return SGD(p, lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (lambda: trained(Adam), r"it is of \['Sequential', 'Adam', 'NoneType'\], the learner has .*'SGD', 'LinearLR'"),
+        (lambda: trained(sgd), r"it is of .*'NoneType'\], the learner has .*'LinearLR'\]"),
+        (lambda: trained(lambda p: SGD(p[:2]), LinearLR), r"parameter groups of the sizes \[2\], but .* \[4\]"),
+        (lambda: learner_of(nn.Sequential(nn.Linear(6, 4))), "the learner has"),
+    ],
+)
+def test_a_file_of_another_learner_is_refused_and_nothing_changes(tmp_path, other, sentence):
+    other().save(tmp_path / "other.npz")
+    learner = trained(sgd, LinearLR)
+    before = everything(learner)
+    with pytest.raises(FileError, match=f"other.npz does not fit this learner: .*{sentence}"):
+        learner.load(tmp_path / "other.npz")
+    assert everything(learner) == before
+
+
+@pytest.mark.parametrize("change", ["weight", "momentum", "schedule", "missing", "history", "model file"])
+def test_a_file_that_fits_in_part_is_refused_as_a_whole(tmp_path, change):
+    make_optimizer, make_scheduler = SETUPS["sgd, momentum, warm-up"]
+    trained(make_optimizer, make_scheduler, seed=2, epochs=2).save(tmp_path / "learner.npz")
+    arrays, metadata = nn.load(tmp_path / "learner.npz")
+    if change == "weight":
+        arrays["model.0.weight"] = arrays["model.0.weight"][:-1]
+    elif change == "momentum":
+        arrays["optimizer.3.momentum_buffer"] = arrays["optimizer.3.momentum_buffer"][:-1]
+    elif change == "schedule":
+        metadata["scheduler"]["last_epoch"] = "soon"
+    elif change == "missing":
+        del metadata["optimizer"]
+    elif change == "history":
+        metadata["history"] = 5
+    else:
+        metadata = {}
+    nn.save(arrays, tmp_path / "learner.npz", metadata)
+    learner = trained(make_optimizer, make_scheduler)
+    before = everything(learner)
+    with pytest.raises(FileError, match=r"learner.npz does not fit this learner: "):
+        learner.load(tmp_path / "learner.npz")
+    assert everything(learner) == before

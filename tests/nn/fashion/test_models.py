@@ -43,7 +43,7 @@ def test_a_network_is_built_from_its_description_and_the_description_stays_as_it
         ({"name": "mlp", "sizes": [784, 10.5]}, "cannot build the network .*10.5"),
         ({"name": "mlp", "sizes": [784, -1]}, "cannot build the network "),
         ({"name": "mlp", "sizes": [784]}, "cannot build the network .*sizes of its inputs and its outputs"),
-        ({"name": "mlp", "sizes": [784, 10], "dropout": 2}, "cannot build the network .*probability .*, got 2"),
+        ({"name": "mlp", "sizes": [784, 12, 10], "dropout": 2}, "cannot build the network .*probability .*, got 2"),
     ],
 )
 def test_a_description_that_cannot_be_built_is_refused(architecture, sentence):
@@ -107,7 +107,7 @@ GOOD = {"architecture": ARCHITECTURE, "mean": 0.0, "std": 1.0, "classes": list(C
         ({"architecture": 5}, "is no usable garment classifier: "),
         ({"architecture": ["name"]}, "is no usable garment classifier: "),
         ({"architecture": {"name": ["mlp"]}}, "is no usable garment classifier: "),
-        ({"architecture": {"name": "resnet"}}, "no usable garment classifier: there is no network named 'resnet'"),
+        ({"architecture": {"name": "vit"}}, "no usable garment classifier: there is no network named 'vit'"),
         ({"architecture": {"name": "mlp", "sizes": "784"}}, "is no usable garment classifier: "),
         ({"architecture": {**ARCHITECTURE, "sizes": [784, 13, 10]}}, "1.weight has shape .* instead of"),
         ({"architecture": {**ARCHITECTURE, "sizes": [784, 10]}}, "4.weight is unknown to the model"),

@@ -1,0 +1,79 @@
+"""Averages of a model's weights over the steps of training, which often predict better than the last weights do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import numpy as np
+
+from nn.module import Module
+
+
+class WeightAverage:
+    """The exponential moving average of all parameters and buffers of a model.
+
+    Each `update` is average = d · average + (1 - d) · value, where d is the decay, or (1 + t) / (10 + t) while that is
+    less after t updates, so that the weights at the start are soon forgotten. What is not floating, such as a count, is
+    kept as it was last.
+
+    Args:
+        model: whose parameters and buffers to average, from what they are now.
+        decay: how much of the average is kept in an update, such as 0.999: it spans about 1 / (1 - decay) of them.
+
+    Attributes:
+        state: the averages by dotted name, as in the model's `state_dict`.
+        updates: how many there were.
+
+    Raises:
+        ValueError: unless 0 <= decay < 1.
+
+    Source: Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992, with the decay of
+    TensorFlow's `ExponentialMovingAverage` when it is given the number of updates.
+
+    >>> import nn
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> model.weight.data = np.zeros((1, 1))
+    >>> average = WeightAverage(model, decay=0.99)
+    >>> model.weight.data = np.ones((1, 1))
+    >>> average.update()
+    >>> with average.applied():
+    ...     print(model.weight.item())
+    0.8999999761581421
+    >>> model.weight.item()
+    1.0
+    """
+
+    def __init__(self, model: Module, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"WeightAverage expects a decay from 0 to less than 1, got {decay}")
+        self.model, self.decay, self.updates = model, decay, 0
+        self.state = model.state_dict()
+        memory = np.empty(max((array.nbytes for array in self.state.values()), default=0), np.uint8)
+        self._scratch = {name: memory[: a.nbytes].view(a.dtype).reshape(a.shape) for name, a in self.state.items()}
+
+    def update(self) -> None:
+        """Take note of the weights after a step; works in place, in memory that is allocated once."""
+        new = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        parameters = ((name, parameter.data) for name, parameter in self.model.named_parameters())
+        for name, value in chain(parameters, self.model.named_buffers()):
+            average, change = self.state[name], self._scratch[name]
+            if average.dtype.kind != "f":
+                average[...] = value
+                continue
+            # Written like this, weights that do not change keep an average that is equal to them to the last bit.
+            np.subtract(value, average, out=change)
+            change *= new
+            average += change
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the model has the averages; afterwards its own weights and buffers again, whatever happens."""
+        own = self.model.state_dict()
+        try:
+            self.model.load_state_dict(self.state)
+            yield
+        finally:
+            self.model.load_state_dict(own)

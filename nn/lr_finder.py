@@ -1,0 +1,76 @@
+"""Finding a learning rate by trying many."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, repeat
+
+import numpy as np
+
+from nn.data import Array, DataLoader
+from nn.learner import Learner, NonFiniteLoss
+
+
+@dataclass(frozen=True, eq=False)
+class LRSearch:
+    """How the loss went while the learning rate rose.
+
+    Attributes:
+        lrs: (steps,) the learning rates that were tried.
+        losses: (steps,) the loss of a batch before the step with each of them.
+        suggestion: the one where the smoothed loss fell steepest, against the logarithm of the learning rate.
+    """
+
+    lrs: Array
+    losses: Array
+    suggestion: float
+
+
+def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> LRSearch:
+    """Train with a learning rate that rises at every step, to see where the loss falls fastest and where it diverges.
+
+    It rises exponentially from `low` to `high`, the same for all parameter groups, through the batches of `train`, as
+    often as needed. The search ends early when the smoothed loss (0.9 of the one before, 0.1 of the new loss) exceeds
+    four times its lowest value, or when a loss is not finite. Model, optimizer, schedule and counts of the learner are
+    afterwards as they were, without gradients; its callbacks hear nothing. Only the generators that batches and dropout
+    are drawn from have moved on.
+
+    Raises:
+        ValueError: unless 0 < low < high and steps >= 2, if there is no data, or the loss diverges right away.
+
+    Source: Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3; when to stop is from
+    Gugger, How Do You Find A Good Learning Rate, 2018.
+
+    >>> import nn
+    >>> model = nn.Linear(2, 2)
+    >>> learner = nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.5))
+    >>> search = find_lr(learner, DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), batch_size=2), high=1.0)
+    >>> len(search.lrs), search.suggestion > 0.01
+    (100, True)
+    """
+    if not (0 < low < high and steps >= 2 and len(train)):
+        given = f"from {low} to {high} in {steps} steps with {len(train)} batches"
+        raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
+    lrs, losses, smoothed = np.geomspace(low, high, steps), list[float](), list[float]()
+    model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
+    before = model.state_dict(), optimizer.state_dict()
+    learner.scheduler = None
+    try:
+        with model.in_mode(training=True), suppress(NonFiniteLoss), np.errstate(over="ignore", invalid="ignore"):
+            for lr, batch in zip(lrs, chain.from_iterable(repeat(train)), strict=False):
+                for group in optimizer.param_groups:
+                    group["lr"] = float(lr)
+                losses.append(learner.train_batch(*batch))
+                smoothed.append(0.9 * smoothed[-1] + 0.1 * losses[-1] if smoothed else losses[0])
+                if smoothed[-1] > 4 * min(smoothed):
+                    break
+    finally:
+        learner.scheduler, learner.step = scheduler, step
+        model.load_state_dict(before[0])
+        optimizer.load_state_dict(before[1])
+        optimizer.zero_grad()
+    if len(losses) < 2:
+        raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
+    steepest = np.gradient(smoothed).argmin()
+    return LRSearch(lrs[: len(losses)], np.array(losses), float(lrs[steepest]))

@@ -1,0 +1,85 @@
+"""A table of what a model consists of and what it costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad import no_grad
+
+if TYPE_CHECKING:  # modules know their summary, so this file knows modules by their methods only
+    from nn.module import Module
+
+HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds")
+
+
+def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> str:
+    """A table with one row for each call of a layer, in order, and the totals of the model.
+
+    It is what happens when the model is called with one sample of zeros, in evaluation mode. The model is afterwards
+    as it was before.
+
+    Args:
+        model: any module; its layers are those modules in it that have none in them.
+        input_shape: the shape of one sample, without the batch axis.
+        dtype: of the sample.
+
+    The output is that for one sample, without the batch axis. Parameters are counted where they are first used; the
+    total is `num_parameters()`, so it has those as well that belong to no layer. Multiply-adds are those of matrix
+    products and convolutions: for each element of a weight with two axes or more (but an embedding's, which is looked
+    up), the number of positions at which it is used.
+
+    Raises whatever the model raises when the input does not fit.
+
+    >>> import nn
+    >>> print(nn.Sequential(nn.Flatten(), nn.Linear(6, 2)).summary((2, 3)))
+    layer  type     output  parameters  multiply-adds
+    0      Flatten  (6,)             0              0
+    1      Linear   (2,)            14             12
+    total                           14             12
+    """
+    parameters: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        parameters[name.rpartition(".")[0]] += parameter.size
+    rows: list[tuple[str, str, str, int, int]] = []
+
+    def watched(name: str, module: Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def watching(*inputs: Any) -> Any:
+            output = forward(*inputs)
+            shape = getattr(output, "shape", ())
+            numbers = parameters.pop(name, 0), multiply_adds(module, shape)
+            rows.append((name, type(module).__name__, str(shape[1:]), *numbers))
+            return output
+
+        return watching
+
+    layers = {module: name for name, module in reversed([*model.named_modules()]) if not [*module.named_children()]}
+    before = {module: dict(vars(module)) for module in layers}
+    try:
+        for module, name in layers.items():  # an attribute is found before the method of the class
+            vars(module)["forward"] = watched(name, module, module.forward)
+        with model.in_mode(training=False), no_grad():
+            model(np.zeros((1, *input_shape), dtype))
+    finally:
+        for module, attributes in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
+    total = ("total", "", "", model.num_parameters(), sum(row[-1] for row in rows))
+    cells = [HEADINGS, *((*texts, f"{count:,}", f"{cost:,}") for *texts, count, cost in [*rows, total])]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    aligned = ((f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in cells)
+    return "\n".join(map("  ".join, aligned))
+
+
+def multiply_adds(module: Module, output: tuple[int, ...]) -> int:
+    """How many a layer takes whose output has this shape, batch axis included; 0 if it multiplies no matrices."""
+    weight: Any = getattr(module, "weight", None)
+    if np.ndim(weight) < 2 or hasattr(module, "num_embeddings"):
+        return 0
+    positions = output[1:-1] if weight.ndim == 2 else output[2:]  # features come last, channels right after the batch
+    return int(weight.size * prod(positions))

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+import nn
+from nn.data import DataLoader
+from nn.learner import Callback, Learner
+from nn.lr_finder import find_lr
+from nn.optim import SGD, Adam
+from nn.schedules import OneCycleLR
+
+
+class Quadratic(nn.Module):
+    """A loss of curvature 1 that does not depend on the data, so that SGD diverges with a learning rate above 2."""
+
+    def forward(self, outputs, targets):
+        return (outputs * outputs).sum() * 0.5
+
+
+class Weight(nn.Module):
+    def __init__(self):
+        self.weight = nn.Parameter([3.0])
+        self.calls = np.array(0)
+
+    def forward(self, x):
+        self.calls += 1
+        return self.weight * 1.0
+
+
+def nothing(n=4):
+    return DataLoader((np.zeros(n, np.float32), np.zeros(n, int)), 2)
+
+
+def quadratic(optimizer_type=SGD, **settings):
+    model = Weight()
+    return Learner(model, optimizer_type(model.parameters(), lr=0.5), Quadratic(), **settings)
+
+
+def test_the_learning_rate_rises_exponentially_and_the_loss_is_that_of_training_with_it():
+    search = find_lr(quadratic(), nothing(), low=1e-4, high=1.0, steps=9)
+    np.testing.assert_allclose(search.lrs, 10.0 ** np.arange(-4, 0.1, 0.5), rtol=1e-12)
+    weights = 3.0 * np.cumprod([1.0, *(1 - search.lrs[:-1])])
+    np.testing.assert_allclose(search.losses, weights**2 / 2, rtol=1e-12)
+
+
+def test_the_search_ends_when_the_loss_diverges():
+    search = find_lr(quadratic(), nothing(), low=1e-2, high=1e4, steps=120)
+    assert len(search.losses) == len(search.lrs) < 120
+    smoothed = [search.losses[0]]
+    for loss in search.losses[1:]:
+        smoothed.append(0.9 * smoothed[-1] + 0.1 * loss)
+    diverged = [loss > 4 * min(smoothed[: i + 1]) for i, loss in enumerate(smoothed)]
+    assert diverged == [False] * (len(smoothed) - 1) + [True]
+
+
+def test_the_suggestion_lies_where_the_loss_falls():
+    search = find_lr(quadratic(), nothing(), low=1e-4, high=1e3, steps=100)
+    assert 0.01 < search.suggestion < 2
+    assert search.suggestion in search.lrs
+
+
+def test_the_search_ends_before_a_loss_that_is_not_finite():
+    class Broken(Quadratic):
+        calls = 0
+
+        def forward(self, outputs, targets):
+            Broken.calls += 1
+            return super().forward(outputs, targets) * (np.nan if Broken.calls > 5 else 1.0)
+
+    model = Weight()
+    search = find_lr(Learner(model, SGD(model.parameters()), Broken()), nothing(), steps=10)
+    assert len(search.lrs) == len(search.losses) == 5
+    assert np.isfinite(search.losses).all()
+    assert model.weight.data == 3.0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_learner_is_afterwards_as_it_was_whatever_happens(fails):
+    class Count(Callback):
+        def on_batch_end(self, learner):
+            assert learner.step <= 2, "the search tells nobody"
+
+    class Failing(Quadratic):
+        fails = False
+
+        def forward(self, outputs, targets):
+            if self.fails and learner.model.calls == 5:
+                raise RuntimeError("broken")
+            return super().forward(outputs, targets)
+
+    model = Weight()
+    optimizer = Adam(model.parameters(), lr=0.5)
+    scheduler = OneCycleLR(optimizer, 0.5, total_steps=4)
+    learner = Learner(model, optimizer, Failing(), scheduler, [Count()])
+    learner.fit(nothing(), epochs=1)
+    model.eval()
+    learner.loss.fails = fails
+
+    def everything():
+        state = {name: array.tolist() for name, array in model.state_dict().items()}
+        counts = learner.step, learner.epoch, model.training, learner.history, learner.scheduler is scheduler
+        return state, repr(optimizer.state_dict()), scheduler.state_dict(), counts
+
+    before = everything()
+    if fails:
+        with pytest.raises(RuntimeError, match="broken"):
+            find_lr(learner, nothing(), steps=20)
+    else:
+        assert len(find_lr(learner, nothing(), steps=20).lrs) > 2
+    assert everything() == before
+    assert model.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "given"),
+    [
+        ({"low": 0.0}, "from 0.0 to 10.0 in 100 steps with 2 batches"),
+        ({"low": 1.0, "high": 0.5}, "from 1.0 to 0.5 in 100 steps with 2 batches"),
+        ({"steps": 1}, "from 1e-06 to 10.0 in 1 steps with 2 batches"),
+        ({"train": DataLoader((np.zeros(0), np.zeros(0)), 2)}, "from 1e-06 to 10.0 in 100 steps with 0 batches"),
+    ],
+)
+def test_searches_that_cannot_work_are_refused(settings, given):
+    with pytest.raises(ValueError, match=f"a rising positive learning rate, two steps and data, got {given}"):
+        find_lr(quadratic(), **({"train": nothing()} | settings))
+
+
+def test_a_loss_that_diverges_at_once_is_an_error():
+    with pytest.raises(ValueError, match=r"the loss diverges with a learning rate of only 1e\+200"):
+        find_lr(quadratic(), nothing(), low=1e200, high=1e300, steps=3)
