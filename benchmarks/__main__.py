@@ -1,25 +1,86 @@
-"""Time minigrad against hand-written numpy and, where they are installed, other engines: `python -m benchmarks`."""
+"""Time minigrad beside hand-written NumPy and, where they are installed, other engines: `python -m benchmarks`."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
 
-from benchmarks import chains, mlp
-from benchmarks.timing import table, take_turns
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks import chains, deep_cnn, evaluation, gradient_checks, hvp, imports, keras_cnn, mlp
+from benchmarks.page import PAGE, environment, write_between
+from benchmarks.timing import Contestant, Contestants, check_agreement, seconds_per_call, table, take_turns
+from nn.memory import keep_freed_memory
 
 
-def check_agreement(contestants: Mapping[str, Callable[[], float]]) -> None:
-    """Stop unless all contestants come to the same result: they must do the same work."""
-    results = {name: contestant() for name, contestant in contestants.items()}
-    if max(results.values()) - min(results.values()) > 1e-4:
-        raise SystemExit(f"the contestants do not do the same work, their results differ: {results}")
+@dataclass(frozen=True)
+class Workload:
+    """Something to time.
+
+    Attributes:
+        title: the head of its table.
+        contestants: makes those that are timed.
+        checked: makes those whose results are compared, if the timed ones do something random; None to compare those.
+        calls: how many calls in a row make one figure.
+        clock: what takes the time; `imports.clock` for contestants that take it themselves and so have no results.
+    """
+
+    title: str
+    contestants: Callable[[], Contestants]
+    checked: Callable[[], Contestants] | None = None
+    calls: int = 20
+    clock: Callable[[Contestant, int], float] = seconds_per_call
+
+    def measure(self, rounds: int) -> str:
+        """The table. Raises SystemExit if contestants do not do the same work."""
+        if self.clock is seconds_per_call:
+            check_agreement((self.checked or self.contestants)(), calls=3)
+        return table(self.title, take_turns(self.contestants(), rounds, self.calls, self.clock))
 
 
-def main() -> None:
-    """Print a table for each workload."""
-    for size in (32, 128, 512):
-        check_agreement(mlp.contestants(size, dropout=0))
-        print(table(f"MLP step, batch {size}", take_turns(mlp.contestants(size))), "\n", flush=True)
-    check_agreement(chains.contestants())
-    print(table(f"chain of {chains.LENGTH} multiplications", take_turns(chains.contestants(), calls=1)))
+def mlp_step(size: int) -> Workload:
+    """A step of the default network, compared without dropout."""
+    makers = partial(mlp.contestants, size), partial(mlp.contestants, size, dropout=0)
+    return Workload(f"step of the default network, batch {size}", *makers)
+
+
+def keras_cnn_step(size: int, calls: int) -> Workload:
+    """A step of the small convolutional network."""
+    return Workload(f"step of the Keras CNN, batch {size}", partial(keras_cnn.contestants, size), calls=calls)
+
+
+WORKLOADS = {
+    "mlp": [mlp_step(32), mlp_step(128), mlp_step(512)],
+    "keras-cnn": [keras_cnn_step(32, calls=10), keras_cnn_step(128, calls=3)],
+    "deep-cnn": [Workload("step of the deep CNN, batch 64", partial(deep_cnn.contestants, 64), calls=1)],
+    "evaluation": [Workload("evaluation of 10,000 images", partial(evaluation.contestants, 10_000), calls=3)],
+    "chain": [Workload(f"chain of {chains.LENGTH:,} multiplications", chains.contestants, calls=1)],
+    "hvp": [Workload("Hessian–vector product, batch 128", partial(hvp.contestants, 128))],
+    "gradcheck": [Workload("gradient check, batch 32", partial(gradient_checks.contestants, 32), calls=1)],
+    "import": [Workload("import, when NumPy is imported", imports.contestants, calls=1, clock=imports.clock)],
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a table for each workload, and on request write them into the documentation."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("--rounds", type=int, default=30, metavar="N", help="figures of each contestant (default 30)")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error(f"--rounds is at least 1, got {options.rounds}")
+    if options.write and options.only:
+        parser.error("--write replaces all tables, which have to come from one run: leave out --only")
+    keep_freed_memory()
+    parts = [f"{environment()} Every figure comes from {options.rounds} rounds."]
+    print(parts[0], "\n", sep="", flush=True)
+    for name in options.only or WORKLOADS:
+        for workload in WORKLOADS[name]:
+            parts.append(workload.measure(options.rounds))
+            print(parts[-1], "\n", sep="", flush=True)
+    if options.write:
+        write_between("tables", "\n\n".join(parts), PAGE)
 
 
 if __name__ == "__main__":

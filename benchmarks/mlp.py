@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import nn
+from benchmarks.timing import Contestants, installed
+from nn.fashion.models import mlp
 
 Step = Callable[[], float]
 SIZES, DROPPED, LR = (784, 256, 64, 10), 0.2, 0.005
@@ -20,18 +23,16 @@ def batch(size: int) -> tuple[Any, Any]:
     return rng.random((size, 784), np.float32), rng.integers(0, 10, size)
 
 
-def model(dropout: float = DROPPED) -> nn.Sequential:
+def model(dropout: float = DROPPED, sizes: Sequence[int] = SIZES) -> nn.Sequential:
     """The network, always with the same weights."""
-    from nn.fashion.models import mlp
-
     nn.manual_seed(0)
-    return mlp(SIZES, dropout)
+    return mlp(sizes, dropout)
 
 
-def minigrad_step(size: int, dropout: float = DROPPED) -> Step:
+def minigrad_step(size: int, dropout: float = DROPPED, sizes: Sequence[int] = SIZES) -> Step:
     """The step as a user writes it."""
     images, labels = batch(size)
-    network, loss_function = model(dropout), nn.CrossEntropyLoss()
+    network, loss_function = model(dropout, sizes), nn.CrossEntropyLoss()
     optimizer = nn.optim.SGD(network.parameters(), lr=LR)
 
     def step() -> float:
@@ -119,9 +120,42 @@ def torch_step(size: int, dropout: float = DROPPED) -> Step:
     return step
 
 
-def contestants(size: int, dropout: float = DROPPED) -> dict[str, Step]:
-    """All that are installed, by name."""
-    from importlib.util import find_spec
+def jax_step(size: int, dropout: float = DROPPED) -> Step:
+    """The step in JAX, compiled as a whole; the memory of the old weights is given to the new ones."""
+    import jax
+    import jax.numpy as jnp
 
-    steps = {"hand-written numpy": numpy_step(size, dropout), "minigrad": minigrad_step(size, dropout)}
-    return steps | ({"PyTorch": torch_step(size, dropout)} if find_spec("torch") else {})
+    data = [jnp.asarray(array) for array in batch(size)]
+    weights = [jnp.array(p.numpy()) for p in model().parameters()]
+    state = [(w, b) for w, b in zip(weights[::2], weights[1::2], strict=True)], jax.random.key(0)
+
+    def loss_function(layers: Any, key: Any, h: Any, labels: Any) -> Any:
+        for i, (weight, bias) in enumerate(layers):
+            h = h @ weight.T + bias
+            if i < len(layers) - 1:
+                h = jax.nn.relu(h)
+                if dropout:
+                    key, now = jax.random.split(key)
+                    h = jnp.where(jax.random.bernoulli(now, 1 - dropout, h.shape), h / (1 - dropout), 0)
+        return -jnp.take_along_axis(jax.nn.log_softmax(h), labels[:, None], axis=1).mean()
+
+    @partial(jax.jit, donate_argnums=0)
+    def update(layers: Any, key: Any, images: Any, labels: Any) -> Any:
+        key, now = jax.random.split(key)
+        loss, gradients = jax.value_and_grad(loss_function)(layers, now, images, labels)
+        return loss, (jax.tree.map(lambda p, g: p - LR * g, layers, gradients), key)
+
+    def step() -> float:
+        nonlocal state
+        loss, state = update(*state, *data)
+        return float(loss)
+
+    return step
+
+
+def contestants(size: int, dropout: float = DROPPED) -> Contestants:
+    """All that are installed, by name."""
+    return {"hand-written numpy": numpy_step(size, dropout), "minigrad": minigrad_step(size, dropout)} | installed({
+        "PyTorch": ("torch", lambda: torch_step(size, dropout)),
+        "JAX, jit": ("jax", lambda: jax_step(size, dropout)),
+    })  # fmt: skip

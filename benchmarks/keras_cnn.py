@@ -1,0 +1,209 @@
+"""One training step of a small convolutional network: cross-entropy, SGD with momentum, on the same batch and weights.
+
+The network is that of many Keras tutorials: 32 filters of 3x3 without padding, ReLU, max pooling by 2, then linear
+layers 5408 -> 100, ReLU, and 100 -> 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import nn
+from benchmarks.timing import Contestants, installed
+
+Step = Callable[[], float]
+FILTERS, HIDDEN, LR, MOMENTUM = 32, 100, 0.01, 0.9
+SIDE = 28
+
+
+def batch(size: int, side: int = SIDE) -> tuple[Any, Any]:
+    """Random images (size, 1, side, side), and labels."""
+    rng = np.random.default_rng(0)
+    return rng.random((size, 1, side, side), np.float32), rng.integers(0, 10, size)
+
+
+def model(side: int = SIDE) -> nn.Sequential:
+    """The network, always with the same weights."""
+    nn.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, FILTERS, 3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(FILTERS * ((side - 2) // 2) ** 2, HIDDEN),
+        nn.ReLU(),
+        nn.Linear(HIDDEN, 10),
+    )
+
+
+def channels_last(weight: Any, channels: int) -> Any:
+    """The weight of a linear layer behind channels-first images, (out, in), for images with the channels last."""
+    side = round((weight.shape[1] // channels) ** 0.5)
+    return np.ascontiguousarray(weight.reshape(-1, channels, side, side).transpose(0, 2, 3, 1).reshape(len(weight), -1))
+
+
+def minigrad_step(size: int, side: int = SIDE) -> Step:
+    """The step as a user writes it."""
+    images, labels = batch(size, side)
+    network, loss_function = model(side), nn.CrossEntropyLoss()
+    optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_function(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    return step
+
+
+def numpy_step(size: int) -> Step:
+    """The step written by hand for this network alone, without any autograd, in place wherever that is possible.
+
+    Channels come last. Bias and ReLU never change which of four values is the largest, so they are applied to the
+    quarter that pooling leaves. Of equal values the first one wins.
+    """
+    images, labels = batch(size)
+    images = images[:, 0]
+    parameters = [p.numpy().copy() for p in model().parameters()]
+    parameters[0] = np.ascontiguousarray(parameters[0].reshape(FILTERS, 9).T)
+    parameters[2] = channels_last(parameters[2], FILTERS)
+    kernel, kernel_bias, w1, b1, w2, b2 = parameters
+    velocities = [np.zeros_like(p) for p in parameters]
+    changes = [np.empty_like(p) for p in parameters]
+    out, half, rows = SIDE - 2, (SIDE - 2) // 2, np.arange(size)
+    columns = np.empty((3, 3, size, out, out), np.float32)  # the pixel under each entry of the kernel, for each output
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2)).transpose(3, 4, 0, 1, 2)
+    convolved = np.empty((size, out, out, FILTERS), np.float32)
+    d_convolved = np.empty_like(convolved)
+
+    def corners(array: Any) -> list[Any]:
+        return [array[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+
+    def step() -> float:
+        np.copyto(columns, windows)
+        np.matmul(columns.reshape(9, -1).T, kernel, out=convolved.reshape(-1, FILTERS))
+        upper_left, upper_right, lower_left, lower_right = corners(convolved)
+        upper, lower = np.maximum(upper_left, upper_right), np.maximum(lower_left, lower_right)
+        is_lower, is_right_above, is_right_below = lower > upper, upper_right > upper_left, lower_right > lower_left
+        pooled = np.maximum(upper, lower, out=upper)
+        pooled += kernel_bias
+        np.maximum(pooled, 0, out=pooled)
+        features = pooled.reshape(size, -1)
+        hidden = features @ w1.T
+        hidden += b1
+        np.maximum(hidden, 0, out=hidden)
+        logits = hidden @ w2.T
+        logits += b2
+
+        logits -= logits.max(1, keepdims=True)
+        probabilities = np.exp(logits)
+        sums = probabilities.sum(1)
+        loss = float(np.mean(np.log(sums) - logits[rows, labels]))
+
+        probabilities /= sums[:, None]
+        probabilities[rows, labels] -= 1
+        probabilities /= size
+        d_logits = probabilities
+        d_hidden = d_logits @ w2
+        d_hidden *= hidden > 0
+        d_pooled = (d_hidden @ w1).reshape(pooled.shape)
+        d_pooled *= pooled > 0
+        is_upper = ~is_lower
+        winners = [is_upper & ~is_right_above, is_upper & is_right_above,
+                   is_lower & ~is_right_below, is_lower & is_right_below]  # fmt: skip
+        for corner, won in zip(corners(d_convolved), winners, strict=True):
+            np.multiply(d_pooled, won, out=corner)
+        np.matmul(columns.reshape(9, -1), d_convolved.reshape(-1, FILTERS), out=changes[0])
+        np.matmul(np.ones(size * half * half, np.float32), d_pooled.reshape(-1, FILTERS), out=changes[1])
+        np.matmul(d_hidden.T, features, out=changes[2])
+        np.sum(d_hidden, 0, out=changes[3])
+        np.matmul(d_logits.T, hidden, out=changes[4])
+        np.sum(d_logits, 0, out=changes[5])
+        for parameter, velocity, change in zip(parameters, velocities, changes, strict=True):
+            velocity *= MOMENTUM
+            velocity += change
+            parameter -= np.multiply(velocity, LR, out=change)
+        return loss
+
+    return step
+
+
+def torch_step(size: int) -> Step:
+    """The step in PyTorch, eager."""
+    import torch
+
+    images, labels = (torch.from_numpy(array) for array in batch(size))
+    features = FILTERS * ((SIDE - 2) // 2) ** 2
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, FILTERS, 3), torch.nn.MaxPool2d(2), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(features, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 10),
+    )  # fmt: skip
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in model().state_dict().items()})
+    loss_function = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_function(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    return step
+
+
+def jax_max_pool(x: Any) -> Any:
+    """Max pooling by 2 of images (n, h, w, channels): compiled, up to four times as fast as `jax.lax.reduce_window`."""
+    import jax.numpy as jnp
+
+    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    upper, lower = (jnp.maximum(x[:, i::2, ::2], x[:, i::2, 1::2]) for i in (0, 1))
+    return jnp.maximum(upper, lower)
+
+
+def jax_step(size: int) -> Step:
+    """The step in JAX, compiled as a whole; the memory of the old weights is given to the new ones."""
+    import jax
+    import jax.numpy as jnp
+
+    images, labels = (jnp.asarray(array) for array in batch(size))
+    images = images.reshape(size, SIDE, SIDE, 1)
+    parameters = [jnp.array(p.numpy()) for p in model().parameters()]
+    parameters[2] = jnp.array(channels_last(np.asarray(parameters[2]), FILTERS))
+    state = parameters, [jnp.zeros_like(p) for p in parameters]
+
+    def loss_function(parameters: Any, images: Any, labels: Any) -> Any:
+        kernel, kernel_bias, w1, b1, w2, b2 = parameters
+        layout = ("NHWC", "OIHW", "NHWC")
+        x = jax.lax.conv_general_dilated(images, kernel, (1, 1), "VALID", dimension_numbers=layout)
+        x = jax.nn.relu(jax_max_pool(x + kernel_bias))
+        x = jax.nn.relu(x.reshape(size, -1) @ w1.T + b1)
+        logits = jax.nn.log_softmax(x @ w2.T + b2)
+        return -jnp.take_along_axis(logits, labels[:, None], axis=1).mean()
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def update(parameters: Any, velocities: Any, images: Any, labels: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_function)(parameters, images, labels)
+        velocities = jax.tree.map(lambda v, g: MOMENTUM * v + g, velocities, gradients)
+        return loss, (jax.tree.map(lambda p, v: p - LR * v, parameters, velocities), velocities)
+
+    def step() -> float:
+        nonlocal state
+        loss, state = update(*state, images, labels)
+        return float(loss)
+
+    return step
+
+
+def contestants(size: int) -> Contestants:
+    """All that are installed, by name."""
+    return {"hand-written numpy": numpy_step(size), "minigrad": minigrad_step(size)} | installed({
+        "PyTorch": ("torch", lambda: torch_step(size)),
+        "JAX, jit": ("jax", lambda: jax_step(size)),
+    })  # fmt: skip

@@ -1,0 +1,237 @@
+"""The benchmarks do the same work whoever does it, and print and file what they measure. No time is tested."""
+
+import struct
+from itertools import count
+
+import numpy as np
+import pytest
+
+from benchmarks import chains, deep_cnn, evaluation, gradient_checks, growth, hvp, imports, keras_cnn, mlp, page, timing
+from benchmarks.__main__ import WORKLOADS, Workload, main
+
+PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
+
+# ------------------------------------------------------------------------------------------------ the same work
+
+
+@pytest.mark.parametrize(
+    "contestants",
+    [
+        pytest.param(lambda: mlp.contestants(8, dropout=0), id="mlp"),
+        pytest.param(lambda: keras_cnn.contestants(4), id="keras-cnn"),
+        pytest.param(lambda: deep_cnn.contestants(4), id="deep-cnn"),
+        pytest.param(lambda: evaluation.contestants(1500), id="evaluation"),
+        pytest.param(lambda: chains.contestants(), id="chain"),
+        pytest.param(lambda: hvp.contestants(4), id="hvp"),
+        pytest.param(lambda: gradient_checks.contestants(2), id="gradcheck"),
+    ],
+)
+def test_the_contestants_of_a_workload_come_to_the_same_results(contestants):
+    made = contestants()
+    assert "minigrad" in made
+    timing.check_agreement(made, calls=2)
+
+
+def test_a_step_with_dropout_trains():
+    for name, step in mlp.contestants(8).items():
+        losses = [step() for _ in range(60)]
+        assert losses[-1] < losses[0], name
+
+
+def test_the_step_by_hand_hands_on_the_gradient_of_equal_values_once(monkeypatch):
+    labels = np.array([3, 7])
+    monkeypatch.setattr(keras_cnn, "batch", lambda *_: (np.ones((2, 1, 28, 28), np.float32), labels))
+    timing.check_agreement({"by hand": keras_cnn.numpy_step(2), "minigrad": keras_cnn.minigrad_step(2)}, calls=3)
+
+
+def test_a_linear_layer_behind_an_image_can_be_rearranged_for_channels_last():
+    rng = np.random.default_rng(0)
+    image, weight = rng.standard_normal((2, 3, 3)), rng.standard_normal((5, 18))
+    rearranged = keras_cnn.channels_last(weight, channels=2)
+    np.testing.assert_allclose(rearranged @ image.transpose(1, 2, 0).ravel(), weight @ image.ravel())
+
+
+def test_contestants_that_disagree_are_not_timed():
+    results = iter([1.0, 2.0])
+    with pytest.raises(SystemExit, match=r"do not do the same work, call 2 .* for a, .* for b"):
+        timing.check_agreement({"a": lambda: 1.0, "b": lambda: next(results)}, calls=2)
+
+
+@pytest.mark.parametrize("other", [np.nan, [1.0, 1.0], 1.001])
+def test_results_that_are_not_numbers_or_not_as_many_are_no_agreement(other):
+    with pytest.raises(SystemExit, match="same work"):
+        timing.check_agreement({"a": lambda: 1.0, "b": lambda: other})
+
+
+def test_rounding_is_no_disagreement():
+    timing.check_agreement({"a": lambda: [np.ones(2), 0.0], "b": lambda: [np.ones(2), 1e-6]})
+
+
+def test_contestants_whose_package_is_missing_are_left_out():
+    others = {"NumPy": ("numpy", lambda: abs), "nothing": ("no_such_package", lambda: 1 / 0)}
+    assert timing.installed(others) == {"NumPy": abs}
+
+
+# ------------------------------------------------------------------------------------------------ timing
+
+
+def test_contestants_take_turns_in_alternating_order_and_the_first_round_does_not_count():
+    turns = []
+
+    def clock(contestant, calls):
+        turns.append(contestant())
+        return float(len(turns))
+
+    figures = timing.take_turns({"a": lambda: "a", "b": lambda: "b"}, rounds=2, calls=1, clock=clock)
+    assert "".join(turns) == "baabba"
+    assert figures == {"a": [3.0, 6.0], "b": [4.0, 5.0]}
+
+
+def test_a_figure_is_the_mean_of_some_calls_after_one_that_does_not_count(monkeypatch):
+    now, calls = count(), []
+    monkeypatch.setattr(timing, "perf_counter", lambda: float(next(now)))
+    assert timing.seconds_per_call(lambda: calls.append(1), 4) == 1 / 4
+    assert len(calls) == 5
+
+
+def test_a_table_shows_median_and_spread_and_the_median_of_the_ratios():
+    figures = {"numpy": [1e-3, 2e-3, 4e-3], "minigrad": [2e-3, 3e-3, 4e-3]}
+    assert timing.table("step", figures).splitlines() == [
+        "| step | median | fastest to slowest | minigrad takes |",
+        "|---|---|---|---|",
+        "| numpy | 2,000 µs | 1,000 to 4,000 µs | 1.50 × |",
+        "| minigrad | 3,000 µs | 2,000 to 4,000 µs | 1.00 × |",
+    ]
+
+
+@pytest.mark.parametrize(("time", "shown"), [(12, "12.0 s"), (3, "3,000 ms"), (0.0123, "12.3 ms"), (3e-6, "3.00 µs")])
+def test_a_table_takes_the_unit_that_fits(time, shown):
+    assert f"| {shown} |" in timing.table("x", {"minigrad": [time]})
+
+
+def test_the_time_of_an_import_is_taken_in_a_new_process():
+    assert imports.import_time("colorsys", before="sys") > 0
+    assert {"NumPy itself", "minigrad", "nn, and so minigrad"} <= set(imports.contestants())
+    assert imports.clock(lambda: 2.0, 3) == 2.0
+
+
+# ------------------------------------------------------------------------------------------------ page and command
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(PAGE, encoding="utf-8")
+    return path
+
+
+def test_what_stands_between_the_markers_is_replaced_and_nothing_else(written):
+    for text in ("| a |\n", "µs"):
+        page.write_between("tables", text, written)
+    assert written.read_text(encoding="utf-8") == PAGE.replace("old", "\nµs\n")
+
+
+@pytest.mark.parametrize("text", ["", "<!-- tables -->\n", "<!-- end of tables -->\n<!-- tables -->\n", 2 * PAGE])
+def test_a_page_without_both_markers_in_order_is_left_alone(written, text):
+    written.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="each once, in this order"):
+        page.write_between("tables", "new", written)
+    assert written.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("name", ["tables", "growth"])
+def test_the_page_of_the_documentation_has_the_markers(name, written):
+    written.write_bytes(page.PAGE.read_bytes())
+    page.write_between(name, "new", written)
+    assert written.read_text(encoding="utf-8") != page.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_environment_names_versions_and_cores():
+    text = page.environment()
+    for part in ("Python 3.", f"NumPy {np.__version__} with ", "minigrad ", " cores", "Measured on 20"):
+        assert part in text
+
+
+def quick(title):
+    return [Workload(title, lambda: {"minigrad": lambda: 1.0}, calls=1)]
+
+
+@pytest.fixture
+def quick_workloads(monkeypatch, written):
+    monkeypatch.setattr("benchmarks.__main__.PAGE", written)
+    for name in list(WORKLOADS):
+        monkeypatch.setitem(WORKLOADS, name, quick(name))
+
+
+def test_the_command_prints_a_table_for_each_workload(quick_workloads, written, capsys):
+    main(["--rounds", "1"])
+    printed = capsys.readouterr().out
+    assert all(f"| {name} | median |" in printed for name in WORKLOADS)
+    assert written.read_text(encoding="utf-8") == PAGE
+
+
+def test_the_command_runs_some_workloads(quick_workloads, capsys):
+    main(["--rounds", "1", "--only", "chain", "hvp"])
+    assert capsys.readouterr().out.count("| median |") == 2
+
+
+def test_the_command_writes_what_it_prints(quick_workloads, written, capsys):
+    main(["--rounds", "1", "--write"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert [line for line in written.read_text(encoding="utf-8").splitlines() if line][2:-2] == lines
+
+
+@pytest.mark.parametrize("arguments", [["--only", "chain", "--write"], ["--rounds", "0"], ["--only", "nothing"]])
+def test_the_command_refuses_what_makes_no_sense(quick_workloads, arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_workload_compares_results_before_it_times_them():
+    workload = Workload("x", dict, checked=lambda: {"a": lambda: 1.0, "b": lambda: 2.0})
+    with pytest.raises(SystemExit, match="same work"):
+        workload.measure(rounds=1)
+
+
+# ------------------------------------------------------------------------------------------------ growth
+
+
+def test_the_slope_of_a_power_is_its_exponent():
+    sizes = [1, 2, 4, 8]
+    assert growth.slope(sizes, [3 * size**2 for size in sizes]) == pytest.approx(2)
+
+
+def test_peak_memory_counts_what_a_step_holds_at_once_and_what_stays():
+    kept = []
+
+    def make():
+        kept[:] = [np.ones(250_000)]
+        return lambda: float((kept[0] + kept[0]).sum())
+
+    assert growth.peak_bytes(make) == pytest.approx(4_000_000, rel=0.01)
+
+
+def test_the_steps_of_every_sweep_run():
+    for sweep in growth.SWEEPS:
+        assert np.isfinite(sweep.step(sweep.sizes[0])())
+
+
+def test_memory_of_a_step_grows_with_the_batch_no_faster_than_the_batch():
+    sizes = [1024, 2048]
+    peaks = [growth.peak_bytes(lambda size=size: mlp.minigrad_step(size)) for size in sizes]
+    assert 0.5 < growth.slope(sizes, peaks) < 1.05
+
+
+def test_the_command_measures_draws_and_writes(monkeypatch, written, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    written.write_text(PAGE.replace("tables", "growth"), encoding="utf-8")
+    monkeypatch.setattr(growth, "PAGE", written)
+    monkeypatch.setattr(growth, "SWEEPS", (growth.Sweep("images", (8, 16, 32), mlp.minigrad_step),))
+    growth.main(["--rounds", "1", "--out", str(tmp_path / "growth.png"), "--write"])
+    picture = (tmp_path / "growth.png").read_bytes()
+    assert min(struct.unpack(">II", picture[16:24])) > 100  # width and height
+    assert len(picture) < 100_000
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith("| images | 8 | 32 |")
+    assert row in written.read_text(encoding="utf-8")
