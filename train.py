@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nn.metrics import Evaluation
 
 # Which flag sets which setting of the recipe; dropout is a setting of its architecture.
-SETTINGS = ("epochs", "batch_size", "lr", "optimizer", "weight_decay", "val_size", "seed")
+SETTINGS = ("epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "val_size", "seed")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,13 +29,18 @@ def parse_arguments() -> argparse.Namespace:
         "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
     )
     add = parser.add_argument
-    add("--recipe", default="default", metavar="NAME", help="default, article or article-as-published")
+    add("--recipe", default="default", metavar="NAME", help="what to train, see --list-recipes (default: default)")
+    add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")
+    add("--published-schedule", action="store_true", help="train as the reference did, not in our better way")
     add("--data", metavar="DIR", help="folder with the four IDX files, .gz or raw")
     add("--epochs", type=positive(int), metavar="N", help="how often to go through the training images")
     add("--batch-size", type=positive(int), metavar="N", help="images in a step")
     add("--lr", type=positive(float), metavar="X", help="learning rate, at the schedule's peak")
-    add("--optimizer", choices=("sgd", "adam", "adamw"), help="update rule")
+    add("--optimizer", choices=("sgd", "nesterov", "adam", "adamw"), help="update rule")
     add("--weight-decay", type=positive(float, zero=True), metavar="X", help="how strongly weights are pulled to zero")
+    add("--l1", type=positive(float, zero=True), metavar="X", help="add X times the sum of |w| over all weights")
+    add("--l2", type=positive(float, zero=True), metavar="X", help="add X times the sum of w² over all weights")
+    add("--raw-pixels", action="store_true", help="feed pixels as bytes from 0 to 255, to see why they are scaled")
     add("--dropout", type=positive(float, zero=True), metavar="P", help="share of activations dropped in training")
     add("--seed", type=positive(int, zero=True), metavar="N", help="of everything random; same seed, same result")
     add("--val-size", type=positive(int, zero=True), metavar="N", help="training images held out for validation")
@@ -70,12 +75,17 @@ def use_threads(count: int) -> None:
 
 def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
     """The recipe with the settings that flags override."""
-    from nn.fashion.recipes import RECIPES
+    from nn.fashion.recipes import RAW_PIXELS, RECIPES
 
     if arguments.recipe not in RECIPES:
-        sys.exit(f"train.py: there is no recipe {arguments.recipe!r}, only {', '.join(RECIPES)}")
+        sys.exit(f"train.py: there is no recipe {arguments.recipe!r}, only {', '.join(RECIPES)} and xor")
     recipe = RECIPES[arguments.recipe]
-    given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    given = dict(recipe.published_schedule) if arguments.published_schedule else {}
+    if arguments.published_schedule and not given:
+        sys.exit(f"train.py: the recipe {recipe.name} has no other schedule than its own")
+    given |= {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    if arguments.raw_pixels:
+        given |= RAW_PIXELS
     if arguments.dropout is not None:
         given["architecture"] = {**recipe.architecture, "dropout": arguments.dropout}
     return replace(recipe, **given)
@@ -108,6 +118,17 @@ def train(arguments: argparse.Namespace, data: Dataset) -> Evaluation | None:
     return evaluation
 
 
+def list_recipes() -> None:
+    """Print a table of the recipes and what they reach on the test images."""
+    from nn.fashion.recipes import RECIPES
+    from nn.xor import SUMMARY
+
+    print(f"{'recipe':<22}{'published':<28}{'ours':<18}what it is")
+    for recipe in RECIPES.values():
+        print(f"{recipe.name:<22}{recipe.published:<28}{recipe.measured:<18}{recipe.summary}")
+    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<28}{'all four right':<18}{SUMMARY}")
+
+
 def evaluate(arguments: argparse.Namespace, data: Dataset) -> Evaluation:
     """Evaluate a saved model on the test images."""
     from nn.fashion import report
@@ -124,6 +145,14 @@ def main() -> int:
     arguments = parse_arguments()
     if arguments.threads:
         use_threads(arguments.threads)
+    if arguments.list_recipes:
+        list_recipes()
+        return 0
+    if arguments.recipe == "xor":
+        from nn import xor
+
+        print(xor.report(*xor.learn(arguments.seed or 0)))
+        return 0
     from nn import FileError
     from nn.fashion import DataError, load
     from nn.learner import NonFiniteLoss

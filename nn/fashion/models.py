@@ -11,8 +11,15 @@ import nn
 Architecture = Mapping[str, Any]
 
 
-def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """Fully connected: Flatten, then Linear layers of these sizes with ReLU and Dropout between them.
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
+
+
+def mlp(
+    sizes: Sequence[int], dropout: float = 0.0, activation: str = "relu", batch_norm: bool = False
+) -> nn.Sequential:
+    """Fully connected: Flatten, then Linear layers of these sizes with an activation and Dropout between them.
+
+    With `batch_norm` each activation is preceded by one, and the layer before that has no bias.
 
     >>> mlp([784, 64, 10], dropout=0.2)
     Sequential(  # 50,890 parameters
@@ -25,13 +32,67 @@ def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
     """
     if len(sizes) < 2:
         raise ValueError(f"a network has at least the sizes of its inputs and its outputs, got {list(sizes)}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"there is no activation {activation!r}, only {', '.join(ACTIVATIONS)}")
     layers: list[nn.Module] = [nn.Flatten()]
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers[:-2])
+    for inputs, outputs in pairwise(sizes[:-1]):
+        layers.append(nn.Linear(inputs, outputs, bias=not batch_norm))
+        layers += [nn.BatchNorm1d(outputs)] if batch_norm else []
+        layers += [ACTIVATIONS[activation](), nn.Dropout(dropout)] if dropout else [ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp}
+def keras_cnn() -> nn.Sequential:
+    """Convolution 3 x 3 with 32 filters, ReLU, max pooling by 2, then 100 hidden units and 10 outputs.
+
+    Pooling comes before the ReLU: the result is the same, since a ReLU keeps order, for a quarter of the work.
+    """
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(32 * 13 * 13, 100), nn.ReLU(), nn.Linear(100, 10),
+    )  # fmt: skip
+
+
+def convolution(inputs: int, outputs: int, kernel_size: int = 3, stride: int = 1) -> list[nn.Module]:
+    """A convolution that keeps the size of images, or divides it by the stride, and batch norm."""
+    conv = nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2, bias=False)
+    return [conv, nn.BatchNorm2d(outputs)]
+
+
+def stride_cnn(channels: Sequence[int], kernel_size: int = 5) -> nn.Sequential:
+    """Convolutions with stride 2, the first with `kernel_size`, each with batch norm and ReLU; then a linear layer."""
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, 28))]
+    side = 28
+    for i, (inputs, outputs) in enumerate(pairwise([1, *channels])):
+        layers += [*convolution(inputs, outputs, 3 if i else kernel_size, stride=2), nn.ReLU()]
+        side = (side + 1) // 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * side**2, 10))
+
+
+def resnet(channels: Sequence[int], blocks: Sequence[int], kernel_size: int = 5, dropout: float = 0.0) -> nn.Sequential:
+    """Stages of residual blocks, each entered by a convolution with stride 2 and left by the mean over the image.
+
+    Args:
+        channels: of each stage.
+        blocks: how many residual blocks each stage has.
+        kernel_size: of the first convolution; all others have 3.
+        dropout: before the last layer.
+
+    Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, without its pooling at the start.
+    """
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, 28))]
+    for i, ((inputs, outputs), count) in enumerate(zip(pairwise([1, *channels]), blocks, strict=True)):
+        layers += [*convolution(inputs, outputs, 3 if i else kernel_size, stride=2), nn.ReLU()]
+        for _ in range(count):
+            body = [*convolution(outputs, outputs), nn.ReLU(), *convolution(outputs, outputs)]
+            layers += [nn.Residual(nn.Sequential(*body)), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels[-1], 10)]
+    return nn.Sequential(*layers, *head)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp, "keras_cnn": keras_cnn, "stride_cnn": stride_cnn, "resnet": resnet,
+}  # fmt: skip
 
 
 def build(architecture: Architecture) -> nn.Module:

@@ -6,13 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 import nn
-from nn.callbacks import AfterEpoch, EpochTable, ProgressBar, write_history
+from minigrad import Tensor
+from nn import functional as F
+from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
+from nn.callbacks import AfterEpoch, AveragedWeights, EpochTable, ProgressBar, write_history
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
-from nn.fashion.dataset import Dataset
+from nn.fashion.dataset import CLASSES, Dataset
 from nn.fashion.models import build
 from nn.fashion.recipes import OPTIMIZERS, Recipe
 from nn.learner import Callback, Learner, NonFiniteLoss
@@ -46,17 +52,23 @@ class Run:
         images, labels = data.train_images, data.train_labels
         has_validation = val_size > 0
         self.valid = self.classifier.loader(images[validation], labels[validation]) if has_validation else None
+        arrays: list[nn.data.Array] = [images[training], labels[training]]
+        if recipe.flip == "alternating":
+            arrays.append(np.arange(len(training)))
         self.train = DataLoader(
-            (images[training], labels[training]), recipe.batch_size, shuffle=True, generator=generator,
-            transform=Normalize(recipe.mean, recipe.std),
+            arrays, recipe.batch_size, shuffle=True, generator=generator, transform=augmentation(recipe, len(training))
         )
-        optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+        optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.lr, weight_decay=0.0)
         scheduler: LRScheduler | None = None
         if recipe.schedule == "one-cycle":
             scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * len(self.train) + 1)
-        watchers = [EvaluationModeAfter(recipe.dropout_epochs)] if recipe.dropout_epochs is not None else []
-        loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        self.learner = Learner(model, optimizer, loss, scheduler, [*watchers, *callbacks])
+        watchers: list[Callback] = [AveragedWeights(recipe.average)] if recipe.average else []
+        if recipe.dropout_epochs is not None:
+            watchers.append(EvaluationModeAfter(recipe.dropout_epochs))
+        self.learner = Learner(model, optimizer, Objective(recipe, weights), scheduler, [*watchers, *callbacks])
 
     def fit(self, warn: Callable[[str], None]) -> None:
         """Train for all epochs of the recipe, keeping model, metrics and configuration in the folder after each.
@@ -123,11 +135,41 @@ class EvaluationModeAfter(Callback):
         learner.model.train(learner.epoch <= self.epochs)
 
 
-def draw_normal(model: nn.Module, std: float) -> None:
-    """Weights from N(0, std²), biases 0."""
+class Objective(nn.Module):
+    """What training makes small: the loss a recipe names, and its penalties on weights."""
+
+    def __init__(self, recipe: Recipe, weights: Sequence[nn.Parameter]) -> None:
+        self._weights, self.l1, self.l2, self.kind = weights, recipe.l1, recipe.l2, recipe.loss
+        self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+
+    def forward(self, logits: Tensor, labels: nn.data.Array) -> Tensor:
+        if self.kind == "sigmoid":
+            classes = logits.shape[1]
+            loss = F.binary_cross_entropy_with_logits(logits, np.eye(classes, dtype=logits.dtype)[labels]) * classes
+        else:
+            loss = self.cross_entropy(logits, labels)
+        return loss + F.penalty(self._weights, self.l1, self.l2) if self.l1 or self.l2 else loss
+
+
+def augmentation(recipe: Recipe, samples: int) -> Compose:
+    """What is done to each batch of training images: moves of pixels while they are bytes, then the rest."""
+    return Compose(
+        *([RandomFlip()] if recipe.flip == "random" else []),
+        *([AlternatingFlip(samples)] if recipe.flip == "alternating" else []),
+        *([RandomShift(recipe.shift)] if recipe.shift else []),
+        *([RandomErase(recipe.erase)] if recipe.erase else []),
+        Normalize(recipe.mean, recipe.std),
+        *([Mixup(recipe.mixup, len(CLASSES))] if recipe.mixup else []),
+    )
+
+
+def draw_normal(model: nn.Module, std: float | Literal["he"]) -> None:
+    """Weights from N(0, std²), or N(0, 2 / fan_in) for "he" (He et al., 2015); biases 0."""
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
+        elif std == "he":
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu")
         else:
             nn.init.normal_(parameter, std=std)
 
