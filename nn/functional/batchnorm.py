@@ -39,16 +39,17 @@ def batch_norm(
         eps: keeps a vanishing variance from dividing by 0.
 
     Raises:
-        ValueError: if the shapes do not fit, or a channel of a training batch has a single value.
+        ValueError: if `x` is not floating, shapes do not fit, or a channel of a training batch has a single value.
 
     Source: Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training, ICML 2015.
     """
     x = as_tensor(x)
     channels = x.shape[1] if x.ndim > 1 else 0
     given = [np.shape(value(p)) for p in (running_mean, running_var, weight, bias) if p is not None]
-    if x.ndim < 2 or any(shape != (channels,) for shape in given):
+    if x.ndim < 2 or x.dtype.kind != "f" or any(shape != (channels,) for shape in given):
         raise ValueError(
-            f"batch_norm expects (n, channels, ...) and one number for each channel, got {x.shape} and {given}"
+            "batch_norm expects floating (n, channels, ...) and one number for each channel, "
+            f"got {x.dtype} of shape {x.shape} and {given}"
         )
     weight = as_tensor(np.ones(channels, x.dtype) if weight is None else weight)
     bias = as_tensor(np.zeros(channels, x.dtype) if bias is None else bias)
@@ -138,18 +139,25 @@ def blocks(channels: tuple[Array, ...], *arrays: Array) -> Iterator[tuple[Array,
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance of each column of (m, channels)."""
     m, c = x.shape
-    mean = np.ones(m, x.dtype) @ x / x.dtype.type(m)
+
+    def average(sums: list[Array]) -> Array:
+        result: Array = (np.sum(sums, 0, dtype=np.float64).reshape(-1, c).sum(0) / m).astype(x.dtype)
+        return result
+
+    # A long sum in float32 loses digits: where the mean is far larger than the deviations, more than they have.
+    parts = (x[start : start + 1024] for start in range(0, m, 1024))
+    mean = average([np.ones(len(part), x.dtype) @ part for part in parts])
     squares = []
     for center, block in blocks((mean,), x):
         deviations = block - center
         deviations *= deviations
         squares.append(deviations.sum(0))
-    return mean, np.sum(squares, 0).reshape(-1, c).sum(0) / x.dtype.type(m)
+    return mean, average(squares)
 
 
 def scaled_rows(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     """(x - mean) * scale + shift."""
-    out = np.empty(x.shape, np.result_type(x, scale))
+    out = np.empty(x.shape, np.result_type(x, scale, shift))
     for center, factor, offset, block, result in blocks((mean, scale, shift), x, out):
         np.subtract(block, center, out=result)
         result *= factor

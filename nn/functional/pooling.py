@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,9 @@ def adaptive_avg_pool2d(x: TensorLike, output_size: int | Pair) -> Tensor:
     """
     x = as_tensor(x)
     rows, columns = pair("adaptive_avg_pool2d", "output_size", output_size)
-    if x.ndim != 4 or not x.size:
-        raise ValueError(f"adaptive_avg_pool2d expects images (n, c, h, w), got shape {x.shape}")
-    height, width = x.shape[2:]
+    height, width = floating_images_size("adaptive_avg_pool2d", x)
+    if height * width == 0:
+        raise ValueError(f"adaptive_avg_pool2d expects images of at least one pixel, got shape {x.shape}")
     if height % rows == 0 and width % columns == 0:
         return avg_pool2d(x, (height // rows, width // columns))
     return matmul(matmul(averaging(height, rows, x.dtype), x), averaging(width, columns, x.dtype).T)
@@ -89,12 +89,18 @@ def averaging(length: int, parts: int, dtype: np.dtype[Any]) -> Array:
 
 
 def pool_geometry(name: str, x: Tensor, kernel: Any, stride: Any, padding: Any) -> Geometry:
-    if x.ndim != 4 or x.dtype.kind != "f":
-        raise ValueError(f"{name} expects floating images (n, c, h, w), got {x.dtype} of shape {x.shape}")
+    floating_images_size(name, x)
     geometry = geometry_of(name, x.shape, kernel, kernel if stride is None else stride, padding)
     if any(2 * reach > size for reach, size in zip(geometry.padding, geometry.kernel, strict=True)):
         raise ValueError(f"{name} expects a padding of at most half the kernel {geometry.kernel}, got {padding}")
     return geometry
+
+
+def floating_images_size(name: str, x: Tensor) -> Pair:
+    """(h, w) of images (n, c, h, w), checked to be that and floating."""
+    if x.ndim != 4 or x.dtype.kind != "f":
+        raise ValueError(f"{name} expects floating images (n, c, h, w), got {x.dtype} of shape {x.shape}")
+    return image_size(x)
 
 
 # ------------------------------------------------------------------------------------------------ operations
@@ -106,10 +112,11 @@ def largest(x: Tensor, geometry: Geometry) -> Tensor:
     size = image_size(x)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        winners = [place == channels_last(out.data) for place in in_windows(x.data, geometry, -np.inf)]
-        ties = reduce(np.add, [won.view(np.uint8) for won in winners])
-        np.maximum(ties, 1, out=ties)  # nothing equals NaN
-        return weighted_spread(grad / channels_first(ties), winners, size, geometry)
+        # Nothing equals NaN: the padding does not win among -inf, and a window with a NaN has no winner.
+        winners = [place == channels_last(out.data) for place in in_windows(x.data, geometry, np.nan)]
+        counter = np.min_scalar_type(len(winners))
+        ties = reduce(partial(np.add, dtype=counter), [won.view(np.uint8) for won in winners])
+        return weighted_spread(grad / channels_first(np.maximum(ties, 1)), winners, size, geometry)
 
     places = in_windows(x.data, geometry, -np.inf)
     data = np.maximum(places[0], places[-1])

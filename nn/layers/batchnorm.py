@@ -55,13 +55,14 @@ class BatchNorm(Module):
         if x.ndim not in self.axes or x.shape[1] != self.num_features:
             expected = f"(n, {self.num_features}{', h, w' if self.axes == (4,) else '[, length]'})"
             raise ValueError(f"{type(self).__name__} expects inputs of shape {expected}, got {x.shape}")
-        momentum = self.momentum
+        seen = 0 if self.num_batches_tracked is None else int(self.num_batches_tracked)
+        momentum = 1 / (seen + 1) if self.momentum is None else self.momentum
+        out = F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum, self.eps
+        )
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
-            momentum = 1 / int(self.num_batches_tracked) if momentum is None else momentum
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum or 0.0, self.eps
-        )
+        return out
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

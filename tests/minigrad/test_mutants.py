@@ -9,6 +9,7 @@ from minigrad.testing import gradcheck
 from minigrad.testing.mutation import mutate_rules
 from minigrad.testing.strategies import calls
 from nn import functional as F
+from nn.functional import convolution, pooling
 
 EXAMPLES = 25
 # Rules, as operation:position, that keep no floating input: the operation is linear (add, …) or they use the output
@@ -84,6 +85,13 @@ RNG = np.random.default_rng(0)
 X, W, B = (RNG.standard_normal(shape) for shape in [(4, 3), (2, 3), 2])
 LABELS = np.array([0, 2, 1, 2])
 SIGNALS = RNG.standard_normal((2, 4, 3))
+# Few numbers may be cut to float32 and be as good by chance, which 10 are not.
+WIDE, LONG = RNG.standard_normal((3, 10)), RNG.standard_normal((2, 10, 2))
+IMAGES, KERNELS = RNG.standard_normal((2, 2, 5, 4)), RNG.standard_normal((3, 2, 2, 3))
+STRIDED = convolution.Geometry((2, 3), (2, 1), (0, 1))
+PATCHES = RNG.standard_normal((2, 3, *STRIDED.output((5, 4))))
+SHARES = [0.5, RNG.standard_normal((2, 2, 4, 2)), 2.0, 0.25, -1.0, 3.0]
+WINDOWS = RNG.standard_normal((2, 2, 2, 4))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,18 @@ SIGNALS = RNG.standard_normal((2, 4, 3))
         ("dropout", lambda x: F.dropout(x, 0.5, generator=np.random.default_rng(0)), (X,)),
         ("standardize", lambda x, weight, bias: F.layer_norm(x, 3, weight, bias), (X, W[0], W[1])),
         ("standardize", lambda x, weight, bias: F.group_norm(x, 2, weight, bias), (SIGNALS, X[:, 0], X[:, 1])),
+        ("normalized", lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias), (WIDE, *WIDE[:2])),
+        ("normalized", lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias), (LONG, *WIDE[:2])),
+        ("convolution", lambda *inputs: F.conv2d(*inputs, (2, 1), (0, 1)), (IMAGES, KERNELS, W[0])),
+        ("convolution", lambda *inputs: F.conv2d(*inputs, padding=1), (IMAGES, KERNELS, W[0])),
+        ("input_gradient", lambda *inputs: convolution.input_gradient(*inputs, (5, 4), STRIDED), (PATCHES, KERNELS)),
+        ("weight_gradient", lambda *inputs: convolution.weight_gradient(*inputs, STRIDED), (IMAGES, PATCHES)),
+        ("largest", lambda x: F.max_pool2d(x, (2, 3), (2, 1), 1), (IMAGES,)),
+        ("largest", lambda x: F.max_pool2d(x, 2), (IMAGES,)),
+        ("weighted_sum", lambda x: pooling.weighted_sum(x, SHARES, STRIDED), (IMAGES,)),
+        ("weighted_spread", lambda x: pooling.weighted_spread(x, SHARES, (5, 4), STRIDED), (WINDOWS,)),
+        ("flatten", lambda x: F.flatten(x, 1), (SIGNALS,)),
+        ("flatten", lambda x: F.flatten(x, 1), (SIGNALS.transpose(0, 2, 1),)),
     ],
 )
 def test_every_fault_in_a_rule_of_nn_is_noticed(name, f, inputs):

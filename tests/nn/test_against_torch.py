@@ -93,18 +93,18 @@ def test_dropout_scales_as_pytorch_does(p):
 
 def exchanged(ours, theirs):
     """Both with PyTorch's values in ours, after ours have been loaded there."""
-    assert {name: array.shape for name, array in ours.state_dict().items()} == {
-        name: tuple(array.shape) for name, array in theirs.state_dict().items()
+    assert {name: (array.shape, f"torch.{array.dtype}") for name, array in ours.state_dict().items()} == {
+        name: (tuple(array.shape), str(array.dtype)) for name, array in theirs.state_dict().items()
     }
     theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
     with torch.no_grad():
         for array in theirs.state_dict().values():
-            array += torch.rand(array.shape, dtype=array.dtype)
+            array += torch.rand(array.shape, dtype=array.dtype) if array.is_floating_point() else 3
     ours.load_state_dict({name: array.numpy() for name, array in theirs.state_dict().items()})
 
 
 def compare(ours, theirs, array, *target):
-    """Values, and the gradients of a random cotangent with respect to the input and all parameters."""
+    """Values, gradients of a random cotangent with respect to the input and all parameters, and buffers after it."""
     exchanged(ours, theirs)
     x, y = Tensor(array, requires_grad=array.dtype.kind == "f"), torch.tensor(array)
     y.requires_grad = array.dtype.kind == "f"
@@ -118,6 +118,9 @@ def compare(ours, theirs, array, *target):
     for (name, p), (other, q) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
         assert name == other
         same(p.grad, q.grad)
+    state = theirs.state_dict()
+    for name, buffer in ours.named_buffers():
+        np.testing.assert_allclose(buffer, state[name].numpy(), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -220,3 +223,109 @@ def test_losses_of_classes_have_the_values_gradients_and_state_of_pytorch(name, 
     theirs = getattr(torch.nn, name)(None if weight is None else torch.tensor(weight), **settings)
     target = rng.permutation(np.arange(4 * 2 ** len(rest)) % 3).reshape(4, *rest)
     compare(ours, theirs, rng.standard_normal((4, 3, *rest)), target)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 1},
+        {"kernel_size": 3},
+        {"kernel_size": (2, 3), "bias": False},
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": (3, 2), "stride": (1, 3), "padding": (2, 1)},
+        {"kernel_size": 1, "stride": 2, "padding": 1},
+        {"kernel_size": (2, 3), "dilation": (3, 2)},
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": (3, 5), "padding": "same", "dilation": (2, 1)},
+        {"kernel_size": 2, "padding": "valid"},
+        {"kernel_size": 3, "groups": 2, "padding": 1},
+        {"kernel_size": (3, 2), "groups": 4, "stride": 2, "padding": 1, "dilation": (1, 2), "bias": False},
+    ],
+)
+def test_convolutions_have_the_values_gradients_and_state_of_pytorch(settings):
+    ours = nn.Conv2d(4, 8, **settings, dtype=np.float64)
+    theirs = torch.nn.Conv2d(4, 8, **settings, dtype=torch.float64)
+    compare(ours, theirs, np.random.default_rng(5).standard_normal((3, 4, 8, 9)))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, settings) for name in ("MaxPool2d", "AvgPool2d") for settings in [
+            (2,), ((2, 3),), (3, 2), ((2, 3), (3, 1)), (3, 1, 1), ((3, 4), (2, 3), (1, 2)), (2, 3, 1), (7,),
+        ]),
+        *(("AdaptiveAvgPool2d", (size,)) for size in [1, (7, 10), (7, 5), 2, (3, 4), (5, 10), (1, 7), (9, 12)]),
+    ],
+)  # fmt: skip
+def test_pooling_has_the_values_and_gradients_of_pytorch(name, settings):
+    ours, theirs = getattr(nn, name)(*settings), getattr(torch.nn, name)(*settings)
+    compare(ours, theirs, np.random.default_rng(6).standard_normal((2, 3, 7, 10)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"eps": 0.1, "momentum": 0.3},
+        {"momentum": None},
+        {"momentum": 0.0},
+        {"affine": False},
+        {"track_running_stats": False},
+        {"affine": False, "track_running_stats": False, "momentum": None},
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "shape"), [("BatchNorm1d", (5, 3)), ("BatchNorm1d", (4, 3, 2)), ("BatchNorm2d", (2, 3, 4, 5))]
+)
+def test_batch_norm_has_the_values_gradients_and_buffers_of_pytorch(name, shape, settings, training):
+    ours = getattr(nn, name)(3, **settings, dtype=np.float64).train(training)
+    theirs = getattr(torch.nn, name)(3, **settings, dtype=torch.float64).train(training)
+    x = 3 * np.random.default_rng(7).standard_normal(shape) + 1
+    for _ in range(2):
+        compare(ours, theirs, x)
+        ours.zero_grad()
+        theirs.zero_grad()
+
+
+def small_cnns():
+    """The same network of ours and of PyTorch's layers."""
+    for layers in (nn, torch.nn):
+        yield layers.Sequential(
+            layers.Conv2d(1, 4, 3, padding=1, bias=False), layers.BatchNorm2d(4), layers.ReLU(), layers.MaxPool2d(2),
+            layers.Sequential(layers.Conv2d(4, 8, (3, 2), stride=2, groups=2), layers.BatchNorm2d(8, affine=False)),
+            layers.AvgPool2d(2, 1), layers.AdaptiveAvgPool2d(2), layers.Flatten(), layers.Linear(32, 5),
+            layers.BatchNorm1d(5),
+        )  # fmt: skip
+
+
+def evaluated(ours, theirs):
+    """What both make of the same images in evaluation mode."""
+    x = np.random.default_rng(8).standard_normal((3, 1, 15, 16)).astype(np.float32)
+    with torch.no_grad():
+        return ours.eval()(x).numpy(), theirs.eval()(torch.tensor(x)).numpy()
+
+
+def test_the_state_of_a_convolutional_network_is_that_of_pytorch_and_loads_both_ways():
+    ours, theirs = small_cnns()
+    exchanged(ours, theirs)  # compares names, shapes and dtypes
+    np.testing.assert_allclose(*evaluated(ours, theirs), rtol=1e-4, atol=1e-5)
+
+
+def test_a_convolutional_network_goes_to_pytorch_and_back_through_safetensors_files(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    ours, theirs = small_cnns()
+    ours(np.random.default_rng(9).standard_normal((4, 1, 15, 16)).astype(np.float32))  # estimates worth keeping
+    nn.save(ours.state_dict(), tmp_path / "ours.safetensors")
+    theirs.load_state_dict(safetensors.load_file(tmp_path / "ours.safetensors"))
+    np.testing.assert_allclose(*evaluated(ours, theirs), rtol=1e-4, atol=1e-5)
+
+    ours, theirs = small_cnns()
+    theirs(torch.randn((4, 1, 15, 16)))
+    safetensors.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    state, _ = nn.load(tmp_path / "theirs.safetensors")
+    assert {name: array.dtype for name, array in ours.state_dict().items()} == {
+        name: array.dtype for name, array in state.items()
+    }
+    ours.load_state_dict(state)
+    np.testing.assert_allclose(*evaluated(ours, theirs), rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.graph import sweep
 from minigrad.testing import gradcheck
+from minigrad.testing.layouts import LAYOUTS
 from nn import functional as F
 
 seeds = st.integers(0, 2**32 - 1)
@@ -418,3 +419,68 @@ def test_what_does_not_fit_is_said(logits, target, settings, sentence):
 def test_integer_logits_are_refused():
     with pytest.raises(TypeError, match="cross_entropy expects floating logits, got dtype int64"):
         F.cross_entropy(np.zeros((2, 3), np.int64), np.array([0, 1]))
+
+
+# ---------------------------------------------------------------- flatten
+
+
+def channels_last(x):
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
+MEMORY_ORDERS = {
+    **LAYOUTS,
+    "channels last": channels_last,
+    "strided channels last": lambda x: channels_last(np.repeat(x, 2, axis=1))[:, ::2],
+    "axes swapped": lambda x: np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("axes", [(0, -1), (1, -1), (1, 2), (0, 1), (-1, -1), (-3, -2)])
+@pytest.mark.parametrize("layout", MEMORY_ORDERS)
+def test_flatten_joins_axes_in_their_order_whatever_the_memory_looks_like(layout, axes):
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 2))
+    view = MEMORY_ORDERS[layout](x)
+    start, end = (axis % 4 for axis in axes)
+    expected = x.reshape(*x.shape[:start], -1, *x.shape[end + 1 :])
+    np.testing.assert_array_equal(F.flatten(view, *axes).numpy(), expected)
+    np.testing.assert_array_equal(view, x)
+    tensor, cotangent = mg.Tensor(view, requires_grad=True), np.random.default_rng(1).standard_normal(expected.shape)
+    F.flatten(tensor, *axes).backward(cotangent)
+    np.testing.assert_array_equal(tensor.grad.numpy(), cotangent.reshape(x.shape))
+
+
+@pytest.mark.parametrize("layout", ["C", "Fortran-ordered", "channels last", "strided channels last", "axes swapped"])
+def test_the_gradient_of_flatten_has_the_memory_order_of_its_input(layout):
+    x = mg.Tensor(MEMORY_ORDERS[layout](np.ones((2, 3, 4, 5))), requires_grad=True)
+    F.flatten(x, 1).backward(np.ones((2, 60)))
+
+    def order(array):
+        return np.argsort(array.strides)[::-1].tolist()
+
+    assert order(x.grad.data) == order(x.data)
+    assert x.grad.data.transpose(order(x.grad.data)).flags.c_contiguous
+
+
+@pytest.mark.parametrize("layout", ["C", "channels last"])
+def test_flatten_has_right_first_and_second_derivatives(layout):
+    x = mg.tensor(np.random.default_rng(0).standard_normal((2, 3, 4, 2)))
+
+    def flattened(x):  # the checks make arrays in C order, so that the other order has to come from within
+        return F.flatten(x if layout == "C" else x.transpose(0, 2, 3, 1) * 1, 1)
+
+    gradcheck_twice(flattened, x)
+    gradcheck(lambda x: flattened(x * x), x, order=2)
+
+
+def test_flatten_keeps_the_dtype_and_takes_empty_batches_and_integers():
+    assert F.flatten(np.ones((2, 3, 4), np.float32)).dtype == np.float32
+    assert F.flatten(np.ones((0, 3, 4)), 1).shape == (0, 12)
+    np.testing.assert_array_equal(F.flatten([[1, 2], [3, 4]]).numpy(), [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(("axes", "shape"), [((0, -1), ()), ((2, -1), (2, 3)), ((1, 0), (2, 3)), ((-3, 1), (2, 3))])
+def test_flatten_refuses_axes_that_the_input_does_not_have_in_this_order(axes, shape):
+    with pytest.raises(ValueError, match="flatten joins") as caught:
+        F.flatten(np.ones(shape), *axes)
+    assert str(caught.value) == f"flatten joins the axes {axes[0]} to {axes[1]}, got shape {shape}"

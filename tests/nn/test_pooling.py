@@ -1,0 +1,272 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+import nn
+from minigrad.testing import gradcheck
+from minigrad.testing.layouts import LAYOUTS, repeated
+from nn import functional as F
+from nn.functional import pooling
+from nn.functional.convolution import Geometry
+from tests.nn.test_functional import gradcheck_twice
+
+seeds = st.integers(0, 2**32 - 1)
+POOLS = {"max_pool2d": (F.max_pool2d, max, -np.inf), "avg_pool2d": (F.avg_pool2d, np.mean, 0.0)}
+GEOMETRIES = [  # kernel, stride, padding: windows that touch, overlap, leave gaps, and reach over the edges
+    ((2, 2), (2, 2), (0, 0)),
+    ((2, 3), (1, 2), (0, 0)),
+    ((2, 1), (3, 2), (0, 0)),
+    ((3, 2), (2, 1), (1, 1)),
+    ((2, 3), (2, 3), (1, 1)),
+    ((1, 1), (1, 1), (0, 0)),
+]
+
+
+def rng():
+    return np.random.default_rng(4)
+
+
+def distinct(shape):
+    """Random numbers that are far enough apart for numerical derivatives of their maximum."""
+    return rng().permutation(np.arange(1.0, np.prod(shape) + 1)).reshape(shape)
+
+
+def loops(x, kernel, stride, padding, summed_up, fill):
+    """The definition, one window at a time."""
+    n, channels, *size = x.shape
+    starts = [range(-p, s + p - k + 1, step) for s, k, step, p in zip(size, kernel, stride, padding, strict=True)]
+    out = np.empty((n, channels, *map(len, starts)))
+    for image, channel, row, column in np.ndindex(out.shape):
+        window = [
+            x[image, channel, y, z] if 0 <= y < size[0] and 0 <= z < size[1] else fill
+            for y in range(starts[0][row], starts[0][row] + kernel[0])
+            for z in range(starts[1][column], starts[1][column] + kernel[1])
+        ]
+        out[image, channel, row, column] = summed_up(window)
+    return out
+
+
+@st.composite
+def windows(draw):
+    """Small images with ties, and a kernel, a stride and a padding for them."""
+    kernel, stride = (draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(2))
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    size = [max(1, k - 2 * p) + draw(st.integers(0, 4)) for k, p in zip(kernel, padding, strict=True)]
+    shape = (draw(st.integers(0, 2)), draw(st.integers(1, 2)), *size)
+    x = np.random.default_rng(draw(seeds)).integers(-3, 0, shape).astype(float)
+    return x, kernel, stride, padding
+
+
+# ---------------------------------------------------------------- max_pool2d and avg_pool2d
+
+
+@pytest.mark.parametrize("name", POOLS)
+@given(arguments=windows())
+def test_pooling_is_its_definition(name, arguments):
+    pool, summed_up, fill = POOLS[name]
+    expected = loops(*arguments, summed_up, fill)
+    out = pool(*arguments)
+    assert out.shape == expected.shape
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-14)
+
+
+@given(arguments=windows())
+def test_each_window_shares_its_gradient_evenly_among_its_largest(arguments):
+    x, kernel, stride, padding = arguments
+    tensor = mg.tensor(x, requires_grad=True)
+    out = F.max_pool2d(tensor, kernel, stride, padding)
+    cotangent = rng().standard_normal(out.shape)
+    out.backward(cotangent)
+    expected, size = np.zeros(x.shape), x.shape[2:]
+    for image, channel, row, column in np.ndindex(out.shape):
+        corner = [i * step - p for i, step, p in zip((row, column), stride, padding, strict=True)]
+        inside = tuple(slice(max(c, 0), min(c + k, n)) for c, k, n in zip(corner, kernel, size, strict=True))
+        window = x[image, channel][inside]
+        won = window == window.max()
+        expected[image, channel][inside] += cotangent[image, channel, row, column] * won / won.sum()
+    np.testing.assert_allclose(tensor.grad.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_pooling_has_right_first_and_second_derivatives(name, geometry):
+    pool, x = POOLS[name][0], distinct((2, 2, 5, 6))
+    gradcheck_twice(lambda x: pool(x, *geometry), x)
+    gradcheck(lambda x: pool(x * x, *geometry), x, order=2)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_weighted_sums_of_windows_have_right_derivatives_up_to_the_second(geometry):
+    geometry = Geometry(*geometry)
+    size = (5, 6)
+    shape = (2, *geometry.output(size), 3)  # a share for each window, as the largest elements have
+    shares = [rng().standard_normal(shape) * (i + 1) for i in range(geometry.kernel[0] * geometry.kernel[1])]
+    x, grad = rng().standard_normal((2, 3, *size)), rng().standard_normal((2, 3, *geometry.output(size)))
+    gradcheck(lambda x: pooling.weighted_sum(x, shares, geometry), x, order=2)
+    gradcheck(lambda grad: pooling.weighted_spread(grad, shares, size, geometry), grad, order=2)
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_stride_is_the_kernel_unless_given_and_one_number_is_for_both_axes(name):
+    pool, x = POOLS[name][0], distinct((1, 2, 6, 7))
+    np.testing.assert_array_equal(pool(x, (2, 3)).numpy(), pool(x, (2, 3), (2, 3), (0, 0)).numpy())
+    np.testing.assert_array_equal(pool(x, 3, 2, 1).numpy(), pool(x, (3, 3), (2, 2), (1, 1)).numpy())
+
+
+def test_padding_never_is_the_largest_nor_shares_the_gradient():
+    x = mg.tensor([[[[-5.0, -np.inf], [-np.inf, -np.inf]]]], requires_grad=True)
+    out = F.max_pool2d(x, 2, 1, 1)
+    np.testing.assert_array_equal(out.numpy()[0, 0], [[-5, -5, -np.inf], [-5, -5, -np.inf], [-np.inf] * 3])
+    out.backward(np.ones(out.shape))
+    # The three corners and the two half windows of -inf go to the elements of the image that they reach.
+    np.testing.assert_array_equal(x.grad.numpy()[0, 0], [[4, 1.5], [1.5, 2]])
+
+
+def test_the_padding_counts_as_zeros_in_a_mean():
+    np.testing.assert_array_equal(F.avg_pool2d(np.ones((1, 1, 2, 2)), 2, 2, 1).numpy(), np.full((1, 1, 2, 2), 0.25))
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (15, 17), (16, 16), (17, 20)])
+def test_any_number_of_equal_elements_shares_the_gradient(kernel):
+    x = mg.tensor(np.zeros((1, 1, *kernel)), requires_grad=True)
+    F.max_pool2d(x, kernel).backward(np.full((1, 1, 1, 1), 3.0))
+    np.testing.assert_allclose(x.grad.numpy(), np.full(x.shape, 3 / x.size), rtol=1e-14)
+
+
+@pytest.mark.parametrize("kernel", [1, 2])
+def test_a_window_with_nan_is_nan_without_a_gradient(kernel):
+    x = mg.tensor(np.arange(16.0).reshape(1, 1, 4, 4), requires_grad=True)
+    x.data[0, 0, 0, 0] = np.nan
+    out = F.max_pool2d(x, kernel)
+    assert np.argwhere(np.isnan(out.numpy())).tolist() == [[0, 0, 0, 0]]
+    out.backward(np.ones(out.shape))
+    assert np.isfinite(x.grad.numpy()).all()
+    assert (x.grad.numpy()[:, :, :kernel, :kernel] == 0).all()
+    assert x.grad.numpy().sum() == out.size - 1
+
+
+VIEWS = {
+    **LAYOUTS,
+    "repeated": repeated,
+    "channels last": lambda x: np.ascontiguousarray(np.moveaxis(x, 1, -1)).transpose(0, 3, 1, 2),
+}
+FUNCTIONS = {
+    **{f"{name} {g}": lambda x, pool=pool, g=g: pool(x, *g) for name, (pool, *_) in POOLS.items() for g in GEOMETRIES},
+    "adaptive (5, 2)": lambda x: F.adaptive_avg_pool2d(x, (5, 2)),
+    "adaptive (3, 4)": lambda x: F.adaptive_avg_pool2d(x, (3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("layout", VIEWS)
+def test_memory_layouts_change_nothing_and_no_input_is_written_into(layout, name):
+    view = VIEWS[layout](distinct((2, 3, 5, 6)))
+    before = view.copy()
+    found = []
+    for array in (view, before):  # in this layout, and the same numbers in C order
+        x = mg.Tensor(array, requires_grad=True)
+        out = FUNCTIONS[name](x)
+        cotangent = rng().standard_normal(out.shape)
+        out.backward(VIEWS[layout](cotangent) if layout != "repeated" else cotangent)
+        found.append((out.numpy(), x.grad.numpy()))
+    for part, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-14, atol=1e-14)
+    np.testing.assert_array_equal(view, before)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_pooling_keeps_the_dtype(dtype, name):
+    x = mg.tensor(distinct((2, 3, 5, 6)), requires_grad=True, dtype=dtype)
+    out = FUNCTIONS[name](x)
+    out.backward(np.ones(out.shape, dtype))
+    assert out.dtype == x.grad.dtype == dtype
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_empty_batch_has_empty_results_and_gradients(name):
+    x = mg.tensor(np.ones((0, 3, 5, 6)), requires_grad=True)
+    out = FUNCTIONS[name](x)
+    assert out.shape == (0, *FUNCTIONS[name](np.ones((1, 3, 5, 6))).shape[1:])
+    out.backward(np.ones(out.shape))
+    assert x.grad.shape == x.shape
+
+
+# ---------------------------------------------------------------- adaptive_avg_pool2d
+
+
+@given(height=st.integers(1, 7), width=st.integers(1, 7), rows=st.integers(1, 8), columns=st.integers(1, 8))
+def test_adaptive_windows_start_and_end_at_rounded_parts_and_are_averaged(height, width, rows, columns):
+    x = rng().standard_normal((2, 3, height, width))
+    expected = np.empty((2, 3, rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        y = slice(int(np.floor(i * height / rows)), int(np.ceil((i + 1) * height / rows)))
+        z = slice(int(np.floor(j * width / columns)), int(np.ceil((j + 1) * width / columns)))
+        expected[:, :, i, j] = x[:, :, y, z].mean((2, 3))
+    out = F.adaptive_avg_pool2d(x, (rows, columns))
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1, 2, (4, 3), (3, 5), (5, 1), (6, 7)])
+def test_adaptive_pooling_has_right_first_and_second_derivatives(size):
+    gradcheck_twice(lambda x: F.adaptive_avg_pool2d(x, size), rng().standard_normal((2, 2, 4, 6)))
+    gradcheck(lambda x: F.adaptive_avg_pool2d(x * x, size), rng().standard_normal((2, 2, 4, 6)), order=2)
+
+
+# ---------------------------------------------------------------- errors and the layers
+
+X = np.ones((2, 3, 4, 6))
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize(
+    ("x", "settings", "sentence"),
+    [
+        (X[0], (2,), "expects floating images (n, c, h, w), got float64 of shape (3, 4, 6)"),
+        (X.astype(np.int64), (2,), "expects floating images (n, c, h, w), got int64 of shape (2, 3, 4, 6)"),
+        (X, (0,), "expects kernel_size to be one or two integers of at least 1, got 0"),
+        (X, ((2, 2, 2),), "expects kernel_size to be one or two integers of at least 1, got (2, 2, 2)"),
+        (X, (2, 0), "expects stride to be one or two integers of at least 1, got 0"),
+        (X, (2, 2, -1), "expects padding to be one or two integers of at least 0, got -1"),
+        (X, (5,), "with kernels of (5, 5) expects larger images than (4, 6) with padding (0, 0)"),
+        (X, ((2, 3), 1, (1, 2)), "expects a padding of at most half the kernel (2, 3), got (1, 2)"),
+        (X, (1, 1, 1), "expects a padding of at most half the kernel (1, 1), got 1"),
+    ],
+)
+def test_what_does_not_fit_is_said(name, x, settings, sentence):
+    with pytest.raises(ValueError, match=re.escape(f"{name} {sentence}")):
+        POOLS[name][0](x, *settings)
+
+
+@pytest.mark.parametrize(
+    ("x", "size", "sentence"),
+    [
+        (X[0], 2, "expects floating images (n, c, h, w), got float64 of shape (3, 4, 6)"),
+        (X.astype(np.int64), 3, "expects floating images (n, c, h, w), got int64 of shape (2, 3, 4, 6)"),
+        (X[:, :, :0], 2, "expects images of at least one pixel, got shape (2, 3, 0, 6)"),
+        (X, 0, "expects output_size to be one or two integers of at least 1, got 0"),
+        (X, (2, None), "expects output_size to be one or two integers of at least 1, got (2, None)"),
+    ],
+)
+def test_what_does_not_fit_adaptive_pooling_is_said(x, size, sentence):
+    with pytest.raises(ValueError, match=re.escape(f"adaptive_avg_pool2d {sentence}")):
+        F.adaptive_avg_pool2d(x, size)
+
+
+@pytest.mark.parametrize(("layer", "name"), [(nn.MaxPool2d, "max_pool2d"), (nn.AvgPool2d, "avg_pool2d")])
+def test_the_layers_hand_all_their_settings_on(layer, name):
+    pool, x = POOLS[name][0], distinct((2, 3, 5, 6))
+    for settings in [(2,), ((2, 3),), (3, 2), ((3, 2), (1, 2), (1, 0))]:
+        np.testing.assert_array_equal(layer(*settings)(x).numpy(), pool(x, *settings).numpy())
+    assert repr(layer(2)) == f"{layer.__name__}(kernel_size=2, stride=2, padding=0)"
+    assert repr(layer((3, 2), 1, (1, 0))) == f"{layer.__name__}(kernel_size=(3, 2), stride=1, padding=(1, 0))"
+
+
+def test_the_adaptive_layer_hands_its_size_on():
+    x = distinct((2, 3, 5, 6))
+    np.testing.assert_array_equal(nn.AdaptiveAvgPool2d((2, 3))(x).numpy(), F.adaptive_avg_pool2d(x, (2, 3)).numpy())
+    assert repr(nn.AdaptiveAvgPool2d((2, 3))) == "AdaptiveAvgPool2d(output_size=(2, 3))"
