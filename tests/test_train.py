@@ -13,6 +13,7 @@ import pytest
 
 from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
 from nn.fashion.idx import pack
+from nn.fashion.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--epochs", "2", "--val-size", "100", "--threads", "1"]
@@ -130,6 +131,30 @@ def test_flags_override_the_recipe(run, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_reference_of_a_recipe_can_be_trained_by_its_own_schedule_on_raw_pixels(run, tmp_path):
+    flags = ["--recipe", "sigmoid", "--published-schedule", "--raw-pixels", "--l1", 1e-4, "--epochs", 1, "--out", "run"]
+    assert run(*flags)[0] == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    expected = {"schedule": "constant", "optimizer": "sgd", "l1": 1e-4, "mean": 0.0, "std": 1 / 255, "epochs": 1}
+    assert {key: config[key] for key in expected} == expected
+
+
+def test_the_recipes_are_listed_with_what_they_reach(run, tmp_path):
+    status, out, _ = run("--list-recipes")
+    heading, *rows = out.splitlines()
+    assert status == 0
+    assert heading.split()[:3] == ["recipe", "published", "ours"]
+    assert [row.split()[0] for row in rows] == [*RECIPES, "xor"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])  # the second one starts in a local minimum at first
+def test_xor_is_learned_and_needs_no_data(run, seed):
+    status, out, _ = run("--recipe", "xor", "--seed", seed)
+    assert status == 0
+    assert [line.split(" -> ")[1] for line in out.splitlines()[-4:]] == [f"{bit} (right)" for bit in (0, 1, 1, 0)]
+
+
 def test_quiet_prints_the_result_alone(run):
     status, out, _ = run(*QUICK, "--quiet")
     assert status == 0
@@ -200,7 +225,8 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--recipe", "cake"], "there is no recipe 'cake', only default, article, article-as-published"),
+        (["--recipe", "cake"], "there is no recipe 'cake', only default, article, article-as-published, "),
+        (["--published-schedule"], "the recipe default has no other schedule than its own"),
         (["--data", "nowhere"], "nowhere is not a folder"),
         (["--lr", "inf"], "lr is a number from 0 to less than inf, got inf"),
         (["--dropout", "1.5"], "Dropout expects a probability from 0 to 1, got 1.5"),

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, wrap
+from nn.functional.normalization import recorded_gradient, recorded_normal
 
 __all__ = ["batch_norm"]
 
@@ -77,12 +78,6 @@ def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_
     """`x`, normalised by its own moments, times `weight`, plus `bias`."""
     axes, count = (0, *range(2, x.ndim)), x.size // x.shape[1]
 
-    def standard() -> tuple[Tensor, Tensor]:
-        """The normalised x and the reciprocal standard deviation, recorded as functions of x."""
-        centered = x - x.mean(axes, keepdims=True)
-        reciprocal = ((centered * centered).mean(axes, keepdims=True) + eps) ** -0.5
-        return centered * reciprocal, reciprocal
-
     @lru_cache(1)
     def sums(grad: Tensor) -> tuple[Array, Array]:
         """Over all but the channels: of the gradient, and of it times (x - mean)."""
@@ -90,8 +85,7 @@ def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_
 
     def to_x(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
-            (z, reciprocal), to_z = standard(), grad * along_channels(weight, x)
-            return reciprocal * (to_z - to_z.mean(axes, keepdims=True) - z * (to_z * z).mean(axes, keepdims=True))
+            return recorded_gradient(x, grad * along_channels(weight, x), axes, eps)
         total, moment = sums(grad)
         factor = weight.data * reciprocal_std
         slope = factor * reciprocal_std**2 * moment / count
@@ -100,7 +94,9 @@ def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_
         return wrap(channels_second(data, grad.shape))
 
     def to_weight(grad: Tensor, out: Tensor) -> Tensor:
-        return (grad * standard()[0]).sum(axes) if is_grad_enabled() else wrap(sums(grad)[1] * reciprocal_std)
+        if is_grad_enabled():
+            return (grad * recorded_normal(x, axes, eps)[0]).sum(axes)
+        return wrap(sums(grad)[1] * reciprocal_std)
 
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:
         return grad.sum(axes) if is_grad_enabled() else wrap(sums(grad)[0])

@@ -79,16 +79,9 @@ def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], 
     data = normal * weight.data
     data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
 
-    def recorded() -> tuple[Tensor, Tensor]:
-        """The normalised x and the standard deviation, as functions of x."""
-        deviation = (x.var(axes, keepdims=True) + eps) ** 0.5
-        return (x - x.mean(axes, keepdims=True)) / deviation, deviation
-
     def to_x(grad: Tensor, out: Tensor) -> Tensor:
-        """(v - mean(v) - z * mean(v * z)) / deviation for v = grad * weight and the normalised z."""
         if is_grad_enabled():
-            v, (z, std) = grad * weight, recorded()
-            return as_tensor((v - v.mean(axes, keepdims=True) - z * (v * z).mean(axes, keepdims=True)) / std)
+            return recorded_gradient(x, grad * weight, axes, eps)
         gradient = grad.data * weight.data  # worked on in place: new memory takes longer than the arithmetic
         product = gradient * normal
         np.multiply(normal, product.mean(axes, keepdims=True), out=product)
@@ -98,9 +91,22 @@ def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], 
         return wrap(gradient)
 
     def to_weight(grad: Tensor, out: Tensor) -> Tensor:
-        return grad * (recorded()[0] if is_grad_enabled() else normal)
+        return grad * (recorded_normal(x, axes, eps)[0] if is_grad_enabled() else normal)
 
     return record(standardize, data, (x, to_x), (weight, to_weight), (bias, lambda grad, out: grad))
+
+
+def recorded_normal(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
+    """The normalised x and the standard deviation it was divided by, recorded as functions of x."""
+    deviation = (x.var(axes, keepdims=True) + eps) ** 0.5
+    return (x - x.mean(axes, keepdims=True)) / deviation, deviation
+
+
+def recorded_gradient(x: Tensor, grad: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """The gradient of normalising x: (grad - mean(grad) - z * mean(grad * z)) / deviation, for the normalised z."""
+    z, deviation = recorded_normal(x, axes, eps)
+    numerator = grad - grad.mean(axes, keepdims=True) - z * (grad * z).mean(axes, keepdims=True)
+    return numerator / deviation
 
 
 def scale_and_shift(
