@@ -132,10 +132,10 @@ def test_flags_override_the_recipe(run, tmp_path):
 
 
 def test_the_reference_of_a_recipe_can_be_trained_by_its_own_schedule_on_raw_pixels(run, tmp_path):
-    flags = ["--recipe", "sigmoid", "--published-schedule", "--raw-pixels", "--l1", 1e-4, "--epochs", 1, "--out", "run"]
+    flags = ["--recipe", "deep-fc", "--published-schedule", "--raw-pixels", "--l1", 1e-4, "--epochs", 1, "--out", "run"]
     assert run(*flags)[0] == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    expected = {"schedule": "constant", "optimizer": "sgd", "l1": 1e-4, "mean": 0.0, "std": 1 / 255, "epochs": 1}
+    expected = {"schedule": "constant", "optimizer": "adam", "l1": 1e-4, "mean": 0.0, "std": 1 / 255, "epochs": 1}
     assert {key: config[key] for key in expected} == expected
 
 

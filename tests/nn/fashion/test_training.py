@@ -64,7 +64,7 @@ def test_the_recipes_are_the_documented_ones():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_learns_and_leaves_its_files(name, data, tmp_path):
-    run = Run(small(name, epochs=6, lr=0.01), data, tmp_path / "run")
+    run = Run(small(name, epochs=6, lr=0.01, batch_size=32), data, tmp_path / "run")
     untrained = run.test()
     run.fit(refuse)
     evaluation = run.test()
