@@ -123,10 +123,10 @@ def list_recipes() -> None:
     from nn.fashion.recipes import RECIPES
     from nn.xor import SUMMARY
 
-    print(f"{'recipe':<22}{'published':<28}{'ours':<18}what it is")
+    print(f"{'recipe':<22}{'published':<30}{'ours':<17}what it is")
     for recipe in RECIPES.values():
-        print(f"{recipe.name:<22}{recipe.published:<28}{recipe.measured:<18}{recipe.summary}")
-    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<28}{'all four right':<18}{SUMMARY}")
+        print(f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}")
+    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{SUMMARY}")
 
 
 def evaluate(arguments: argparse.Namespace, data: Dataset) -> Evaluation:

@@ -89,6 +89,7 @@ RECIPES = {
         Recipe(
             name="default",
             summary="the article's network, trained with AdamW and a one-cycle schedule",
+            measured="90.05 %",
             architecture=ARTICLE_NETWORK,
             epochs=32,
             batch_size=128,
@@ -102,12 +103,14 @@ RECIPES = {
         Recipe(
             name="article",
             summary="plain SGD, weights from N(0, 0.1²), dropout in every epoch",
+            measured="86.18 %",
             published="86.8 %",
             **_article,
         ),
         Recipe(
             name="article-as-published",
             summary="the same with the bug behind the published figure: dropout acts in the first epoch only",
+            measured="86.69 %",
             published="86.8 %",
             dropout_epochs=1,
             **_article,
@@ -115,6 +118,7 @@ RECIPES = {
         Recipe(
             name="sigmoid",
             summary="784-50-10 sigmoids, L2 penalty, 25 batches an epoch",
+            measured="87.44 %",
             published="87.03 %, on other test images",
             architecture={"name": "mlp", "sizes": [784, 50, 10], "activation": "sigmoid"},
             loss="sigmoid",
@@ -130,6 +134,7 @@ RECIPES = {
         Recipe(
             name="keras-cnn",
             summary="one convolution, 100 hidden units, He initialisation, Adam",
+            measured="92.26 %",
             published="90.69 %",
             architecture={"name": "keras_cnn"},
             epochs=15,
@@ -144,6 +149,7 @@ RECIPES = {
         Recipe(
             name="deep-fc",
             summary="784-392-196-98-49-10, dropout 0.25, Adam",
+            measured="90.02 %",
             published="88.65 %",
             architecture={"name": "mlp", "sizes": [784, 392, 196, 98, 49, 10], "dropout": 0.25},
             epochs=35,
@@ -157,6 +163,7 @@ RECIPES = {
         Recipe(
             name="best-mlp",
             summary="fully connected: batch norm, mirrored images, AdamW and a one-cycle schedule",
+            measured="91.18 %",
             published="about 91 %",
             architecture={"name": "mlp", "sizes": [784, 1024, 1024, 10], "dropout": 0.3, "batch_norm": True},
             epochs=35,
@@ -173,6 +180,7 @@ RECIPES = {
         Recipe(
             name="fast-cnn",
             summary="three small convolutions with stride 2, for time to accuracy",
+            measured="90.89 %",
             architecture={"name": "stride_cnn", "channels": [16, 32, 64]},
             epochs=5,
             batch_size=128,
@@ -188,6 +196,7 @@ RECIPES = {
         Recipe(
             name="best-cnn",
             summary="residual blocks, batch norm, mirrored and shifted images, SGD and a one-cycle schedule",
+            measured="93.60 %",
             published="92.2 to 94.0 %",
             architecture={"name": "resnet", "channels": [32, 64, 128], "blocks": [2, 2, 1]},
             epochs=12,
