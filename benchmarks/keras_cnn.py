@@ -1,6 +1,6 @@
 """One training step of a small convolutional network: cross-entropy, SGD with momentum, on the same batch and weights.
 
-The network is that of many Keras tutorials: 32 filters of 3x3 without padding, ReLU, max pooling by 2, then linear
+The network is that of many Keras tutorials: 32 filters of 3x3 without padding, max pooling by 2, ReLU, then linear
 layers 5408 -> 100, ReLU, and 100 -> 10.
 """
 

@@ -128,7 +128,7 @@ RECIPES = {
             optimizer="sgd",
             l2=1e-5,
             val_size=0,
-            published_schedule={"lr": 2.4},  # 0.001 for the sum over the 2,400 images of a batch
+            published_schedule={"lr": 2.4},  # our reading: 0.001 for the sum over the 2,400 images of a batch
             **_standardised,
         ),
         Recipe(
