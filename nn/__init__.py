@@ -19,5 +19,6 @@ from nn.learner import Learner as Learner
 from nn.lr_finder import find_lr as find_lr
 from nn.module import Module as Module
 from nn.module import Parameter as Parameter
+from nn.parallel import data_parallel as data_parallel
 from nn.random import default_generator as default_generator
 from nn.random import manual_seed as manual_seed

@@ -22,6 +22,7 @@ from nn.memory import keep_freed_memory
 from nn.metrics import Evaluation, confusion_matrix
 from nn.module import Module
 from nn.optim import Optimizer
+from nn.parallel import Backward, data_parallel
 from nn.schedules import LRScheduler
 
 Row = dict[str, float]
@@ -62,6 +63,7 @@ class Learner:
         loss: maps logits and targets to a number.
         scheduler: sets the learning rate; stepped after every batch.
         callbacks: told about everything that happens, in their order.
+        workers: in how many threads a step is computed, see `nn.parallel.data_parallel`.
 
     Attributes:
         history: one row an epoch: `epoch`, `train_loss`, `valid_loss`, `valid_accuracy` (if there is validation data),
@@ -85,10 +87,14 @@ class Learner:
         loss: Module | None = None,
         scheduler: LRScheduler | None = None,
         callbacks: Sequence[Callback] = (),
+        workers: int = 1,
     ) -> None:
+        if workers < 1:
+            raise ValueError(f"a learner has at least one worker, got {workers}")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loss = loss if loss is not None else CrossEntropyLoss()
-        self.callbacks = list(callbacks)
+        self.callbacks, self.workers = list(callbacks), workers
+        self._backward: Backward = self._in_one_thread
         self.history: list[Row] = []
         self.epoch = self.step = self.epochs = self.batches = 0
         self.batch_loss = 0.0
@@ -125,13 +131,14 @@ class Learner:
         start, total, samples = perf_counter(), 0.0, 0
         self.model.train()
         self._notify("on_epoch_start")
-        for inputs, targets in train:
-            self.batch_loss = self.train_batch(inputs, targets)
-            total += self.batch_loss * len(targets)
-            samples += len(targets)
-            self._notify("on_batch_end")
-            if self.stop:
-                break
+        with self._backward_passes():
+            for inputs, targets in train:
+                self.batch_loss = self.train_batch(inputs, targets)
+                total += self.batch_loss * len(targets)
+                samples += len(targets)
+                self._notify("on_batch_end")
+                if self.stop:
+                    break
         return {
             "epoch": self.epoch,
             "train_loss": total / samples,
@@ -140,16 +147,33 @@ class Learner:
         }
 
     def train_batch(self, inputs: Array, targets: Array) -> float:
-        loss: Tensor = self.loss(self.model(inputs), targets)
-        number = float(loss.item())
-        self._check_finite(number, "loss", f"at step {self.step + 1}")
+        """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none."""
         self.optimizer.zero_grad()
-        loss.backward()
+        loss = self._backward(inputs, targets)
+        self._check_finite(loss, "loss", f"at step {self.step + 1}")
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
         self.step += 1
-        return number
+        return loss
+
+    def _in_one_thread(self, inputs: Array, targets: Array) -> float:
+        """Compute the loss of a batch and, in the parameters' `.grad`, its gradients."""
+        loss: Tensor = self.loss(self.model(inputs), targets)
+        loss.backward()
+        return float(loss.item())
+
+    @contextmanager
+    def _backward_passes(self) -> Iterator[None]:
+        """Inside, the workers compute losses and gradients. Each epoch has new ones, in the modes the layers are in."""
+        if self.workers == 1:
+            yield
+            return
+        with data_parallel(self.model, self.loss, self.workers) as self._backward:
+            try:
+                yield
+            finally:
+                self._backward = self._in_one_thread
 
     def evaluate(self, data: DataLoader) -> Evaluation:
         """Mean loss and confusion matrix over some data, in evaluation mode."""

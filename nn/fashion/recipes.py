@@ -33,6 +33,7 @@ class Recipe:
             layers' own defaults if None.
         average: what is evaluated and saved is an average of the weights over steps, with this decay, if it is not 0.
         dropout_epochs: train only this many epochs in training mode, the rest in evaluation mode; all if None.
+        workers: in how many threads, each with a part of the batch, steps are computed.
         val_size: how many training images are held out for validation; one in twelve, 5,000 of 60,000, if None.
         seed: of everything random but the validation split.
         published_schedule: the settings of the reference's own schedule, where this recipe has a better one.
@@ -62,6 +63,7 @@ class Recipe:
     initial_std: float | Literal["he"] | None = None
     average: float = 0.0
     dropout_epochs: int | None = None
+    workers: int = 1
     val_size: int | None = None
     seed: int = 0
     published_schedule: dict[str, Any] = field(default_factory=dict)

@@ -68,7 +68,10 @@ class Run:
         watchers: list[Callback] = [AveragedWeights(recipe.average)] if recipe.average else []
         if recipe.dropout_epochs is not None:
             watchers.append(EvaluationModeAfter(recipe.dropout_epochs))
-        self.learner = Learner(model, optimizer, Objective(recipe, weights), scheduler, [*watchers, *callbacks])
+        objective = Objective(recipe, weights)
+        self.learner = Learner(
+            model, optimizer, objective, scheduler, [*watchers, *callbacks], workers=recipe.workers
+        )
 
     def fit(self, warn: Callable[[str], None]) -> None:
         """Train for all epochs of the recipe, keeping model, metrics and configuration in the folder after each.
