@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=positive(int), metavar="N", help="how often to go through the training images")
     add("--batch-size", type=positive(int), metavar="N", help="images in a step")
     add("--lr", type=positive(float), metavar="X", help="learning rate, at the schedule's peak")
-    add("--optimizer", choices=("sgd", "nesterov", "adam", "adamw"), help="update rule")
+    add("--optimizer", choices=("sgd", "nesterov", "adam", "adamw", "muon"), help="update rule")
     add("--weight-decay", type=positive(float, zero=True), metavar="X", help="how strongly weights are pulled to zero")
     add("--l1", type=positive(float, zero=True), metavar="X", help="add X times the sum of |w| over all weights")
     add("--l2", type=positive(float, zero=True), metavar="X", help="add X times the sum of w² over all weights")

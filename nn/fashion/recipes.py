@@ -47,7 +47,7 @@ class Recipe:
     epochs: int
     batch_size: int
     lr: float
-    optimizer: Literal["sgd", "nesterov", "adam", "adamw"]
+    optimizer: Literal["sgd", "nesterov", "adam", "adamw", "muon"]
     weight_decay: float = 0.0
     loss: Literal["softmax", "sigmoid"] = "softmax"
     label_smoothing: float = 0.0
@@ -74,6 +74,7 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
     "nesterov": partial(nn.optim.SGD, momentum=0.9, nesterov=True),
     "adam": nn.optim.Adam,
     "adamw": nn.optim.AdamW,
+    "muon": nn.optim.Muon,
 }
 
 ARTICLE_NETWORK = {"name": "mlp", "sizes": [784, 256, 64, 10], "dropout": 0.2}

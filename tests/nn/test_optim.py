@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor
-from nn.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, clip_grad_norm_, clip_grad_value_
+from nn.optim import SGD, Adagrad, Adam, AdamW, Muon, Optimizer, RMSprop, clip_grad_norm_, clip_grad_value_
 
 # Each case: an optimizer, its settings, and where PyTorch is after five steps on sum(p⁴ / 4 - p) from [1.5, -0.5, 0.2].
 GOLDEN = [
@@ -46,10 +46,16 @@ GOLDEN = [
         [1.3714613976320893, -0.3731391312144997, 0.32343432434940667],
     ),
 ]
-CASES = [(kind, settings) for kind, settings, _ in GOLDEN]
-each_case = pytest.mark.parametrize(
-    ("kind", "settings"), CASES, ids=[f"{kind.__name__}-{'-'.join(settings)}" for kind, settings in CASES]
-)
+ELEMENTWISE = [(kind, settings) for kind, settings, _ in GOLDEN]
+
+
+def each_of(cases):
+    ids = [f"{kind.__name__}-{'-'.join(settings)}" for kind, settings in cases]
+    return pytest.mark.parametrize(("kind", "settings"), cases, ids=ids)
+
+
+each_elementwise_case = each_of(ELEMENTWISE)
+each_case = each_of([*ELEMENTWISE, (Muon, {}), (Muon, {"weight_decay": 0.0, "nesterov": False, "ns_steps": 3})])
 
 
 def parameter(data, dtype=np.float64):
@@ -192,6 +198,55 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares(history):
     np.testing.assert_allclose(result, start - (rates * gradients / roots).sum(axis=0), rtol=1e-12)
 
 
+def after_one_step(kind, start, gradient, **settings):
+    p = parameter(start)
+    p.grad = Tensor(gradient)
+    kind([p], **settings).step()
+    return p.data
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3)])
+def test_muon_steps_along_the_singular_vectors_of_the_gradient_equally_far(shape):
+    gradient = np.random.default_rng(0).standard_normal(shape)
+    left, _, right = np.linalg.svd(gradient, full_matrices=False)
+    change = -after_one_step(Muon, np.zeros(shape), gradient, lr=1.0) / (0.2 * math.sqrt(max(shape)))
+    lengths = left.T @ change @ right.T
+    np.testing.assert_allclose(lengths, np.diag(np.diag(lengths)), atol=1e-12)
+    assert (np.diag(lengths) > 0.65).all()
+    assert (np.diag(lengths) < 1.25).all()
+
+
+def test_muon_follows_momentum_gradients_whose_size_does_not_matter(history):
+    start, gradients = history
+    ours = after_history(lambda params: Muon(params, lr=0.1, weight_decay=0.2, momentum=0.5), start, gradients[:2])
+    p, (first, second) = start, gradients[:2]
+    for direction in (first + 0.5 * first, second + 0.5 * (0.5 * first + second)):
+        p = after_one_step(Muon, p, 1000 * direction, lr=0.1, weight_decay=0.2, momentum=0.0, nesterov=False)
+    np.testing.assert_allclose(ours, p, rtol=1e-6)
+
+
+def test_muon_takes_a_kernel_for_a_matrix_with_a_row_for_each_output():
+    start, gradient = np.random.default_rng(0).standard_normal((2, 5, 2, 3, 3))
+    kernel, matrix = (
+        after_one_step(Muon, start, gradient),
+        after_one_step(Muon, start.reshape(5, 18), gradient.reshape(5, 18)),
+    )
+    np.testing.assert_allclose(kernel.reshape(5, 18), matrix, rtol=1e-12)
+
+
+def test_muon_updates_vectors_and_numbers_as_adamw_does():
+    ours, theirs = ([parameter([1.0, -2.0]), parameter(0.5)] for _ in range(2))
+    train(Muon(ours, lr=0.1, weight_decay=0.2, betas=(0.8, 0.9)), ours, 5)
+    train(AdamW(theirs, lr=0.1, weight_decay=0.2, betas=(0.8, 0.9)), theirs, 5)
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 3)])
+def test_muon_stays_where_the_gradient_is_zero(shape):
+    np.testing.assert_array_equal(after_one_step(Muon, np.ones(shape), np.zeros(shape), weight_decay=0.0), 1.0)
+
+
 # ------------------------------------------------------------------------------------------------ promises of a step
 
 
@@ -218,7 +273,7 @@ def test_a_step_changes_the_parameter_in_its_own_memory(kind, settings):
     assert (memory != [3.0, 2.0]).all()
 
 
-@each_case
+@each_elementwise_case
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,), (2, 3)])
 def test_parameters_keep_dtype_and_shape_and_0d_ones_follow_the_same_rule(kind, settings, dtype, shape):
@@ -240,7 +295,7 @@ def test_a_parameter_without_a_gradient_is_skipped(kind, settings):
     assert list(optimizer.state_dict()["state"]) in ([], [0])
 
 
-@each_case
+@each_elementwise_case
 def test_the_memory_layout_of_a_parameter_makes_no_difference(kind, settings):
     start = np.linspace(-1, 2, 12).reshape(3, 4)
     p, same = parameter(start), parameter(start)
@@ -249,7 +304,7 @@ def test_the_memory_layout_of_a_parameter_makes_no_difference(kind, settings):
     np.testing.assert_array_equal(p.data, same.data)
 
 
-@each_case
+@each_elementwise_case
 def test_a_step_allocates_nothing_that_grows_with_the_model(kind, settings):
     p = parameter(np.ones((500, 200)), np.float32)
     p.grad = Tensor(np.ones((500, 200), np.float32))

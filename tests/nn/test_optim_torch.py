@@ -63,6 +63,23 @@ def test_updates_equal_those_of_pytorch_to_rounding(name, data, seed):
         np.testing.assert_allclose(p.data, expected, rtol=1e-11, atol=1e-12 * max(1.0, abs(expected).max()))
 
 
+@pytest.mark.parametrize("shape", [(6, 6), (5, 12), (12, 5)])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_moves_as_that_of_pytorch_does_up_to_the_rounding_of_its_half_precision(shape, nesterov):
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal(shape)
+    ours, theirs = Tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)
+    arguments = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9, "nesterov": nesterov}
+    optimizer = optim.Muon([ours], **arguments)
+    reference = torch.optim.Muon([theirs], **arguments, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        give_gradients([ours], [theirs], rng)
+        optimizer.step()
+        reference.step()
+    moved = np.linalg.norm(ours.data - start)
+    assert np.linalg.norm(ours.data - theirs.detach().numpy()) < 0.02 * moved
+
+
 def test_defaults_and_the_order_of_arguments_are_those_of_pytorch():
     for name in SETTINGS:
         p, q = Tensor([1.0], requires_grad=True), torch.tensor([1.0], requires_grad=True)
