@@ -28,6 +28,8 @@ def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     start, end = (dim + x.ndim if dim < 0 else dim for dim in (start_dim, end_dim))
     if not 0 <= start <= end < x.ndim:
         raise ValueError(f"flatten joins the axes {start_dim} to {end_dim}, got shape {shape}")
+    if start == end:
+        return x
     order = None if x.data.flags.c_contiguous else np.argsort([-stride for stride in x.data.strides], kind="stable")
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:

@@ -53,24 +53,26 @@ def cross_entropy(
     axis = class_axis("cross_entropy", logits)
     check_settings(reduction, label_smoothing)
     goal = weighted_target(logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing, axis)
-    mass = goal.sum(axis, keepdims=True)
+    mass = goal.sum(0)
+    x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
     # The difference of huge logits may be infinite, its exponential is then 0; that of infinite ones is NaN.
     with np.errstate(over="ignore", invalid="ignore"):
-        shifted = logits.data - logits.data.max(axis, keepdims=True)
-    exponentials = np.exp(shifted)
-    normalizer = exponentials.sum(axis, keepdims=True)
-    surprise = np.log(normalizer) - shifted
-    surprise[goal == 0] = 0  # where it may be infinite
-    losses = (goal * surprise).sum(axis)
+        shifted = x - x.max(0)
+        exponentials = np.exp(shifted)
+        normalizer = exponentials.sum(0)
+        losses = goal * (np.log(normalizer) - shifted)
+    if np.isnan(losses.sum()):
+        losses[goal == 0] = 0  # not 0 · ∞
 
     def to_logits(grad: Tensor, out: Tensor) -> Tensor:
-        each = grad.reshape(mass.shape) if reduction == "none" else grad
         if is_grad_enabled():
-            second_order: Tensor = (softmax(logits, axis) * mass - goal) * each
+            masses = mass[None].swapaxes(0, axis)
+            each = grad.reshape(masses.shape) if reduction == "none" else grad
+            second_order: Tensor = (softmax(logits, axis) * masses - goal.swapaxes(0, axis)) * each
             return second_order
-        return wrap((exponentials * (mass / normalizer) - goal) * each.data)
+        return wrap(((exponentials * (mass / normalizer) - goal) * grad.data).swapaxes(0, axis))
 
-    return record(cross_entropy, losses if reduction == "none" else losses.sum(), (logits, to_logits))
+    return record(cross_entropy, losses.sum(0 if reduction == "none" else None), (logits, to_logits))
 
 
 def nll_loss(
@@ -94,6 +96,7 @@ def nll_loss(
     axis = class_axis("nll_loss", x)
     check_settings(reduction)
     goal = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
+    goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
     return losses if reduction == "none" else losses.sum()
 
@@ -124,23 +127,25 @@ def weighted_target(
     label_smoothing: float,
     axis: int,
 ) -> Array:
-    """What the loss weighs the surprise, -log p, of each class in each sample with; shaped as the logits.
+    """(classes, ...) what the loss weighs the surprise, -log p, of each class in each sample with.
 
-    These are the target's probabilities, smoothed, times the class weights, divided by the divisor of the mean. For
-    class indices that is the sum of their weights, for probabilities the number of samples, as in PyTorch.
+    The axis of the classes comes first, the others are those of the logits. These are the target's probabilities,
+    smoothed, times the class weights, divided by the divisor of the mean. For class indices that is the sum of their
+    weights, for probabilities the number of samples, as in PyTorch.
     """
     classes, dtype = logits.shape[axis], logits.dtype
-    along_axis = [-1 if i == axis else 1 for i in range(logits.ndim)]
-    is_index = target.dtype.kind != "f"
-    goal = one_hot(target, logits.shape, axis, ignore_index).astype(dtype) if is_index else target.astype(dtype)
-    if goal.shape != logits.shape:
-        raise ValueError(
-            f"the loss expects class indices or probabilities of the logits' shape {logits.shape}, "
-            f"got {target.shape}"
-        )
     if weight is not None and np.shape(weight) != (classes,):
         raise ValueError(f"the loss expects {classes} class weights, got shape {np.shape(weight)}")
-    weights = None if weight is None else np.asarray(weight, dtype).reshape(along_axis)
+    weights = None if weight is None else np.asarray(weight, dtype).reshape(-1, *[1] * (logits.ndim - 1))
+    is_index = target.dtype.kind != "f"
+    if is_index:
+        goal = one_hot(target, logits.shape, axis, ignore_index).astype(dtype)
+    elif target.shape == logits.shape:
+        goal = target.swapaxes(0, axis).astype(dtype)
+    else:
+        raise ValueError(
+            f"the loss expects class indices or probabilities of the logits' shape {logits.shape}, got {target.shape}"
+        )
     if reduction != "mean":
         divisor = 1
     elif is_index:
@@ -148,7 +153,7 @@ def weighted_target(
     else:
         divisor = goal.size // classes
     if label_smoothing:
-        goal = goal * (1 - label_smoothing) + goal.sum(axis, keepdims=True) * (label_smoothing / classes)
+        goal = goal * (1 - label_smoothing) + goal.sum(0) * (label_smoothing / classes)
     if weights is not None:
         goal *= weights
     goal /= dtype.type(divisor or np.nan)  # the mean over no samples is NaN
@@ -156,17 +161,16 @@ def weighted_target(
 
 
 def one_hot(target: Array, shape: tuple[int, ...], axis: int, ignore_index: int) -> Array:
-    """Boolean array of `shape` that is true at the class of each sample along `axis`, nowhere for ignored samples."""
+    """(classes, ...) boolean, true at the class of each sample, nowhere for ignored samples."""
     if target.shape != (*shape[:axis], *shape[axis + 1 :]) or target.dtype.kind not in "iu":
         raise ValueError(
             f"the loss expects one class index for each sample of the logits, which have shape {shape}, "
             f"got {target.dtype} of shape {target.shape}"
         )
-    index = target.reshape((*shape[:axis], 1, *shape[axis + 1 :]))
-    hot = index == np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    hot = np.equal.outer(np.arange(shape[axis]), target)
     if np.count_nonzero(hot) < target.size or 0 <= ignore_index < shape[axis]:
-        ignored = index == ignore_index
-        if not (hot.any(axis, keepdims=True) | ignored).all():
+        ignored = target == ignore_index
+        if not (hot.any(0) | ignored).all():
             outside = target[(target < 0) | (target >= shape[axis])]
             wrong = outside[outside != ignore_index][0]
             raise ValueError(f"the loss expects class indices from 0 to {shape[axis] - 1}, got {wrong}")

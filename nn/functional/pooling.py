@@ -116,7 +116,9 @@ def largest(x: Tensor, geometry: Geometry) -> Tensor:
         winners = [place == channels_last(out.data) for place in in_windows(x.data, geometry, np.nan)]
         counter = np.min_scalar_type(len(winners))
         ties = reduce(partial(np.add, dtype=counter), [won.view(np.uint8) for won in winners])
-        return weighted_spread(grad / channels_first(np.maximum(ties, 1)), winners, size, geometry)
+        if ties.size and ties.max() > 1:
+            grad = grad / channels_first(np.maximum(ties, 1))
+        return weighted_spread(grad, winners, size, geometry)
 
     places = in_windows(x.data, geometry, -np.inf)
     data = np.maximum(places[0], places[-1])
