@@ -6,16 +6,15 @@ a linear layer 1152 -> 10. Nobody writes this by hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import nn
 from benchmarks.keras_cnn import LR, MOMENTUM, batch, channels_last, jax_max_pool
+from benchmarks.step import Step, training_step
 from benchmarks.timing import Contestants, installed
 
-Step = Callable[[], float]
 CHANNELS = (1, 32, 64, 128)
 FEATURES = CHANNELS[-1] * 3 * 3
 EPS, NEW = 1e-5, 0.1  # of batch norm: added to the variance, and the weight of a batch in the running averages
@@ -36,15 +35,7 @@ def minigrad_step(size: int) -> Step:
     images, labels = batch(size)
     network, loss_function = model(), nn.CrossEntropyLoss()
     optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(network, loss_function, optimizer, images, labels)
 
 
 def torch_step(size: int) -> Step:
@@ -62,15 +53,7 @@ def torch_step(size: int) -> Step:
             theirs.copy_(torch.from_numpy(ours.numpy()))
     loss_function = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(network, loss_function, optimizer, images, labels)
 
 
 def jax_step(size: int) -> Step:

@@ -6,16 +6,15 @@ layers 5408 -> 100, ReLU, and 100 -> 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import nn
+from benchmarks.step import Step, training_step
 from benchmarks.timing import Contestants, installed
 
-Step = Callable[[], float]
 FILTERS, HIDDEN, LR, MOMENTUM = 32, 100, 0.01, 0.9
 SIDE = 28
 
@@ -51,15 +50,7 @@ def minigrad_step(size: int, side: int = SIDE) -> Step:
     images, labels = batch(size, side)
     network, loss_function = model(side), nn.CrossEntropyLoss()
     optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(network, loss_function, optimizer, images, labels)
 
 
 def parallel_step(size: int) -> Step:
@@ -163,15 +154,7 @@ def torch_step(size: int) -> Step:
     network.load_state_dict({name: torch.from_numpy(array) for name, array in model().state_dict().items()})
     loss_function = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(network, loss_function, optimizer, images, labels)
 
 
 def jax_max_pool(x: Any) -> Any:

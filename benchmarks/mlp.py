@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 import nn
+from benchmarks.step import Step, training_step
 from benchmarks.timing import Contestants, installed
 from nn.fashion.models import mlp
 
-Step = Callable[[], float]
 SIZES, DROPPED, LR = (784, 256, 64, 10), 0.2, 0.005
 
 
@@ -34,15 +34,7 @@ def minigrad_step(size: int, dropout: float = DROPPED, sizes: Sequence[int] = SI
     images, labels = batch(size)
     network, loss_function = model(dropout, sizes), nn.CrossEntropyLoss()
     optimizer = nn.optim.SGD(network.parameters(), lr=LR)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(network, loss_function, optimizer, images, labels)
 
 
 def numpy_step(size: int, dropout: float = DROPPED) -> Step:
@@ -109,15 +101,7 @@ def torch_step(size: int, dropout: float = DROPPED) -> Step:
             theirs.copy_(torch.from_numpy(ours.numpy()))
     loss_function = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=LR)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_function(network(images), labels)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return training_step(network, loss_function, optimizer, images, labels)
 
 
 def jax_step(size: int, dropout: float = DROPPED) -> Step:
