@@ -1,7 +1,7 @@
 """Optimizers, which change parameters in place by their gradients, and the clipping of gradients.
 
-Names, arguments, defaults and update rules are PyTorch's, except that Muon takes parameters that are no matrices too. An
-optimizer is one method: `update` changes one parameter.
+Names, arguments, defaults and update rules are PyTorch's, except that Muon also takes parameters that are no matrices.
+An optimizer is one method: `update` changes one parameter.
 All but Muon work through memory that is allocated once, since a step is a large part of the cost of training a small
 network. (Going through large arrays in blocks that fit the cache was measured, and is slower.)
 """
