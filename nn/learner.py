@@ -22,7 +22,7 @@ from nn.memory import keep_freed_memory
 from nn.metrics import Evaluation, confusion_matrix
 from nn.module import Module
 from nn.optim import Optimizer
-from nn.parallel import Backward, data_parallel
+from nn.parallel import Backward, check_workers, data_parallel
 from nn.schedules import LRScheduler
 
 Row = dict[str, float]
@@ -63,7 +63,7 @@ class Learner:
         loss: maps logits and targets to a number.
         scheduler: sets the learning rate; stepped after every batch.
         callbacks: told about everything that happens, in their order.
-        workers: in how many threads a step is computed, see `nn.parallel.data_parallel`.
+        workers: in how many threads `fit` computes a step, see `nn.parallel.data_parallel`.
 
     Attributes:
         history: one row an epoch: `epoch`, `train_loss`, `valid_loss`, `valid_accuracy` (if there is validation data),
@@ -89,8 +89,7 @@ class Learner:
         callbacks: Sequence[Callback] = (),
         workers: int = 1,
     ) -> None:
-        if workers < 1:
-            raise ValueError(f"a learner has at least one worker, got {workers}")
+        check_workers(workers)
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loss = loss if loss is not None else CrossEntropyLoss()
         self.callbacks, self.workers = list(callbacks), workers

@@ -1,7 +1,8 @@
 """Optimizers, which change parameters in place by their gradients, and the clipping of gradients.
 
-Names, arguments, defaults and update rules are PyTorch's, except that Muon also takes parameters that are no matrices.
-An optimizer is one method: `update` changes one parameter.
+Names, arguments, defaults and update rules are PyTorch's, except for Muon, which here takes parameters that are no
+matrices too, and scales its steps like PyTorch's with `adjust_lr_fn="match_rms_adamw"`. An optimizer is one method:
+`update` changes one parameter.
 All but Muon work through memory that is allocated once, since a step is a large part of the cost of training a small
 network. (Going through large arrays in blocks that fit the cache was measured, and is slower.)
 """
@@ -367,6 +368,12 @@ class Muon(AdamW):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": False}
         Optimizer.__init__(self, params, defaults | {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps})
 
+    def check(self, group: Group) -> None:
+        super().check(group)
+        steps, momentum = group.get("ns_steps", 0), group.get("momentum", 0)
+        if not isinstance(steps, int) or momentum >= 1:
+            raise ValueError(f"ns_steps is an integer and momentum less than 1, got {steps} and {momentum}")
+
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         if p.ndim < 2:
             super().update(p, grad, state, group)
@@ -397,11 +404,13 @@ def orthogonalized(matrix: Array, steps: int) -> Array:
     """
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonalized(matrix.T, steps).T
-    x = matrix / (np.linalg.norm(matrix) + 1e-7)
+    x = matrix.astype(np.result_type(matrix, np.float32))
+    x /= np.abs(x).max(initial=0) or 1  # the square of what is left neither overflows nor vanishes
+    x /= np.linalg.norm(x) or 1
     for _ in range(steps):
         square = x @ x.T
         x = 3.4445 * x + (2.0315 * (square @ square) - 4.775 * square) @ x
-    return np.asarray(x)
+    return x.astype(matrix.dtype, copy=False)
 
 
 class RMSprop(Optimizer):

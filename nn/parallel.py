@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from copy import deepcopy
 from importlib import import_module
 from itertools import pairwise
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.graph import freed_here, seed, sweep
+from minigrad.graph import freed_here, sweep, watches
 from minigrad.random import default_generator, drawing_from
+from minigrad.tensor import wrap
 from nn.data import Array
 from nn.module import Module
 
 Backward = Callable[[Array, Array], float]
-
-THREADS_OF_OPENBLAS = "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"
 
 
 @contextmanager
@@ -29,18 +30,23 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     """Inside, `backward(inputs, targets)` divides a batch among `workers` threads, and adds up what they find.
 
     It accumulates the gradients in the parameters' `.grad` and returns the loss of the batch. NumPy's own loops use one
-    core each, so that the other cores idle for half of a step of a convolutional network; here each thread goes through
-    the whole step by itself. That pays where a step takes more than about ten milliseconds.
+    core each, so that the other cores idle for a large part of a step of a convolutional network; here each thread goes
+    through the whole network by itself. That pays where a step takes more than about ten milliseconds.
 
-    The threads share the parameters. Each has its own copy of everything else: batch norm normalises each part by
+    The threads share the parameters. Each has its own copy of everything else in the model as it was at the start, so
+    what is changed inside, such as a layer's mode, counts from the next time on. Batch norm normalises each part by
     itself (Hoffer et al., Train longer, generalize better, 2017, call that ghost batch norm), and the running averages
-    of the model are those of the first part. Random numbers come from generators that are spawned for each thread, so
-    that results depend on the seed and on the number of workers, never on which thread is faster.
+    of the model are those of the first part. Random numbers come from a generator for each part, so that results depend
+    on the seed and on the number of workers, never on which thread is faster. Hooks on parameters see the gradient of
+    each part. Parts have at least two samples, and under `detect_anomaly` there is one part only.
 
     Args:
-        model: maps inputs to predictions.
-        loss: maps predictions and targets to a mean over the samples.
+        model: maps inputs to one tensor of predictions, the samples along its first axis.
+        loss: maps all predictions and targets to a number.
         workers: how many parts a batch is divided into.
+
+    Raises:
+        ValueError: unless `workers` is an integer of at least 1.
 
     >>> import nn
     >>> model = nn.Linear(2, 2)
@@ -49,57 +55,102 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     >>> model.weight.grad.shape
     (2, 2)
     """
+    check_workers(workers)
     models = [model, *(copy_sharing_parameters(model) for _ in range(workers - 1))]
-    generators = default_generator().spawn(workers)
+    generators = [derived(default_generator()) for _ in models]
 
-    def differentiate(worker: int, inputs: Array, targets: Array, share: float) -> tuple[float, dict[Tensor, Tensor]]:
-        """What a part contributes to the loss and to its gradients."""
+    def forward(worker: int, inputs: Array) -> Tensor:
         with drawing_from(generators[worker]):
-            mean: Tensor = loss(models[worker](inputs), targets)
-            return share * float(mean.item()), sweep([(mean, seed(mean, share))], freed=freed_here())
+            predictions: Tensor = models[worker](inputs)
+            return predictions
+
+    def pull_back(predictions: Tensor, gradient: Array) -> dict[Tensor, Tensor]:
+        return sweep([(predictions, wrap(gradient))], freed=freed_here()) if predictions.requires_grad else {}
+
+    def at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The results for all arguments: the first computed in this thread, the others each in one of its own."""
+        first, *others = arguments
+        pending = [threads.submit(copy_context().run, function, *those) for those in others]  # np.errstate holds, too
+        try:
+            result = function(*first)
+        finally:
+            wait(pending)  # also after an error: nothing runs on behind the back of what follows
+        return [result, *(task.result() for task in pending)]
 
     def backward(inputs: Array, targets: Array) -> float:
-        samples = len(inputs)
-        parts = [slice(*cut) for cut in pairwise(samples * i // workers for i in range(workers + 1))]
-        results = [
-            threads.submit(differentiate, i, inputs[part], targets[part], (part.stop - part.start) / samples)
-            for i, part in enumerate(parts)
-            if part.start < part.stop
-        ]
-        total = 0.0
-        for contribution, gradients in [result.result() for result in results]:
-            total += contribution
-            for leaf, gradient in gradients.items():
-                leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
-        return total
+        count = 1 if get_ident() in watches else max(1, min(workers, len(inputs) // 2))
+        parts = [slice(*cut) for cut in pairwise(len(inputs) * i // count for i in range(count + 1))]
+        predictions = at_once(forward, [(i, inputs[part]) for i, part in enumerate(parts)])
+        whole = Tensor(np.concatenate([part.data for part in predictions]), requires_grad=True)
+        total: Tensor = loss(whole, targets)
+        total.backward()
+        gradient = np.zeros_like(whole.data) if whole.grad is None else whole.grad.data
+        for found in at_once(pull_back, [(p, gradient[part]) for p, part in zip(predictions, parts, strict=True)]):
+            for leaf, contribution in found.items():
+                leaf.grad = contribution if leaf.grad is None else leaf.grad + contribution
+        return float(total.item())
 
-    with one_thread_for_products(), ThreadPoolExecutor(workers) as threads:
+    with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:
         yield backward
+
+
+def check_workers(workers: int) -> None:
+    """Raise ValueError unless this many threads can work."""
+    if not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"the number of workers is an integer of at least 1, got {workers!r}")
 
 
 def copy_sharing_parameters(model: Module) -> Module:
     """A copy of a model that has the same parameters, but buffers and generators of its own."""
     settings = [setting for module in model.modules() for setting in vars(module).values()]
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
-    memo |= {id(s): s.spawn(1)[0] for s in settings if isinstance(s, np.random.Generator)}
+    memo |= {id(s): derived(s) for s in settings if isinstance(s, np.random.Generator)}
     return deepcopy(model, memo)
+
+
+def derived(generator: np.random.Generator) -> np.random.Generator:
+    """A generator whose numbers have nothing in common with those of this one, whose state alone decides them."""
+    return np.random.default_rng(generator.integers(2**63, size=4))
+
+
+# ------------------------------------------------------------------------------------------------ threads of products
+
+THREADS_OF_OPENBLAS = "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"
+
+
+class ProductThreads:
+    """How many threads OpenBLAS, which NumPy's wheels bring along, computes a product with; others are left alone.
+
+    The setting holds for the whole process, so the last one who wanted a single thread puts it back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.before = Lock(), 0, 0
+
+    def change(self, users: int) -> None:
+        """Note that there are more or fewer who want a single thread."""
+        library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # finds what that is linked with
+        name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
+        if name is None:
+            return
+        with self.lock:
+            if self.users == 0:
+                self.before = getattr(library, name.format("get"))()
+            self.users += users
+            getattr(library, name.format("set"))(1 if self.users else self.before)
+
+
+_product_threads = ProductThreads()
 
 
 @contextmanager
 def one_thread_for_products() -> Iterator[None]:
-    """Inside, OpenBLAS, which NumPy's wheels bring along, computes a product in the thread that asks for it.
+    """Inside, OpenBLAS computes a product in the thread that asks for it.
 
-    With threads of its own it computes one product at a time in the whole process. Other libraries are left alone.
+    With threads of its own it computes one product at a time in the whole process.
     """
-    library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # its symbols and its libraries'
-    name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
-    if name is None:
-        yield
-        return
-    get, set_to = (getattr(library, name.format(verb)) for verb in ("get", "set"))
-    before = get()
-    set_to(1)
+    _product_threads.change(+1)
     try:
         yield
     finally:
-        set_to(before)
+        _product_threads.change(-1)

@@ -36,7 +36,7 @@ def cross_entropy(
     Args:
         logits: (classes,), (batch, classes) or (batch, classes, ...), not normalised.
         target: class indices, integers of the shape of `logits` without the class axis; or probabilities, of the shape
-            of `logits`.
+            of `logits`. A constant: it gets no gradient.
         weight: (classes,) the weight of each class.
         ignore_index: samples with this class index do not count.
         reduction: "mean" over the (weighted) samples, "sum", or "none".
@@ -72,7 +72,8 @@ def cross_entropy(
             return second_order
         return wrap(((exponentials * (mass / normalizer) - goal) * grad.data).swapaxes(0, axis))
 
-    return record(cross_entropy, losses.sum(0 if reduction == "none" else None), (logits, to_logits))
+    total = losses.sum(0 if reduction == "none" else None)
+    return record(cross_entropy, total if goal.size or reduction != "mean" else total * nan, (logits, to_logits))
 
 
 def nll_loss(
@@ -107,7 +108,10 @@ def class_axis(name: str, logits: Tensor) -> int:
         raise TypeError(f"{name} expects floating logits, got dtype {logits.dtype}")
     if not logits.ndim:
         raise ValueError(f"{name} expects logits of shape (classes,) or (batch, classes, ...), got one number")
-    return 0 if logits.ndim == 1 else 1
+    axis = 0 if logits.ndim == 1 else 1
+    if not logits.shape[axis]:
+        raise ValueError(f"{name} expects logits of at least one class, got shape {logits.shape}")
+    return axis
 
 
 def check_settings(reduction: str, label_smoothing: float = 0.0) -> None:

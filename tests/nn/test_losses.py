@@ -315,3 +315,14 @@ def test_the_penalty_refuses_negative_factors_and_iterators_that_are_used_up():
     list(parameters)
     with pytest.raises(ValueError, match="penalty got no parameters"):
         F.penalty(parameters, l2=1.0)
+
+
+def test_the_mean_cross_entropy_of_no_samples_is_nan_and_their_sum_0():
+    logits, target = np.zeros((0, 3)), np.zeros(0, int)
+    assert math.isnan(F.cross_entropy(logits, target).item())
+    assert F.cross_entropy(logits, target, reduction="sum").item() == 0.0
+
+
+def test_logits_of_no_classes_are_refused():
+    with pytest.raises(ValueError, match=r"logits of at least one class, got shape \(2, 0\)"):
+        F.cross_entropy(np.zeros((2, 0)), np.array([0, 0]))

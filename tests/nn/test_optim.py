@@ -199,7 +199,7 @@ def test_adagrad_divides_by_the_root_of_the_sum_of_squares(history):
 
 
 def after_one_step(kind, start, gradient, **settings):
-    p = parameter(start)
+    p = parameter(start, start.dtype)
     p.grad = Tensor(gradient)
     kind([p], **settings).step()
     return p.data
@@ -240,6 +240,15 @@ def test_muon_updates_vectors_and_numbers_as_adamw_does():
     train(AdamW(theirs, lr=0.1, weight_decay=0.2, betas=(0.8, 0.9)), theirs, 5)
     for p, q in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("f2", 3), ("f4", 1e-15), ("f4", 1e18), ("f8", 1e200)])
+def test_the_size_of_a_gradient_makes_no_difference_to_muon(dtype, scale):
+    gradient = np.random.default_rng(0).standard_normal((20, 20))
+    start = np.zeros((20, 20), dtype)
+    change = after_one_step(Muon, start, (gradient * scale).astype(dtype), lr=1.0)
+    same = after_one_step(Muon, start.astype(float), gradient, lr=1.0)
+    np.testing.assert_allclose(change, same, atol=0.01)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 3)])
@@ -397,6 +406,8 @@ def test_momentum_may_be_switched_on_between_steps():
         (lambda p: Adam([p], betas=0.9), "betas are two numbers from 0 to less than 1, got 0.9"),
         (lambda p: Adam([p], eps=-1e-8), "eps is a number from 0 to less than inf, got -1e-08"),
         (lambda p: RMSprop([p], alpha=-0.5), "alpha is a number from 0 to less than inf, got -0.5"),
+        (lambda p: Muon([p], ns_steps=5.0), "ns_steps is an integer and momentum less than 1, got 5.0 and 0.95"),
+        (lambda p: Muon([p], momentum=1.5), "ns_steps is an integer and momentum less than 1, got 5 and 1.5"),
         (lambda p: Adagrad([p], lr_decay=-0.5), "lr_decay is a number from 0 to less than inf, got -0.5"),
         (lambda p: SGD([]), "SGD got an empty list of parameters"),
         (lambda p: SGD([p, p]), re.escape("a parameter of shape (2,) is given twice")),

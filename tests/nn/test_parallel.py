@@ -1,14 +1,17 @@
 """Steps computed in several threads."""
 
+import ctypes
 import threading
+import time
+from importlib import import_module
 
 import numpy as np
 import pytest
 
+import minigrad as mg
 import nn
-from minigrad import Tensor
 from minigrad.random import default_generator, drawing_from
-from nn.parallel import data_parallel
+from nn.parallel import data_parallel, one_thread_for_products
 
 
 def network():
@@ -67,17 +70,17 @@ def test_a_seed_decides_everything_with_dropout_and_batch_norm():
 
 
 def test_workers_draw_different_numbers():
-    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5, generator=np.random.default_rng(0)))
     seen = []
 
-    class Watch(nn.Module):
+    class Keep(nn.Module):
         def forward(self, outputs, targets):
             seen.append(outputs.numpy())
-            return (outputs * Tensor(1.0, requires_grad=True)).sum()
+            return outputs.sum()
 
-    with data_parallel(model, Watch(), 2) as backward:
-        backward(np.ones((2, 64), np.float32), np.zeros(2))
-    assert (seen[0] != seen[1]).any()
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5, generator=np.random.default_rng(0)))
+    with data_parallel(model, Keep(), 2) as backward:
+        backward(np.ones((4, 64), np.float32), np.zeros(4))
+    assert (seen[0][:2] != seen[0][2:]).any()
 
 
 def test_running_averages_are_those_of_the_first_part():
@@ -94,8 +97,8 @@ def test_an_error_in_a_thread_reaches_the_caller():
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     with data_parallel(model, nn.CrossEntropyLoss(), 2) as backward:
         with pytest.raises(ValueError, match="class indices from 0 to 2, got 7"):
-            backward(batch(2)[0], np.array([0, 7]))
-        assert backward(*batch(2)) > 0  # and does not stop the next step
+            backward(batch(4)[0], np.array([0, 7, 0, 0]))
+        assert backward(*batch(4)) > 0  # and does not stop the next step
 
 
 def test_layers_that_were_set_to_evaluation_stay_so():
@@ -111,12 +114,6 @@ def test_layers_that_were_set_to_evaluation_stay_so():
     assert (model.state_dict()["0.weight"] != before["0.weight"]).any()
 
 
-def test_a_learner_has_at_least_one_worker():
-    model = network()
-    with pytest.raises(ValueError, match="at least one worker, got 0"):
-        nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), workers=0)
-
-
 def test_a_generator_takes_the_place_of_the_default_in_one_thread_only():
     default, own, elsewhere = default_generator(), np.random.default_rng(0), []
     with drawing_from(own):
@@ -126,3 +123,130 @@ def test_a_generator_takes_the_place_of_the_default_in_one_thread_only():
         assert default_generator() is own
     assert default_generator() is default
     assert elsewhere == [default]
+
+
+@pytest.mark.parametrize(
+    ("loss_function", "labels"),
+    [
+        (nn.CrossEntropyLoss(weight=[1.0, 9.0, 3.0]), [0, 0, 0, 0, 1, 1, 2, 1]),
+        (nn.CrossEntropyLoss(reduction="sum"), [0, 1, 2, 0, 1, 2, 0, 1]),
+        (nn.CrossEntropyLoss(), [0, 1, 2, 0, -100, -100, -100, -100]),
+    ],
+    ids=["class weights", "sum", "ignored"],
+)
+def test_any_loss_is_that_of_the_whole_batch(loss_function, labels):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    inputs, targets = batch(8)[0], np.array(labels)
+    whole = loss_function(model(inputs), targets)
+    whole.backward()
+    expected = gradients(model)
+    model.zero_grad()
+    with data_parallel(model, loss_function, 2) as backward:
+        assert backward(inputs, targets) == pytest.approx(whole.item(), rel=1e-5)
+    for ours, theirs in zip(gradients(model), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_parameters_of_the_loss_get_their_gradients():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+
+    class Penalised(nn.Module):
+        def forward(self, logits, targets):
+            return nn.functional.cross_entropy(logits, targets) + nn.functional.penalty([model[1].weight], l2=0.5)
+
+    inputs, targets = batch(6)
+    Penalised()(model(inputs), targets).backward()
+    expected = gradients(model)
+    model.zero_grad()
+    with data_parallel(model, Penalised(), 2) as backward:
+        backward(inputs, targets)
+    for ours, theirs in zip(gradients(model), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_after_an_error_nothing_runs_on():
+    class Slow(nn.Module):
+        def __init__(self):
+            self.linear, self.dropout = nn.Linear(4, 2), nn.Dropout(0.5)
+
+        def forward(self, x):
+            if x[0, 0] == 99:
+                raise ValueError("a bad sample")
+            time.sleep(0.1 if x[0, 0] == 5 else 0)
+            return self.linear(self.dropout(x))
+
+    good = np.ones((4, 4), np.float32)
+    losses = []
+    for slow in (4, 5):
+        bad = np.repeat([[99], [99], [slow], [slow]], 4, 1).astype(np.float32)
+        nn.manual_seed(0)
+        with data_parallel(Slow(), nn.CrossEntropyLoss(), 2) as backward:
+            with pytest.raises(ValueError, match="a bad sample"):
+                backward(bad, np.zeros(4, int))
+            losses.append(backward(good, np.zeros(4, int)))
+    assert losses[0] == losses[1]
+
+
+def test_small_batches_are_not_divided_further_than_batch_norm_allows():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 3))
+    with data_parallel(model, nn.CrossEntropyLoss(), 4) as backward:
+        for samples in (2, 3, 5):
+            assert np.isfinite(backward(*batch(samples)))
+    assert model.state_dict()["1.num_batches_tracked"] == 3
+
+
+def test_anomalies_are_found_where_they_arise():
+    class Logarithm(nn.Module):
+        def forward(self, x):
+            return mg.log(x * 0)
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), Logarithm())
+    with (
+        mg.detect_anomaly(),
+        data_parallel(model, nn.CrossEntropyLoss(), 2) as backward,
+        pytest.raises(ArithmeticError, match="the logarithm of 0"),
+    ):
+        backward(*batch(4))
+
+
+def test_the_state_of_a_generator_decides_what_the_workers_draw():
+    model, generator = network(), nn.manual_seed(0)
+    state, losses = generator.bit_generator.state, []
+    for _ in range(2):
+        generator.bit_generator.state = state
+        with data_parallel(model, nn.CrossEntropyLoss(), 2) as backward:
+            losses.append(backward(*batch(8)))
+    assert losses[0] == losses[1]
+
+
+def test_products_use_one_thread_inside_and_as_many_as_before_outside():
+    library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
+    threads = getattr(library, "scipy_openblas_get_num_threads64_", None)
+    if threads is None:
+        pytest.skip("NumPy does not come with its own OpenBLAS")
+    before = threads()
+    first, second = one_thread_for_products(), one_thread_for_products()
+    with first:
+        assert threads() == 1
+        second.__enter__()
+    assert threads() == 1
+    second.__exit__(None, None, None)
+    assert threads() == before
+
+
+@pytest.mark.parametrize("workers", [0, 2.0, "2"])
+def test_the_number_of_workers_is_checked(workers):
+    with (
+        pytest.raises(ValueError, match="an integer of at least 1, got"),
+        data_parallel(network(), nn.CrossEntropyLoss(), workers),
+    ):
+        pass
+    with pytest.raises(ValueError, match="an integer of at least 1, got"):
+        nn.Learner(network(), nn.optim.SGD(network().parameters()), workers=workers)
+
+
+def test_a_seed_inside_belongs_to_the_generator_of_the_thread():
+    default = default_generator()
+    with drawing_from(np.random.default_rng(0)):
+        assert nn.manual_seed(1) is default_generator()
+    assert default_generator() is default
