@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nn.metrics import Evaluation
 
 # Which flag sets which setting of the recipe; dropout is a setting of its architecture.
-SETTINGS = ("epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "val_size", "seed")
+SETTINGS = ("epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "workers", "val_size", "seed")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -49,6 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--target-accuracy", type=positive(float, zero=True), metavar="P",
         help="exit with status 1 if test accuracy is below P per cent")  # fmt: skip
     add("--threads", type=positive(int), metavar="N", help="threads for matrix products (default: all cores)")
+    add("--workers", type=positive(int), metavar="N", help="threads that each take a part of every batch")
     add("--dry-run", action="store_true", help="show what would be done, take one step, and write nothing")
     add("--quiet", action="store_true", help="print the last lines only")
     return parser.parse_args()
