@@ -87,19 +87,19 @@ class AlternatingFlip:
 
 
 class RandomShift:
-    """Moves each image by up to `pixels` up or down and left or right; `fill` comes in from outside.
+    """Moves an image by up to `pixels` up or down and left or right, with probability `p`; `fill` comes in from outside.
 
-    Raises ValueError if `pixels` is negative, and if the images are of another shape.
+    Raises ValueError if `pixels` is negative, unless 0 <= p <= 1, and if the images are of another shape.
 
     >>> moved, = RandomShift(1)(np.array([[[7]]] * 90))  # all but one of nine moves leave the image
     >>> sorted(set(moved.ravel().tolist()))
     [0, 7]
     """
 
-    def __init__(self, pixels: int, fill: float = 0, generator: Generator | None = None) -> None:
+    def __init__(self, pixels: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         if pixels < 0:
             raise ValueError(f"RandomShift moves by 0 pixels or more, got {pixels}")
-        self.pixels, self.fill, self.generator = pixels, fill, generator
+        self.pixels, self.fill, self.p, self.generator = pixels, fill, probability(self, p), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
@@ -107,6 +107,9 @@ class RandomShift:
         padded = np.full((*images.shape[:-2], height + 2 * margin, width + 2 * margin), self.fill, images.dtype)
         padded[..., margin : margin + height, margin : margin + width] = images
         y, x = rng.integers(0, 2 * margin, (2, len(images)), endpoint=True)
+        if self.p < 1:
+            stays = rng.random(len(images)) >= self.p
+            y[stays] = x[stays] = margin
         # Of all windows into the padded images one each is gathered: that is three times as fast as by single pixels.
         windows = sliding_window_view(padded, (height, width), axis=(-2, -1))
         return (windows[np.arange(len(images)), ..., y, x, :, :], *others)

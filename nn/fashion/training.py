@@ -159,7 +159,7 @@ def augmentation(recipe: Recipe, samples: int) -> Compose:
     return Compose(
         *([RandomFlip()] if recipe.flip == "random" else []),
         *([AlternatingFlip(samples)] if recipe.flip == "alternating" else []),
-        *([RandomShift(recipe.shift)] if recipe.shift else []),
+        *([RandomShift(recipe.shift, p=recipe.shift_p)] if recipe.shift else []),
         *([RandomErase(recipe.erase)] if recipe.erase else []),
         Normalize(recipe.mean, recipe.std),
         *([Mixup(recipe.mixup, len(CLASSES))] if recipe.mixup else []),

@@ -101,6 +101,7 @@ def test_images_of_another_number_of_axes_are_refused(transform, shape):
         (lambda: RandomErase(2, p=float("nan")), "RandomErase expects a probability from 0 to 1, got nan"),
         (lambda: RandomErase(-1), "RandomErase expects a size of 0 pixels or more, got -1"),
         (lambda: RandomShift(-1), "RandomShift moves by 0 pixels or more, got -1"),
+        (lambda: RandomShift(1, p=1.5), "RandomShift expects a probability from 0 to 1, got 1.5"),
         (lambda: Mixup(0.0, 10), "Mixup expects a positive alpha, got 0.0"),
     ],
 )
@@ -189,7 +190,7 @@ def crops(image, pixels, fill):
 
 @given(images=batches(), pixels=st.integers(0, 3), fill=st.sampled_from([0, 7]), seed=seeds)
 def test_a_shift_gives_one_of_the_padded_crops_of_each_image(images, pixels, fill, seed):
-    (moved,) = RandomShift(pixels, fill, seeded(seed))(images)
+    (moved,) = RandomShift(pixels, fill, generator=seeded(seed))(images)
     for image, result in zip(images, moved, strict=True):
         assert any(np.array_equal(result, crop) for crop in crops(image, pixels, fill).values())
 
@@ -200,6 +201,16 @@ def test_each_image_goes_its_own_way_and_all_ways_are_equally_likely():
     counts = [(moved == crop).all((1, 2)).sum() for crop in crops(images[0], 1, 0).values()]
     assert sum(counts) == 9000
     assert all(abs(count - 1000) < 6 * np.sqrt(9000 / 9 * 8 / 9) for count in counts)
+
+
+def test_only_some_images_are_shifted_if_the_probability_says_so():
+    images = np.broadcast_to(numbered(1), (9000, 4, 4))
+    (moved,) = RandomShift(1, p=0.3, generator=seeded(0))(images)
+    shifted = (moved != images).any((1, 2)).sum()
+    expected = 9000 * 0.3 * 8 / 9  # one of the nine ways leads nowhere
+    assert abs(shifted - expected) < 6 * np.sqrt(expected)
+    (same,) = RandomShift(1, p=0, generator=seeded(0))(images)
+    np.testing.assert_array_equal(same, images)
 
 
 # ---------------------------------------------------------------- erased
