@@ -87,7 +87,7 @@ class AlternatingFlip:
 
 
 class RandomShift:
-    """Moves an image by up to `pixels` up or down and left or right, with probability `p`; `fill` comes in from outside.
+    """Moves images by up to `pixels` up or down and left or right, with probability `p`; `fill` comes in from outside.
 
     Raises ValueError if `pixels` is negative, unless 0 <= p <= 1, and if the images are of another shape.
 
