@@ -9,7 +9,11 @@ Step = Callable[[], float]
 
 
 def training_step(network: Any, loss_function: Any, optimizer: Any, images: Any, labels: Any) -> Step:
-    """The step on one batch, which returns the loss. The names in `nn` are PyTorch's, so the same lines train both."""
+    """The step on one batch: it returns the loss before it.
+
+    The names in `nn` are PyTorch's, so the same lines train both; images (batch, ...) and labels (batch,) are arrays
+    for one and tensors for the other.
+    """
 
     def step() -> float:
         optimizer.zero_grad()

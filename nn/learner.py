@@ -63,12 +63,14 @@ class Learner:
         loss: maps logits and targets to a number.
         scheduler: sets the learning rate; stepped after every batch.
         callbacks: told about everything that happens, in their order.
-        workers: in how many threads `fit` computes a step, see `nn.parallel.data_parallel`.
+        workers: in how many threads `fit` computes a step, see `data_parallel`; `train_batch` by itself uses one.
 
     Attributes:
         history: one row an epoch: `epoch`, `train_loss`, `valid_loss`, `valid_accuracy` (if there is validation data),
             `lr` at its end, `images_per_second` of training, `seconds` since `fit` began.
-        epoch, step: how many have been begun, and done.
+        epoch: the number of the current one, from 1; epochs: that of the last one `fit` will train.
+        step: how many steps have been taken; batches: how many an epoch has.
+        batch_loss: of the last batch, before its step.
         stop: set it (from a callback, say) to end training after the current step.
 
     >>> import nn
@@ -175,15 +177,15 @@ class Learner:
                 self._backward = self._in_one_thread
 
     def evaluate(self, data: DataLoader) -> Evaluation:
-        """Mean loss and confusion matrix over some data, in evaluation mode."""
+        """Mean loss and confusion matrix over some data, in evaluation mode. Raises ValueError if there is none."""
         return evaluate(self.model, self.loss, data)
 
     def predict_proba(self, data: DataLoader) -> Array:
-        """(samples, classes) the probability of each class, in evaluation mode."""
+        """(samples, classes) the probability of each class, in evaluation mode. Raises ValueError if there are none."""
         return predict_proba(self.model, data)
 
     def predict(self, data: DataLoader) -> Array:
-        """(samples,) the most probable class."""
+        """(samples,) the most probable class. Raises ValueError if there is no data."""
         classes: Array = self.predict_proba(data).argmax(1)
         return classes
 

@@ -33,20 +33,21 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     core each, so that the other cores idle for a large part of a step of a convolutional network; here each thread goes
     through the whole network by itself. That pays where a step takes more than about ten milliseconds.
 
-    The threads share the parameters. Each has its own copy of everything else in the model as it was at the start, so
-    what is changed inside, such as a layer's mode, counts from the next time on. Batch norm normalises each part by
-    itself (Hoffer et al., Train longer, generalize better, 2017, call that ghost batch norm), and the running averages
-    of the model are those of the first part. Random numbers come from a generator for each part, so that results depend
-    on the seed and on the number of workers, never on which thread is faster. Hooks on parameters see the gradient of
-    each part. Parts have at least two samples, and under `detect_anomaly` there is one part only.
+    The threads share the parameters. The first part goes through the model itself, the others through copies of
+    everything else in it, made at the start: modes are carried over for each batch, other changes made inside reach the
+    first part alone. Batch norm normalises each part by itself (Hoffer et al., Train longer, generalize better, 2017,
+    call that ghost batch norm), and the running averages of the model are those of the first part. Random numbers come
+    from a generator for each part, so that results depend on the seed and on the number of workers, never on which
+    thread is faster. Hooks on parameters see the gradient of each part. A batch is divided only as far as each part has
+    two samples, and not at all under `detect_anomaly`.
 
     Args:
-        model: maps inputs to one tensor of predictions, the samples along its first axis.
-        loss: maps all predictions and targets to a number.
+        model: maps inputs (samples, ...) to one tensor of predictions (samples, ...).
+        loss: maps all predictions and targets (samples, ...) to a number.
         workers: how many parts a batch is divided into.
 
     Raises:
-        ValueError: unless `workers` is an integer of at least 1.
+        ValueError: on entering, unless `workers` is an integer of at least 1.
 
     >>> import nn
     >>> model = nn.Linear(2, 2)
@@ -70,7 +71,8 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     def at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The results for all arguments: the first computed in this thread, the others each in one of its own."""
         first, *others = arguments
-        pending = [threads.submit(copy_context().run, function, *those) for those in others]  # np.errstate holds, too
+        # In a copy of the context: the `np.errstate` of this thread holds in the others.
+        pending = [threads.submit(copy_context().run, function, *those) for those in others]
         try:
             result = function(*first)
         finally:
@@ -80,8 +82,11 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     def backward(inputs: Array, targets: Array) -> float:
         count = 1 if get_ident() in watches else max(1, min(workers, len(inputs) // 2))
         parts = [slice(*cut) for cut in pairwise(len(inputs) * i // count for i in range(count + 1))]
+        for copy in models[1:]:
+            for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
+                theirs.training = ours.training
         predictions = at_once(forward, [(i, inputs[part]) for i, part in enumerate(parts)])
-        whole = Tensor(np.concatenate([part.data for part in predictions]), requires_grad=True)
+        whole = Tensor(np.concatenate([p.data for p in predictions]), requires_grad=True)
         total: Tensor = loss(whole, targets)
         total.backward()
         gradient = np.zeros_like(whole.data) if whole.grad is None else whole.grad.data
@@ -127,8 +132,8 @@ class ProductThreads:
     def __init__(self) -> None:
         self.lock, self.users, self.before = Lock(), 0, 0
 
-    def change(self, users: int) -> None:
-        """Note that there are more or fewer who want a single thread."""
+    def change(self, more: int) -> None:
+        """Take note of one more, or one less, who wants a single thread."""
         library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # finds what that is linked with
         name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
         if name is None:
@@ -136,7 +141,7 @@ class ProductThreads:
         with self.lock:
             if self.users == 0:
                 self.before = getattr(library, name.format("get"))()
-            self.users += users
+            self.users += more
             getattr(library, name.format("set"))(1 if self.users else self.before)
 
 

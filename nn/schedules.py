@@ -192,7 +192,7 @@ class CosineAnnealingLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Up to `max_lr` and down to nearly nothing, in one run, the momentum the other way (Smith and Topin, 2019).
 
-    Step it after every batch. `AdamW` and its kin have their β₁ cycled, optimizers with momentum that.
+    Step it after every batch. `AdamW` and its kin, `Muon` too, have their β₁ cycled, others their momentum.
 
     Args:
         optimizer: what to change; the learning rate given to it does not matter.

@@ -19,7 +19,9 @@ class Recipe:
         name, summary: what it is called, and one line about it.
         published, measured: test accuracies, of the reference and of this recipe, as text; see docs/results.md.
         architecture: the network, see `nn.fashion.models.build`.
-        epochs, batch_size, lr, optimizer, label_smoothing: as everywhere.
+        epochs, batch_size: how often to go through the training images, and how many make a step.
+        lr, optimizer: the highest learning rate, and which of `OPTIMIZERS` uses it.
+        label_smoothing: the share of the target spread over all classes, for the loss "softmax".
         weight_decay: of weights, not of biases and what else has a single axis.
         loss: "softmax" is the cross-entropy of classes, "sigmoid" that of ten separate yes-or-no questions.
         l1, l2: add l1 · Σ|w| + l2 · Σw² over the weights to the loss.

@@ -65,11 +65,11 @@ def cross_entropy(
         losses[goal == 0] = 0  # not 0 · ∞
 
     def to_logits(grad: Tensor, out: Tensor) -> Tensor:
-        if is_grad_enabled():
+        if is_grad_enabled():  # to be differentiated again: the same as below, in tensor operations
             masses = mass[None].swapaxes(0, axis)
             each = grad.reshape(masses.shape) if reduction == "none" else grad
-            second_order: Tensor = (softmax(logits, axis) * masses - goal.swapaxes(0, axis)) * each
-            return second_order
+            differentiable: Tensor = (softmax(logits, axis) * masses - goal.swapaxes(0, axis)) * each
+            return differentiable
         return wrap(((exponentials * (mass / normalizer) - goal) * grad.data).swapaxes(0, axis))
 
     total = losses.sum(0 if reduction == "none" else None)
@@ -131,11 +131,18 @@ def weighted_target(
     label_smoothing: float,
     axis: int,
 ) -> Array:
-    """(classes, ...) what the loss weighs the surprise, -log p, of each class in each sample with.
+    """(classes, ...) the factor of -log p of each class in each sample, in the loss.
 
-    The axis of the classes comes first, the others are those of the logits. These are the target's probabilities,
-    smoothed, times the class weights, divided by the divisor of the mean. For class indices that is the sum of their
-    weights, for probabilities the number of samples, as in PyTorch.
+    The axis of the classes has changed places with the first. The factors are the target's probabilities, smoothed,
+    times the class weights; for "mean" also divided by the sum of the weights of the samples' classes (for class
+    indices) or by the number of samples (for probabilities), as in PyTorch.
+
+    Args:
+        target: class indices of the shape of `logits` without `axis`, or probabilities of the shape of `logits`.
+        weight: (classes,) or None.
+
+    Raises:
+        ValueError: if `target` or `weight` has another shape, or a class index is out of range.
     """
     classes, dtype = logits.shape[axis], logits.dtype
     if weight is not None and np.shape(weight) != (classes,):
@@ -172,13 +179,13 @@ def one_hot(target: Array, shape: tuple[int, ...], axis: int, ignore_index: int)
             f"got {target.dtype} of shape {target.shape}"
         )
     hot = np.equal.outer(np.arange(shape[axis]), target)
+    # Mostly that is all: to look at the targets themselves in every step would take twice as long.
     if np.count_nonzero(hot) < target.size or 0 <= ignore_index < shape[axis]:
         ignored = target == ignore_index
-        if not (hot.any(0) | ignored).all():
-            outside = target[(target < 0) | (target >= shape[axis])]
-            wrong = outside[outside != ignore_index][0]
-            raise ValueError(f"the loss expects class indices from 0 to {shape[axis] - 1}, got {wrong}")
-        hot = hot & ~ignored
+        outside = target[~(hot.any(0) | ignored)]
+        if outside.size:
+            raise ValueError(f"the loss expects class indices from 0 to {shape[axis] - 1}, got {outside[0]}")
+        hot &= ~ignored
     return np.asarray(hot)
 
 
