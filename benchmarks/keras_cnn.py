@@ -53,22 +53,6 @@ def minigrad_step(size: int, side: int = SIDE) -> Step:
     return training_step(network, loss_function, optimizer, images, labels)
 
 
-def parallel_step(size: int) -> Step:
-    """The step in two threads, which are started for each step here; `Learner` starts them once an epoch."""
-    images, labels = batch(size)
-    network, loss_function = model(), nn.CrossEntropyLoss()
-    optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        with nn.data_parallel(network, loss_function, workers=2) as backward:
-            loss = backward(images, labels)
-        optimizer.step()
-        return loss
-
-    return step
-
-
 def numpy_step(size: int) -> Step:
     """The step written by hand for this network alone, without any autograd, in place wherever that is possible.
 
@@ -202,8 +186,7 @@ def jax_step(size: int) -> Step:
 
 def contestants(size: int) -> Contestants:
     """All that are installed, by name."""
-    ours = {"minigrad": minigrad_step(size), "minigrad, 2 workers": parallel_step(size)}
-    return {"hand-written numpy": numpy_step(size)} | ours | installed({
+    return {"hand-written numpy": numpy_step(size), "minigrad": minigrad_step(size)} | installed({
         "PyTorch": ("torch", lambda: torch_step(size)),
         "JAX, jit": ("jax", lambda: jax_step(size)),
     })  # fmt: skip
