@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, matmul, operation, record
+from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array
 from nn.functional.convolution import (
     Geometry,
@@ -22,6 +23,8 @@ from nn.functional.convolution import (
 )
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
+
+BLOCK = 1 << 20  # bytes of images worked on at a time: several passes over them stay in the cache
 
 Shares = Sequence[Any]  # for each place in a window the weights, arrays (n, rows, columns, c) or numbers
 
@@ -109,21 +112,25 @@ def floating_images_size(name: str, x: Tensor) -> Pair:
 @operation("pool")
 def largest(x: Tensor, geometry: Geometry) -> Tensor:
     """The largest element of each window."""
-    size = image_size(x)
+    # Nothing equals NaN: the padding does not win among -inf, and a window with a NaN has no winner.
+    size, places, inside = image_size(x), in_windows(x.data, geometry, -np.inf), in_windows(x.data, geometry, np.nan)
+    data = np.empty(places[0].shape, x.dtype)
+    is_recorded = x.requires_grad and is_grad_enabled()
+    winners = [np.empty(data.shape, bool) for _ in places if is_recorded]
+    for images in blocks(channels_last(x.data)):
+        best = np.maximum(places[0][images], places[-1][images], out=data[images])
+        for place in places[1:-1]:
+            np.maximum(best, place[images], out=best)
+        for won, place in zip(winners, inside if is_recorded else [], strict=True):
+            np.equal(place[images], best, out=won[images])
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        # Nothing equals NaN: the padding does not win among -inf, and a window with a NaN has no winner.
-        winners = [place == channels_last(out.data) for place in in_windows(x.data, geometry, np.nan)]
         counter = np.min_scalar_type(len(winners))
         ties = reduce(partial(np.add, dtype=counter), [won.view(np.uint8) for won in winners])
         if ties.size and ties.max() > 1:
             grad = grad / channels_first(np.maximum(ties, 1))
         return weighted_spread(grad, winners, size, geometry)
 
-    places = in_windows(x.data, geometry, -np.inf)
-    data = np.maximum(places[0], places[-1])
-    for place in places[1:-1]:
-        np.maximum(data, place, out=data)
     return record(largest, channels_first(data), (x, rule))
 
 
@@ -139,13 +146,16 @@ def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry) -> Tensor:
 @operation("pool")
 def weighted_spread(grad: Tensor, shares: Shares, size: Pair, geometry: Geometry) -> Tensor:
     """The gradient of `weighted_sum` with respect to its input, whose rows and columns are `size`."""
-    padded, inner = padded_like(grad.data, size, geometry, 0)
-    each = channels_last(grad.data)
-    for place, share in zip(each_place(padded, geometry), shares, strict=True):
-        if geometry.stride == geometry.kernel:
-            np.multiply(each, share, out=place)
-        else:
-            place += each * share
+    padded, inner = padded_like(grad.data, size, geometry)
+    each, places = channels_last(grad.data), each_place(padded, geometry)
+    for images in blocks(padded):
+        padded[images] = 0
+        for place, share in zip(places, shares, strict=True):
+            part = share[images] if isinstance(share, np.ndarray) else share
+            if geometry.stride == geometry.kernel:
+                np.multiply(each[images], part, out=place[images])
+            else:
+                place[images] += each[images] * part
     return record(weighted_spread, channels_first(inner),
                   (grad, lambda again, out: weighted_sum(again, shares, geometry)))
 
@@ -157,15 +167,16 @@ def in_windows(x: Array, geometry: Geometry, fill: float) -> list[Array]:
     """For each place in a window the elements there of all windows, (n, rows, columns, c)."""
     if geometry.padding == (0, 0):
         return each_place(channels_last(x), geometry)
-    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry, fill)
+    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry)
+    padded.fill(fill)
     inner[...] = channels_last(x)
     return each_place(padded, geometry)
 
 
-def padded_like(x: Array, size: Pair, geometry: Geometry, fill: float) -> tuple[Array, Array]:
-    """An array for padded images of `size` with as many channels as (n, c, h, w), and the view without the padding."""
+def padded_like(x: Array, size: Pair, geometry: Geometry) -> tuple[Array, Array]:
+    """Memory for padded images of `size` with as many channels as (n, c, h, w), and the view without the padding."""
     (top, left), (height, width) = geometry.padding, size
-    padded = np.full((len(x), height + 2 * top, width + 2 * left, x.shape[1]), fill, x.dtype)
+    padded = np.empty((len(x), height + 2 * top, width + 2 * left, x.shape[1]), x.dtype)
     return padded, padded[:, top : top + height, left : left + width]
 
 
@@ -173,3 +184,9 @@ def each_place(padded: Array, geometry: Geometry) -> list[Array]:
     """For each place in a window its view of padded images (n, h, w, c)."""
     view = windows(padded, geometry)
     return [view[:, :, :, i, j] for i, j in np.ndindex(geometry.kernel)]
+
+
+def blocks(images: Array) -> Iterator[slice]:
+    """Which of the images (n, h, w, c) to work on at a time."""
+    count = max(1, BLOCK // (images[:1].nbytes or 1))
+    return (slice(start, start + count) for start in range(0, len(images), count))
