@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from copy import deepcopy
@@ -68,35 +68,37 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     def pull_back(predictions: Tensor, gradient: Array) -> dict[Tensor, Tensor]:
         return sweep([(predictions, wrap(gradient))], freed=freed_here()) if predictions.requires_grad else {}
 
-    def at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The results for all arguments: the first computed in this thread, the others each in one of its own."""
-        first, *others = arguments
-        # In a copy of the context: the `np.errstate` of this thread holds in the others.
-        pending = [threads.submit(copy_context().run, function, *those) for those in others]
-        try:
-            result = function(*first)
-        finally:
-            wait(pending)  # also after an error: nothing runs on behind the back of what follows
-        return [result, *(task.result() for task in pending)]
-
     def backward(inputs: Array, targets: Array) -> float:
         count = 1 if get_ident() in watches else max(1, min(workers, len(inputs) // 2))
         parts = [slice(*cut) for cut in pairwise(len(inputs) * i // count for i in range(count + 1))]
         for copy in models[1:]:
             for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
                 theirs.training = ours.training
-        predictions = at_once(forward, [(i, inputs[part]) for i, part in enumerate(parts)])
+        predictions = at_once(threads, forward, [(i, inputs[part]) for i, part in enumerate(parts)])
         whole = Tensor(np.concatenate([p.data for p in predictions]), requires_grad=True)
         total: Tensor = loss(whole, targets)
         total.backward()
         gradient = np.zeros_like(whole.data) if whole.grad is None else whole.grad.data
-        for found in at_once(pull_back, [(p, gradient[part]) for p, part in zip(predictions, parts, strict=True)]):
+        pieces = [(p, gradient[part]) for p, part in zip(predictions, parts, strict=True)]
+        for found in at_once(threads, pull_back, pieces):
             for leaf, contribution in found.items():
                 leaf.grad = contribution if leaf.grad is None else leaf.grad + contribution
         return float(total.item())
 
     with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:
         yield backward
+
+
+def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The results of a function for all arguments: the first computed in this thread, the others each in another."""
+    first, *others = arguments
+    # In a copy of the context: the `np.errstate` of this thread holds in the others.
+    pending = [threads.submit(copy_context().run, function, *those) for those in others]
+    try:
+        result = function(*first)
+    finally:
+        wait(pending)  # also after an error: nothing runs on behind the back of what follows
+    return [result, *(task.result() for task in pending)]
 
 
 def check_workers(workers: int) -> None:
