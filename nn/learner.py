@@ -166,7 +166,7 @@ class Learner:
 
     @contextmanager
     def _backward_passes(self) -> Iterator[None]:
-        """Inside, the workers compute losses and gradients. Each epoch has new ones, in the modes the layers are in."""
+        """Inside, workers compute losses and gradients; made anew in each epoch, they see what callbacks changed."""
         if self.workers == 1:
             yield
             return
