@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from operator import index
+from types import CodeType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ Rule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Edge: TypeAlias = "tuple[Tensor, Rule]"
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 TensorLike: TypeAlias = "Tensor | npt.ArrayLike"
+Place: TypeAlias = tuple[CodeType, int]  # an instruction
 
 
 class Clock:
@@ -57,9 +59,9 @@ class RemovableHook:
 
 
 class Freed(tuple[Edge, ...]):
-    """The edges of a result whose graph was freed: none, and the line whose backward pass freed them."""
+    """The edges of a result whose graph was freed: none, and the place in the code that did it, see `line_of`."""
 
-    by: str
+    by: Place
 
 
 class Tensor(Methods):

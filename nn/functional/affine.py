@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value, where
@@ -9,6 +11,8 @@ from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, Rule, wrap
 
 __all__ = ["embedding", "linear"]
+
+T = TypeVar("T", Tensor, Array)
 
 
 @operation("linear", arity=3)
@@ -21,8 +25,10 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
         bias: (out_features,) or None.
     """
     x, weight = as_tensor(x), as_tensor(weight)
+    inputs, weights = x.data, weight.data
+    is_matrix = inputs.ndim == 2
     # With a transposed weight, BLAS takes up to twice as long for a wide result as for a tall one.
-    data = product(x.data, weight.data.T, by_columns=x.ndim == 2 and x.shape[0] < weight.shape[0])
+    data = product(inputs, weights.T, by_columns=is_matrix and len(inputs) < len(weights))
     if bias is not None:
         bias = as_tensor(bias)
         data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
@@ -31,13 +37,16 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
         if is_grad_enabled():
             return linear(grad, weight.T)
         # In the memory order of x: arithmetic with arrays in different orders takes four times as long.
-        return wrap(product(grad.data, weight.data, by_columns=x.ndim == 2 and not x.data.flags.c_contiguous))
+        return wrap(product(grad.data, weights, by_columns=is_matrix and not inputs.flags.c_contiguous))
 
     def to_weight(grad: Tensor, out: Tensor) -> Tensor:
-        return rows(grad).T @ rows(x) if is_grad_enabled() else wrap(rows(grad).data.T @ rows(x).data)
+        return rows(grad).T @ rows(x) if is_grad_enabled() else wrap(rows(grad.data).T @ rows(inputs))
 
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:  # summed by a product, which takes a third of the time of a sum
-        return grad if is_grad_enabled() else wrap(np.ones(grad.size // weight.shape[0], grad.dtype) @ rows(grad).data)
+        if is_grad_enabled():
+            return grad
+        each = rows(grad.data)
+        return wrap(np.ones(len(each), each.dtype) @ each)
 
     edges: list[tuple[Tensor, Rule]] = [(x, to_x), (weight, to_weight)]
     if bias is not None:
@@ -51,9 +60,10 @@ def product(a: Array, b: Array, by_columns: bool) -> Array:
     return result
 
 
-def rows(x: Tensor) -> Tensor:
+def rows(x: T) -> T:
     """All leading axes in one: (..., n) -> (m, n)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    matrix: T = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return matrix
 
 
 def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None = None) -> Tensor:

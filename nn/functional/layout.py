@@ -27,7 +27,8 @@ def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     x = as_tensor(x)
     shape = x.shape
-    start, end = (dim + x.ndim if dim < 0 else dim for dim in (start_dim, end_dim))
+    start = start_dim + x.ndim if start_dim < 0 else start_dim
+    end = end_dim + x.ndim if end_dim < 0 else end_dim
     if not 0 <= start <= end < x.ndim:
         raise ValueError(f"flatten joins the axes {start_dim} to {end_dim}, got shape {shape}")
     if start == end:

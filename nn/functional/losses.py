@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import nan
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +61,10 @@ def cross_entropy(
         exponentials = np.exp(shifted)
         normalizer = exponentials.sum(0)
         losses = goal * (np.log(normalizer) - shifted)
-    if np.isnan(losses.sum()):
+    total = losses.sum()
+    if total != total:
         losses[goal == 0] = 0  # not 0 · ∞
+        total = losses.sum()
 
     def to_logits(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():  # to be differentiated again: the same as below, in tensor operations
@@ -72,8 +74,11 @@ def cross_entropy(
             return differentiable
         return wrap(((exponentials * (mass / normalizer) - goal) * grad.data).swapaxes(0, axis))
 
-    total = losses.sum(0 if reduction == "none" else None)
-    return record(cross_entropy, total if goal.size or reduction != "mean" else total * nan, (logits, to_logits))
+    if reduction == "none":
+        total = losses.sum(0)
+    elif reduction == "mean" and not goal.size:
+        total *= nan
+    return record(cross_entropy, total, (logits, to_logits))
 
 
 def nll_loss(
@@ -158,16 +163,16 @@ def weighted_target(
             f"the loss expects class indices or probabilities of the logits' shape {logits.shape}, got {target.shape}"
         )
     if reduction != "mean":
-        divisor = 1
+        divisor: Any = 1
     elif is_index:
-        divisor = goal.sum() if weights is None else (goal * weights).sum()
+        divisor = np.count_nonzero(goal) if weights is None else (goal * weights).sum()
     else:
         divisor = goal.size // classes
     if label_smoothing:
         goal = goal * (1 - label_smoothing) + goal.sum(0) * (label_smoothing / classes)
     if weights is not None:
         goal *= weights
-    goal /= dtype.type(divisor or np.nan)  # the mean over no samples is NaN
+    goal /= divisor or nan  # the mean over no samples is NaN
     return goal
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from minigrad import Tensor, TensorLike
@@ -25,9 +25,10 @@ class Function(Module):
     """
 
     function: ClassVar[Callable[..., Tensor]]
+    __match_args__: ClassVar[tuple[str, ...]]  # the names of the fields, which dataclasses keep here
 
     def forward(self, *inputs: TensorLike) -> Tensor:
-        return self.function(*inputs, *(getattr(self, field.name) for field in fields(self)))
+        return self.function(*inputs, *[getattr(self, name) for name in self.__match_args__])
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
