@@ -23,6 +23,7 @@ __all__ = ["conv2d"]
 
 Pair = tuple[int, int]
 BLOCK = 1 << 21  # bytes of patches made at a time: they stay in the cache, which halves the time for large batches
+SMALL = 1 << 12  # numbers in a product of the patches of one image that stay in the cache next to the patches
 
 
 class Geometry(NamedTuple):
@@ -127,11 +128,11 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
     """Patches of `x` times `weight`, plus `bias`."""
     size = image_size(x)
 
-    def to_bias(grad: Tensor, out: Tensor) -> Tensor:  # summed by a product, as in `linear`
+    def to_bias(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
             return grad.sum((0, 2, 3))
-        rows = channels_last(grad.data).reshape(-1, grad.shape[1])
-        return wrap(np.ones(len(rows), grad.dtype) @ rows)
+        lines = whole_lines(channels_last(grad.data))  # summed by a product, as in `linear`
+        return wrap((np.ones(len(lines), lines.dtype) @ lines).reshape(grad.shape[3], len(bias)).sum(0))
 
     return record(convolution, channels_first(correlate(channels_last(x.data), weight.data, geometry, bias.data)),
                   (x, lambda grad, out: input_gradient(grad, weight, size, geometry)),
@@ -188,19 +189,29 @@ def correlate(x: Array, weight: Array, geometry: Geometry, bias: Array | None = 
     out = np.empty((len(x), *size, len(weight)), np.result_type(x, weight, *([] if bias is None else [bias])))
     kernels = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
     for images, patches in patch_matrices(x, geometry):
-        products = np.matmul(patches, kernels, out=out[images].reshape(-1, len(weight)))
+        np.matmul(patches, kernels, out=out[images].reshape(-1, len(weight)))
         if bias is not None and bias.any():
-            products += bias
+            lines = whole_lines(out[images])
+            lines += np.tile(bias, size[1])
     return out
 
 
 def summed_products(x: Array, grad: Array, geometry: Geometry) -> Array:
     """The products of patches and gradients, summed over all places: (out_channels, c, kernel height and width)."""
-    channels, kernels = x.shape[3], grad.shape[3]
+    channels, (_, rows, columns, kernels) = x.shape[3], grad.shape
     total = np.zeros((geometry.kernel[0] * geometry.kernel[1] * channels, kernels), np.result_type(x, grad))
     for images, patches in patch_matrices(x, geometry):
-        total += patches.T @ grad[images].reshape(-1, kernels)
+        # For large products all images at once are faster; small ones take half the time if each is made by itself.
+        part = rows * columns if total.size <= SMALL else max(1, len(patches))
+        a, b = (m.reshape(len(m) // part, part, m.shape[1]) for m in (patches, grad[images].reshape(-1, kernels)))
+        total += (a.swapaxes(1, 2) @ b).sum(0)
     return np.ascontiguousarray(total.reshape(*geometry.kernel, channels, kernels).transpose(3, 2, 0, 1))
+
+
+def whole_lines(x: Array) -> Array:
+    """(n, h, w, c) -> (n * h, w * c), along which NumPy's inner loops are long: that saves half the time of a sum."""
+    n, height, width, channels = x.shape
+    return x.reshape(n * height, width * channels)
 
 
 def spread(grad: Array, weight: Array, size: Pair, geometry: Geometry) -> Array:
