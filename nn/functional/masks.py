@@ -37,9 +37,9 @@ def dropout(
     if dropped == 65536:
         return x * 0.0
     bits = sixteen_bits(x.size, generator or default_generator())
-    kept, scale = (bits >= dropped).reshape(x.shape), x.dtype.type(65536 / (65536 - dropped))
-    # In the memory order of x: arithmetic on mixed orders takes four times as long.
-    mask = np.multiply(kept, scale, out=np.empty_like(x.data))
+    kept = np.empty_like(x.data, bool)  # in the memory order of x: arithmetic on mixed orders takes four times as long
+    kept[...] = (bits >= dropped).reshape(x.shape)
+    mask = np.multiply(kept, x.dtype.type(65536 / (65536 - dropped)))
     return record(dropout, x.data * mask, (x, lambda grad, out: grad * mask))
 
 
