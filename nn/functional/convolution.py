@@ -131,8 +131,9 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
             return grad.sum((0, 2, 3))
-        lines = whole_lines(channels_last(grad.data))  # summed by a product, as in `linear`
-        return wrap((np.ones(len(lines), lines.dtype) @ lines).reshape(grad.shape[3], len(bias)).sum(0))
+        n, channels, height, width = grad.shape
+        lines = channels_last(grad.data).reshape(n * height, width * channels)  # long rows are summed in half the time
+        return wrap((np.ones(len(lines), lines.dtype) @ lines).reshape(width, channels).sum(0))  # as in `linear`
 
     return record(convolution, channels_first(correlate(channels_last(x.data), weight.data, geometry, bias.data)),
                   (x, lambda grad, out: input_gradient(grad, weight, size, geometry)),
@@ -188,11 +189,11 @@ def correlate(x: Array, weight: Array, geometry: Geometry, bias: Array | None = 
     size = geometry.output(x.shape[1:3])
     out = np.empty((len(x), *size, len(weight)), np.result_type(x, weight, *([] if bias is None else [bias])))
     kernels = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
-    for images, patches in patch_matrices(x, geometry):
+    has_bias = bias is not None and bool(bias.any())
+    if has_bias:  # as a row more, times ones: to add it to the products would take half as long as making them
+        kernels = np.concatenate([kernels, [bias]])
+    for images, patches in patch_matrices(x, geometry, with_ones=has_bias):
         np.matmul(patches, kernels, out=out[images].reshape(-1, len(weight)))
-        if bias is not None and bias.any():
-            lines = whole_lines(out[images])
-            lines += np.tile(bias, size[1])
     return out
 
 
@@ -206,12 +207,6 @@ def summed_products(x: Array, grad: Array, geometry: Geometry) -> Array:
         a, b = (m.reshape(len(m) // part, part, m.shape[1]) for m in (patches, grad[images].reshape(-1, kernels)))
         total += (a.swapaxes(1, 2) @ b).sum(0)
     return np.ascontiguousarray(total.reshape(*geometry.kernel, channels, kernels).transpose(3, 2, 0, 1))
-
-
-def whole_lines(x: Array) -> Array:
-    """(n, h, w, c) -> (n * h, w * c), along which NumPy's inner loops are long: that saves half the time of a sum."""
-    n, height, width, channels = x.shape
-    return x.reshape(n * height, width * channels)
 
 
 def spread(grad: Array, weight: Array, size: Pair, geometry: Geometry) -> Array:
@@ -241,12 +236,12 @@ def windows(x: Array, geometry: Geometry) -> Array:
     return as_strided(x, (len(x), rows, columns, *kernel, x.shape[3]), (image, *strides, channel))
 
 
-def patch_matrices(x: Array, geometry: Geometry) -> Iterator[tuple[slice, Array]]:
+def patch_matrices(x: Array, geometry: Geometry, with_ones: bool = False) -> Iterator[tuple[slice, Array]]:
     """Block by block: which images, and the matrix of their patches, (images * rows * columns, kernel size * c).
 
-    The memory of a matrix is used again for the next one.
+    The matrix has a column of ones at the end if asked for. Its memory is used again for the next one.
     """
-    if geometry == Geometry((1, 1)):
+    if geometry == Geometry((1, 1)) and not with_ones:
         yield slice(None), x.reshape(-1, x.shape[3])
         return
     n, h, w, channels = x.shape
@@ -254,14 +249,16 @@ def patch_matrices(x: Array, geometry: Geometry) -> Iterator[tuple[slice, Array]
     places, size = rows * columns, geometry.kernel[0] * geometry.kernel[1] * channels
     block = max(1, min(n, BLOCK // (places * size * x.itemsize or 1)))
     padded = np.zeros((block, h + 2 * top, w + 2 * left, channels), x.dtype)
-    shape = (block, rows, columns, *geometry.kernel, channels)
+    shape = (block, rows, columns, size + with_ones)
     if channels * geometry.kernel[1] < 16:  # short rows of a patch are copied faster the other way round
-        memory = np.empty(shape[3:] + shape[:3], x.dtype).transpose(3, 4, 5, 0, 1, 2)
+        memory = np.empty(shape[-1:] + shape[:-1], x.dtype).transpose(1, 2, 3, 0)
     else:
         memory = np.empty(shape, x.dtype)
+    memory[..., size:] = 1
+    patches = memory[..., :size].reshape(block, rows, columns, *geometry.kernel, channels)
     for start in range(0, n, block):
         images = slice(start, min(start + block, n))
         count = images.stop - start
         padded[:count, top : top + h, left : left + w] = x[images]
-        memory[:count] = windows(padded, geometry)[:count]
-        yield images, memory[:count].reshape(count * places, size)
+        patches[:count] = windows(padded, geometry)[:count]
+        yield images, memory[:count].reshape(count * places, shape[-1])
