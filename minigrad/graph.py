@@ -195,6 +195,8 @@ def sweep(
     gradients: dict[Tensor, Tensor] = {}
     summed: set[Tensor] = set()  # tensors whose pending gradient was added up here: nobody else can see that array
     for root, gradient in seeds:
+        if not create_graph:  # a tensor of this pass alone: rules may remember what they made of it
+            gradient = wrap(gradient._data)
         gradients[root] = gradients[root] + gradient if root in gradients else gradient
     taken = {id(gradient._data) for gradient in gradients.values()}
     order = topological_order(*gradients, until=inputs or ())

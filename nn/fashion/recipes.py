@@ -217,6 +217,7 @@ RECIPES = {
             schedule="one-cycle",
             flip="alternating",
             shift=1,
+            shift_p=0.5,
             workers=2,
             val_size=0,
             **_standardised,

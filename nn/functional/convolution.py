@@ -23,7 +23,6 @@ __all__ = ["conv2d"]
 
 Pair = tuple[int, int]
 BLOCK = 1 << 21  # bytes of patches made at a time: they stay in the cache, which halves the time for large batches
-SMALL = 1 << 12  # numbers in a product of the patches of one image that stay in the cache next to the patches
 
 
 class Geometry(NamedTuple):
@@ -202,10 +201,11 @@ def summed_products(x: Array, grad: Array, geometry: Geometry) -> Array:
     channels, (_, rows, columns, kernels) = x.shape[3], grad.shape
     total = np.zeros((geometry.kernel[0] * geometry.kernel[1] * channels, kernels), np.result_type(x, grad))
     for images, patches in patch_matrices(x, geometry):
-        # For large products all images at once are faster; small ones take half the time if each is made by itself.
-        part = rows * columns if total.size <= SMALL else max(1, len(patches))
+        # A small product of long rows takes half the time if it is made image by image.
+        part = rows * columns if total.size <= 4 * rows * columns else max(1, len(patches))
         a, b = (m.reshape(len(m) // part, part, m.shape[1]) for m in (patches, grad[images].reshape(-1, kernels)))
-        total += (a.swapaxes(1, 2) @ b).sum(0)
+        products = (a.swapaxes(1, 2) @ b).reshape(len(a), total.size)
+        total += (np.ones(len(a), products.dtype) @ products).reshape(total.shape)
     return np.ascontiguousarray(total.reshape(*geometry.kernel, channels, kernels).transpose(3, 2, 0, 1))
 
 
