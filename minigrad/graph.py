@@ -118,9 +118,10 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
     seen.update(found)
     for tensor in found:  # grows while it is walked
         if isinstance(tensor._edges, Freed):
+            line = line_of(tensor._edges.by) if hasattr(tensor._edges, "by") else "a line of another process"
             raise RuntimeError(
                 f"the graph behind this tensor of shape {tensor.shape}, made by {name_of(tensor)}, was freed by "
-                f"backward() at {line_of(tensor._edges.by)}: pass retain_graph=True there to go through it again"
+                f"backward() at {line}: pass retain_graph=True there to go through it again"
             )
         for parent, _ in tensor._edges:
             if parent._operation is not None and parent not in seen:

@@ -63,6 +63,9 @@ class Freed(tuple[Edge, ...]):
 
     by: Place
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Freed, ()  # code cannot be pickled
+
 
 class Tensor(Methods):
     """An n-dimensional array that can be differentiated with respect to.

@@ -23,7 +23,7 @@ from nn.metrics import Evaluation, confusion_matrix
 from nn.module import Module
 from nn.optim import Optimizer
 from nn.parallel import Backward, check_workers, data_parallel
-from nn.schedules import LRScheduler
+from nn.schedules import LRScheduler, ReduceLROnPlateau
 
 Row = dict[str, float]
 
@@ -61,7 +61,8 @@ class Learner:
         model: maps a batch of inputs to logits, (batch, classes).
         optimizer: over the model's parameters.
         loss: maps logits and targets to a number.
-        scheduler: sets the learning rate; stepped after every batch.
+        scheduler: sets the learning rate; stepped after every batch, so it cannot be `ReduceLROnPlateau`, which looks
+            at the metric of an epoch: step that from a callback.
         callbacks: told about everything that happens, in their order.
         workers: in how many threads `fit` computes a step, see `data_parallel`; `train_batch` by itself uses one.
 
@@ -92,6 +93,8 @@ class Learner:
         workers: int = 1,
     ) -> None:
         check_workers(workers)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            raise TypeError("ReduceLROnPlateau needs the metric of an epoch: step it in a callback's on_epoch_end()")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loss = loss if loss is not None else CrossEntropyLoss()
         self.callbacks, self.workers = list(callbacks), workers
@@ -266,13 +269,21 @@ def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[An
 
 
 def evaluate(model: Module, loss: Module, data: DataLoader) -> Evaluation:
-    """Mean loss over all samples and confusion matrix, in evaluation mode. Raises ValueError if there is no data."""
+    """Mean loss over all samples and confusion matrix, in evaluation mode; samples that the loss ignores do not count.
+
+    Raises ValueError if there is no data, or the targets are no class indices.
+    """
     total, samples, confusion = 0.0, 0, None
     for logits, targets in forward(model, data):
-        total += float(loss(logits, targets).item()) * len(targets)
-        samples += len(targets)
-        counts = confusion_matrix(targets, logits.data.argmax(1), logits.shape[1])
+        value, ignored = float(loss(logits, targets).item()), getattr(loss, "ignore_index", None)
+        is_counted = slice(None) if ignored is None else targets != ignored
+        true, predicted = targets[is_counted], logits.data.argmax(1)[is_counted]
+        if not len(true):
+            continue
+        counts = confusion_matrix(true, predicted, logits.shape[1])
         confusion = counts if confusion is None else confusion + counts
+        total += value * len(true)
+        samples += len(true)
     if confusion is None:
         raise ValueError("cannot evaluate on no data")
     return Evaluation(total / samples, confusion)

@@ -61,9 +61,19 @@ def share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.flo
 def confusion_matrix(
     true: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: int
 ) -> npt.NDArray[np.int64]:
-    """(classes, classes) counts of (true, predicted) pairs.
+    """(classes, classes) counts of (true, predicted) pairs, both class indices from 0 to classes - 1.
+
+    Raises:
+        ValueError: if they are anything else.
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
+    for indices in (true, predicted):
+        if indices.dtype.kind not in "iu" or indices.ndim != 1 or len(indices) != len(true):
+            given = f"{true.dtype} of shape {true.shape} and {predicted.dtype} of shape {predicted.shape}"
+            raise ValueError(f"a confusion matrix is of one true and one predicted class index a sample, got {given}")
+        outside = indices[(indices < 0) | (indices >= classes)]
+        if outside.size:
+            raise ValueError(f"a confusion matrix expects class indices from 0 to {classes - 1}, got {outside[0]}")
     return np.bincount(true.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)

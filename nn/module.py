@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import UnionType
 from typing import Any, Self
 
 import numpy as np
@@ -69,17 +70,15 @@ class Module:
         """This module and all modules below it."""
         return (module for _, module in self.named_modules())
 
-    def _named_attributes(self, kind: type) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()  # one that is shared is named once, by its first name
+    def _named_attributes(self, kind: type | UnionType) -> Iterator[tuple[str, Any]]:
         for prefix, module in self.named_modules():
             for name, attribute in vars(module).items():
-                if isinstance(attribute, kind) and not name.startswith("_") and id(attribute) not in seen:
-                    seen.add(id(attribute))
+                if isinstance(attribute, kind) and not name.startswith("_"):
                     yield f"{prefix}.{name}" if prefix else name, attribute
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter) of this module and all modules below it, each parameter once."""
-        return self._named_attributes(Parameter)
+        return by_first_name(self._named_attributes(Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """The parameters of this module and all modules below it."""
@@ -87,7 +86,7 @@ class Module:
 
     def named_buffers(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """(dotted name, array) of what is saved with the model but not trained."""
-        return self._named_attributes(np.ndarray)
+        return by_first_name(self._named_attributes(np.ndarray))
 
     def num_parameters(self) -> int:
         """How many numbers are trained."""
@@ -132,9 +131,9 @@ class Module:
     # ---------------------------------------------------------------- saving and loading
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of all parameters and buffers by dotted name."""
-        parameters = {name: parameter.numpy().copy() for name, parameter in self.named_parameters()}
-        return parameters | {name: buffer.copy() for name, buffer in self.named_buffers()}
+        """Copies of all parameters and buffers by dotted name; what is shared is there under each of its names."""
+        parameters = {name: parameter.numpy().copy() for name, parameter in self._named_attributes(Parameter)}
+        return parameters | {name: buffer.copy() for name, buffer in self._named_attributes(np.ndarray)}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> None:
         """Copy values into the parameters and buffers of the same names; nothing is written unless everything fits.
@@ -146,7 +145,7 @@ class Module:
         Raises:
             ValueError: one sentence that lists what is missing, unknown, of another shape, or no array of numbers.
         """
-        own: dict[str, Any] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        own = dict(self._named_attributes(Parameter | np.ndarray))
         new = {name: np.asarray(array) for name, array in state.items()}
         faults = [f"{name} has shape {new[name].shape} instead of {target.shape}"
                   for name, target in own.items() if name in new and new[name].shape != target.shape]
@@ -181,3 +180,12 @@ class Module:
         if not children:
             return f"{type(self).__name__}({self.extra_repr()}){total}"
         return "\n".join([f"{type(self).__name__}({self.extra_repr()}{total}", *children, ")"])
+
+
+def by_first_name(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Of what is shared and so has several names, the first alone."""
+    seen: set[int] = set()
+    for name, attribute in named:
+        if id(attribute) not in seen:
+            seen.add(id(attribute))
+            yield name, attribute

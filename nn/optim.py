@@ -559,7 +559,8 @@ def clip_grad_norm_(
     if not max_norm >= 0 or not norm_type > 0:
         raise ValueError(f"max_norm is at least 0 and norm_type above 0, got {max_norm} and {norm_type}")
     grads = gradients(parameters)
-    norms = [np.linalg.norm(grad.data.ravel(order="K"), norm_type) for grad in grads if grad.size]
+    flat = [grad.data.ravel(order="K") for grad in grads if grad.size]
+    norms = [np.linalg.norm(x.astype(np.result_type(x, np.float32), copy=False), norm_type) for x in flat]
     norm = float(np.linalg.norm(np.array(norms, float), norm_type)) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"the norm of the gradients is {norm}, so they cannot be scaled to {max_norm}")

@@ -59,7 +59,11 @@ class LRScheduler:
             group["lr"] = self.lr_at(base_lr, step)
 
     def step(self) -> None:
-        """Count one more step, after the optimizer's, and set the learning rates for the next."""
+        """Count one more step, after the optimizer's, and set the learning rates for the next.
+
+        Raises ValueError if the optimizer was given more parameter groups since this schedule was made.
+        """
+        check_groups(self.optimizer, self.base_lrs)
         self.apply(self.last_epoch + 1)
         self.last_epoch += 1
 
@@ -368,7 +372,11 @@ class ReduceLROnPlateau(LRScheduler):
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
     def step(self, metrics: float) -> None:  # type: ignore[override]  # the one schedule that looks at more than a count
-        """Take note of an epoch's metric, and reduce the learning rates if it is time to."""
+        """Take note of an epoch's metric, and reduce the learning rates if it is time to.
+
+        Raises ValueError if the optimizer was given more parameter groups since this schedule was made.
+        """
+        check_groups(self.optimizer, self.min_lrs)
         self.last_epoch += 1
         self.num_bad_epochs += 1
         if self.is_better(float(metrics)):
@@ -391,6 +399,15 @@ class ReduceLROnPlateau(LRScheduler):
 
     def apply(self, step: int) -> None:
         """Do nothing: these learning rates are not a function of the number of steps."""
+
+
+def check_groups(optimizer: Optimizer, rates: Sequence[float]) -> None:
+    """Raise ValueError unless there is a rate for each parameter group."""
+    if len(optimizer.param_groups) != len(rates):
+        raise ValueError(
+            f"the schedule was made for {len(rates)} parameter groups, but the optimizer has "
+            f"{len(optimizer.param_groups)} by now: make the schedule after add_param_group()"
+        )
 
 
 def cosine(start: float, end: float, done: float) -> float:

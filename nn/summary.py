@@ -79,7 +79,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
 def multiply_adds(module: Module, output: tuple[int, ...]) -> int:
     """How many a layer takes whose output has this shape, batch axis included; 0 if it multiplies no matrices."""
     weight: Any = getattr(module, "weight", None)
-    if np.ndim(weight) < 2 or hasattr(module, "num_embeddings"):
+    if np.ndim(weight) < 2 or hasattr(module, "num_embeddings") or hasattr(module, "normalized_shape"):
         return 0
     positions = output[1:-1] if weight.ndim == 2 else output[2:]  # features come last, channels right after the batch
     return int(weight.size * prod(positions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TypeVar
 
 import numpy as np
@@ -23,14 +24,23 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
         x: (..., in_features).
         weight: (out_features, in_features).
         bias: (out_features,) or None.
+
+    Raises:
+        ValueError: if the shapes do not fit.
     """
     x, weight = as_tensor(x), as_tensor(weight)
     inputs, weights = x.data, weight.data
+    bias = None if bias is None else as_tensor(bias)
+    fits = weights.ndim == 2 and inputs.shape[-1:] == weights.shape[1:]
+    if not fits or (bias is not None and bias.shape != weights.shape[:1]):
+        raise ValueError(
+            "linear expects inputs (..., in_features), a weight (out_features, in_features), a bias (out_features,), "
+            f"got {x.shape}, {weight.shape}, {None if bias is None else bias.shape}"
+        )
     is_matrix = inputs.ndim == 2
     # With a transposed weight, BLAS takes up to twice as long for a wide result as for a tall one.
     data = product(inputs, weights.T, by_columns=is_matrix and len(inputs) < len(weights))
     if bias is not None:
-        bias = as_tensor(bias)
         data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
 
     def to_x(grad: Tensor, out: Tensor) -> Tensor:
@@ -62,7 +72,7 @@ def product(a: Array, b: Array, by_columns: bool) -> Array:
 
 def rows(x: T) -> T:
     """All leading axes in one: (..., n) -> (m, n)."""
-    matrix: T = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    matrix: T = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
     return matrix
 
 
@@ -76,7 +86,7 @@ def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None =
 
     Raises:
         TypeError: if the indices are not integers.
-        ValueError: if an index is out of range.
+        ValueError: if an index, or `padding_idx`, is out of range.
 
     >>> embedding(np.array([2, 0]), [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
     tensor([[4., 5.],
@@ -88,6 +98,8 @@ def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None =
     outside = places[(places < 0) | (places >= len(weight))]
     if outside.size:
         raise ValueError(f"embedding expects indices from 0 to {len(weight) - 1}, got {outside[0]}")
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        raise ValueError(f"embedding expects padding_idx to be one of {len(weight)} indices, got {padding_idx}")
     found = weight[places]
     if padding_idx is None:
         return found

@@ -40,11 +40,15 @@ def batch_norm(
         eps: keeps a vanishing variance from dividing by 0.
 
     Raises:
+        TypeError: if the running estimates are not arrays.
         ValueError: if `x` is not floating, shapes do not fit, or a channel of a training batch has a single value.
 
     Source: Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training, ICML 2015.
     """
     x = as_tensor(x)
+    for estimate in (running_mean, running_var):
+        if not isinstance(estimate, np.ndarray | None):
+            raise TypeError(f"batch_norm updates arrays in place, got running estimates in a {type(estimate).__name__}")
     channels = x.shape[1] if x.ndim > 1 else 0
     given = [np.shape(value(p)) for p in (running_mean, running_var, weight, bias) if p is not None]
     if x.ndim < 2 or x.dtype.kind != "f" or any(shape != (channels,) for shape in given):

@@ -58,7 +58,7 @@ def conv2d(
         weight: (out_channels, in_channels / groups, kernel height, kernel width).
         bias: (out_channels,) or None.
         stride: how far the kernel moves at a time; like the two below a number, or one for each of the two axes.
-        padding: how many zeros are put around the images; "same" keeps their size, "valid" is 0.
+        padding: how many zeros are put around the images; "same" keeps their size (for odd kernels), "valid" is 0.
         dilation: how far apart the elements of a kernel are.
         groups: into how many parts the channels are divided, each with kernels of its own.
 

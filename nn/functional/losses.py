@@ -52,7 +52,9 @@ def cross_entropy(
     logits = as_tensor(logits)
     axis = class_axis("cross_entropy", logits)
     check_settings(reduction, label_smoothing)
-    goal = weighted_target(logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing, axis)
+    goal, divisor = weighted_target(
+        logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing, axis
+    )
     mass = goal.sum(0)
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
     # The difference of huge logits may be infinite, its exponential is then 0; that of infinite ones is NaN.
@@ -76,8 +78,8 @@ def cross_entropy(
 
     if reduction == "none":
         total = losses.sum(0)
-    elif reduction == "mean" and not goal.size:
-        total *= nan
+    elif not divisor:
+        total *= nan  # the mean over no samples, which still has a gradient: 0
     return record(cross_entropy, total, (logits, to_logits))
 
 
@@ -101,10 +103,10 @@ def nll_loss(
     x = as_tensor(log_probabilities)
     axis = class_axis("nll_loss", x)
     check_settings(reduction)
-    goal = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
+    goal, divisor = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
     goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
-    return losses if reduction == "none" else losses.sum()
+    return losses if reduction == "none" else losses.sum() + (0 if divisor else nan)
 
 
 def class_axis(name: str, logits: Tensor) -> int:
@@ -135,12 +137,12 @@ def weighted_target(
     reduction: Reduction,
     label_smoothing: float,
     axis: int,
-) -> Array:
-    """(classes, ...) the factor of -log p of each class in each sample, in the loss.
+) -> tuple[Array, float]:
+    """(classes, ...) the factor of -log p of each class in each sample, in the loss; and what was divided by.
 
     The axis of the classes has changed places with the first. The factors are the target's probabilities, smoothed,
     times the class weights; for "mean" also divided by the sum of the weights of the samples' classes (for class
-    indices) or by the number of samples (for probabilities), as in PyTorch.
+    indices) or by the number of samples (for probabilities), as in PyTorch. If that is 0 they are not divided.
 
     Args:
         target: class indices of the shape of `logits` without `axis`, or probabilities of the shape of `logits`.
@@ -169,11 +171,11 @@ def weighted_target(
     else:
         divisor = goal.size // classes
     if label_smoothing:
-        goal = goal * (1 - label_smoothing) + goal.sum(0) * (label_smoothing / classes)
+        goal = goal * (1 - label_smoothing) + (goal.sum(0) if is_index else 1) * (label_smoothing / classes)
     if weights is not None:
         goal *= weights
-    goal /= divisor or nan  # the mean over no samples is NaN
-    return goal
+    goal /= divisor or 1
+    return goal, divisor
 
 
 def one_hot(target: Array, shape: tuple[int, ...], axis: int, ignore_index: int) -> Array:
@@ -292,7 +294,9 @@ def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
 def reduced(losses: Tensor, reduction: Reduction) -> Tensor:
     """The losses themselves, their sum or their mean; the mean of none is NaN."""
     check_settings(reduction)
-    return losses if reduction == "none" else losses.sum() / ((losses.size or nan) if reduction == "mean" else 1)
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" and losses.size else losses.sum() * (nan if reduction == "mean" else 1)
 
 
 def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> Tensor:

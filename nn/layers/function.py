@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import ClassVar
 
 from minigrad import Tensor, TensorLike
@@ -14,7 +15,9 @@ __all__ = ["Function"]
 
 @dataclass(repr=False, eq=False)
 class Function(Module):
-    """The base of layers without parameters: a function of the inputs and of the settings, the dataclass's fields.
+    """The base of layers without parameters: a function of the inputs, and of settings that it takes by name.
+
+    The settings are the fields of the dataclass.
 
     >>> @dataclass(repr=False, eq=False)
     ... class Power(Function):
@@ -25,10 +28,15 @@ class Function(Module):
     """
 
     function: ClassVar[Callable[..., Tensor]]
-    __match_args__: ClassVar[tuple[str, ...]]  # the names of the fields, which dataclasses keep here
 
     def forward(self, *inputs: TensorLike) -> Tensor:
-        return self.function(*inputs, *[getattr(self, name) for name in self.__match_args__])
+        return self.function(*inputs, **{name: getattr(self, name) for name in self.settings()})
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.settings())
+
+    @classmethod
+    @cache
+    def settings(cls) -> list[str]:
+        """The names of the settings; looked up once, since that takes as long as a small layer."""
+        return [field.name for field in fields(cls)]

@@ -1,6 +1,7 @@
 """Recording, the backward sweep, what it refuses, and what it leaves behind."""
 
 import gc
+import pickle
 import sys
 import threading
 import weakref
@@ -907,3 +908,14 @@ def test_an_update_of_a_parameter_that_no_rule_needs_is_fine():
     w.data -= 1
     out.backward()
     np.testing.assert_allclose(w.grad.numpy(), 2 * np.full((4, 3), 2).T @ x)
+
+
+def test_a_tensor_whose_graph_was_freed_can_be_pickled():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    total = (x * x).sum()
+    total.backward()
+    copy = pickle.loads(pickle.dumps(total))
+    assert copy.item() == 5
+    assert not copy.is_leaf
+    with pytest.raises(RuntimeError, match="freed by backward"):
+        copy.backward()

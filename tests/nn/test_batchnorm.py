@@ -356,3 +356,20 @@ def test_a_refused_batch_leaves_the_estimates_alone(momentum):
     assert (layer.running_mean == 0).all()
     assert (layer.running_var == 1).all()
     assert layer.num_batches_tracked == 0
+
+
+def test_a_gradient_that_is_changed_between_two_passes_is_used_as_it_is_then():
+    x, weight = np.arange(6.0).reshape(3, 2) ** 2, mg.tensor(np.ones(2), requires_grad=True)
+    out = F.batch_norm(x, None, None, weight, training=True)
+    gradient = mg.tensor(np.zeros((3, 2)))
+    for row in range(3):
+        gradient[row, 0] = 1.0
+        weight.grad = None
+        out.backward(gradient, retain_graph=True)
+        gradient[row, 0] = 0.0
+        np.testing.assert_allclose(weight.grad.data, [out.data[row, 0], 0], rtol=1e-12)
+
+
+def test_running_estimates_that_cannot_be_updated_in_place_are_refused():
+    with pytest.raises(TypeError, match="updates arrays in place, got running estimates in a Tensor"):
+        F.batch_norm(np.ones((4, 2)), mg.tensor(np.zeros(2)), np.ones(2), training=True)

@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -379,3 +380,18 @@ def test_the_layer_shows_the_settings_that_are_not_the_usual_ones():
     layer = nn.Conv2d(4, 6, (3, 2), 2, "valid", 3, groups=2, bias=False)
     settings = "kernel_size=(3, 2), stride=(2, 2), padding=valid, dilation=(3, 3), groups=2, bias=False"
     assert repr(layer) == f"Conv2d(4, 6, {settings})  # 72 parameters"
+
+
+@pytest.mark.parametrize("channels", [1, 8, 100])  # products larger and smaller than the images they are made of
+@pytest.mark.parametrize("side", [3, 4, 9])
+def test_the_gradient_of_a_weight_takes_no_more_memory_than_the_images(channels, side):
+    x = np.ones((5000, 1, side, side), np.float32)
+    weight = mg.tensor(np.ones((channels, 1, 3, 3), np.float32), requires_grad=True)
+    out = F.conv2d(x, weight)
+    gradient = np.ones(out.shape, np.float32)
+    tracemalloc.start()
+    out.backward(gradient)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6 + 4 * (9 * out.size / channels * 4 + out.size * 4)
+    np.testing.assert_allclose(weight.grad.data, out.size / channels)

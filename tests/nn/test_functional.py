@@ -484,3 +484,27 @@ def test_flatten_refuses_axes_that_the_input_does_not_have_in_this_order(axes, s
     with pytest.raises(ValueError, match="flatten joins") as caught:
         F.flatten(np.ones(shape), *axes)
     assert str(caught.value) == f"flatten joins the axes {axes[0]} to {axes[1]}, got shape {shape}"
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias"), [((2, 3), (4, 2), (4,)), ((2, 3), (4, 3), (1, 4)), ((3,), (3,), None)]
+)
+def test_linear_says_what_does_not_fit(x, weight, bias):
+    with pytest.raises(ValueError, match="linear expects inputs"):
+        F.linear(np.ones(x), np.ones(weight), None if bias is None else np.ones(bias))
+
+
+@pytest.mark.parametrize("shapes", [((2, 3, 0), (5, 0)), ((2, 3, 5), (0, 5)), ((0, 5), (3, 5))])
+def test_linear_has_gradients_where_an_axis_is_empty(shapes):
+    x, weight = (mg.tensor(np.ones(shape), requires_grad=True) for shape in shapes)
+    bias = mg.tensor(np.ones(len(weight.data)), requires_grad=True)
+    F.linear(x, weight, bias).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.full(x.shape, len(weight)))
+    np.testing.assert_array_equal(weight.grad.data, np.full(weight.shape, np.prod(x.shape[:-1])))
+    np.testing.assert_array_equal(bias.grad.data, np.prod(x.shape[:-1]))
+
+
+@pytest.mark.parametrize("padding_idx", [3, -4])
+def test_an_embedding_refuses_an_index_of_padding_that_it_does_not_have(padding_idx):
+    with pytest.raises(ValueError, match=f"padding_idx to be one of 3 indices, got {padding_idx}"):
+        F.embedding(np.array([0]), np.ones((3, 2)), padding_idx)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 from minigrad.testing import gradcheck
+from nn.layers.function import Function
 
 layer_shapes = [(5,), (4, 5), (2, 3, 5), (0, 5)]
 
@@ -332,3 +334,24 @@ def test_the_loss_refuses_settings_out_of_range_when_made_and_when_called(settin
         nn.CrossEntropyLoss(**settings)
     with pytest.raises(ValueError, match=sentence):
         nn.functional.cross_entropy(np.zeros((2, 3)), np.array([0, 1]), **settings)
+
+
+def test_settings_that_are_given_by_name_alone_reach_the_function():
+    @dataclass(repr=False, eq=False, kw_only=True)
+    class Power(Function):
+        exponent: int = 2
+        function = staticmethod(lambda x, exponent: x**exponent)
+
+    assert repr(Power(exponent=3)) == "Power(exponent=3)"
+    assert Power(exponent=3)(mg.tensor(2.0)).item() == 8
+
+
+def test_a_forgotten_target_is_named():
+    with pytest.raises(TypeError, match="'target'"):
+        nn.CrossEntropyLoss()(np.ones((2, 3)))
+
+
+def test_a_slice_of_a_sequential_is_one():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    assert isinstance(model[:2], nn.Sequential)
+    assert list(model[:2]) == list(model)[:2]

@@ -10,7 +10,7 @@ from nn import FileError
 from nn.data import DataLoader
 from nn.learner import Callback, Learner, NonFiniteLoss, evaluate, predict_proba
 from nn.optim import SGD, Adam, AdamW
-from nn.schedules import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+from nn.schedules import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
 
 def batch(n=32, features=6, classes=4, seed=0):
@@ -459,3 +459,29 @@ def test_a_file_that_fits_in_part_is_refused_as_a_whole(tmp_path, change):
     with pytest.raises(FileError, match=r"learner.npz does not fit this learner: "):
         learner.load(tmp_path / "learner.npz")
     assert everything(learner) == before
+
+
+def test_samples_that_the_loss_ignores_are_neither_trained_on_nor_evaluated():
+    labels = np.array([0, 1, -100, 1])
+    images = np.eye(4, 2, dtype=np.float32)
+    model = nn.Linear(2, 2)
+    learner = Learner(model, SGD(model.parameters(), lr=0.5))
+    learner.fit(DataLoader((images, labels), 4), DataLoader((images, labels), 3), epochs=1)
+    evaluation = learner.evaluate(DataLoader((images, labels), 3))
+    counted = learner.evaluate(DataLoader((images[labels >= 0], labels[labels >= 0]), 3))
+    assert evaluation.confusion.sum() == 3
+    assert evaluation.loss == pytest.approx(counted.loss)
+
+
+def test_targets_that_are_no_classes_cannot_be_evaluated():
+    model = nn.Linear(2, 2)
+    learner = Learner(model, SGD(model.parameters(), lr=0.5), loss=nn.MSELoss())
+    with pytest.raises(ValueError, match=r"one predicted class index a sample, got float32 of shape \(3, 2"):
+        learner.evaluate(DataLoader((np.ones((3, 2), np.float32), np.ones((3, 2), np.float32)), 3))
+
+
+def test_a_schedule_that_looks_at_the_metric_of_an_epoch_is_refused():
+    model = nn.Linear(2, 2)
+    optimizer = SGD(model.parameters(), lr=0.5)
+    with pytest.raises(TypeError, match="step it in a callback"):
+        Learner(model, optimizer, scheduler=ReduceLROnPlateau(optimizer))

@@ -326,3 +326,27 @@ def test_the_mean_cross_entropy_of_no_samples_is_nan_and_their_sum_0():
 def test_logits_of_no_classes_are_refused():
     with pytest.raises(ValueError, match=r"logits of at least one class, got shape \(2, 0\)"):
         F.cross_entropy(np.zeros((2, 0)), np.array([0, 0]))
+
+
+def test_the_gradient_of_a_mean_over_ignored_samples_alone_is_zero():
+    for loss in (F.cross_entropy, F.nll_loss):
+        logits = mg.tensor(np.ones((2, 3)), requires_grad=True)
+        loss(logits, np.full(2, -100)).backward()
+        assert (logits.grad.data == 0).all()
+
+
+def test_the_mean_nll_loss_of_no_samples_is_nan_and_their_sum_0():
+    nothing, none = np.zeros((0, 3)), np.zeros(0, int)
+    assert math.isnan(F.nll_loss(nothing, none).item())
+    assert F.nll_loss(nothing, none, reduction="sum").item() == 0
+
+
+def test_smoothing_spreads_the_same_share_whatever_the_probabilities_add_up_to():
+    logits, target = np.array([[1.0, 2.0, 3.0]]), np.array([[0.5, 0.0, 0.1]])
+    log_probabilities = logits - np.log(np.exp(logits).sum())
+    expected = -(0.7 * target * log_probabilities + 0.3 / 3 * log_probabilities).sum()
+    np.testing.assert_allclose(F.cross_entropy(logits, target, label_smoothing=0.3).item(), expected, rtol=1e-14)
+
+
+def test_the_mean_of_many_errors_fits_where_their_sum_does_not():
+    assert F.mse_loss(np.ones(100_000, np.float16), np.zeros(100_000, np.float16)).item() == 1

@@ -57,3 +57,9 @@ def test_the_most_confused_pairs_are_counted_both_ways(case, n):
     assert [times for _, times in found] == sorted(filter(None, mistakes.values()), reverse=True)[:n]
     assert all(mistakes[tuple(pair)] == times for pair, times in found)
     assert len({tuple(pair) for pair, _ in found}) == len(found)
+
+
+@pytest.mark.parametrize(("true", "predicted"), [([0], [2]), ([-1], [0]), ([2], [0])])
+def test_a_class_that_does_not_exist_is_refused(true, predicted):
+    with pytest.raises(ValueError, match=r"expects class indices from 0 to 1, got -?[12]"):
+        confusion_matrix(np.array(true), np.array(predicted), 2)

@@ -52,13 +52,13 @@ def test_modules_are_named_by_the_path_that_leads_to_them():
     assert list(model.modules())[1] is model.linear
 
 
-def test_a_shared_parameter_is_named_counted_and_saved_once():
+def test_a_shared_parameter_is_named_and_counted_once_and_saved_under_each_name():
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
     model = Pair(first, second)
     assert [name for name, _ in model.named_parameters()] == ["first.weight", "first.bias", "second.bias"]
     assert model.num_parameters() == 9 + 3 + 3
-    assert list(model.state_dict()) == ["first.weight", "first.bias", "second.bias"]
+    assert list(model.state_dict()) == ["first.weight", "first.bias", "second.weight", "second.bias"]
     other = Pair(nn.Linear(3, 3), nn.Linear(3, 3))
     other.second.weight = other.first.weight
     other.load_state_dict(model.state_dict())

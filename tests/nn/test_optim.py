@@ -586,3 +586,10 @@ def test_clipping_to_less_than_nothing_is_refused():
         clip_grad_norm_([], -1)
     with pytest.raises(ValueError, match="clip_value is at least 0, got -1"):
         clip_grad_value_([], -1)
+
+
+def test_the_norm_of_half_precision_gradients_does_not_overflow():
+    p = Tensor(np.zeros(4, np.float16), requires_grad=True)
+    p.grad = Tensor(np.full(4, 200, np.float16))
+    assert clip_grad_norm_([p], 1000.0) == 400
+    assert (p.grad.data == 200).all()

@@ -271,3 +271,17 @@ def test_bad_arguments_are_refused_with_a_sentence_that_shows_them(make, message
 def test_a_schedule_without_a_formula_says_so():
     with pytest.raises(NotImplementedError, match="LRScheduler does not define lr_at"):
         LRScheduler(optimizer_of())
+
+
+@pytest.mark.parametrize("make", [
+    lambda optimizer: StepLR(optimizer, 1), lambda optimizer: OneCycleLR(optimizer, max_lr=1.0, total_steps=10),
+    ReduceLROnPlateau,
+])  # fmt: skip
+def test_parameter_groups_that_came_later_are_said_and_nothing_is_changed(make):
+    optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=0.1, momentum=0.9)
+    schedule = make(optimizer)
+    optimizer.add_param_group({"params": Tensor([1.0], requires_grad=True)})
+    before = schedule.state_dict(), [dict(group) for group in optimizer.param_groups]
+    with pytest.raises(ValueError, match="made for 1 parameter groups, but the optimizer has 2 by now"):
+        schedule.step(*[1.0] * isinstance(schedule, ReduceLROnPlateau))
+    assert (schedule.state_dict(), [dict(group) for group in optimizer.param_groups]) == before

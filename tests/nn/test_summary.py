@@ -126,3 +126,7 @@ def test_the_model_is_afterwards_as_it_was_whatever_happens(fails):
 def test_an_input_that_does_not_fit_is_the_sentence_of_the_layer():
     with pytest.raises(ValueError, match=r"Linear expects inputs of shape \(..., 4\), got \(1, 3\)"):
         nn.Sequential(nn.Linear(4, 2)).summary((3,))
+
+
+def test_a_norm_multiplies_no_matrices():
+    assert nn.LayerNorm((3, 4)).summary((3, 4)).splitlines()[-1].split() == ["total", "24", "0"]
