@@ -30,17 +30,15 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
     """
     x, weight = as_tensor(x), as_tensor(weight)
     inputs, weights = x.data, weight.data
-    bias = None if bias is None else as_tensor(bias)
-    fits = weights.ndim == 2 and inputs.shape[-1:] == weights.shape[1:]
-    if not fits or (bias is not None and bias.shape != weights.shape[:1]):
-        raise ValueError(
-            "linear expects inputs (..., in_features), a weight (out_features, in_features), a bias (out_features,), "
-            f"got {x.shape}, {weight.shape}, {None if bias is None else bias.shape}"
-        )
+    if weights.ndim != 2 or inputs.shape[-1:] != weights.shape[1:]:
+        raise ValueError(misfit(inputs.shape, weights.shape))
     is_matrix = inputs.ndim == 2
     # With a transposed weight, BLAS takes up to twice as long for a wide result as for a tall one.
     data = product(inputs, weights.T, by_columns=is_matrix and len(inputs) < len(weights))
     if bias is not None:
+        bias = as_tensor(bias)
+        if bias.data.shape != weights.shape[:1]:
+            raise ValueError(f"linear expects a bias of shape {weights.shape[:1]}, got {bias.shape}")
         data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
 
     def to_x(grad: Tensor, out: Tensor) -> Tensor:
@@ -62,6 +60,14 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
     if bias is not None:
         edges.append((bias, to_bias))
     return record(linear, data, *edges)
+
+
+def misfit(inputs: tuple[int, ...], weight: tuple[int, ...]) -> str:
+    """The sentence for inputs and a weight of shapes that do not fit together."""
+    if len(weight) != 2:
+        return f"linear expects a weight of shape (out_features, in_features), got {weight}"
+    hint = ": put a Flatten() before it" if len(inputs) > 2 and prod(inputs[1:]) == weight[1] else ""
+    return f"Linear expects inputs of shape (..., {weight[1]}), got {inputs}{hint}"
 
 
 def product(a: Array, b: Array, by_columns: bool) -> Array:

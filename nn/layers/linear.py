@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import Tensor, TensorLike, as_tensor
+from minigrad import Tensor, TensorLike
 from nn import functional as F
 from nn import init
 from nn.module import Module, Parameter
@@ -52,10 +52,6 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
     def forward(self, x: TensorLike) -> Tensor:
-        x = as_tensor(x)
-        if x.shape[-1:] != (self.in_features,):
-            hint = ": put a Flatten() before it" if x.ndim > 2 and prod(x.shape[1:]) == self.in_features else ""
-            raise ValueError(f"Linear expects inputs of shape (..., {self.in_features}), got {x.shape}{hint}")
         return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
