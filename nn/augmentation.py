@@ -8,6 +8,7 @@ before `Normalize`, where a pixel is a byte. Chance comes from `generator`, or e
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -89,7 +90,8 @@ class AlternatingFlip:
 class RandomShift:
     """Moves images by up to `pixels` up or down and left or right, with probability `p`; `fill` comes in from outside.
 
-    Raises ValueError if `pixels` is negative, unless 0 <= p <= 1, and if the images are of another shape.
+    Raises ValueError if `pixels` is negative, unless 0 <= p <= 1, and if the images are of another shape or cannot hold
+    `fill`.
 
     >>> moved, = RandomShift(1)(np.array([[[7]]] * 90))  # all but one of nine moves leave the image
     >>> sorted(set(moved.ravel().tolist()))
@@ -104,7 +106,8 @@ class RandomShift:
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
         margin, rng = self.pixels, self.generator or default_generator()
-        padded = np.full((*images.shape[:-2], height + 2 * margin, width + 2 * margin), self.fill, images.dtype)
+        fill = as_pixel(self, self.fill, images.dtype)
+        padded = np.full((*images.shape[:-2], height + 2 * margin, width + 2 * margin), fill, images.dtype)
         padded[..., margin : margin + height, margin : margin + width] = images
         y, x = rng.integers(0, 2 * margin, (2, len(images)), endpoint=True)
         if self.p < 1:
@@ -120,7 +123,8 @@ class RandomErase:
 
     The square lies within the image, and is the same in all channels.
 
-    Raises ValueError if `size` is negative, unless 0 <= p <= 1, and if the images are smaller or of another shape.
+    Raises ValueError if `size` is negative, unless 0 <= p <= 1, and if the images are smaller, of another shape, or
+    cannot hold `fill`.
 
     Source: Zhong et al., Random Erasing Data Augmentation, AAAI 2020, with a square of one size and one value.
 
@@ -145,7 +149,7 @@ class RandomErase:
         erased = images.copy()
         # Writing through windows touches the squares alone: three times as fast as a mask of the whole batch.
         windows = sliding_window_view(erased, (self.size, self.size), axis=(-2, -1), writeable=True)
-        windows[chosen, ..., y, x, :, :] = self.fill
+        windows[chosen, ..., y, x, :, :] = as_pixel(self, self.fill, images.dtype)
         return (erased, *others)
 
 
@@ -209,6 +213,13 @@ def flipped(transform: object, images: Array, mirrored: Array) -> Array:
     result = images.copy()
     result[mirrored] = images[mirrored, ..., ::-1]
     return result
+
+
+def as_pixel(transform: object, fill: float, dtype: np.dtype[Any]) -> Any:
+    """`fill` in the dtype of images; ValueError if that cannot hold it, such as 0.5 or -1 in bytes."""
+    if dtype.kind in "iu" and not (float(fill).is_integer() and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max):
+        raise ValueError(f"{type(transform).__name__} cannot fill images of {dtype} with {fill}")
+    return dtype.type(fill)
 
 
 def probability(transform: object, p: float) -> float:

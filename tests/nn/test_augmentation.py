@@ -298,3 +298,10 @@ def test_bytes_cannot_be_mixed_and_labels_must_be_classes():
     for labels, found in [([0, 2], "0 to 2"), ([-1, 1], "-1 to 1")]:
         with pytest.raises(ValueError, match=f"Mixup expects labels from 0 to 1, got {found}"):
             Mixup(1.0, 2)(np.zeros((2, 3, 3), np.float32), np.array(labels))
+
+
+@pytest.mark.parametrize("transform", [RandomShift(1, fill=-1.0), RandomShift(1, fill=256), RandomErase(1, fill=0.5)])
+def test_a_filling_that_the_images_cannot_hold_is_refused(transform):
+    with pytest.raises(ValueError, match="cannot fill images of uint8 with"):
+        transform(np.zeros((2, 3, 3), np.uint8))
+    transform(np.zeros((2, 3, 3), np.float32))
