@@ -95,7 +95,7 @@ RECIPES = {
         Recipe(
             name="default",
             summary="the article's network, trained with AdamW and a one-cycle schedule",
-            measured="90.05 %",
+            measured="90.09 %",
             architecture=ARTICLE_NETWORK,
             epochs=32,
             batch_size=128,
@@ -189,7 +189,7 @@ RECIPES = {
         Recipe(
             name="fast-cnn",
             summary="three small convolutions with stride 2, for time to accuracy",
-            measured="90.89 %",
+            measured="90.92 %",
             architecture={"name": "stride_cnn", "channels": [16, 32, 64]},
             epochs=5,
             batch_size=128,
