@@ -17,13 +17,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
-from itertools import islice
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Freed, Place, Rule, Tensor, TensorLike, as_tensor, clock, initialize, wrap
+from minigrad.tensor import Freed, Rule, Tensor, TensorLike, as_tensor, clock, initialize, wrap
 
 
 class GradMode(threading.local):
@@ -118,10 +117,9 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
     seen.update(found)
     for tensor in found:  # grows while it is walked
         if isinstance(tensor._edges, Freed):
-            line = line_of(tensor._edges.by) if hasattr(tensor._edges, "by") else "a line of another process"
             raise RuntimeError(
                 f"the graph behind this tensor of shape {tensor.shape}, made by {name_of(tensor)}, was freed by "
-                f"backward() at {line}: pass retain_graph=True there to go through it again"
+                f"backward() at {tensor._edges.by}: pass retain_graph=True there to go through it again"
             )
         for parent, _ in tensor._edges:
             if parent._operation is not None and parent not in seen:
@@ -326,22 +324,15 @@ def name_of(tensor: Tensor) -> str:
 
 
 def freed_here() -> Freed:
-    """What replaces the edges of a graph: none, and the place that frees it."""
+    """What replaces the edges of a graph: none, and the line that frees it."""
     freed = Freed()
-    freed.by = calling_place()
+    freed.by = user_line()
     return freed
 
 
-def calling_place() -> Place:
-    """The innermost call from outside this package."""
+def user_line() -> str:
+    """`file:line` of the innermost call from outside this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(f"{__package__}."):
         frame = frame.f_back
-    return frame.f_code, frame.f_lasti
-
-
-def line_of(place: Place) -> str:
-    """`file:line` of an instruction. Python finds it by counting, which is too slow to do it for each freed graph."""
-    code, instruction = place
-    line, *_ = next(islice(code.co_positions(), instruction // 2, None))
-    return f"{code.co_filename}:{line}"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

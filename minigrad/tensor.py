@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from operator import index
-from types import CodeType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,7 +21,6 @@ Rule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Edge: TypeAlias = "tuple[Tensor, Rule]"
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 TensorLike: TypeAlias = "Tensor | npt.ArrayLike"
-Place: TypeAlias = tuple[CodeType, int]  # an instruction
 
 
 class Clock:
@@ -59,12 +57,9 @@ class RemovableHook:
 
 
 class Freed(tuple[Edge, ...]):
-    """The edges of a result whose graph was freed: none, and the place in the code that did it, see `line_of`."""
+    """The edges of a result whose graph was freed: none, and the line whose backward pass freed them."""
 
-    by: Place
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Freed, ()  # code cannot be pickled
+    by: str
 
 
 class Tensor(Methods):
