@@ -32,7 +32,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     The output is that for one sample, without the batch axis. Parameters are counted where they are first used; the
     total is `num_parameters()`, so it has those as well that belong to no layer. Multiply-adds are those of matrix
     products and convolutions: for each element of a weight with two axes or more (but an embedding's, which is looked
-    up), the number of positions at which it is used.
+    up, and a norm's, which multiplies elementwise), the number of positions at which it is used.
 
     Raises whatever the model raises when the input does not fit.
 
@@ -79,7 +79,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
 def multiply_adds(module: Module, output: tuple[int, ...]) -> int:
     """How many a layer takes whose output has this shape, batch axis included; 0 if it multiplies no matrices."""
     weight: Any = getattr(module, "weight", None)
-    if np.ndim(weight) < 2 or hasattr(module, "num_embeddings") or hasattr(module, "normalized_shape"):
+    if np.ndim(weight) < 2 or any(hasattr(module, name) for name in ("num_embeddings", "normalized_shape")):
         return 0
     positions = output[1:-1] if weight.ndim == 2 else output[2:]  # features come last, channels right after the batch
     return int(weight.size * prod(positions))

@@ -189,7 +189,7 @@ def correlate(x: Array, weight: Array, geometry: Geometry, bias: Array | None = 
     out = np.empty((len(x), *size, len(weight)), np.result_type(x, weight, *([] if bias is None else [bias])))
     kernels = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
     has_bias = bias is not None and bool(bias.any())
-    if has_bias:  # as a row more, times ones: to add it to the products would take half as long as making them
+    if has_bias:  # as a row more, times ones: adding it afterwards takes as long as making the products
         kernels = np.concatenate([kernels, [bias]])
     for images, patches in patch_matrices(x, geometry, with_ones=has_bias):
         np.matmul(patches, kernels, out=out[images].reshape(-1, len(weight)))

@@ -64,7 +64,7 @@ def cross_entropy(
         normalizer = exponentials.sum(0)
         losses = goal * (np.log(normalizer) - shifted)
     total = losses.sum()
-    if total != total:
+    if total != total:  # it is NaN
         losses[goal == 0] = 0  # not 0 · ∞
         total = losses.sum()
 

@@ -80,7 +80,7 @@ class Softmax(Function):
     """
 
     dim: int
-    function = staticmethod(lambda x, dim: F.softmax(x, dim))
+    function = staticmethod(lambda x, dim: F.softmax(x, dim))  # an axis is called as in NumPy there
 
 
 @dataclass(repr=False, eq=False)
