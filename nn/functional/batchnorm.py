@@ -11,6 +11,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, wrap
+from nn.functional.layout import Axes, memory_axes
 from nn.functional.normalization import recorded_gradient, recorded_normal
 
 __all__ = ["batch_norm"]
@@ -65,7 +66,7 @@ def batch_norm(
     count = x.size // max(channels, 1)
     if count < 2:
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
-    mean, var = moments(rows_of(x.data))
+    mean, var = moments(rows_of(x.data, row_axes(x.data)))
     if training and running_mean is not None and running_var is not None:
         running_mean += momentum * (mean - running_mean)
         running_var += momentum * (var * (count / (count - 1)) - running_var)
@@ -80,12 +81,12 @@ def along_channels(p: Tensor, x: Tensor) -> Tensor:
 @operation("batch_norm", arity=3)
 def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_std: Array, eps: float) -> Tensor:
     """`x`, normalised by its own moments, times `weight`, plus `bias`."""
-    axes, count = (0, *range(2, x.ndim)), x.size // x.shape[1]
+    axes, count, order = (0, *range(2, x.ndim)), x.size // x.shape[1], row_axes(x.data)
 
     @lru_cache(1)
     def sums(grad: Tensor) -> tuple[Array, Array]:
         """Over all but the channels: of the gradient, and of it times (x - mean)."""
-        return gradient_sums(rows_of(grad.data), rows_of(x.data), mean)
+        return gradient_sums(rows_of(grad.data, order), rows_of(x.data, order), mean)
 
     def to_x(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
@@ -94,8 +95,8 @@ def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_
         factor = weight.data * reciprocal_std
         slope = factor * reciprocal_std**2 * moment / count
         offset = factor * total / count - slope * mean
-        data = gradient_of_rows(rows_of(grad.data), rows_of(x.data), factor, slope, offset)
-        return wrap(channels_second(data, grad.shape))
+        data = gradient_of_rows(rows_of(grad.data, order), rows_of(x.data, order), factor, slope, offset)
+        return wrap(channels_second(data, x.shape, order))
 
     def to_weight(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
@@ -105,21 +106,27 @@ def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:
         return grad.sum(axes) if is_grad_enabled() else wrap(sums(grad)[0])
 
-    data = scaled_rows(rows_of(x.data), mean, weight.data * reciprocal_std, bias.data)
-    return record(normalized, channels_second(data, x.shape), (x, to_x), (weight, to_weight), (bias, to_bias))
+    data = scaled_rows(rows_of(x.data, order), mean, weight.data * reciprocal_std, bias.data)
+    return record(normalized, channels_second(data, x.shape, order), (x, to_x), (weight, to_weight), (bias, to_bias))
 
 
 # ------------------------------------------------------------------------------------------------ on arrays
 
 
-def rows_of(x: Array) -> Array:
-    """(n, channels, ...) -> (n * ..., channels); a view if the channels are last in memory."""
-    return np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+def row_axes(x: Array) -> Axes:
+    """All axes of (n, channels, ...) but the channels, in the order in which they lie in memory."""
+    return tuple(axis + (axis > 0) for axis in memory_axes(x[:, 0]))
 
 
-def channels_second(rows: Array, shape: tuple[int, ...]) -> Array:
-    """(n * ..., channels) -> `shape`, which is (n, channels, ...): a view."""
-    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+def rows_of(x: Array, axes: Axes) -> Array:
+    """(n, channels, ...) -> (n * ..., channels), with these axes joined; a view if memory lies so, channels last."""
+    return x.transpose(*axes, 1).reshape(-1, x.shape[1])
+
+
+def channels_second(rows: Array, shape: tuple[int, ...], axes: Axes) -> Array:
+    """The other way round: (n * ..., channels) -> `shape`, which is (n, channels, ...), a view."""
+    parts = rows.reshape([shape[axis] for axis in (*axes, 1)])
+    return parts.transpose([(*axes, 1).index(axis) for axis in range(len(shape))])
 
 
 def blocks(channels: tuple[Array, ...], *arrays: Array) -> Iterator[tuple[Array, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from minigrad.tensor import Array, wrap
 
 __all__ = ["flatten"]
 
+Axes = tuple[int, ...]
 BLOCK = 8  # images copied at a time
 
 
@@ -33,21 +35,35 @@ def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise ValueError(f"flatten joins the axes {start_dim} to {end_dim}, got shape {shape}")
     if start == end:
         return x
-    order = None if x.data.flags.c_contiguous else np.argsort([-stride for stride in x.data.strides], kind="stable")
+    axes = None if x.data.flags.c_contiguous else memory_axes(x.data)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
         gradient = grad.reshape(shape)
-        if order is None or is_grad_enabled():
+        if axes is None or is_grad_enabled():
             return gradient
         # In the memory order of x: arithmetic with arrays in different orders takes four times as long.
-        return wrap(copied(gradient.data.transpose(order)).transpose(np.argsort(order)))
+        return wrap(arranged(gradient.data, axes))
 
-    return record(flatten, x.data.reshape(*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]), (x, rule))
+    # A copy in two steps, the last axis moved in the second alone, can be five times as fast.
+    data = x.data if axes is None else arranged(x.data, (*sorted(axes[:-1]), axes[-1]))
+    return record(flatten, data.reshape(*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]), (x, rule))
 
 
-def copied(x: Array) -> Array:
-    """A C-contiguous copy made in blocks that fit the cache, which takes a quarter of the time for large arrays."""
-    copy = np.empty(x.shape, x.dtype)
-    for start in range(0, len(x), BLOCK):
+def arranged(x: Array, axes: Axes) -> Array:
+    """`x` if it lies in memory along these axes, otherwise a copy that does."""
+    if memory_axes(x) == axes:
+        return x
+    copy = empty_along(axes, x.shape, x.dtype)
+    for start in range(0, len(x), BLOCK):  # blocks that fit the cache: large arrays take a quarter of the time
         copy[start : start + BLOCK] = x[start : start + BLOCK]
     return copy
+
+
+def memory_axes(x: Array) -> Axes:
+    """The axes of an array in the order in which they lie in memory, the outermost first."""
+    return tuple(sorted(range(x.ndim), key=lambda axis: -x.strides[axis]))
+
+
+def empty_along(axes: Axes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of this shape without values, that lies in memory along these axes."""
+    return np.empty([shape[axis] for axis in axes], dtype).transpose([axes.index(axis) for axis in range(len(axes))])

@@ -188,10 +188,18 @@ def test_a_second_backward_pass_with_another_cotangent_has_gradients_of_its_own(
 
 # ---------------------------------------------------------------- memory and dtypes
 
+
+def with_last(x, *axes):
+    """The same numbers, these axes last in memory."""
+    there = range(-len(axes), 0)
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, axes, there)), there, axes) if x.ndim > 1 else x.copy()
+
+
 VIEWS = {
     **LAYOUTS,
     "repeated": repeated,
-    "channels last": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1) if x.ndim > 1 else +x,
+    "channels last": lambda x: with_last(x, 1),
+    "samples and channels last": lambda x: with_last(x, 0, 1),
 }
 
 

@@ -28,6 +28,14 @@ GEOMETRIES = [  # kernel, stride, padding, dilation: what the gradient of the in
 ]
 
 
+@pytest.fixture(params=[0, 16], ids=["patch by patch", "element by element"], autouse=True, scope="module")
+def order_of_patches(request):
+    """Everything here is tested with patches lying in memory in both ways."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(convolution, "SHORT", request.param)
+        yield request.param
+
+
 def rng():
     return np.random.default_rng(3)
 
@@ -147,10 +155,18 @@ def test_images_worked_on_in_several_blocks_give_the_same(geometry, monkeypatch)
 
 
 def test_as_many_images_as_fit_are_one_block(monkeypatch):
-    x, geometry = np.ones((7, 6, 5, 2)), Geometry((3, 2))
-    monkeypatch.setattr(convolution, "BLOCK", 3 * 8 * (4 * 4) * (3 * 2 * 2))
+    x, geometry = np.ones((7, 6, 5, 8)), Geometry((3, 2))
+    monkeypatch.setattr(convolution, "BLOCK", 3 * 8 * (4 * 4) * (3 * 2 * 8))
     found = [(images, patches.shape) for images, patches in convolution.patch_matrices(x, geometry)]
-    assert found == [(slice(0, 3), (48, 12)), (slice(3, 6), (48, 12)), (slice(6, 7), (16, 12))]
+    assert found == [(slice(0, 3), (48, 48)), (slice(3, 6), (48, 48)), (slice(6, 7), (16, 48))]
+
+
+def test_as_many_rows_as_fit_are_one_block_if_there_are_few_channels(monkeypatch):
+    x, geometry = np.ones((7, 6, 5, 2)), Geometry((3, 2))
+    monkeypatch.setattr(convolution, "SHORT", 5)
+    monkeypatch.setattr(convolution, "BLOCK", 3 * 8 * (4 * 7) * (3 * 2 * 2))
+    found = [(rows, patches.shape) for rows, patches in convolution.patch_matrices(x, geometry, with_ones=True)]
+    assert found == [(slice(0, 3), (84, 13)), (slice(3, 4), (28, 13))]
 
 
 # ---------------------------------------------------------------- derivatives
@@ -223,12 +239,13 @@ def test_memory_layouts_change_nothing_and_no_input_is_written_into(layout, geom
         np.testing.assert_array_equal(view, values)
 
 
-def test_results_and_gradients_have_their_channels_last_in_memory():
+def test_results_and_gradients_have_their_channels_last_in_memory(order_of_patches):
     x, weight = (mg.tensor(p, requires_grad=True) for p in images((3, 2, 4, 6, 5), Geometry((3, 3))))
     out = F.conv2d(x, weight, padding=1)
     out.backward(rng().standard_normal(out.shape))
-    assert out.data.transpose(0, 2, 3, 1).flags.c_contiguous
-    assert x.grad.data.transpose(0, 2, 3, 1).flags.c_contiguous
+    axes = (2, 3, 0, 1) if order_of_patches else (0, 2, 3, 1)
+    assert out.data.transpose(axes).flags.c_contiguous
+    assert x.grad.data.transpose(axes).flags.c_contiguous
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -432,6 +432,7 @@ MEMORY_ORDERS = {
     **LAYOUTS,
     "channels last": channels_last,
     "strided channels last": lambda x: channels_last(np.repeat(x, 2, axis=1))[:, ::2],
+    "samples and channels last": lambda x: np.ascontiguousarray(x.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1),
     "axes swapped": lambda x: np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1),
 }
 
@@ -450,7 +451,7 @@ def test_flatten_joins_axes_in_their_order_whatever_the_memory_looks_like(layout
     np.testing.assert_array_equal(tensor.grad.numpy(), cotangent.reshape(x.shape))
 
 
-@pytest.mark.parametrize("layout", ["C", "Fortran-ordered", "channels last", "strided channels last", "axes swapped"])
+@pytest.mark.parametrize("layout", MEMORY_ORDERS.keys() - LAYOUTS.keys() | {"C", "Fortran-ordered"})
 def test_the_gradient_of_flatten_has_the_memory_order_of_its_input(layout):
     x = mg.Tensor(MEMORY_ORDERS[layout](np.ones((2, 3, 4, 5))), requires_grad=True)
     F.flatten(x, 1).backward(np.ones((2, 60)))

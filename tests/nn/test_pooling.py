@@ -12,6 +12,7 @@ from minigrad.testing.layouts import LAYOUTS, repeated
 from nn import functional as F
 from nn.functional import pooling
 from nn.functional.convolution import Geometry
+from nn.functional.layout import memory_axes
 from tests.nn.test_functional import gradcheck_twice
 
 seeds = st.integers(0, 2**32 - 1)
@@ -153,6 +154,7 @@ VIEWS = {
     **LAYOUTS,
     "repeated": repeated,
     "channels last": lambda x: np.ascontiguousarray(np.moveaxis(x, 1, -1)).transpose(0, 3, 1, 2),
+    "samples and channels last": lambda x: np.ascontiguousarray(x.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1),
 }
 FUNCTIONS = {
     **{f"{name} {g}": lambda x, pool=pool, g=g: pool(x, *g) for name, (pool, *_) in POOLS.items() for g in GEOMETRIES},
@@ -176,6 +178,31 @@ def test_memory_layouts_change_nothing_and_no_input_is_written_into(layout, name
     for part, expected in zip(*found, strict=True):
         np.testing.assert_allclose(part, expected, rtol=1e-14, atol=1e-14)
     np.testing.assert_array_equal(view, before)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("layout", ["C", "channels last", "samples and channels last"])
+@pytest.mark.parametrize("block", [1, 100])
+def test_images_worked_on_in_several_blocks_give_the_same(name, layout, block, monkeypatch):
+    cotangent = rng().standard_normal(FUNCTIONS[name](np.ones((3, 2, 7, 9))).shape)
+
+    def results():
+        x = mg.Tensor(VIEWS[layout](distinct((3, 2, 7, 9))), requires_grad=True)
+        out = FUNCTIONS[name](x)
+        out.backward(cotangent)
+        return out.numpy(), x.grad.numpy()
+
+    whole = results()
+    monkeypatch.setattr(pooling, "BLOCK", block)
+    for part, expected in zip(results(), whole, strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("layout", ["C", "channels last", "samples and channels last"])
+def test_the_gradient_of_max_pooling_lies_in_memory_like_its_input_whatever_comes_back(layout):
+    x = mg.Tensor(VIEWS[layout](distinct((2, 3, 4, 6))), requires_grad=True)
+    F.max_pool2d(x, 2).backward(np.ones((2, 3, 2, 3)))
+    assert memory_axes(x.grad.data) == memory_axes(x.data)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
