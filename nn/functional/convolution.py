@@ -80,8 +80,8 @@ def conv2d(
             "conv2d expects images (n, c, h, w) and a weight (out_channels, c / groups, height, width), "
             f"got {x.shape} and {weight.shape} with groups={groups}"
         )
-    bias = as_tensor(np.zeros(len(weight), weight.dtype) if bias is None else bias)
-    if bias.shape != weight.shape[:1]:
+    bias = None if bias is None else as_tensor(bias)
+    if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d expects a bias for each of {len(weight)} channels, got shape {bias.shape}")
     geometry = geometry_of("conv2d", x.shape, weight.shape[2:], stride, padding, dilation)
     if groups == 1:
@@ -89,8 +89,8 @@ def conv2d(
     channels, kernels = weight.shape[1], len(weight) // groups
     inputs = [slice(i * channels, (i + 1) * channels) for i in range(groups)]
     outputs = [slice(i * kernels, (i + 1) * kernels) for i in range(groups)]
-    parts = zip(inputs, outputs, strict=True)
-    return concatenate([convolution(x[:, i], weight[o], bias[o], geometry) for i, o in parts], axis=1)
+    parts = [(x[:, i], weight[o], None if bias is None else bias[o]) for i, o in zip(inputs, outputs, strict=True)]
+    return concatenate([convolution(*part, geometry) for part in parts], axis=1)
 
 
 def geometry_of(
@@ -125,9 +125,10 @@ def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
 
 
 @operation("conv2d", arity=3)
-def convolution(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> Tensor:
-    """Patches of `x` times `weight`, plus `bias`."""
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    """Patches of `x` times `weight`, plus `bias` if there is one."""
     size = image_size(x)
+    data = correlate(channels_last(x.data), weight.data, geometry, None if bias is None else bias.data)
 
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
@@ -138,10 +139,10 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry) -> 
         lines = each.reshape(a * b, c * channels)  # long rows are summed in half the time
         return wrap((np.ones(len(lines), lines.dtype) @ lines).reshape(c, channels).sum(0))  # as in `linear`
 
-    return record(convolution, channels_first(correlate(channels_last(x.data), weight.data, geometry, bias.data)),
+    return record(convolution, channels_first(data),
                   (x, lambda grad, out: input_gradient(grad, weight, size, geometry)),
                   (weight, lambda grad, out: weight_gradient(x, grad, geometry)),
-                  (bias, to_bias))
+                  *([] if bias is None else [(bias, to_bias)]))
 
 
 @operation("conv2d", arity=2)
@@ -149,7 +150,7 @@ def input_gradient(grad: Tensor, weight: Tensor, size: Pair, geometry: Geometry)
     """The gradient of a convolution with respect to its input, whose rows and columns are `size`."""
     data = spread(channels_last(grad.data), weight.data, size, geometry)
     return record(input_gradient, channels_first(data),
-                  (grad, lambda again, out: without_bias(again, weight, geometry)),
+                  (grad, lambda again, out: convolution(again, weight, None, geometry)),
                   (weight, lambda again, out: weight_gradient(again, grad, geometry)))
 
 
@@ -160,12 +161,7 @@ def weight_gradient(x: Tensor, grad: Tensor, geometry: Geometry) -> Tensor:
     data = summed_products(channels_last(x.data), channels_last(grad.data), geometry)
     return record(weight_gradient, data,
                   (x, lambda again, out: input_gradient(grad, again, size, geometry)),
-                  (grad, lambda again, out: without_bias(x, again, geometry)))
-
-
-def without_bias(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """The part of a convolution that is linear in `x` and in `weight`."""
-    return convolution(x, weight, wrap(np.zeros(len(weight), weight.dtype)), geometry)
+                  (grad, lambda again, out: convolution(x, again, None, geometry)))
 
 
 def image_size(x: Tensor) -> Pair:
@@ -194,10 +190,9 @@ def correlate(x: Array, weight: Array, geometry: Geometry, bias: Array | None = 
     out = empty_along(axes, (len(x), rows, columns, len(weight)), dtype)
     parts = out.transpose(axes)
     kernels = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
-    has_bias = bias is not None and bool(bias.any())
-    if has_bias:  # as a row more, times ones: adding it afterwards takes as long as making the products
+    if bias is not None:  # as a row more, times ones: adding it afterwards takes as long as making the products
         kernels = np.concatenate([kernels, [bias]])
-    for part, patches in patch_matrices(x, geometry, with_ones=has_bias):
+    for part, patches in patch_matrices(x, geometry, with_ones=bias is not None):
         np.matmul(patches, kernels, out=parts[part].reshape(-1, len(weight)))
     return out
 

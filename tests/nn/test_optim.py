@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor
+from nn import optim
 from nn.optim import SGD, Adagrad, Adam, AdamW, Muon, Optimizer, RMSprop, clip_grad_norm_, clip_grad_value_
 
 # Each case: an optimizer, its settings, and where PyTorch is after five steps on sum(p⁴ / 4 - p) from [1.5, -0.5, 0.2].
@@ -310,6 +311,16 @@ def test_the_memory_layout_of_a_parameter_makes_no_difference(kind, settings):
     p, same = parameter(start), parameter(start)
     p._data = np.asfortranarray(start)
     train(kind([p, same], **settings), [p, same], steps=3)
+    np.testing.assert_array_equal(p.data, same.data)
+
+
+@each_case
+@pytest.mark.parametrize("shape", [(7, 3), (24,), (1, 30), (2, 3, 5)])
+def test_large_parameters_are_updated_block_by_block_to_the_same_values(kind, settings, shape, monkeypatch):
+    p, same = (parameter(np.linspace(-1, 2, math.prod(shape)).reshape(shape)) for _ in range(2))
+    train(kind([same], **settings), [same], steps=3)
+    monkeypatch.setattr(optim, "BLOCK", 8)
+    train(kind([p], **settings), [p], steps=3)
     np.testing.assert_array_equal(p.data, same.data)
 
 
