@@ -26,7 +26,7 @@ from nn.functional.layout import arranged, empty_along, memory_axes
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
 # Bytes of results worked on at a time, so that several passes over them and over their windows stay in the cache.
-BLOCK = 1 << 18
+BLOCK = 1 << 19
 
 Index = tuple[slice, ...]
 Shares = Sequence[Any]  # for each place in a window the weights, arrays (n, rows, columns, c) or numbers
@@ -122,7 +122,7 @@ def largest(x: Tensor, geometry: Geometry) -> Tensor:
     data = empty_along(memory_axes(places[0]), places[0].shape, x.dtype)
     is_recorded = x.requires_grad and is_grad_enabled()
     winners = [np.empty_like(data, bool) for _ in places if is_recorded]
-    for part, _ in blocks(data, geometry):
+    for part in blocks(data):
         best = np.maximum(places[0][part], places[-1][part], out=data[part])
         for place in places[1:-1]:
             np.maximum(best, place[part], out=best)
@@ -152,19 +152,22 @@ def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry) -> Tensor:
 def weighted_spread(grad: Tensor, shares: Shares, size: Pair, geometry: Geometry) -> Tensor:
     """The gradient of `weighted_sum` with respect to its input, whose rows and columns are `size`."""
     each = channels_last(grad.data)
-    overlap = any(stride < kernel for stride, kernel in zip(geometry.stride, geometry.kernel, strict=True))
-    like = shares[0] if isinstance(shares[0], np.ndarray) else each
-    each = arranged(each, (0, 1, 2, 3) if overlap else memory_axes(like))
+    each = arranged(each, memory_axes(shares[0] if isinstance(shares[0], np.ndarray) else each))
     padded, inner = padded_like(grad.data, size, geometry, memory_axes(each))
-    places = each_place(padded, geometry)
-    for part, covered in blocks(each, geometry):
-        padded[covered] = 0
+    places, (_, rows, columns, _) = each_place(padded, geometry), each.shape
+    is_tiling = geometry.stride == geometry.kernel
+    if is_tiling:  # each element is written once: only what no window covers has to be made zero
+        padded[:, rows * geometry.kernel[0] :] = 0
+        padded[:, :, columns * geometry.kernel[1] :] = 0
+    else:
+        padded.fill(0)
+    for part in blocks(each):
         for place, share in zip(places, shares, strict=True):
             factor = share[part] if isinstance(share, np.ndarray) else share
-            if overlap:
-                place[part] += each[part] * factor
-            else:
+            if is_tiling:
                 np.multiply(each[part], factor, out=place[part])
+            else:
+                place[part] += each[part] * factor
     return record(weighted_spread, channels_first(inner),
                   (grad, lambda again, out: weighted_sum(again, shares, geometry)))
 
@@ -189,12 +192,9 @@ def padded_like(x: Array, size: Pair, geometry: Geometry, axes: tuple[int, ...] 
     return padded, padded[:, top : top + height, left : left + width]
 
 
-def blocks(results: Array, geometry: Geometry) -> Iterator[tuple[Index, Index]]:
-    """Parts of (n, rows, columns, c) to work on at a time, and the parts of the images that lie under their windows."""
+def blocks(results: Array) -> Iterator[Index]:
+    """Parts of (n, rows, columns, c) to work on at a time."""
     axis = memory_axes(results)[0]
-    length, stride, before = results.shape[axis], (1, *geometry.stride)[axis], (slice(None),) * axis
+    length = results.shape[axis]
     count = max(1, BLOCK // (results.nbytes // max(length, 1) or 1))
-    for start in range(0, length, count):
-        stop = start + count
-        covered = slice(start * stride, stop * stride if stop < length else None)
-        yield (*before, slice(start, stop)), (*before, covered)
+    return ((slice(None),) * axis + (slice(start, start + count),) for start in range(0, length, count))
