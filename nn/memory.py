@@ -11,9 +11,9 @@ MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 2**26}  # M_MMAP_MAX, M_TRIM_THRESHOLD and 
 def keep_freed_memory() -> bool:
     """Keep freed memory in this process for the next array, instead of giving it back to the system.
 
-    A step of training frees and allocates the same arrays over and over. Those of more than 128 kB are by default
+    A step of training frees and allocates the same arrays over and over. Those of more than 128 kB are by default often
     mapped anew each time, page by page, which takes longer than computing them: a step of a small convolutional network
-    takes two and a half times as long. The process keeps the memory it needed at its peak.
+    with 128 images takes two and a half times as long. The process keeps the memory it needed at its peak.
 
     Returns whether the C library could be told: it can be where it is glibc, on most Linux systems.
     """

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, record
+from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad, record
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.layout import Axes, empty_along, memory_axes
@@ -60,7 +60,7 @@ def conv2d(
         weight: (out_channels, in_channels / groups, kernel height, kernel width).
         bias: (out_channels,) or None.
         stride: how far the kernel moves at a time; like the two below a number, or one for each of the two axes.
-        padding: how many zeros are put around the images; "same" keeps their size (for odd kernels), "valid" is 0.
+        padding: how many zeros are put around the images; "same" keeps their size (for stride 1), "valid" is 0.
         dilation: how far apart the elements of a kernel are.
         groups: into how many parts the channels are divided, each with kernels of its own.
 
@@ -83,6 +83,10 @@ def conv2d(
     bias = None if bias is None else as_tensor(bias)
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d expects a bias for each of {len(weight)} channels, got shape {bias.shape}")
+    if padding == "same":  # an odd number of zeros: as in PyTorch, the one left over comes at the end
+        reach = (d * (k - 1) for k, d in zip(weight.shape[2:], pair("conv2d", "dilation", dilation), strict=True))
+        odd = [(0, n % 2) for n in reach]
+        x = pad(x, [(0, 0), (0, 0), *odd]) if (0, 1) in odd else x
     geometry = geometry_of("conv2d", x.shape, weight.shape[2:], stride, padding, dilation)
     if groups == 1:
         return convolution(x, weight, bias, geometry)
@@ -100,10 +104,9 @@ def geometry_of(
     kernel, stride = pair(name, "kernel_size", kernel), pair(name, "stride", stride)
     dilation = pair(name, "dilation", dilation)
     if padding == "same":
-        reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        if stride != (1, 1) or any(n % 2 for n in reach):
-            raise ValueError(f"{name} with padding='same' expects stride 1 and odd kernels, got {stride} and {kernel}")
-        padding = (reach[0] // 2, reach[1] // 2)
+        if stride != (1, 1):
+            raise ValueError(f"{name} with padding='same' expects stride 1, got {stride}")
+        padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
     padding = pair(name, "padding", 0 if padding == "valid" else padding, least=0)
     geometry = Geometry(kernel, stride, padding, dilation)
     if min(geometry.output((shape[2], shape[3]))) < 1:

@@ -237,11 +237,13 @@ def test_losses_of_classes_have_the_values_gradients_and_state_of_pytorch(name, 
         {"kernel_size": (2, 3), "dilation": (3, 2)},
         {"kernel_size": 3, "padding": "same"},
         {"kernel_size": (3, 5), "padding": "same", "dilation": (2, 1)},
+        {"kernel_size": (2, 4), "padding": "same", "dilation": (1, 3)},
         {"kernel_size": 2, "padding": "valid"},
         {"kernel_size": 3, "groups": 2, "padding": 1},
         {"kernel_size": (3, 2), "groups": 4, "stride": 2, "padding": 1, "dilation": (1, 2), "bias": False},
     ],
 )
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # PyTorch copies there
 def test_convolutions_have_the_values_gradients_and_state_of_pytorch(settings):
     ours = nn.Conv2d(4, 8, **settings, dtype=np.float64)
     theirs = torch.nn.Conv2d(4, 8, **settings, dtype=torch.float64)

@@ -122,9 +122,16 @@ def test_same_padding_keeps_the_size_of_images_and_valid_padding_is_none(kernel,
     np.testing.assert_array_equal(valid, F.conv2d(x, weight, dilation=dilation).numpy())
 
 
-def test_a_dilation_may_make_an_even_kernel_fit_same_padding():
-    x, weight = images((1, 1, 1, 5, 6), Geometry((2, 4)))
-    assert F.conv2d(x, weight, padding="same", dilation=2).shape == (1, 1, 5, 6)
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (2, 4)])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1), (1, 3)])
+def test_same_padding_of_even_kernels_has_one_zero_more_at_the_end(kernel, dilation):
+    x, weight = images((2, 3, 4, 7, 6), Geometry(kernel))
+    total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    padded = np.pad(x, [(0, 0), (0, 0), *((n // 2, n - n // 2) for n in total)])
+    expected = F.conv2d(padded, weight, dilation=dilation).numpy()
+    out = F.conv2d(x, weight, padding="same", dilation=dilation)
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-12, atol=1e-13)
+    gradcheck(lambda *inputs: F.conv2d(*inputs, padding="same", dilation=dilation), x, weight)
 
 
 def test_one_number_is_a_setting_for_both_axes_and_lists_will_do():
@@ -314,14 +321,7 @@ X, W = np.ones((2, 4, 5, 5)), np.ones((6, 4, 3, 3))
         ({"padding": -1}, "conv2d expects padding to be one or two integers of at least 0, got -1"),
         ({"padding": "full"}, "conv2d expects padding to be one or two integers of at least 0, got 'full'"),
         ({"dilation": (1, 0)}, "conv2d expects dilation to be one or two integers of at least 1, got (1, 0)"),
-        (
-            {"weight": np.ones((6, 4, 2, 3)), "padding": "same"},
-            "conv2d with padding='same' expects stride 1 and odd kernels, got (1, 1) and (2, 3)",
-        ),
-        (
-            {"stride": 2, "padding": "same"},
-            "conv2d with padding='same' expects stride 1 and odd kernels, got (2, 2) and (3, 3)",
-        ),
+        ({"stride": 2, "padding": "same"}, "conv2d with padding='same' expects stride 1, got (2, 2)"),
         (
             {"weight": np.ones((6, 4, 8, 3)), "padding": (1, 0)},
             "conv2d with kernels of (8, 3) expects larger images than (5, 5) with padding (1, 0)",
