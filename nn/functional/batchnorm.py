@@ -59,6 +59,9 @@ def batch_norm(
         )
     weight = as_tensor(np.ones(channels, x.dtype) if weight is None else weight)
     bias = as_tensor(np.zeros(channels, x.dtype) if bias is None else bias)
+    if x.dtype == np.float16:  # in which squares overflow from 256 on
+        wide = batch_norm(x.astype(np.float32), running_mean, running_var, weight, bias, training, momentum, eps)
+        return wide.astype(np.result_type(x.dtype, weight.dtype, bias.dtype))
     if not training and running_mean is not None and running_var is not None:
         scale = weight / np.sqrt(running_var + eps).astype(x.dtype)
         shift = bias - running_mean.astype(x.dtype) * scale

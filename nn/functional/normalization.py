@@ -73,6 +73,9 @@ def group_norm(
 @operation("standardize", arity=3)
 def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are those over `axes`."""
+    if x.dtype == np.float16:  # in which squares overflow from 256 on
+        wide = standardize(x.astype(np.float32), weight, bias, axes, eps)
+        return wide.astype(np.result_type(x.dtype, weight.dtype, bias.dtype))
     normal = x.data - x.data.mean(axes, keepdims=True)
     deviation = np.sqrt(np.square(normal).mean(axes, keepdims=True) + eps)
     normal /= deviation

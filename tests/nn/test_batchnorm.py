@@ -255,6 +255,20 @@ def test_batch_norm_promotes_as_numpy_does_and_its_gradients_fit_the_inputs(dtyp
     assert [p.grad.dtype for p in tensors] == list(map(np.dtype, dtypes))
 
 
+def test_squares_do_not_overflow_in_half_precision():
+    x = (400 * rng().standard_normal((6, 3, 2)) + 1000).astype(np.float16)
+    cotangent = rng().standard_normal(x.shape).astype(np.float16)
+    found = []
+    for dtype in (np.float16, np.float32):
+        tensor, weight = (mg.tensor(p, requires_grad=True, dtype=dtype) for p in (x, np.arange(1.0, 4)))
+        out = F.batch_norm(tensor, None, None, weight)
+        out.backward(cotangent.astype(dtype))
+        found.append([out.numpy(), tensor.grad.numpy(), weight.grad.numpy()])
+    for half, single in zip(*found, strict=True):
+        assert half.dtype == np.float16
+        np.testing.assert_allclose(half, single, rtol=1e-3, atol=1e-5)
+
+
 # ---------------------------------------------------------------- the layers
 
 

@@ -64,6 +64,18 @@ def test_normalisation_keeps_the_dtype_and_the_inputs(dtype):
     np.testing.assert_array_equal(one, np.ones(4))
 
 
+@pytest.mark.parametrize("function", [lambda x: F.layer_norm(x, (4, 3)), lambda x: F.group_norm(x, 2)])
+def test_squares_do_not_overflow_in_half_precision(function):
+    x = (400 * rng().standard_normal((2, 4, 3)) + 1000).astype(np.float16)
+    half, single = (mg.tensor(x, requires_grad=True, dtype=dtype) for dtype in (np.float16, np.float32))
+    cotangent = rng().standard_normal(x.shape).astype(np.float16)
+    for tensor in (half, single):
+        function(tensor).backward(cotangent)
+    assert function(half).dtype == np.float16
+    np.testing.assert_allclose(function(half).numpy(), function(single).numpy(), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(half.grad.numpy(), single.grad.numpy(), rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtypes", [("f4", "f8", "f4"), ("f4", "f4", "f8"), ("f8", "f4", "f4")])
 def test_normalisation_promotes_as_numpy_does(dtypes):
     x, weight, bias = (mg.tensor(np.arange(1.0, 4), requires_grad=True, dtype=dtype) for dtype in dtypes)
