@@ -14,7 +14,7 @@ class Evaluation:
     """How a classifier did on some data.
 
     Attributes:
-        loss: the mean over all samples.
+        loss: what the loss function makes of all samples together, usually their mean.
         confusion: (classes, classes) counts; row: true class, column: predicted class.
     """
 
