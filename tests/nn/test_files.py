@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minigrad import Tensor
 from nn import files
 from nn.files import FileError, atomic_write, load, save
 
@@ -185,6 +186,8 @@ def test_a_file_of_another_framework_keeps_its_string_metadata(folder: Path) -> 
     [
         ({"a": np.array([None])}, "'a' is an array of object"),
         ({"a": "text"}, "'a' is an array of str"),
+        ({"a": [[1], [2, 3]]}, "'a' cannot be made an array: .* inhomogeneous shape"),
+        ({"a": Tensor([1.0], requires_grad=True)}, r"'a' cannot be made an array: .* use \.detach"),
         ({"a": np.zeros(2, complex)}, "'a' is an array of complex128"),
         ({"a": np.zeros(2, np.longdouble)}, "'a' is an array of"),
         ({"a": np.zeros(2, "f4,i4")}, "'a' is an array of void64"),
