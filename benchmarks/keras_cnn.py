@@ -56,37 +56,50 @@ def minigrad_step(size: int, side: int = SIDE) -> Step:
 def numpy_step(size: int) -> Step:
     """The step written by hand for this network alone, without any autograd, in place wherever that is possible.
 
-    Channels come last. Bias and ReLU never change which of four values is the largest, so they are applied to the
-    quarter that pooling leaves. Of equal values the first one wins.
+    Images lie as (h, w, n, channels), so that pooling goes through long rows, a row of its results at a time while that
+    is in the cache. Bias and ReLU never change which of four values is the largest, so they are applied to the quarter
+    that pooling leaves. Of equal values the first one wins.
     """
     images, labels = batch(size)
-    images = images[:, 0]
+    images = np.ascontiguousarray(images[:, 0].transpose(1, 2, 0))
     parameters = [p.numpy().copy() for p in model().parameters()]
     parameters[0] = np.ascontiguousarray(parameters[0].reshape(FILTERS, 9).T)
-    parameters[2] = channels_last(parameters[2], FILTERS)
     kernel, kernel_bias, w1, b1, w2, b2 = parameters
     velocities = [np.zeros_like(p) for p in parameters]
     changes = [np.empty_like(p) for p in parameters]
     out, half, rows = SIDE - 2, (SIDE - 2) // 2, np.arange(size)
-    columns = np.empty((3, 3, size, out, out), np.float32)  # the pixel under each entry of the kernel, for each output
-    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2)).transpose(3, 4, 0, 1, 2)
-    convolved = np.empty((size, out, out, FILTERS), np.float32)
+    columns = np.empty((3, 3, out, out, size), np.float32)  # the pixel under each entry of the kernel, for each output
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(0, 1)).transpose(3, 4, 0, 1, 2)
+    convolved = np.empty((out, out, size, FILTERS), np.float32)
     d_convolved = np.empty_like(convolved)
+    pooled = np.empty((half, half, size, FILTERS), np.float32)
+    won = [np.empty(pooled.shape, bool) for _ in range(4)]
+    by_sample = np.empty((size, half * half, FILTERS), np.float32)  # a stop on the way to (size, FILTERS, half * half)
+    features = np.empty((size, FILTERS, half * half), np.float32)
 
     def corners(array: Any) -> list[Any]:
-        return [array[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+        return [array[i::2, j::2] for i in (0, 1) for j in (0, 1)]
+
+    def pool() -> None:
+        for row, (a, b, c, d) in enumerate(zip(*corners(convolved), strict=True)):
+            upper, lower = np.maximum(a, b), np.maximum(c, d)
+            is_lower, is_right_above, is_right_below = lower > upper, b > a, d > c
+            np.maximum(upper, lower, out=pooled[row])
+            np.logical_and(is_lower, is_right_below, out=won[3][row])
+            np.greater(is_lower, is_right_below, out=won[2][row])
+            np.greater(is_right_above, is_lower, out=won[1][row])
+            np.logical_not(np.logical_or(is_lower, is_right_above), out=won[0][row])
 
     def step() -> float:
         np.copyto(columns, windows)
         np.matmul(columns.reshape(9, -1).T, kernel, out=convolved.reshape(-1, FILTERS))
-        upper_left, upper_right, lower_left, lower_right = corners(convolved)
-        upper, lower = np.maximum(upper_left, upper_right), np.maximum(lower_left, lower_right)
-        is_lower, is_right_above, is_right_below = lower > upper, upper_right > upper_left, lower_right > lower_left
-        pooled = np.maximum(upper, lower, out=upper)
-        pooled += kernel_bias
+        pool()
+        np.add(pooled, kernel_bias, out=pooled)
         np.maximum(pooled, 0, out=pooled)
-        features = pooled.reshape(size, -1)
-        hidden = features @ w1.T
+        by_sample[...] = pooled.reshape(half * half, size, FILTERS).swapaxes(0, 1)
+        features[...] = by_sample.swapaxes(1, 2)
+        x = features.reshape(size, -1)
+        hidden = x @ w1.T
         hidden += b1
         np.maximum(hidden, 0, out=hidden)
         logits = hidden @ w2.T
@@ -103,16 +116,16 @@ def numpy_step(size: int) -> Step:
         d_logits = probabilities
         d_hidden = d_logits @ w2
         d_hidden *= hidden > 0
-        d_pooled = (d_hidden @ w1).reshape(pooled.shape)
+        by_sample[...] = (d_hidden @ w1).reshape(features.shape).swapaxes(1, 2)
+        d_pooled = np.ascontiguousarray(by_sample.swapaxes(0, 1)).reshape(pooled.shape)
         d_pooled *= pooled > 0
-        is_upper = ~is_lower
-        winners = [is_upper & ~is_right_above, is_upper & is_right_above,
-                   is_lower & ~is_right_below, is_lower & is_right_below]  # fmt: skip
-        for corner, won in zip(corners(d_convolved), winners, strict=True):
-            np.multiply(d_pooled, won, out=corner)
-        np.matmul(columns.reshape(9, -1), d_convolved.reshape(-1, FILTERS), out=changes[0])
+        for row in range(half):
+            for corner, is_winner in zip(corners(d_convolved), won, strict=True):
+                np.multiply(d_pooled[row], is_winner[row], out=corner[row])
+        by_row = columns.reshape(9, out, -1).swapaxes(0, 1) @ d_convolved.reshape(out, -1, FILTERS)
+        np.sum(by_row, 0, out=changes[0])
         np.matmul(np.ones(size * half * half, np.float32), d_pooled.reshape(-1, FILTERS), out=changes[1])
-        np.matmul(d_hidden.T, features, out=changes[2])
+        np.matmul(d_hidden.T, x, out=changes[2])
         np.sum(d_hidden, 0, out=changes[3])
         np.matmul(d_logits.T, hidden, out=changes[4])
         np.sum(d_logits, 0, out=changes[5])
