@@ -189,7 +189,7 @@ RECIPES = {
         Recipe(
             name="fast-cnn",
             summary="three small convolutions with stride 2, for time to accuracy",
-            measured="90.92 %",
+            measured="91.01 %",
             architecture={"name": "stride_cnn", "channels": [16, 32, 64]},
             epochs=5,
             batch_size=128,
