@@ -151,7 +151,7 @@ def _check_dtype(path: Path, name: str, dtype: np.dtype) -> None:
 def _plain_array(path: Path, name: str, value: npt.ArrayLike) -> np.ndarray:
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:  # of a tensor that requires gradients, of lists of different lengths
+    except (TypeError, ValueError, RuntimeError) as error:  # of lists of different lengths, of tensors with gradients
         raise FileError(f"{path}: {name!r} cannot be made an array: {error}") from error
     _check_dtype(path, name, array.dtype)
     return np.asarray(array, array.dtype.type, order="C")

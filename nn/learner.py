@@ -180,7 +180,7 @@ class Learner:
                 self._backward = self._in_one_thread
 
     def evaluate(self, data: DataLoader) -> Evaluation:
-        """Loss and confusion matrix over some data, in evaluation mode. Raises ValueError if there is none."""
+        """Mean loss and confusion matrix over some data, in evaluation mode. Raises ValueError if there is none."""
         return evaluate(self.model, self.loss, data)
 
     def predict_proba(self, data: DataLoader) -> Array:
@@ -269,21 +269,24 @@ def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[An
 
 
 def evaluate(model: Module, loss: Module, data: DataLoader) -> Evaluation:
-    """Loss of all samples together and confusion matrix, in evaluation mode; samples the loss ignores do not count.
+    """Mean loss over all samples and confusion matrix, in evaluation mode; samples that the loss ignores do not count.
 
     Raises ValueError if there is no data, or the targets are no class indices.
     """
-    batches = [(logits.data, targets) for logits, targets in forward(model, data)]
-    if not batches:
+    total, samples, confusion = 0.0, 0, None
+    for logits, targets in forward(model, data):
+        value, ignored = float(loss(logits, targets).item()), getattr(loss, "ignore_index", None)
+        is_counted = slice(None) if ignored is None else targets != ignored
+        true, predicted = targets[is_counted], logits.data.argmax(1)[is_counted]
+        if not len(true):
+            continue
+        counts = confusion_matrix(true, predicted, logits.shape[1])
+        confusion = counts if confusion is None else confusion + counts
+        total += value * len(true)
+        samples += len(true)
+    if confusion is None:
         raise ValueError("cannot evaluate on no data")
-    # All at once: what the loss divides by, such as the sum of the weights of classes, differs from batch to batch.
-    logits, targets = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    value, ignored = float(loss(logits, targets).item()), getattr(loss, "ignore_index", None)
-    is_counted = slice(None) if ignored is None else targets != ignored
-    true, predicted = targets[is_counted], logits.argmax(1)[is_counted]
-    if not len(true):
-        raise ValueError("cannot evaluate on no data")
-    return Evaluation(value, confusion_matrix(true, predicted, logits.shape[1]))
+    return Evaluation(total / samples, confusion)
 
 
 def predict_proba(model: Module, data: DataLoader) -> Array:

@@ -14,7 +14,7 @@ class Evaluation:
     """How a classifier did on some data.
 
     Attributes:
-        loss: what the loss function makes of all samples together, usually their mean.
+        loss: the mean over all samples.
         confusion: (classes, classes) counts; row: true class, column: predicted class.
     """
 

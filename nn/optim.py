@@ -129,14 +129,14 @@ class Optimizer:
     def descend(self, p: Tensor, direction: Array, lr: float) -> None:
         """p.data -= lr * direction.
 
-        What is large goes block by block through the same small part of the working memory: to touch all of that would
-        push out of the cache what the next step needs, and costs up to a twentieth of a whole step of training.
+        What is large goes row by row, or some rows at a time, through the same small part of the working memory: to
+        touch all of that would push out of the cache what the next step needs, a twentieth of a whole step's time.
         """
         array, scratch = p.data, self.scratch(p)
         if array.size <= BLOCK:
             p.data -= np.multiply(direction, lr, out=scratch)
             return
-        rows = max(1, BLOCK * len(array) // array.size)
+        rows, direction = max(1, BLOCK * len(array) // array.size), np.broadcast_to(direction, array.shape)
         for start in range(0, len(array), rows):
             part = array[start : start + rows]
             part -= np.multiply(direction[start : start + rows], lr, out=scratch[: len(part)])

@@ -1,8 +1,8 @@
 """Two-dimensional convolution as matrix products of patches.
 
 To the user all arrays are (n, c, h, w), as in PyTorch. In memory the results have their channels last, which makes the
-patches contiguous, and elementwise operations keep it that way. If the images have few channels, as grey ones, the
-results lie as (h, w, n, c): their patches are made faster that way, and pooling them takes half the time.
+patches contiguous, and elementwise operations keep it that way. Where a row of a patch is short, as in grey images, the
+results lie as (h, w, n, c): patches are made faster that way, and pooling the results takes half the time.
 
 A convolution is linear in its input and in its weight. So its two gradients are bilinear too, and the three operations
 here are each other's gradients: that is all it takes for derivatives of any order.
@@ -11,6 +11,7 @@ here are each other's gradients: that is all it takes for derivatives of any ord
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad, record
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, wrap
-from nn.functional.layout import Axes, empty_along, memory_axes
+from nn.functional.layout import Axes, arranged, empty_along, memory_axes
 
 __all__ = ["conv2d"]
 
@@ -83,11 +84,15 @@ def conv2d(
     bias = None if bias is None else as_tensor(bias)
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d expects a bias for each of {len(weight)} channels, got shape {bias.shape}")
-    if padding == "same":  # an odd number of zeros: as in PyTorch, the one left over comes at the end
-        reach = (d * (k - 1) for k, d in zip(weight.shape[2:], pair("conv2d", "dilation", dilation), strict=True))
-        odd = [(0, n % 2) for n in reach]
-        x = pad(x, [(0, 0), (0, 0), *odd]) if (0, 1) in odd else x
-    geometry = geometry_of("conv2d", x.shape, weight.shape[2:], stride, padding, dilation)
+    if padding == "same":
+        stride = pair("conv2d", "stride", stride)
+        if stride != (1, 1):
+            raise ValueError(f"conv2d with padding='same' expects stride 1, got {stride}")
+        reach = [d * (k - 1) for k, d in zip(weight.shape[2:], pair("conv2d", "dilation", dilation), strict=True)]
+        if any(n % 2 for n in reach):  # of an odd number of zeros the one left over comes at the end, as in PyTorch
+            x = pad(x, [(0, 0), (0, 0), *((0, n % 2) for n in reach)])
+        padding = (reach[0] // 2, reach[1] // 2)
+    geometry = geometry_of("conv2d", x.shape, weight.shape[2:], stride, 0 if padding == "valid" else padding, dilation)
     if groups == 1:
         return convolution(x, weight, bias, geometry)
     channels, kernels = weight.shape[1], len(weight) // groups
@@ -103,11 +108,7 @@ def geometry_of(
     """The checked settings of a layer for images of this shape."""
     kernel, stride = pair(name, "kernel_size", kernel), pair(name, "stride", stride)
     dilation = pair(name, "dilation", dilation)
-    if padding == "same":
-        if stride != (1, 1):
-            raise ValueError(f"{name} with padding='same' expects stride 1, got {stride}")
-        padding = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
-    padding = pair(name, "padding", 0 if padding == "valid" else padding, least=0)
+    padding = pair(name, "padding", padding, least=0)
     geometry = Geometry(kernel, stride, padding, dilation)
     if min(geometry.output((shape[2], shape[3]))) < 1:
         raise ValueError(
@@ -133,6 +134,11 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geomet
     size = image_size(x)
     data = correlate(channels_last(x.data), weight.data, geometry, None if bias is None else bias.data)
 
+    def to_x(grad: Tensor, out: Tensor) -> Tensor:
+        gradient = input_gradient(grad, weight, size, geometry)
+        # In the memory order of x: arithmetic with arrays in different orders takes four times as long.
+        return gradient if is_grad_enabled() else wrap(arranged(gradient.data, memory_axes(x.data)))
+
     def to_bias(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():
             return grad.sum((0, 2, 3))
@@ -143,7 +149,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geomet
         return wrap((np.ones(len(lines), lines.dtype) @ lines).reshape(c, channels).sum(0))  # as in `linear`
 
     return record(convolution, channels_first(data),
-                  (x, lambda grad, out: input_gradient(grad, weight, size, geometry)),
+                  (x, to_x),
                   (weight, lambda grad, out: weight_gradient(x, grad, geometry)),
                   *([] if bias is None else [(bias, to_bias)]))
 
@@ -192,11 +198,11 @@ def correlate(x: Array, weight: Array, geometry: Geometry, bias: Array | None = 
     axes, dtype = patch_axes(x, geometry), np.result_type(x, weight, *([] if bias is None else [bias]))
     out = empty_along(axes, (len(x), rows, columns, len(weight)), dtype)
     parts = out.transpose(axes)
-    kernels = weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    kernels = weight.transpose(2, 3, 1, 0).reshape(prod(weight.shape[1:]), len(weight))
     if bias is not None:  # as a row more, times ones: adding it afterwards takes as long as making the products
         kernels = np.concatenate([kernels, [bias]])
     for part, patches in patch_matrices(x, geometry, with_ones=bias is not None):
-        np.matmul(patches, kernels, out=parts[part].reshape(-1, len(weight)))
+        np.matmul(patches, kernels, out=parts[part].reshape(len(patches), len(weight)))
     return out
 
 
@@ -225,7 +231,7 @@ def spread(grad: Array, weight: Array, size: Pair, geometry: Geometry) -> Array:
     padded = np.zeros(
         (len(grad), size[0] + 2 * padding[0], size[1] + 2 * padding[1], weight.shape[1]), np.result_type(grad, weight)
     )
-    rows, kernels = grad.reshape(-1, len(weight)), weight.transpose(2, 3, 0, 1).reshape(-1, *weight.shape[:2])
+    rows, kernels = grad.reshape(-1, len(weight)), weight.transpose(2, 3, 0, 1).reshape(prod(kernel), *weight.shape[:2])
     for place, matrix in zip(each_place(padded, geometry), kernels, strict=True):
         place += (rows @ matrix).reshape(place.shape)
     return padded[:, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
@@ -290,7 +296,7 @@ def patches_by_image(x: Array, geometry: Geometry, with_ones: bool) -> Iterator[
         count = images.stop - start
         padded[:count, top : top + h, left : left + w] = x[images]
         patches[:count] = elements[:count]
-        yield images, matrix[:count].reshape(count * places, -1)
+        yield images, matrix[:count].reshape(count * places, size + with_ones)
 
 
 def patches_by_element(x: Array, geometry: Geometry, with_ones: bool) -> Iterator[tuple[slice, Array]]:

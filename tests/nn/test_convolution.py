@@ -246,13 +246,28 @@ def test_memory_layouts_change_nothing_and_no_input_is_written_into(layout, geom
         np.testing.assert_array_equal(view, values)
 
 
-def test_results_and_gradients_have_their_channels_last_in_memory(order_of_patches):
+def test_results_have_their_channels_last_in_memory(order_of_patches):
     x, weight = (mg.tensor(p, requires_grad=True) for p in images((3, 2, 4, 6, 5), Geometry((3, 3))))
     out = F.conv2d(x, weight, padding=1)
     out.backward(rng().standard_normal(out.shape))
     axes = (2, 3, 0, 1) if order_of_patches else (0, 2, 3, 1)
     assert out.data.transpose(axes).flags.c_contiguous
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3, 1), (2, 3, 0, 1)])
+def test_the_gradient_of_images_lies_in_memory_as_they_do(axes):
+    x, weight = images((3, 2, 4, 6, 5), Geometry((3, 3)))
+    x = mg.Tensor(np.ascontiguousarray(x.transpose(axes)).transpose(np.argsort(axes)), requires_grad=True)
+    F.conv2d(x, weight, padding=1).backward(rng().standard_normal((3, 4, 6, 5)))
     assert x.grad.data.transpose(axes).flags.c_contiguous
+
+
+def test_images_without_channels_have_gradients_of_zero():
+    for stride in (1, 2):
+        x, weight = mg.tensor(np.ones((2, 0, 5, 4)), requires_grad=True), np.ones((3, 0, 2, 2))
+        out = F.conv2d(x, weight, stride=stride, padding=1)
+        out.backward(np.ones(out.shape))
+        assert x.grad.shape == x.shape
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

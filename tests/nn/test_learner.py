@@ -180,39 +180,21 @@ def modes(model):
 
 
 def test_evaluation_records_no_graph_and_leaves_every_module_in_its_mode():
-    seen = []
-
-    class Spy(nn.Module):
-        def forward(self, x):
-            assert not any(modes(model))
-            seen.append(x)
-            return x
-
-    model = nn.Sequential(*network(dropout=0.5), Spy())
+    model = network(dropout=0.5)
     model[2].eval()
     before = modes(model)
-    evaluate(model, nn.CrossEntropyLoss(), DataLoader(batch(), 8))
+    out = []
+
+    class Loss(nn.Module):
+        def forward(self, logits, targets):
+            out.append(logits)
+            assert not any(modes(model))
+            return nn.functional.cross_entropy(logits, targets)
+
+    evaluate(model, Loss(), DataLoader(batch(), 8))
     assert modes(model) == before
-    assert len(seen) == 4
-    assert not any(logits.requires_grad for logits in seen)
-
-
-@pytest.mark.parametrize("size", [3, 7, 32])
-@pytest.mark.parametrize(
-    "loss",
-    [
-        nn.CrossEntropyLoss(weight=np.array([0.1, 5.0, 1.0, 2.0])),
-        nn.CrossEntropyLoss(ignore_index=1),
-        nn.CrossEntropyLoss(reduction="sum"),
-    ],
-)
-def test_the_size_of_batches_makes_no_difference_to_an_evaluation(loss, size):
-    (inputs, labels), model = batch(), network()
-    whole = loss(model(inputs), labels).item()
-    evaluation = evaluate(model, loss, DataLoader((inputs, labels), size))
-    assert evaluation.loss == pytest.approx(whole, rel=1e-6)
-    counted = labels != 1 if loss.ignore_index == 1 else labels >= 0
-    assert evaluation.confusion.sum() == counted.sum()
+    assert len(out) == 4
+    assert not any(logits.requires_grad for logits in out)
 
 
 @pytest.mark.parametrize("part", ["model", "loss"])

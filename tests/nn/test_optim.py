@@ -314,6 +314,16 @@ def test_the_memory_layout_of_a_parameter_makes_no_difference(kind, settings):
     np.testing.assert_array_equal(p.data, same.data)
 
 
+@pytest.mark.parametrize("block", [1, 8, 1000])
+def test_a_direction_is_broadcast_however_large_the_parameter_is(block, monkeypatch):
+    monkeypatch.setattr(optim, "BLOCK", block)
+    p = parameter(np.zeros((4, 3)))
+    optimizer = Optimizer([p], {})
+    optimizer.descend(p, np.array([1.0, 2.0, 3.0]), 0.5)
+    optimizer.descend(p, np.float64(1.0), 2.0)
+    np.testing.assert_array_equal(p.data, [[-2.5, -3.0, -3.5]] * 4)
+
+
 @each_case
 @pytest.mark.parametrize("shape", [(7, 3), (24,), (1, 30), (2, 3, 5)])
 def test_large_parameters_are_updated_block_by_block_to_the_same_values(kind, settings, shape, monkeypatch):

@@ -259,6 +259,7 @@ X = np.ones((2, 3, 4, 6))
         (X, ((2, 2, 2),), "expects kernel_size to be one or two integers of at least 1, got (2, 2, 2)"),
         (X, (2, 0), "expects stride to be one or two integers of at least 1, got 0"),
         (X, (2, 2, -1), "expects padding to be one or two integers of at least 0, got -1"),
+        (X, (2, 1, "same"), "expects padding to be one or two integers of at least 0, got 'same'"),
         (X, (5,), "with kernels of (5, 5) expects larger images than (4, 6) with padding (0, 0)"),
         (X, ((2, 3), 1, (1, 2)), "expects a padding of at most half the kernel (2, 3), got (1, 2)"),
         (X, (1, 1, 1), "expects a padding of at most half the kernel (1, 1), got 1"),
