@@ -127,7 +127,7 @@ class Optimizer:
         return view
 
     def descend(self, p: Tensor, direction: Array, lr: float) -> None:
-        """p.data -= lr * direction.
+        """p.data -= lr * direction, which has the shape of `p` or is broadcast to it.
 
         What is large goes row by row, or some rows at a time, through the same small part of the working memory: to
         touch all of that would push out of the cache what the next step needs, a twentieth of a whole step's time.

@@ -11,7 +11,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
 from minigrad.graph import is_grad_enabled
 from minigrad.tensor import Array, wrap
-from nn.functional.layout import Axes, memory_axes
+from nn.functional.layout import Axes, inverse, memory_axes
 from nn.functional.normalization import recorded_gradient, recorded_normal
 
 __all__ = ["batch_norm"]
@@ -128,8 +128,7 @@ def rows_of(x: Array, axes: Axes) -> Array:
 
 def channels_second(rows: Array, shape: tuple[int, ...], axes: Axes) -> Array:
     """The other way round: (n * ..., channels) -> `shape`, which is (n, channels, ...), a view."""
-    parts = rows.reshape([shape[axis] for axis in (*axes, 1)])
-    return parts.transpose([(*axes, 1).index(axis) for axis in range(len(shape))])
+    return rows.reshape([shape[axis] for axis in (*axes, 1)]).transpose(inverse((*axes, 1)))
 
 
 def blocks(channels: tuple[Array, ...], *arrays: Array) -> Iterator[tuple[Array, ...]]:

@@ -250,7 +250,7 @@ def windows(memory: Array, x: Array, geometry: Geometry) -> Array:
     """The patches of padded images (n, h, w, c) as a view: (n, rows, columns, kernel height, kernel width, c).
 
     `x` is all of `memory`, which is contiguous, perhaps with its axes in another order. (NumPy's `as_strided` does
-    without that, but takes 25 µs.)
+    without that, but takes up to 25 µs.)
     """
     kernel, stride, _, dilation = geometry
     rows, columns = geometry._replace(padding=(0, 0)).output((x.shape[1], x.shape[2]))

@@ -66,4 +66,9 @@ def memory_axes(x: Array) -> Axes:
 
 def empty_along(axes: Axes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An array of this shape without values, that lies in memory along these axes."""
-    return np.empty([shape[axis] for axis in axes], dtype).transpose([axes.index(axis) for axis in range(len(axes))])
+    return np.empty([shape[axis] for axis in axes], dtype).transpose(inverse(axes))
+
+
+def inverse(axes: Axes) -> Axes:
+    """The axes that `transpose` takes to undo `transpose(axes)`."""
+    return tuple(axes.index(axis) for axis in range(len(axes)))

@@ -21,7 +21,7 @@ from nn.functional.convolution import (
     image_size,
     pair,
 )
-from nn.functional.layout import arranged, empty_along, memory_axes
+from nn.functional.layout import Axes, arranged, empty_along, memory_axes
 
 __all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
 
@@ -179,14 +179,18 @@ def in_windows(x: Array, geometry: Geometry, fill: float) -> list[Array]:
     """For each place in a window the elements there of all windows, (n, rows, columns, c)."""
     if geometry.padding == (0, 0):
         return each_place(channels_last(x), geometry)
-    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry)
+    images = channels_last(x)
+    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry, memory_axes(images))
     padded.fill(fill)
-    inner[...] = channels_last(x)
+    inner[...] = images
     return each_place(padded, geometry)
 
 
-def padded_like(x: Array, size: Pair, geometry: Geometry, axes: tuple[int, ...] = (0, 1, 2, 3)) -> tuple[Array, Array]:
-    """Memory for padded images of `size` with as many channels as (n, c, h, w), and the view without the padding."""
+def padded_like(x: Array, size: Pair, geometry: Geometry, axes: Axes) -> tuple[Array, Array]:
+    """Memory for padded images of `size` with as many channels as (n, c, h, w), and the view without the padding.
+
+    Both are (n, h, w, c), and lie in memory along these axes.
+    """
     (top, left), (height, width) = geometry.padding, size
     padded = empty_along(axes, (len(x), height + 2 * top, width + 2 * left, x.shape[1]), x.dtype)
     return padded, padded[:, top : top + height, left : left + width]

@@ -199,9 +199,11 @@ def test_images_worked_on_in_several_blocks_give_the_same(name, layout, block, m
 
 
 @pytest.mark.parametrize("layout", ["C", "channels last", "samples and channels last"])
-def test_the_gradient_of_max_pooling_lies_in_memory_like_its_input_whatever_comes_back(layout):
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_gradient_of_max_pooling_lies_in_memory_like_its_input_whatever_comes_back(layout, padding):
     x = mg.Tensor(VIEWS[layout](distinct((2, 3, 4, 6))), requires_grad=True)
-    F.max_pool2d(x, 2).backward(np.ones((2, 3, 2, 3)))
+    out = F.max_pool2d(x, 2, padding=padding)
+    out.backward(np.ones(out.shape))
     assert memory_axes(x.grad.data) == memory_axes(x.data)
 
 
