@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from minigrad.anomaly import AnomalyError as AnomalyError
 from minigrad.anomaly import detect_anomaly as detect_anomaly
-from minigrad.graph import enable_grad as enable_grad
-from minigrad.graph import is_grad_enabled as is_grad_enabled
-from minigrad.graph import no_grad as no_grad
 from minigrad.graph import record as record
 from minigrad.graph import topological_order as topological_order
 from minigrad.memory import Memory as Memory
 from minigrad.memory import memory as memory
+from minigrad.modes import enable_grad as enable_grad
+from minigrad.modes import is_grad_enabled as is_grad_enabled
+from minigrad.modes import no_grad as no_grad
 from minigrad.ops import *
 from minigrad.random import default_generator as default_generator
 from minigrad.random import manual_seed as manual_seed

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ContextDecorator, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator, ExitStack
 from types import FrameType
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from minigrad.graph import contribute, name_of, user_line, watches
-from minigrad.tensor import Array, Tensor, extras_of, value
+from minigrad.graph import sweep
+from minigrad.guards import name_of, user_line
+from minigrad.hooks import after_hooks, extras_of
+from minigrad.recording import Watch, watching
+from minigrad.tensor import Array, Tensor, TensorLike, value
 
 FORWARD_TRAPS = {
     "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",
@@ -37,28 +39,14 @@ DEAD_BRANCH = (
 )
 
 
-@contextmanager
-def watching(watch: Any) -> Iterator[None]:
-    """Have `watch.on_record` and `watch.on_contribution` told about every step in this thread."""
-    thread = threading.get_ident()
-    outer = watches.get(thread)
-    watches[thread] = watch
-    try:
-        yield
-    finally:
-        if outer is None:
-            del watches[thread]
-        else:
-            watches[thread] = outer
-
-
 class AnomalyError(ArithmeticError):
     """A value or gradient that is not finite, or a value that was changed; the message says where it came from."""
 
 
-class detect_anomaly(ContextDecorator):
+class detect_anomaly(Watch, ContextDecorator):
     """Within this context, or the decorated function, NaN and infinity are reported at the moment they appear.
 
+    An infinity that was put in, such as the -inf of a mask, may be handed on, but a NaN that comes of it is reported.
     Each operation remembers the line that called it; its value and each gradient that it passes back are checked; and
     the values that gradients may be computed from are checked not to have been changed in between, by writing into
     `x.numpy()`, say. It holds for the thread that enters it, and costs nothing outside.
@@ -84,14 +72,15 @@ class detect_anomaly(ContextDecorator):
     def __exit__(self, *exc_info: object) -> None:
         self.contexts.pop().close()
 
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: Sequence[Any]) -> None:
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
         """Check the value of an operation, and remember where it was called and what it was computed from."""
         line = user_line()
         bad = first_bad(out._data)
         if bad is not None and not within_a_rule():  # what rules compute is checked when they return it
-            given = [x for x in inputs if first_bad(np.asarray(value(x))) is not None]
-            trap = "an input was not finite before" if given else FORWARD_TRAPS.get(operation.__name__, "")
-            raise AnomalyError(sentence(f"{operation.__name__} at {line} gave", out._data, bad, trap))
+            given = [array for array in map(np.asarray, map(value, inputs)) if first_bad(array) is not None]
+            if np.isnan(out._data).any() or not any(np.isinf(array).any() for array in given):
+                trap = "an input was not finite before" if given else FORWARD_TRAPS.get(operation.__name__, "")
+                raise AnomalyError(sentence(f"{operation.__name__} at {line} gave", out._data, bad, trap))
         if out._edges:
             extras = extras_of(out)
             extras.line = line
@@ -118,11 +107,11 @@ class detect_anomaly(ContextDecorator):
 
 
 def within_a_rule() -> bool:
-    """Whether a gradient rule is running, in a backward pass."""
+    """Whether a gradient rule is running, in a backward pass; a hook is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not contribute.__code__:
+    while frame is not None and frame.f_code not in (sweep.__code__, after_hooks.__code__):
         frame = frame.f_back
-    return frame is not None
+    return frame is not None and frame.f_code is sweep.__code__
 
 
 def first_bad(array: Array) -> tuple[int, ...] | None:

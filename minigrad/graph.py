@@ -7,75 +7,29 @@ says how a gradient flows back to that input:
            (a, lambda grad, out: grad * b),
            (b, lambda grad, out: grad * a))
 
-`backward` walks the recorded tensors from the newest to the oldest. Each hands its gradient to its rules, and what
-they return is summed over broadcast axes, checked, cast, and added to the parents' gradients here, once for all rules.
+`backward` sweeps over the recorded tensors from the newest to the oldest: take the gradient of the newest, apply its
+rules, add what they give to the gradients of its parents. What rules return is summed over broadcast axes, checked
+and cast in one place, for all rules.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ContextDecorator
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from minigrad.tensor import Freed, Rule, Tensor, TensorLike, as_tensor, clock, initialize, wrap
+from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
+from minigrad.hooks import after_hooks, fitted
+from minigrad.modes import enable_grad, grad_mode, no_grad
+from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
+
+watches: dict[int, Watch] = {}  # thread -> what looks at every step there; mostly empty
 
 
-class GradMode(threading.local):
-    """Whether operations are recorded, separately in each thread."""
-
-    enabled = True
-
-
-grad_mode = GradMode()
-watches: dict[int, Any] = {}  # thread -> what looks at every step, see `anomaly.watching`; mostly empty
-
-
-class _SetGradMode(ContextDecorator):
-    """A context manager, or a decorator, that sets the grad mode and restores it whatever happens."""
-
-    enabled: bool
-
-    def __init__(self) -> None:
-        self.previous: list[bool] = []
-
-    def __enter__(self) -> None:
-        self.previous.append(grad_mode.enabled)
-        grad_mode.enabled = self.enabled
-
-    def __exit__(self, *exc_info: object) -> None:
-        grad_mode.enabled = self.previous.pop()
-
-    def _recreate_cm(self) -> _SetGradMode:  # each call of a decorated function gets a context of its own
-        return type(self)()
-
-
-class no_grad(_SetGradMode):
-    """Within this context (or the decorated function) nothing is recorded.
-
-    >>> x = Tensor(2.0, requires_grad=True)
-    >>> with no_grad():
-    ...     y = x * x
-    >>> y.requires_grad
-    False
-    """
-
-    enabled = False
-
-
-class enable_grad(_SetGradMode):
-    """Within this context (or the decorated function) operations are recorded, also inside `no_grad`."""
-
-    enabled = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether this thread records operations at the moment."""
-    return grad_mode.enabled
+# ------------------------------------------------------------------------------------------------ forwards
 
 
 def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, Rule]) -> Tensor:
@@ -85,16 +39,33 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
         operation: the function that computes `data`; its name appears in messages and drawings.
         data: the value, as NumPy returned it.
         edges: (input, rule) for each differentiable input. `rule(grad, out)` takes the gradient with respect to the
-            result and the result itself, both tensors, and returns the gradient with respect to the input, written in
-            tensor operations. Its shape may still be the broadcast one. It must not close over the result.
+            result, and the result itself, both tensors, and returns the gradient with respect to the input.
+
+    A rule
+    - is written in tensor operations of `grad`: so it has a derivative itself, and there are gradients of any order;
+    - may return the broadcast shape or another dtype: the sweep sums and casts, for all rules;
+    - does not hold the result, which it is handed as `out`: the two would keep each other alive, and the graph would
+      wait for the garbage collector instead of being freed with its last tensor;
+    - may hold whatever else it needs: tensors, arrays, numbers, functions; in its closure, its defaults, a
+      `functools.partial`, or `self`. If one of these tensors, or the memory of one of these arrays, is updated in
+      place before the backward pass, that refuses (`guards.py`). It changes nothing of what it holds or is handed.
+
+    >>> def square(x):
+    ...     return record(square, x.data**2, (x, lambda grad, out: 2 * grad * x))
+    >>> x = Tensor(3.0, requires_grad=True)
+    >>> square(x).backward()
+    >>> x.grad
+    tensor(6., dtype=float64)
     """
-    out = Tensor.__new__(Tensor)
-    initialize(out, data)
+    out = wrap(data)
     if grad_mode.enabled:
+        live: tuple[Edge, ...] = ()
         for edge in edges:
-            if isinstance(edge[0], Tensor) and edge[0]._requires_grad:
-                out._edges += (edge,)  # type: ignore[operator]
-        if out._edges:
+            x = edge[0]
+            if isinstance(x, Tensor) and x._requires_grad:
+                live += (edge,)  # type: ignore[operator]
+        if live:
+            out._edges = live
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
@@ -117,15 +88,15 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
     seen.update(found)
     for tensor in found:  # grows while it is walked
         if isinstance(tensor._edges, Freed):
-            raise RuntimeError(
-                f"the graph behind this tensor of shape {tensor.shape}, made by {name_of(tensor)}, was freed by "
-                f"backward() at {tensor._edges.by}: pass retain_graph=True there to go through it again"
-            )
+            raise RuntimeError(freed_before(tensor, tensor._edges))
         for parent, _ in tensor._edges:
             if parent._operation is not None and parent not in seen:
                 seen.add(parent)
                 found.append(parent)
     return sorted(found, key=attrgetter("_time"))
+
+
+# ------------------------------------------------------------------------------------------------ backwards
 
 
 def backward(
@@ -159,7 +130,10 @@ Tensor.backward = backward
 def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
     """The gradient that a backward pass from `root` starts with, checked."""
     if not root._requires_grad:
-        raise RuntimeError("backward() from a tensor that requires no gradient: no input does, or no_grad() was on")
+        raise RuntimeError(
+            "backward() from a tensor that requires no gradient: no input does, no_grad() was on, or it was "
+            "cut off by detach() or by a function without derivative, such as floor"
+        )
     if gradient is None:
         if root.size != 1:
             raise RuntimeError(
@@ -168,14 +142,6 @@ def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
             )
         return wrap(np.ones(root.shape, root.dtype))
     return fitted(gradient, root)
-
-
-def fitted(gradient: TensorLike, tensor: Tensor) -> Tensor:
-    """A gradient that was handed in for `tensor`, checked to have its shape and cast to its dtype."""
-    gradient = as_tensor(gradient)
-    if gradient.shape != tensor.shape:
-        raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
-    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
 
 
 def sweep(
@@ -188,57 +154,106 @@ def sweep(
 
     If `inputs` are given, carry them back to these only, along the paths that lead there.
 
-    The gradient of an inner tensor lives only in here, from its first contribution until its own turn comes; by then
-    all that was computed from it has contributed, since that was recorded later.
+    When the turn of a tensor comes its gradient is complete: whatever was computed from it was recorded later.
     """
-    gradients: dict[Tensor, Tensor] = {}
-    summed: set[Tensor] = set()  # tensors whose pending gradient was added up here: nobody else can see that array
-    for root, gradient in seeds:
-        if not create_graph:  # a tensor of this pass alone: rules may remember what they made of it
-            gradient = wrap(gradient._data)
-        gradients[root] = gradients[root] + gradient if root in gradients else gradient
-    taken = {id(gradient._data) for gradient in gradients.values()}
-    order = topological_order(*gradients, until=inputs or ())
-    wanted = None if inputs is None else depending_on(inputs, order)
-    if wanted is not None:
-        order = [tensor for tensor in order if tensor in wanted]
     watch = watches.get(threading.get_ident()) if watches else None
+    pending = (Pending if watch is None else watch.pending)(seeds, create_graph)
+    order = topological_order(*pending.gradients, until=inputs or ())
+    if inputs is not None:
+        wanted = depending_on(inputs, order)
+        order = [tensor for tensor in order if tensor in wanted]
     with enable_grad() if create_graph else no_grad():
-        while order:
+        while order:  # and not `for tensor in reversed(order)`: what has had its turn may go
             tensor = order.pop()
-            grad, edges = gradients.pop(tensor), tensor._edges
-            if tensor._extras is not None:
-                grad = after_hooks(tensor, grad)
-                if tensor._extras.retains_grad:
-                    tensor.grad = unshared(grad, taken)
+            edges, grad = tensor._edges, pending.take(tensor)
             if clock.last_update > tensor._time:
                 check_not_updated(tensor)
             if freed is not None:
                 tensor._edges = freed
             for parent, rule in edges:
-                if wanted is not None and parent not in wanted:
-                    continue
-                contribution = contribute(parent, rule, grad, tensor)
-                if watch is not None:
-                    watch.on_contribution(tensor, grad, parent, contribution)
-                if parent not in gradients:
-                    gradients[parent] = contribution
-                elif parent in summed and not create_graph:
-                    gradients[parent]._data += contribution._data
-                else:
-                    gradients[parent] = gradients[parent] + contribution
-                    summed.add(parent)
-        reached = [x for x in dict.fromkeys(gradients if inputs is None else inputs) if x in gradients]
-        taken.update(id(x._data) for x in reached)
-        return {x: unshared(after_hooks(x, gradients[x]), taken) for x in reached}
+                if inputs is None or parent in wanted:
+                    try:
+                        pending.add(parent, rule(grad, tensor))
+                    except Exception as error:
+                        error.add_note(errand(tensor, parent))
+                        raise
+        return pending.complete(inputs)
 
 
-def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
-    """The complete gradient of a tensor, as its hooks leave it."""
-    for hook in tensor._extras.hooks.copy() if tensor._extras is not None else ():
-        replacement = hook.function(gradient)
-        if replacement is not None:
-            gradient = fitted(replacement, tensor)
+class Pending:
+    """The gradients on their way back: of each tensor what has arrived so far, until its turn comes.
+
+    A gradient that arrives first is kept as it is, without a copy, so its array may be in other hands too: a rule may
+    return what it was given, as that of `add` does. What is added up from several is an array that only this object
+    knows, and more is added to it in place. A gradient that leaves for the user is never an array that has left before.
+    """
+
+    def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> None:
+        self.recorded = create_graph
+        self.gradients: dict[Tensor, Tensor] = {}
+        self.own: set[Tensor] = set()  # tensors whose gradient was added up here
+        for root, gradient in seeds:  # each in a tensor of this pass: a rule may know it again by its identity
+            self.add(root, gradient if create_graph else wrap(gradient._data))
+        self.taken = {id(gradient._data) for gradient in self.gradients.values()}
+
+    def take(self, tensor: Tensor) -> Tensor:
+        """The complete gradient of a tensor whose turn has come, as its hooks leave it."""
+        gradient = self.gradients.pop(tensor)
+        if tensor._extras is not None:
+            gradient = after_hooks(tensor, gradient)
+            if tensor._extras.retains_grad:
+                tensor.grad = self.handed_out(gradient)
+        return gradient
+
+    def add(self, tensor: Tensor, gradient: Tensor) -> None:
+        """Add what a rule returned to the gradient of `tensor`."""
+        data, gradients = tensor._data, self.gradients
+        if type(gradient) is not Tensor or gradient._data.dtype is not data.dtype or gradient._data.shape != data.shape:
+            gradient = fitted_to(tensor, gradient)
+        if tensor not in gradients:
+            gradients[tensor] = gradient
+        elif tensor in self.own and not self.recorded:
+            gradients[tensor]._data += gradient._data
+        else:
+            gradients[tensor] = gradients[tensor] + gradient
+            self.own.add(tensor)
+
+    def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:
+        """The gradients that have arrived at leaves, or at `inputs`, as their hooks leave them."""
+        reached = [x for x in dict.fromkeys(self.gradients if inputs is None else inputs) if x in self.gradients]
+        self.taken.update(id(x._data) for x in reached)
+        return {x: self.handed_out(after_hooks(x, self.gradients[x])) for x in reached}
+
+    def handed_out(self, gradient: Tensor) -> Tensor:
+        """`gradient` for the user to keep: a copy if its array is a view, or has been handed out already."""
+        if gradient._data.base is not None or id(gradient._data) in self.taken:
+            gradient = +gradient
+        self.taken.add(id(gradient._data))
+        return constant(gradient) if self.recorded and not gradient._requires_grad else gradient
+
+
+class Watch(Protocol):
+    """What looks at every step of a thread: it is told what is recorded, and keeps the books of a sweep itself."""
+
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None: ...
+
+    def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending: ...
+
+
+
+
+def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
+    """What a rule returned for `tensor`, summed over axes that broadcasting repeated, and cast to its dtype."""
+    if not isinstance(gradient, Tensor):
+        raise TypeError(f"a gradient rule returned {type(gradient).__name__}, not a tensor")
+    if gradient.shape != tensor.shape:
+        gradient = unbroadcast(gradient, tensor.shape)
+    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
+
+
+def constant(gradient: Tensor) -> Tensor:
+    """A gradient whose own derivatives are 0, as a recorded result: a backward pass from it reaches nothing."""
+    gradient._operation, gradient._requires_grad, gradient._time = constant, True, clock.tick()
     return gradient
 
 
@@ -251,27 +266,6 @@ def depending_on(inputs: Sequence[Tensor], order: list[Tensor]) -> set[Tensor]:
     return found
 
 
-def contribute(parent: Tensor, rule: Rule, grad: Tensor, out: Tensor) -> Tensor:
-    """What one rule adds to the gradient of `parent`: of its shape and dtype whatever the rule returned."""
-    try:
-        contribution = rule(grad, out)
-        if contribution._data.shape != parent._data.shape:
-            contribution = unbroadcast(contribution, parent._data.shape)
-        if contribution._data.dtype != parent._data.dtype:
-            contribution = contribution.astype(parent._data.dtype)
-        return contribution
-    except Exception as error:
-        recorded = "" if out._extras is None or out._extras.line is None else f", recorded at {out._extras.line}"
-        note = (
-            f"while computing the gradient that {name_of(out)}{recorded}, whose result has shape {out.shape}, "
-            f"passes back to an input of shape {parent.shape}"
-        )
-        if isinstance(error, AttributeError) and error.name == "_data":
-            raise TypeError(f"a gradient rule returned {type(error.obj).__name__}, not a tensor, {note}") from None
-        error.add_note(note)
-        raise
-
-
 def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum `gradient` over the axes along which an input of this shape was repeated by broadcasting."""
     added = gradient.ndim - len(shape)
@@ -282,57 +276,3 @@ def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise ValueError(f"a gradient rule returned shape {gradient.shape} for an input of shape {shape}")
     repeated = [added + i for i, n in enumerate(shape) if n != aligned[i]]
     return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)
-
-
-def unshared(gradient: Tensor, taken: set[int]) -> Tensor:
-    """`gradient`, or a copy of it if its memory is a view or `taken`; what is returned is taken from then on."""
-    if gradient._data.base is not None or id(gradient._data) in taken:
-        gradient = +gradient
-    taken.add(id(gradient._data))
-    return gradient
-
-
-def check_not_updated(tensor: Tensor) -> None:
-    """Raise if a rule of `tensor` has kept an input that was updated in place after `tensor` was computed."""
-    for kept in kept_by_rules(tensor):
-        if isinstance(kept, Tensor) and kept.is_leaf and kept._time > tensor._time:
-            raise RuntimeError(
-                f"a tensor of shape {kept.shape} was updated in place after {name_of(tensor)} used it, "
-                "and the backward pass needs its old value: call backward() before the update"
-            )
-
-
-def kept_by_rules(tensor: Tensor) -> list[Any]:
-    """All that the gradient rules of `tensor` close over: tensors, arrays, lists of them, and functions that do so."""
-    kept: list[Any] = [rule for _, rule in tensor._edges]
-    seen = set(map(id, kept))
-    for item in kept:  # grows while it is walked
-        if isinstance(item, Tensor):  # a view keeps the tensor that it is a view of
-            within: Any = [x for x, _ in item._edges if np.may_share_memory(x._data, item._data)]
-        elif isinstance(item, (list, tuple)):
-            within = item
-        else:
-            within = [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
-        kept += [x for x in within if id(x) not in seen]
-        seen.update(map(id, within))
-    return kept
-
-
-def name_of(tensor: Tensor) -> str:
-    """The name of the operation that made a recorded tensor."""
-    return getattr(tensor._operation, "__name__", str(tensor._operation))
-
-
-def freed_here() -> Freed:
-    """What replaces the edges of a graph: none, and the line that frees it."""
-    freed = Freed()
-    freed.by = user_line()
-    return freed
-
-
-def user_line() -> str:
-    """`file:line` of the innermost call from outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(f"{__package__}."):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

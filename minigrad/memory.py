@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigrad.graph import kept_by_rules, name_of, topological_order
+from minigrad.graph import topological_order
+from minigrad.guards import kept_by_rules, name_of
 from minigrad.tensor import Array, Tensor
 
 
@@ -61,7 +62,7 @@ def memory(*tensors: Tensor) -> Memory:
     order = topological_order(*tensors)
     for tensor in order:
         for parent, _ in tensor._edges:
-            if not parent._edges and id(parent) not in counted:
+            if parent.is_leaf and id(parent) not in counted:
                 counted.add(id(parent))
                 nodes["leaf", ""] += 1
                 count(parent._data, ("leaf", ""))
@@ -70,6 +71,5 @@ def memory(*tensors: Tensor) -> Memory:
         nodes[row] += 1
         count(tensor._data, row)
         for kept in kept_by_rules(tensor):
-            if isinstance(kept, (Tensor, np.ndarray)):
-                count(kept._data if isinstance(kept, Tensor) else kept, row)
+            count(kept._data if isinstance(kept, Tensor) else kept, row)
     return Memory(len(order), sizes.total(), {row: (nodes[row], sizes[row]) for row in nodes})

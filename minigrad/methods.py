@@ -20,6 +20,8 @@ class Methods:
     __slots__ = ()
 
     backward: ClassVar[Callable[..., None]]
+    retain_grad: ClassVar[Callable[..., None]]
+    register_hook: ClassVar[Callable[..., Any]]
     __array_ufunc__: ClassVar[Callable[..., Any]]
     __array_function__: ClassVar[Callable[..., Any]]
     __dlpack__: ClassVar[Callable[..., Any]]

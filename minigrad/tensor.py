@@ -9,57 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from operator import index
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad.methods import Methods
 
+if TYPE_CHECKING:
+    from minigrad.hooks import Extras
+
 Array: TypeAlias = npt.NDArray[Any]
 Rule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Edge: TypeAlias = "tuple[Tensor, Rule]"
-Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 TensorLike: TypeAlias = "Tensor | npt.ArrayLike"
 
 
 class Clock:
-    """Numbers recorded steps and in-place updates alike, so that of any two the later one is known."""
+    """Numbers recorded steps and in-place updates alike, so that of any two the later one is known.
+
+    So one integer on each tensor gives the order for the backward pass, a topological one, and tells whether a value
+    is still the one that a step has used.
+    """
 
     def __init__(self) -> None:
         self.tick = count(1).__next__
         self.last_update = 0
+        self.written: dict[int, tuple[ref[Array], int]] = {}  # id of an array whose memory was changed -> it, and when
 
 
 clock = Clock()
-
-
-class Extras:
-    """What only few tensors have."""
-
-    def __init__(self) -> None:
-        self.retains_grad = False
-        self.hooks: list[RemovableHook] = []
-        self.line: str | None = None  # where the operation was called, if `detect_anomaly` watched
-        self.checksums: list[tuple[Tensor, int]] = []  # of the values that the gradient rules may use, likewise
-
-
-class RemovableHook:
-    """A hook on a tensor's gradient, until `remove` is called."""
-
-    def __init__(self, function: Hook, hooks: list[RemovableHook]) -> None:
-        self.function, self.hooks = function, hooks
-
-    def remove(self) -> None:
-        """Stop calling the hook."""
-        if self in self.hooks:
-            self.hooks.remove(self)
-
-
-class Freed(tuple[Edge, ...]):
-    """The edges of a result whose graph was freed: none, and the line whose backward pass freed them."""
-
-    by: str
 
 
 class Tensor(Methods):
@@ -117,11 +97,14 @@ class Tensor(Methods):
     def data(self, new: Array) -> None:
         if not self.is_leaf:
             raise RuntimeError("cannot assign to the data of a recorded result: only leaf tensors are updated in place")
-        if new is not self._data:
-            if np.shape(new) != self.shape:
-                raise ValueError(f"cannot assign data of shape {np.shape(new)} to a tensor of shape {self.shape}")
-            self._data = scalar_if_0d(np.array(new, self.dtype))
+        if np.shape(new) != self.shape:
+            raise ValueError(f"cannot assign data of shape {np.shape(new)} to a tensor of shape {self.shape}")
         self._time = clock.last_update = clock.tick()
+        if new is not self._data:
+            self._data = scalar_if_0d(np.array(new, self.dtype))
+        elif isinstance(new, np.ndarray):
+            owner = owner_of(new)
+            clock.written[id(owner)] = ref(owner), self._time
 
     @property
     def requires_grad(self) -> bool:
@@ -138,40 +121,13 @@ class Tensor(Methods):
 
     @property
     def is_leaf(self) -> bool:
-        """True unless this tensor is the recorded result of an operation."""
-        return not self._edges and not isinstance(self._edges, Freed)
+        """True unless an operation made this tensor, and that was recorded."""
+        return self._operation is None
 
     @property
     def retains_grad(self) -> bool:
         """True for an inner tensor whose gradient is kept in `.grad`, see `retain_grad`."""
         return self._extras is not None and self._extras.retains_grad
-
-    def retain_grad(self) -> None:
-        """Keep this inner tensor's gradient in `.grad` at the next backward pass (leaves always do)."""
-        if not self._requires_grad:
-            raise RuntimeError("cannot retain the gradient of a tensor that does not require one")
-        if not self.is_leaf:
-            extras_of(self).retains_grad = True
-
-    def register_hook(self, hook: Hook) -> RemovableHook:
-        """Have `hook(gradient)` called in each backward pass when the gradient with respect to this tensor is complete.
-
-        Returns an object whose `remove()` ends that. If the hook returns a tensor, that replaces the gradient.
-
-        Raises:
-            RuntimeError: if this tensor requires no gradient.
-
-        >>> x = Tensor([1.0, 2.0], requires_grad=True)
-        >>> handle = x.register_hook(lambda gradient: gradient.clip(-1, 1))
-        >>> (100 * x).sum().backward()
-        >>> x.grad
-        tensor([1., 1.], dtype=float64)
-        """
-        if not self._requires_grad:
-            raise RuntimeError("cannot hook into the gradient of a tensor that does not require one")
-        handle = RemovableHook(hook, extras_of(self).hooks)
-        handle.hooks.append(handle)
-        return handle
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -278,7 +234,11 @@ tensor = Tensor
 def wrap(data: Any) -> Tensor:
     """A constant around what NumPy returned: no copy, no checks."""
     new = Tensor.__new__(Tensor)
-    initialize(new, data)
+    new._data = data
+    new._edges = ()
+    new._operation = new._extras = new.grad = None
+    new._requires_grad = False
+    new._time = 0
     return new
 
 
@@ -291,11 +251,11 @@ def initialize(new: Tensor, data: Any) -> None:
     new._time = 0
 
 
-def extras_of(tensor: Tensor) -> Extras:
-    """The extras of a tensor, which are made if it has none."""
-    if tensor._extras is None:
-        tensor._extras = Extras()
-    return tensor._extras
+def owner_of(array: Array) -> Array:
+    """The array that owns the memory which this one is, or is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def scalar_if_0d(array: Array) -> Any:

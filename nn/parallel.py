@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.graph import freed_here, sweep, watches
+from minigrad.graph import sweep, watches
+from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
 from nn.data import Array

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import is_grad_enabled, record
+from minigrad.graph import record
+from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
 from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, REAL, operation
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 

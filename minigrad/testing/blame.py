@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.anomaly import watching
 from minigrad.graph import watches
+from minigrad.hooks import extras_of
 from minigrad.ops import operations
-from minigrad.tensor import Tensor, TensorLike, as_tensor, extras_of
+from minigrad.recording import Watch, watching
+from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.probe import Place, Probe, excused_by_kinks
 from minigrad.testing.spelling import LONGEST, Name, called, spelled
@@ -63,14 +64,14 @@ class Step:
         return called(f"mg.{registered[0]}" if registered else self.name, arguments, options, LONGEST)
 
 
-class Recorder:
+class Recorder(Watch):
     """Remembers every operation that is recorded, with its arguments; hands everything on to an outer watch."""
 
     def __init__(self, outer: Any) -> None:
         self.steps: list[Step] = []
         self.outer = outer
 
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: Sequence[Any]) -> None:
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
         """Find the operation's own frame, and read its arguments there."""
         if self.outer is not None:
             self.outer.on_record(operation, out, inputs)
@@ -82,11 +83,6 @@ class Recorder:
             extras_of(out).line = line
         if frame is not None and len(self.steps) < MOST_STEPS:
             self.steps.append(Step(operation, out, *arguments_in(frame), line))
-
-    def on_contribution(self, out: Tensor, grad: Tensor, parent: Tensor, contribution: Tensor) -> None:
-        """Nothing is remembered of backward passes."""
-        if self.outer is not None:
-            self.outer.on_contribution(out, grad, parent, contribution)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.anomaly import watching
 from minigrad.graph import unbroadcast
+from minigrad.recording import Watch, watching
 from minigrad.tensor import Rule, Tensor, wrap
 
 Mutation = Callable[[Rule, Tensor], Rule]
@@ -118,7 +118,7 @@ class MutationReport:
         return "\n".join([*lines, *(f"  survived: {mutant}" for mutant in self.survived)])
 
 
-class Breaker:
+class Breaker(Watch):
     """Watches what is recorded, and breaks the rules of one mutant."""
 
     def __init__(self, mutant: Mutant | None) -> None:
@@ -149,9 +149,6 @@ class Breaker:
             return found
 
         return compared
-
-    def on_contribution(self, *_: object) -> None:
-        """Nothing to watch in the backward pass."""
 
 
 @contextmanager

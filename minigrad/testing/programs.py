@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minigrad.graph import no_grad
+from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Array, Tensor, as_tensor
 from minigrad.testing.calls import arguments_by_kind

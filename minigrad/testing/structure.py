@@ -13,7 +13,9 @@ from zlib import crc32
 
 import numpy as np
 
-from minigrad.graph import enable_grad, kept_by_rules, name_of, no_grad, topological_order
+from minigrad.graph import topological_order
+from minigrad.guards import kept_by_rules, name_of
+from minigrad.modes import enable_grad, no_grad
 from minigrad.ops import operations
 from minigrad.tensor import Array, Tensor, as_tensor, wrap
 from minigrad.testing.blame import Step, recording
@@ -243,8 +245,7 @@ def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Itera
     for tensor in topological_order(*outputs, until=variables):
         yield name_of(tensor), tensor._data
         for kept in kept_by_rules(tensor):
-            if isinstance(kept, (Tensor, np.ndarray)):
-                yield name_of(tensor), kept._data if isinstance(kept, Tensor) else kept
+            yield name_of(tensor), kept._data if isinstance(kept, Tensor) else kept
 
 
 def unshared(run: Run) -> str | None:

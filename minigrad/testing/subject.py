@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minigrad.graph import enable_grad, no_grad, sweep
+from minigrad.graph import sweep
+from minigrad.modes import enable_grad, no_grad
 from minigrad.tensor import Array, Tensor, as_tensor, scalar_if_0d, wrap
 from minigrad.transforms import leaves, rebuilt
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value, where
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, Rule, wrap
 
 __all__ = ["embedding", "linear"]

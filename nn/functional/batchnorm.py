@@ -9,7 +9,7 @@ from math import gcd
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.layout import Axes, inverse, memory_axes
 from nn.functional.normalization import recorded_gradient, recorded_normal

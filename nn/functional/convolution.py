@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad, record
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
 

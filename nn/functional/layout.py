@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 
 __all__ = ["flatten"]

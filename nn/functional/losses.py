@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, softplus, square, value, where
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.activation import softmax
 

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record
-from minigrad.graph import is_grad_enabled
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
 
 __all__ = ["group_norm", "layer_norm"]

@@ -1,0 +1,125 @@
+"""What keeps a backward pass from being silently wrong: values updated since they were used, and graphs freed before.
+
+A gradient rule computes with what it holds: tensors or arrays that it closes over, its default arguments, what was
+bound to it by `functools.partial` or as `self`. If one of them was updated in place after the step was recorded, its
+old value is gone, so the backward pass refuses.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minigrad.tensor import Edge, Tensor, clock, owner_of
+
+T = TypeVar("T")
+PACKAGE = __name__.partition(".")[0]
+
+
+def reachable(start: Iterable[T], onward: Callable[[T], Iterable[T]]) -> list[T]:
+    """`start`, and all that `onward` leads to from there, each once. Nothing recurses."""
+    found = list({id(x): x for x in start}.values())
+    seen = set(map(id, found))
+    for x in found:  # grows while it is walked
+        for y in onward(x):
+            if id(y) not in seen:
+                seen.add(id(y))
+                found.append(y)
+    return found
+
+
+def name_of(tensor: Tensor) -> str:
+    """The name of the operation that made a recorded tensor."""
+    return getattr(tensor._operation, "__name__", str(tensor._operation))
+
+
+def errand(tensor: Tensor, parent: Tensor) -> str:
+    """What a rule of `tensor` was doing when it failed."""
+    line = "" if tensor._extras is None or tensor._extras.line is None else f", recorded at {tensor._extras.line}"
+    return (
+        f"while computing the gradient that {name_of(tensor)}{line}, whose result has shape {tensor.shape}, "
+        f"passes back to an input of shape {parent.shape}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ updates in place
+
+
+def check_not_updated(tensor: Tensor) -> None:
+    """Raise RuntimeError if what a rule of `tensor` holds was updated in place after `tensor` was computed."""
+    for kept in kept_by_rules(tensor):
+        owner = owner_of(kept._data if isinstance(kept, Tensor) else kept)
+        reference, written = clock.written.get(id(owner), (None, 0))
+        is_new = isinstance(kept, Tensor) and kept.is_leaf and kept._time > tensor._time
+        if is_new or (written > tensor._time and reference is not None and reference() is owner):
+            raise RuntimeError(
+                f"a tensor of shape {owner.shape} was updated in place after {name_of(tensor)} used it, "
+                "and the backward pass needs its old value: call backward() before the update"
+            )
+
+
+def kept_by_rules(tensor: Tensor) -> list[Any]:
+    """The tensors and arrays that the gradient rules of `tensor` hold, in whatever they hold them."""
+    held = reachable((rule for _, rule in tensor._edges), held_by)
+    return [x for x in held if isinstance(x, (Tensor, np.ndarray))]
+
+
+def held_by(x: Any) -> list[Any]:
+    """What an object holds, as Python's garbage collector sees it, and for a function also the globals it names.
+
+    The search ends at tensors and arrays, and at what belongs to the program and not to the object.
+    """
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return list(x.flat)
+    if isinstance(x, (Tensor, np.ndarray, ModuleType, type, CodeType)):
+        return []
+    if not isinstance(x, FunctionType):
+        return gc.get_referents(x)
+    held = [*(x.__closure__ or ()), x.__defaults__, x.__kwdefaults__, x.__dict__]
+    if x.__globals__.get("__name__", "").partition(".")[0] != PACKAGE:
+        named = [x.__globals__[name] for name in names_in(x.__code__) if name in x.__globals__]
+        held += [y for y in named if not isinstance(y, FunctionType) or y.__globals__ is x.__globals__]
+    return held
+
+
+def names_in(code: CodeType) -> list[str]:
+    """The global names in some code and in the functions defined there."""
+    inner = [name for constant in code.co_consts if isinstance(constant, CodeType) for name in names_in(constant)]
+    return [*code.co_names, *inner]
+
+
+# ------------------------------------------------------------------------------------------------ freed graphs
+
+
+class Freed(tuple[Edge, ...]):
+    """The edges of a result whose graph was freed: none, and the line whose backward pass freed them."""
+
+    by: str
+
+
+def freed_here() -> Freed:
+    """What replaces the edges of a graph: none, and the line that frees it."""
+    freed = Freed()
+    freed.by = user_line()
+    return freed
+
+
+def freed_before(tensor: Tensor, freed: Freed) -> str:
+    """The sentence for a tensor whose graph is asked for after it was freed."""
+    return (
+        f"the graph behind this tensor of shape {tensor.shape}, made by {name_of(tensor)}, was freed by "
+        f"backward() at {freed.by}: pass retain_graph=True there to go through it again"
+    )
+
+
+def user_line() -> str:
+    """`file:line` of the innermost call from outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(f"{PACKAGE}."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,93 @@
+"""Looking into a backward pass: hooks on the gradients of tensors, and gradients that inner tensors keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from minigrad.tensor import Tensor, TensorLike, as_tensor
+
+Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
+
+
+class Extras:
+    """What only few tensors have."""
+
+    def __init__(self) -> None:
+        self.retains_grad = False
+        self.hooks: list[RemovableHook] = []
+        self.line: str | None = None  # where the operation was called, if `detect_anomaly` watched
+        self.checksums: list[tuple[Tensor, int]] = []  # of the values that the gradient rules may use, likewise
+
+
+class RemovableHook:
+    """A hook on a tensor's gradient, until `remove` is called."""
+
+    def __init__(self, function: Hook, hooks: list[RemovableHook]) -> None:
+        self.function, self.hooks = function, hooks
+
+    def remove(self) -> None:
+        """Stop calling the hook."""
+        if self in self.hooks:
+            self.hooks.remove(self)
+
+
+def extras_of(tensor: Tensor) -> Extras:
+    """The extras of a tensor, which are made if it has none."""
+    if tensor._extras is None:
+        tensor._extras = Extras()
+    return tensor._extras
+
+
+def retain_grad(self: Tensor) -> None:
+    """Keep this inner tensor's gradient in `.grad` at the next backward pass (leaves always do).
+
+    Raises:
+        RuntimeError: if this tensor requires no gradient.
+    """
+    if not self._requires_grad:
+        raise RuntimeError("cannot retain the gradient of a tensor that does not require one")
+    if not self.is_leaf:
+        extras_of(self).retains_grad = True
+
+
+def register_hook(self: Tensor, hook: Hook) -> RemovableHook:
+    """Have `hook(gradient)` called in each backward pass when the gradient with respect to this tensor is complete.
+
+    Returns an object whose `remove()` ends that. If the hook returns a tensor, that replaces the gradient.
+
+    Raises:
+        RuntimeError: if this tensor requires no gradient.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> handle = x.register_hook(lambda gradient: gradient.clip(-1, 1))
+    >>> (100 * x).sum().backward()
+    >>> x.grad
+    tensor([1., 1.], dtype=float64)
+    """
+    if not self._requires_grad:
+        raise RuntimeError("cannot hook into the gradient of a tensor that does not require one")
+    handle = RemovableHook(hook, extras_of(self).hooks)
+    handle.hooks.append(handle)
+    return handle
+
+
+Tensor.retain_grad = retain_grad
+Tensor.register_hook = register_hook
+
+
+def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
+    """The complete gradient of a tensor, as its hooks leave it."""
+    for hook in tensor._extras.hooks.copy() if tensor._extras is not None else ():
+        replacement = hook.function(gradient)
+        if replacement is not None:
+            gradient = fitted(replacement, tensor)
+    return gradient
+
+
+def fitted(gradient: TensorLike, tensor: Tensor) -> Tensor:
+    """A gradient that was handed in for `tensor`, cast to its dtype; ValueError if it has another shape."""
+    gradient = as_tensor(gradient)
+    if gradient.shape != tensor.shape:
+        raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
+    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)

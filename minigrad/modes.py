@@ -1,0 +1,64 @@
+"""Whether operations are recorded: a switch in each thread, and the contexts that turn it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ContextDecorator
+
+__all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
+
+
+class GradMode(threading.local):
+    """Whether operations are recorded, separately in each thread."""
+
+    enabled = True
+
+
+grad_mode = GradMode()
+
+
+class _SetGradMode(ContextDecorator):
+    """A context manager, or a decorator, that sets the grad mode and restores it whatever happens.
+
+    It is a class and not a generator, so that one context can be entered again, also while it is entered.
+    """
+
+    enabled: bool
+
+    def __init__(self) -> None:
+        self.previous: list[bool] = []
+
+    def __enter__(self) -> None:
+        self.previous.append(grad_mode.enabled)
+        grad_mode.enabled = self.enabled
+
+    def __exit__(self, *exc_info: object) -> None:
+        grad_mode.enabled = self.previous.pop()
+
+    def _recreate_cm(self) -> _SetGradMode:  # each call of a decorated function gets a context of its own
+        return type(self)()
+
+
+class no_grad(_SetGradMode):
+    """Within this context (or the decorated function) nothing is recorded.
+
+    >>> from minigrad import tensor
+    >>> x = tensor(2.0, requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+
+    enabled = False
+
+
+class enable_grad(_SetGradMode):
+    """Within this context (or the decorated function) operations are recorded, also inside `no_grad`."""
+
+    enabled = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records operations at the moment."""
+    return grad_mode.enabled
