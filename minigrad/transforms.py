@@ -7,13 +7,16 @@ gradients: that is what makes `grad(grad(f))` work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.graph import enable_grad, grad_mode, record, sweep, topological_order
+from minigrad.graph import constant, record, sweep, topological_order
+from minigrad.guards import reachable
+from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
 from minigrad.random import default_generator
 from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
@@ -33,17 +36,17 @@ def leaves(tree: Tree) -> list[Any]:
 
 def rebuilt(tree: Tree, new: Sequence[Any]) -> Tree:
     """The containers of `tree` with other leaves inside."""
-    remaining = iter(new)
+    return filled(tree, iter(new))
 
-    def build(part: Tree) -> Tree:
-        if isinstance(part, dict):
-            return {name: build(inner) for name, inner in part.items()}
-        if isinstance(part, (list, tuple)):
-            parts = [build(inner) for inner in part]
-            return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
-        return next(remaining)
 
-    return build(tree)
+def filled(tree: Tree, new: Iterator[Any]) -> Tree:
+    """The containers of `tree` with the next of `new` in place of each leaf."""
+    if isinstance(tree, dict):
+        return {name: filled(part, new) for name, part in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        parts = [filled(part, new) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return next(new)
 
 
 # ------------------------------------------------------------------------------------------------ one traced call
@@ -63,9 +66,13 @@ class Trace:
         self.tree: Tree = result[0] if has_aux else result
         self.aux: Any = result[1] if has_aux else None
         self.outputs = [as_tensor(leaf) for leaf in leaves(self.tree)]
+        for out in self.outputs:
+            if out.dtype.kind != "f":
+                raise TypeError(f"only floating results have derivatives, this function returned {out.dtype}")
         order = topological_order(*self.outputs, until=self.variables)
         others = {parent for tensor in order for parent, _ in tensor._edges}.difference(self.variables)
-        self.nested = any(x._edges for x in self.variables) or any(not x._edges for x in others)
+        # Something outside of this call may be differentiated: what a variable comes from, or another leaf.
+        self.nested = any(not x.is_leaf for x in self.variables) or any(x.is_leaf for x in others)
 
     def pull_back(self, cotangents: Sequence[Tensor], create_graph: bool | None = None) -> list[Tensor]:
         """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
@@ -73,7 +80,11 @@ class Trace:
             create_graph = self.nested and grad_mode.enabled
         seeds = [(out, c) for out, c in zip(self.outputs, cotangents, strict=True) if out._requires_grad]
         found = sweep(seeds, create_graph, inputs=self.variables)
-        return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in self.variables]
+        for x in self.variables:
+            if x not in found:
+                found[x] = wrap(np.zeros(x.shape, x.dtype))
+                found[x] = constant(found[x]) if create_graph else found[x]
+        return [found[x] for x in self.variables]
 
     def gradients(self) -> tuple[Tree, ...]:
         """The gradients of the single number the function returned, in containers like those of the inputs."""
@@ -87,6 +98,18 @@ class Trace:
         """What the function returned, without the graph unless a surrounding transform needs it."""
         kept = self.nested and grad_mode.enabled
         return rebuilt(self.tree, [out if kept else out.detach() for out in self.outputs])
+
+
+def positions(argnums: int | Sequence[int], count: int) -> list[int]:
+    """The positions of the variables among `count` positional arguments."""
+    numbers = [index(number) for number in np.atleast_1d(argnums).tolist()]
+    for number in numbers:
+        if not -count <= number < count:
+            raise TypeError(f"argnums={argnums} asks for argument {number}, but {count} are given by position")
+    places = [number % count for number in numbers]
+    if len(set(places)) < len(places):
+        raise ValueError(f"argnums={argnums} names the same argument twice")
+    return places
 
 
 def variable(leaf: Any) -> Tensor:
@@ -121,11 +144,10 @@ def value_and_grad(
 
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
-        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        trace = Trace(f, args, kwargs, [number % len(args) for number in numbers], has_aux)
+        trace = Trace(f, args, kwargs, positions(argnums, len(args)), has_aux)
         gradients = trace.gradients()
         value = (trace.value(), trace.aux) if has_aux else trace.value()
-        return value, gradients[0] if isinstance(argnums, int) else gradients
+        return value, gradients[0] if np.ndim(argnums) == 0 else gradients
 
     return call
 
@@ -140,8 +162,9 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
         has_aux: return (gradient, the second thing that `f` returned).
 
     Raises:
-        ValueError: when called, if `f` does not return one number.
-        TypeError: when called, if a variable is not floating.
+        ValueError: when called, if `f` does not return one number, or `argnums` names an argument twice.
+        TypeError: when called, if a variable or the result is not floating, or if `argnums` names an argument that is
+            not given by position.
 
     >>> grad(lambda x: x**3)(2.0)
     tensor(12., dtype=float64)
@@ -229,14 +252,13 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
-        numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        trace = Trace(f, args, kwargs, [number % len(args) for number in numbers], False)
+        trace = Trace(f, args, kwargs, positions(argnums, len(args)), False)
         blocks = []
         for position, out in enumerate(trace.outputs):
             rows = [trace.pull_back(unit) for unit in unit_cotangents(trace.outputs, position)]
             of_inputs = [stacked([row[i] for row in rows], out, x) for i, x in enumerate(trace.variables)]
             of_arguments = rebuilt(trace.trees, of_inputs)
-            blocks.append(of_arguments[0] if isinstance(argnums, int) else tuple(of_arguments))
+            blocks.append(of_arguments[0] if np.ndim(argnums) == 0 else tuple(of_arguments))
         return rebuilt(trace.tree, blocks)
 
     return call
@@ -312,17 +334,11 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 def entries(outputs: Sequence[Tensor], start: int) -> list[Tensor]:
     """The tensors that require gradients from which `outputs` were computed since `start`."""
-    made = [out for out in dict.fromkeys(outputs) if out._edges and out._time > start]
-    found: dict[Tensor, None] = dict.fromkeys(out for out in outputs if out._requires_grad and out not in set(made))
-    seen = set(made)
-    for tensor in made:  # grows while it is walked
-        for parent, _ in tensor._edges:
-            if not parent._edges or parent._time < start:
-                found[parent] = None
-            elif parent not in seen:
-                seen.add(parent)
-                made.append(parent)
-    return list(found)
+    def parents(tensor: Tensor) -> list[Tensor]:
+        return [parent for parent, _ in tensor._edges] if tensor._time > start else []
+
+    searched = reachable(outputs, parents)
+    return [x for x in searched if x._requires_grad and (x.is_leaf or x._time < start)]
 
 
 class Recomputation:

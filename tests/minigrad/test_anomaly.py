@@ -199,3 +199,17 @@ def test_hooks_work_under_create_graph():
 def test_a_hook_on_a_constant_is_refused():
     with pytest.raises(RuntimeError, match="does not require"):
         mg.tensor(1.0).register_hook(print)
+
+
+def test_an_infinity_that_was_put_in_is_no_anomaly_until_it_makes_nan():
+    scores = mg.tensor([[1.0, 2.0], [0.5, 4.0]], requires_grad=True)
+    mask = np.array([[True, False], [True, True]])
+    with mg.detect_anomaly():
+        for reduce in (mg.softmax, mg.log_softmax, lambda x: mg.logsumexp(x, axis=1), mg.max, mg.exp):
+            masked = mg.where(mask, scores, -np.inf)
+            result = reduce(masked)
+            (result if reduce is not mg.log_softmax else mg.where(mask, result, 0)).sum().backward()
+        with pytest.raises(mg.AnomalyError, match=r"subtract at .* gave nan"):
+            masked - masked
+        with pytest.raises(mg.AnomalyError, match=r"log at .* gave -inf"):
+            mg.log(scores * 0)

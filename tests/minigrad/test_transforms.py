@@ -251,3 +251,110 @@ def test_checkpoints_can_be_differentiated_twice_and_swept_in_parts():
     out.backward()
     close(w.grad, 18)
     close(x.grad, 24)
+
+
+# ------------------------------------------------------------------------------------------------ bad arguments
+
+
+@pytest.mark.parametrize("transform", [mg.grad, mg.value_and_grad, mg.jacobian, mg.hessian])
+@pytest.mark.parametrize(("argnums", "error", "message"), [
+    (2, TypeError, "argnums=2 asks for argument 2, but 2 are given by position"),
+    (-3, TypeError, "argnums=-3 asks for argument -3, but 2 are given by position"),
+    ((0, 5), TypeError, "asks for argument 5, but 2 are given"),
+    ((0, 0), ValueError, "names the same argument twice"),
+    ((1, -1), ValueError, "names the same argument twice"),
+    (0.5, TypeError, "float"),
+])  # fmt: skip
+def test_argnums_that_name_no_argument_or_one_twice_are_refused(transform, argnums, error, message):
+    with pytest.raises(error, match=message):
+        transform(lambda x, y: (x * y).sum(), argnums)(np.ones(2), np.ones(2))
+
+
+def test_variables_given_by_name_are_refused_with_a_sentence():
+    with pytest.raises(TypeError, match="asks for argument 0, but 0 are given by position"):
+        mg.grad(lambda x: x * x)(x=1.0)
+
+
+def test_argnums_may_be_any_integers():
+    assert mg.grad(lambda x, y: x * y, np.int64(1))(2.0, 3.0).item() == 2
+    assert [g.item() for g in mg.grad(lambda x, y: x * y, np.array([0, 1]))(2.0, 3.0)] == [3, 2]
+    assert [g.item() for g in mg.grad(lambda x, y: x * y, range(2))(2.0, 3.0)] == [3, 2]
+
+
+@pytest.mark.parametrize("result", [lambda x: np.int64(3), lambda x: (x > 0).sum(), lambda x: x.detach().astype(int)])
+def test_a_function_with_integer_values_has_no_derivative(result):
+    for derivative in (
+        lambda: mg.grad(result)(1.0),
+        lambda: mg.jacobian(result)(1.0),
+        lambda: mg.vjp(result, 1.0),
+        lambda: mg.jvp(result, [1.0], [1.0]),
+    ):
+        with pytest.raises(TypeError, match="only floating results have derivatives, this function returned int64"):
+            derivative()
+    assert mg.grad(lambda x: (x * x, result(x)), has_aux=True)(1.0)[0].item() == 2
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+def penalty_by_hand(x):
+    variable = mg.tensor(x, requires_grad=True)
+    f(variable).backward(create_graph=True)
+    (variable.grad**2).sum().backward()
+    variable.grad = None
+
+
+def f(x):
+    return (x.tanh() * x).sum() if isinstance(x, mg.Tensor) else f(x["a"]) + f(x["b"][0])
+
+
+def pair(x):
+    return {"a": x, "b": (2 * x,)}
+
+
+TRANSFORMED = {
+    "grad": lambda x: mg.grad(f)(x),
+    "grad of containers": lambda x: mg.grad(f)(pair(x)),
+    "value_and_grad": lambda x: mg.value_and_grad(f)(x),
+    "grad with aux": lambda x: mg.grad(lambda x: (f(x), x * x), has_aux=True)(x),
+    "grad of grad": lambda x: mg.grad(lambda x: mg.grad(f)(x).sum())(x),
+    "vjp": lambda x: mg.vjp(f, x)[1](1.0),
+    "vjp of containers": lambda x: mg.vjp(pair, x)[1](pair(x)),
+    "jvp": lambda x: mg.jvp(pair, [x], [x]),
+    "hvp": lambda x: mg.hvp(f, [x], [x]),
+    "jacobian": lambda x: mg.jacobian(pair)(x),
+    "hessian": lambda x: mg.hessian(f)(x),
+    "hessian of containers": lambda x: mg.hessian(f)(pair(x)),
+    "checkpoint": lambda x: mg.grad(mg.checkpoint(f))(x),
+    "checkpoint of containers": lambda x: mg.grad(lambda x: f(mg.checkpoint(pair)(x)))(x),
+    "grad of a checkpoint's grad": lambda x: mg.grad(lambda x: mg.grad(mg.checkpoint(f))(x).sum())(x),
+    "gradients by hand": penalty_by_hand,
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMED)
+def test_no_transform_leaves_anything_to_the_garbage_collector(name):
+    made = []
+
+    class Remembered(mg.recording.Watch):
+        def on_record(self, operation, out, inputs):
+            made.append(weakref.ref(out))
+
+    gc.collect()
+    gc.disable()
+    try:
+        with mg.recording.watching(Remembered()):
+            TRANSFORMED[name](np.array([0.5, 1.5]))
+        assert len(made) >= 3
+        assert not [ref() for ref in made if ref() is not None]
+    finally:
+        gc.enable()
+
+
+def test_gradients_that_are_zero_everywhere_are_zero_at_every_order():
+    x = np.array([1.0, -2.0])
+    slope = mg.grad(lambda x: mg.relu(x).sum())
+    np.testing.assert_array_equal(mg.grad(lambda x: (slope(x) ** 2).sum())(x).numpy(), [0, 0])
+    np.testing.assert_array_equal(mg.hessian(lambda x: mg.relu(x).sum())(x).numpy(), np.zeros((2, 2)))
+    np.testing.assert_array_equal(mg.hvp(lambda x: mg.relu(x).sum(), [x], [x])[0].numpy(), [0, 0])
+    np.testing.assert_array_equal(mg.jvp(slope, [x], [x])[1].numpy(), [0, 0])
