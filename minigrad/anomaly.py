@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import ContextDecorator, ExitStack
 from types import FrameType
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from minigrad.graph import sweep
-from minigrad.guards import name_of, user_line
+from minigrad.guards import name_of
 from minigrad.hooks import after_hooks, extras_of
-from minigrad.recording import Watch, watching
-from minigrad.tensor import Array, Tensor, TensorLike, value
+from minigrad.recording import Contributed, Event, Recorded, recording
+from minigrad.tensor import Array, Tensor, value
 
 FORWARD_TRAPS = {
     "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",
@@ -43,7 +41,7 @@ class AnomalyError(ArithmeticError):
     """A value or gradient that is not finite, or a value that was changed; the message says where it came from."""
 
 
-class detect_anomaly(Watch, ContextDecorator):
+class detect_anomaly(ContextDecorator):
     """Within this context, or the decorated function, NaN and infinity are reported at the moment they appear.
 
     An infinity that was put in, such as the -inf of a mask, may be handed on, but a NaN that comes of it is reported.
@@ -66,30 +64,35 @@ class detect_anomaly(Watch, ContextDecorator):
 
     def __enter__(self) -> None:
         self.contexts.append(ExitStack())
-        self.contexts[-1].enter_context(watching(self))
+        self.contexts[-1].enter_context(recording(self.check))
         self.contexts[-1].enter_context(np.errstate(all="ignore"))  # NumPy's warnings say less
 
     def __exit__(self, *exc_info: object) -> None:
         self.contexts.pop().close()
 
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
-        """Check the value of an operation, and remember where it was called and what it was computed from."""
-        line = user_line()
+    def check(self, event: Event) -> None:
+        """Check what was computed forwards or passed backwards."""
+        if isinstance(event, Recorded):
+            self.check_value(event)
+        elif isinstance(event, Contributed):
+            self.check_contribution(event)
+
+    def check_value(self, event: Recorded) -> None:
+        """Check the value of an operation, and remember what it was computed from."""
+        out, name = event.result, event.operation.__name__
         bad = first_bad(out._data)
         if bad is not None and not within_a_rule():  # what rules compute is checked when they return it
-            given = [array for array in map(np.asarray, map(value, inputs)) if first_bad(array) is not None]
+            given = [array for array in map(np.asarray, map(value, event.inputs)) if first_bad(array) is not None]
             if np.isnan(out._data).any() or not any(np.isinf(array).any() for array in given):
-                trap = "an input was not finite before" if given else FORWARD_TRAPS.get(operation.__name__, "")
-                raise AnomalyError(sentence(f"{operation.__name__} at {line} gave", out._data, bad, trap))
+                trap = "an input was not finite before" if given else FORWARD_TRAPS.get(name, "")
+                raise AnomalyError(sentence(f"{name} at {event.place} gave", out._data, bad, trap))
         if out._edges:
-            extras = extras_of(out)
-            extras.line = line
-            kept = [x for x in (*inputs, out) if isinstance(x, Tensor)]
-            extras.checksums = [(x, checksum(x._data)) for x in kept if x is not out]
-            extras.checksums.append((out.detach(), checksum(out._data)))
+            kept = [x for x in event.inputs if isinstance(x, Tensor)]
+            extras_of(out).checksums = [(x, checksum(x._data)) for x in (*kept, out.detach())]
 
-    def on_contribution(self, out: Tensor, grad: Tensor, parent: Tensor, contribution: Tensor) -> None:
+    def check_contribution(self, event: Contributed) -> None:
         """Check what a rule passed back, and that what it was computed from is unchanged."""
+        out, grad, contribution = event.result, event.gradient, event.contribution
         extras = extras_of(out)
         where = f"{name_of(out)} at {extras.line or 'a line before detect_anomaly() began'}"
         for x, before in extras.checksums:

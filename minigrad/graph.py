@@ -268,11 +268,13 @@ def depending_on(inputs: Sequence[Tensor], order: list[Tensor]) -> set[Tensor]:
 
 def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum `gradient` over the axes along which an input of this shape was repeated by broadcasting."""
-    added = gradient.ndim - len(shape)
-    aligned = gradient.shape[added:] if added >= 0 else ()
-    if aligned == shape:
-        return gradient.sum(axis=tuple(range(added)))
-    if len(aligned) != len(shape) or any(n not in (1, m) for n, m in zip(shape, aligned, strict=True)):
-        raise ValueError(f"a gradient rule returned shape {gradient.shape} for an input of shape {shape}")
-    repeated = [added + i for i, n in enumerate(shape) if n != aligned[i]]
-    return gradient.sum(axis=(*range(added), *repeated)).reshape(shape)
+    summed = gradient.sum(axis=repeated_axes(gradient.shape, shape))
+    return summed if summed._data.shape == shape else summed.reshape(shape)
+
+
+def repeated_axes(repeated: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which an array of `shape` was repeated to give the shape `repeated`."""
+    added = len(repeated) - len(shape)
+    if added < 0 or any(n not in (1, m) for n, m in zip(shape, repeated[added:], strict=True)):
+        raise ValueError(f"a gradient rule returned shape {repeated} for an input of shape {shape}")
+    return (*range(added), *(added + i for i, n in enumerate(shape) if n != repeated[added + i]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterable
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from minigrad.tensor import Edge, Tensor, clock, owner_of
 
 T = TypeVar("T")
 PACKAGE = __name__.partition(".")[0]
+libraries = {PACKAGE}  # packages whose lines are not the user's; one that is built on this one adds itself
 
 
 def reachable(start: Iterable[T], onward: Callable[[T], Iterable[T]]) -> list[T]:
@@ -105,7 +106,8 @@ class Freed(tuple[Edge, ...]):
 def freed_here() -> Freed:
     """What replaces the edges of a graph: none, and the line that frees it."""
     freed = Freed()
-    freed.by = user_line()
+    frame = user_frame()
+    freed.by = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     return freed
 
 
@@ -117,9 +119,9 @@ def freed_before(tensor: Tensor, freed: Freed) -> str:
     )
 
 
-def user_line() -> str:
-    """`file:line` of the innermost call from outside this package."""
+def user_frame() -> FrameType:
+    """The innermost running function from outside the libraries."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith(f"{PACKAGE}."):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in libraries:
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return frame

@@ -1,62 +1,140 @@
-"""Watching the engine: who wants to see every step of a thread is told here, forwards and backwards."""
+"""What the engine did, as plain data: each operation, and each step of each backward pass, in the order of happening.
+
+`recording` hands every event of this thread to a function. Anomaly detection, the blame of gradient checks and the
+mutation of rules are such functions.
+"""
 
 from __future__ import annotations
 
+import linecache
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
+from types import FrameType
+from typing import Any, TypeAlias
 
-from minigrad.graph import Pending, fitted_to, watches
-from minigrad.tensor import Tensor, TensorLike
-
-
-class Watch:
-    """What is told of every step: a subclass overrides what it wants to know, and hands it on to `outer`."""
-
-    outer: Watch | None = None
-
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
-        """An operation was called and gave `out`; `inputs` are those it names rules for, constants too."""
-        if self.outer is not None:
-            self.outer.on_record(operation, out, inputs)
-
-    def on_contribution(self, out: Tensor, grad: Tensor, parent: Tensor, contribution: Tensor) -> None:
-        """A rule of `out`, given `grad`, has passed a contribution back to `parent`."""
-        if self.outer is not None:
-            self.outer.on_contribution(out, grad, parent, contribution)
-
-    def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending:
-        """The books of a sweep, that tell this watch what comes in."""
-        return WatchedPending(seeds, create_graph, self)
+from minigrad.graph import Pending, fitted_to, repeated_axes, watches
+from minigrad.guards import user_frame
+from minigrad.hooks import extras_of
+from minigrad.tensor import Rule, Tensor, TensorLike
 
 
-class WatchedPending(Pending):
-    """The gradients on their way back, and a watch that is told of each contribution."""
+@dataclass(frozen=True)
+class Place:
+    """A line of the user's program.
 
-    out: Tensor | None
+    Attributes:
+        file: as Python names it.
+        line: counted from 1.
+        source: the text of the line; empty if there is no file.
+        columns: where in it the expression begins and ends, in bytes, if Python knows.
+    """
 
-    def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool, watch: Watch) -> None:
-        self.watch, self.out = watch, None
-        super().__init__(seeds, create_graph)
+    file: str
+    line: int
+    source: str
+    columns: tuple[int, int] | None
 
-    def take(self, tensor: Tensor) -> Tensor:
-        self.out, self.grad = tensor, super().take(tensor)
-        return self.grad
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
 
-    def add(self, tensor: Tensor, gradient: Tensor) -> None:
-        gradient = fitted_to(tensor, gradient)
-        if self.out is not None:  # else it is a seed
-            self.watch.on_contribution(self.out, self.grad, tensor, gradient)
-        super().add(tensor, gradient)
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """An operation was called.
+
+    Attributes:
+        operation: the function.
+        arguments, options: what it was called with, by position and by name.
+        inputs: those that it names rules for, in their order; constants too.
+        result: its value.
+        place: the line of the user's program that called it.
+        scope: what that line belongs to, see `scope`: the dotted path of a module, say.
+    """
+
+    operation: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    inputs: tuple[TensorLike, ...]
+    result: Tensor
+    place: Place
+    scope: str
+
+
+@dataclass(frozen=True, eq=False)
+class Seeded:
+    """A backward pass begins at `tensor` with `gradient`."""
+
+    tensor: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """All that `tensor` gets has arrived.
+
+    Attributes:
+        arrived: the sum.
+        gradient: what the hooks made of it; the same if there are none.
+    """
+
+    tensor: Tensor
+    arrived: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Contributed:
+    """A rule of `result` has passed something back to `parent`.
+
+    Attributes:
+        position: which of the result's edges it is; `x * x` has two.
+        rule: the rule.
+        gradient: the complete gradient of `result`, which the rule was given.
+        raw: what the rule returned.
+        axes: those that were summed over, since broadcasting had repeated `parent` along them.
+        contribution: `raw` after that, in the dtype of `parent`.
+        arrival: 1 for the first contribution that `parent` gets in this pass.
+        before, after: the sum of what has arrived, without and with this; `before` is None for the first.
+    """
+
+    result: Tensor
+    parent: Tensor
+    position: int
+    rule: Rule
+    gradient: Tensor
+    raw: Tensor
+    axes: tuple[int, ...]
+    contribution: Tensor
+    arrival: int
+    before: Tensor | None
+    after: Tensor
+
+
+Event: TypeAlias = Recorded | Seeded | Completed | Contributed
+Listener: TypeAlias = "Callable[[Any], None]"
 
 
 @contextmanager
-def watching(watch: Any) -> Iterator[None]:
-    """Have `watch` told about every step in this thread."""
+def recording(listen: Listener) -> Iterator[None]:
+    """Within this context, `listen(event)` is called for all that this thread records and sweeps.
+
+    If contexts are nested, the outer ones are told first.
+
+    >>> events = []
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> with recording(events.append):
+    ...     (x * 3.0).backward([1.0, 1.0])
+    >>> [type(event).__name__ for event in events[:5]]
+    ['Recorded', 'Seeded', 'Completed', 'Recorded', 'Contributed']
+    """
     thread = threading.get_ident()
     outer = watches.get(thread)
-    watches[thread] = watch
+    watches[thread] = Recorder((*(outer.listeners if isinstance(outer, Recorder) else ()), listen))
     try:
         yield
     finally:
@@ -64,3 +142,109 @@ def watching(watch: Any) -> Iterator[None]:
             del watches[thread]
         else:
             watches[thread] = outer
+
+
+class Scopes(threading.local):
+    """The scopes that this thread is in."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+
+scopes = Scopes()
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Within this context, what is recorded belongs to `name`. Enter it only where somebody watches."""
+    scopes.names.append(name)
+    try:
+        yield
+    finally:
+        scopes.names.pop()
+
+
+class Recorder:
+    """The watch that turns what the engine tells into events."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self.listeners = listeners
+
+    def tell(self, event: Event) -> None:
+        """Hand an event to all who listen."""
+        for listen in self.listeners:
+            listen(event)
+
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
+        """Find the operation's own frame, its arguments there, and the line that called it."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
+            frame = frame.f_back
+        arguments, options = ((), {}) if frame is None else arguments_in(frame)
+        place = place_of(user_frame())
+        if out._edges:
+            extras_of(out).line = str(place)
+        within = scopes.names[-1] if scopes.names else ""
+        self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, within))
+
+    def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending:
+        """The books of a sweep."""
+        return RecordedPending(seeds, create_graph, self.tell)
+
+
+class RecordedPending(Pending):
+    """The gradients on their way back, and each step told. Nothing is added in place, so that what is told stays."""
+
+    def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool, tell: Listener) -> None:
+        self.tell, self.arrivals, self.result = tell, Counter[Tensor](), None
+        super().__init__(seeds, create_graph)
+
+    result: Tensor | None
+
+    def take(self, tensor: Tensor) -> Tensor:
+        arrived, self.edges = self.gradients[tensor], iter(enumerate(tensor._edges))
+        self.result, self.gradient = tensor, super().take(tensor)
+        self.tell(Completed(tensor, arrived, self.gradient))
+        return self.gradient
+
+    def add(self, tensor: Tensor, gradient: Tensor) -> None:
+        contribution, before = fitted_to(tensor, gradient), self.gradients.get(tensor)
+        super().add(tensor, contribution)
+        self.own.discard(tensor)
+        self.arrivals[tensor] += 1
+        if self.result is None:
+            self.tell(Seeded(tensor, gradient))
+            return
+        position, rule = next((i, rule) for i, (parent, rule) in self.edges if parent is tensor)
+        axes = repeated_axes(gradient.shape, tensor.shape)
+        told = Contributed(self.result, tensor, position, rule, self.gradient, gradient, axes, contribution,
+                           self.arrivals[tensor], before, self.gradients[tensor])  # fmt: skip
+        self.tell(told)
+
+    def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:
+        found = super().complete(inputs)
+        for tensor, gradient in found.items():
+            self.tell(Completed(tensor, self.gradients[tensor], gradient))
+        return found
+
+
+def place_of(frame: FrameType) -> Place:
+    """The line that a frame is at."""
+    code = frame.f_code
+    line, end_line, start, end = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None,) * 4)
+    columns = (start, end) if line == end_line and start is not None and end is not None else None
+    source = linecache.getline(code.co_filename, frame.f_lineno).rstrip("\n")
+    return Place(code.co_filename, frame.f_lineno, source, columns)
+
+
+def arguments_in(frame: FrameType) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments that a running function was called with, by position and by name."""
+    code, given = frame.f_code, frame.f_locals
+    names = iter(code.co_varnames)
+    by_position = [given[name] for name in islice(names, code.co_argcount)]
+    options = {name: given[name] for name in islice(names, code.co_kwonlyargcount)}
+    if code.co_flags & 0x04:  # *arguments
+        by_position += given[next(names)]
+    if code.co_flags & 0x08:  # **options
+        options |= given[next(names)]
+    return tuple(by_position), options

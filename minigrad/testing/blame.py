@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from minigrad.graph import watches
-from minigrad.hooks import extras_of
 from minigrad.ops import operations
-from minigrad.recording import Watch, watching
+from minigrad.recording import Event, Recorded
+from minigrad.recording import recording as recording_events
 from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.probe import Place, Probe, excused_by_kinks
@@ -64,57 +60,24 @@ class Step:
         return called(f"mg.{registered[0]}" if registered else self.name, arguments, options, LONGEST)
 
 
-class Recorder(Watch):
-    """Remembers every operation that is recorded, with its arguments; hands everything on to an outer watch."""
-
-    def __init__(self, outer: Any) -> None:
-        self.steps: list[Step] = []
-        self.outer = outer
-
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
-        """Find the operation's own frame, and read its arguments there."""
-        if self.outer is not None:
-            self.outer.on_record(operation, out, inputs)
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
-            frame = frame.f_back
-        line = line_above(frame or sys._getframe(1))
-        if out._edges:
-            extras_of(out).line = line
-        if frame is not None and len(self.steps) < MOST_STEPS:
-            self.steps.append(Step(operation, out, *arguments_in(frame), line))
-
-
 @contextmanager
 def recording() -> Iterator[list[Step]]:
     """Within this context every operation that is recorded is added to the list, with its arguments."""
-    recorder = Recorder(watches.get(threading.get_ident()))
-    with watching(recorder):
-        yield recorder.steps
+    steps: list[Step] = []
 
+    def listen(event: Event) -> None:
+        if isinstance(event, Recorded) and len(steps) < MOST_STEPS:
+            line = place_of(event.place.file, event.place.line)
+            steps.append(Step(event.operation, event.result, event.arguments, event.options, line))
 
-def line_above(frame: FrameType) -> str:
-    """`file:line` of the innermost caller of an operation that is not in the engine."""
-    caller = frame.f_back
-    while caller is not None and f"{caller.f_globals.get('__name__')}.".startswith(f"{ENGINE}."):
-        caller = caller.f_back
-    return "an unknown line" if caller is None else place_of(caller.f_code.co_filename, caller.f_lineno)
+    with recording_events(listen):
+        yield steps
 
 
 def place_of(file: str, line: int) -> str:
     """`file:line`, the file relative to the working directory if it is below."""
     inside = os.path.isabs(file) and file.startswith(os.getcwd() + os.sep)
     return f"{os.path.relpath(file) if inside else file}:{line}"
-
-
-def arguments_in(frame: FrameType) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments that a running function was called with, by position and by name."""
-    info = inspect.getargvalues(frame)
-    code = frame.f_code
-    only_named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-    given = info.locals
-    by_position = (*(given[name] for name in info.args if name not in only_named), *given.get(info.varargs or "", ()))
-    return by_position, {name: given[name] for name in only_named} | given.get(info.keywords or "", {})
 
 
 # ------------------------------------------------------------------------------------------------ one step on its own

@@ -6,7 +6,7 @@ works for the operations of `minigrad`, of `nn`, and for anybody's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CellType, FunctionType
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import unbroadcast
-from minigrad.recording import Watch, watching
+from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Rule, Tensor, wrap
 
 Mutation = Callable[[Rule, Tensor], Rule]
@@ -118,7 +118,7 @@ class MutationReport:
         return "\n".join([*lines, *(f"  survived: {mutant}" for mutant in self.survived)])
 
 
-class Breaker(Watch):
+class Breaker:
     """Watches what is recorded, and breaks the rules of one mutant."""
 
     def __init__(self, mutant: Mutant | None) -> None:
@@ -126,8 +126,11 @@ class Breaker(Watch):
         self.seen: set[tuple[str, int]] = set()
         self.made_a_difference = False
 
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: Sequence[Any]) -> None:
+    def listen(self, event: Event) -> None:
         """Note the rules of a recorded step, and exchange the one that the mutant breaks."""
+        if not isinstance(event, Recorded):
+            return
+        operation, out, inputs = event.operation, event.result, event.inputs
         live = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x._requires_grad]
         edges = list(out._edges)
         for place, position in enumerate(live[: len(edges)]):
@@ -163,7 +166,7 @@ def breaking(mutant: Mutant | None) -> Iterator[Breaker]:
     -2.0
     """
     breaker = Breaker(mutant)
-    with watching(breaker):
+    with recording(breaker.listen):
         yield breaker
 
 

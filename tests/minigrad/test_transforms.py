@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad.recording import Recorded, recording
 
 rng = np.random.default_rng(0)
 A = rng.standard_normal((4, 4))
@@ -336,14 +337,14 @@ TRANSFORMED = {
 def test_no_transform_leaves_anything_to_the_garbage_collector(name):
     made = []
 
-    class Remembered(mg.recording.Watch):
-        def on_record(self, operation, out, inputs):
-            made.append(weakref.ref(out))
+    def listen(event):
+        if isinstance(event, Recorded):
+            made.append(weakref.ref(event.result))
 
     gc.collect()
     gc.disable()
     try:
-        with mg.recording.watching(Remembered()):
+        with recording(listen):
             TRANSFORMED[name](np.array([0.5, 1.5]))
         assert len(made) >= 3
         assert not [ref() for ref in made if ref() is not None]
