@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minigrad.anomaly import AnomalyError as AnomalyError
-from minigrad.anomaly import detect_anomaly as detect_anomaly
+from minigrad.debugging import AnomalyError as AnomalyError
+from minigrad.debugging import Memory as Memory
+from minigrad.debugging import detect_anomaly as detect_anomaly
+from minigrad.debugging import memory as memory
 from minigrad.graph import record as record
 from minigrad.graph import topological_order as topological_order
-from minigrad.memory import Memory as Memory
-from minigrad.memory import memory as memory
 from minigrad.modes import enable_grad as enable_grad
 from minigrad.modes import is_grad_enabled as is_grad_enabled
 from minigrad.modes import no_grad as no_grad
