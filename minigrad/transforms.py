@@ -78,21 +78,15 @@ class Trace:
         """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
         if create_graph is None:
             create_graph = self.nested and grad_mode.enabled
-        seeds = [(out, c) for out, c in zip(self.outputs, cotangents, strict=True) if out._requires_grad]
-        found = sweep(seeds, create_graph, inputs=self.variables)
-        for x in self.variables:
-            if x not in found:
-                found[x] = wrap(np.zeros(x.shape, x.dtype))
-                found[x] = constant(found[x]) if create_graph else found[x]
-        return [found[x] for x in self.variables]
+        return pulled_back(self.outputs, cotangents, self.variables, create_graph)
 
-    def gradients(self) -> tuple[Tree, ...]:
-        """The gradients of the single number the function returned, in containers like those of the inputs."""
+    def gradients(self, create_graph: bool | None = None) -> list[Tensor]:
+        """The gradients of the single number the function returned, with respect to the variables."""
         if len(self.outputs) != 1 or self.outputs[0].size != 1:
             shapes = ", ".join(str(out.shape) for out in self.outputs)
             raise ValueError(f"only a function that returns one number has a gradient, this one returned {shapes}")
         out = self.outputs[0]
-        return tuple(rebuilt(self.trees, self.pull_back([wrap(np.ones(out.shape, out.dtype))])))
+        return self.pull_back([wrap(np.ones(out.shape, out.dtype))], create_graph)
 
     def value(self) -> Tree:
         """What the function returned, without the graph unless a surrounding transform needs it."""
@@ -110,6 +104,15 @@ def positions(argnums: int | Sequence[int], count: int) -> list[int]:
     if len(set(places)) < len(places):
         raise ValueError(f"argnums={argnums} names the same argument twice")
     return places
+
+
+def pulled_back(
+    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool
+) -> list[Tensor]:
+    """The gradients with respect to some inputs, zeros where none flows."""
+    found = sweep(zip(outputs, cotangents, strict=True), create_graph, inputs=inputs)
+    gradients = [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in inputs]
+    return [g if g._requires_grad or not create_graph else constant(g) for g in gradients]
 
 
 def variable(leaf: Any) -> Tensor:
@@ -145,9 +148,9 @@ def value_and_grad(
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
         trace = Trace(f, args, kwargs, positions(argnums, len(args)), has_aux)
-        gradients = trace.gradients()
+        gradients = rebuilt(trace.trees, trace.gradients())
         value = (trace.value(), trace.aux) if has_aux else trace.value()
-        return value, gradients[0] if np.ndim(argnums) == 0 else gradients
+        return value, gradients[0] if np.ndim(argnums) == 0 else tuple(gradients)
 
     return call
 
@@ -211,33 +214,25 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     directions = like(list(tangents), trace.variables, "tangents")
     cotangents = [variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
     gradients = trace.pull_back(cotangents, create_graph=True)
-    seeds = [(g, v) for g, v in zip(gradients, directions, strict=True) if g._requires_grad]
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
-    found = sweep(seeds, nested, inputs=cotangents)
-    products = [found[c] if c in found else wrap(np.zeros(c.shape, c.dtype)) for c in cotangents]
-    return trace.value(), rebuilt(trace.tree, products)
+    return trace.value(), rebuilt(trace.tree, pulled_back(gradients, directions, cotangents, nested))
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, ...]:
     """The Hessian–vector product of a function that returns one number: one part for each primal.
 
-    It is the gradient of the slope along the tangents (Pearlmutter, Fast exact multiplication by the Hessian, 1994),
-    and costs two backward passes.
+    It is the vector–Jacobian product of the gradient, since a Hessian is symmetric (Pearlmutter, Fast exact
+    multiplication by the Hessian, 1994), and costs two backward passes.
 
     >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
     (tensor([ 6., 12.], dtype=float64),)
     """
 
-    def slope(*variables: Tree) -> Tensor:
-        gradients = leaves(grad(f, range(len(primals)))(*variables))
-        directions = like(list(tangents), gradients, "tangents")
-        total = wrap(np.zeros(()))
-        for gradient, direction in zip(gradients, directions, strict=True):
-            total = total + (gradient * direction).sum()
-        return total
-
-    result: tuple[Tree, ...] = grad(slope, range(len(primals)))(*primals)
-    return result
+    trace = Trace(f, list(primals), {}, range(len(primals)), False)
+    directions = like(list(tangents), trace.variables, "tangents")
+    gradients = trace.gradients(create_graph=True)
+    nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
+    return tuple(rebuilt(trace.trees, pulled_back(gradients, directions, trace.variables, nested)))
 
 
 def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
