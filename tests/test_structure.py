@@ -1,0 +1,94 @@
+"""The shape of the house: what imports what, and how large the heart is."""
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("minigrad", "nn")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+HEART = ("minigrad.tensor", "minigrad.graph")
+MOST_LINES = 320
+
+
+def imports(module):
+    """The files of this project that a module imports when it is imported itself."""
+    found = set()
+    waiting = list(ast.parse(FILES[module].read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module in FILES:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(FILES)
+            found |= inner or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & set(FILES)
+        elif isinstance(node, ast.If | ast.Try) and "TYPE_CHECKING" not in ast.unparse(getattr(node, "test", node)):
+            waiting += node.body
+    return found - {module}
+
+
+def circle(start, arrows):
+    """A way from a file back to itself, if there is one."""
+    ways = [[start]]
+    seen = set()
+    for way in ways:
+        for onward in sorted(arrows[way[-1]]):
+            if onward == start:
+                return [*way, onward]
+            if onward not in seen:
+                seen.add(onward)
+                ways.append([*way, onward])
+    return None
+
+
+def code_lines(path):
+    """How many lines have code: no docstrings, comments, or blank lines."""
+    source = path.read_text(encoding="utf-8")
+    docstrings = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            docstrings.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    nothing = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in nothing:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
+
+
+@pytest.fixture(scope="module")
+def arrows():
+    return {module: imports(module) for module in FILES}
+
+
+def test_no_file_leads_back_to_itself_by_imports(arrows):
+    inner = {module: found - {module.rpartition(".")[0]} for module, found in arrows.items()}
+    assert not [way for module in FILES if (way := circle(module, inner))]
+
+
+def test_the_engine_knows_nothing_of_networks_nor_networks_of_garments(arrows):
+    for module, found in arrows.items():
+        for imported in found:
+            assert not (module.startswith("minigrad") and imported.startswith("nn")), (module, imported)
+            inside = "nn.fashion"
+            assert module.startswith(inside) or not imported.startswith(inside), (module, imported)
+
+
+def test_the_floors_of_the_engine_are_entered_from_above(arrows):
+    floors = ["minigrad.tensor", "minigrad.graph", "minigrad.recording", "minigrad.ops", "minigrad.transforms",
+              "minigrad.testing"]  # fmt: skip
+    for module, found in arrows.items():
+        for imported in found:
+            below = [i for i, floor in enumerate(floors) if f"{module}.".startswith(f"{floor}.")]
+            above = [i for i, floor in enumerate(floors) if f"{imported}.".startswith(f"{floor}.")]
+            assert not below or not above or below[0] >= above[0], (module, imported)
+
+
+def test_the_heart_is_small():
+    assert sum(code_lines(FILES[module]) for module in HEART) <= MOST_LINES
