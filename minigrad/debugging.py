@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from contextlib import ContextDecorator, ExitStack
 from dataclasses import dataclass
-from types import FrameType
 from zlib import crc32
 
 import numpy as np
 
-from minigrad.graph import sweep, topological_order
+from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
-from minigrad.hooks import after_hooks, extras_of
+from minigrad.hooks import extras_of
 from minigrad.recording import Contributed, Event, Recorded, recording
 from minigrad.tensor import Array, Tensor, value
 
@@ -83,7 +81,7 @@ class detect_anomaly(ContextDecorator):
         """Check the value of an operation, and remember what it was computed from."""
         out, name = event.result, event.operation.__name__
         bad = first_bad(out._data)
-        if bad is not None and not within_a_rule():  # what rules compute is checked when they return it
+        if bad is not None and not event.backwards:  # what rules compute is checked when they return it
             given = [array for array in map(np.asarray, map(value, event.inputs)) if first_bad(array) is not None]
             if np.isnan(out._data).any() or not any(np.isinf(array).any() for array in given):
                 trap = "an input was not finite before" if given else FORWARD_TRAPS.get(name, "")
@@ -109,14 +107,6 @@ class detect_anomaly(ContextDecorator):
             if np.isnan(contribution._data[bad]) and zero_at(grad._data, bad):
                 trap = DEAD_BRANCH
             raise AnomalyError(sentence(f"the gradient that {where} passes back is", contribution._data, bad, trap))
-
-
-def within_a_rule() -> bool:
-    """Whether a gradient rule is running, in a backward pass; a hook is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code not in (sweep.__code__, after_hooks.__code__):
-        frame = frame.f_back
-    return frame is not None and frame.f_code is sweep.__code__
 
 
 def first_bad(array: Array) -> tuple[int, ...] | None:

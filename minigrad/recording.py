@@ -17,9 +17,9 @@ from itertools import islice
 from types import FrameType
 from typing import Any, TypeAlias
 
-from minigrad.graph import Pending, fitted_to, repeated_axes, watches
+from minigrad.graph import Pending, fitted_to, repeated_axes, sweep, watches
 from minigrad.guards import user_frame
-from minigrad.hooks import extras_of
+from minigrad.hooks import after_hooks, extras_of
 from minigrad.tensor import Rule, Tensor, TensorLike
 
 
@@ -54,6 +54,7 @@ class Recorded:
         result: its value.
         place: the line of the user's program that called it.
         scope: what that line belongs to, see `scope`: the dotted path of a module, say.
+        backwards: whether a gradient rule called it.
     """
 
     operation: Callable[..., Any]
@@ -63,6 +64,7 @@ class Recorded:
     result: Tensor
     place: Place
     scope: str
+    backwards: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +187,7 @@ class Recorder:
         if out._edges:
             extras_of(out).line = str(place)
         within = scopes.names[-1] if scopes.names else ""
-        self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, within))
+        self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, within, within_a_rule()))
 
     def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending:
         """The books of a sweep."""
@@ -226,6 +228,14 @@ class RecordedPending(Pending):
         for tensor, gradient in found.items():
             self.tell(Completed(tensor, self.gradients[tensor], gradient))
         return found
+
+
+def within_a_rule() -> bool:
+    """Whether a gradient rule is running, in a backward pass; a hook is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code not in (sweep.__code__, after_hooks.__code__):
+        frame = frame.f_back
+    return frame is not None and frame.f_code is sweep.__code__
 
 
 def place_of(frame: FrameType) -> Place:
