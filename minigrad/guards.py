@@ -79,6 +79,8 @@ def held_by(x: Any) -> list[Any]:
         return list(x.flat)
     if isinstance(x, (Tensor, np.ndarray, ModuleType, type, CodeType)):
         return []
+    if hasattr(x, "cache_info"):  # of `functools.cache`; what is in there was computed in a pass, by what it wraps
+        return [x.__wrapped__]
     if not isinstance(x, FunctionType):
         return gc.get_referents(x)
     held = [*(x.__closure__ or ()), x.__defaults__, x.__kwdefaults__, x.__dict__]
