@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Iterable, Iterator, Mapping, MappingView
 from contextlib import contextmanager
-from types import UnionType
-from typing import Any, Self
+from dataclasses import is_dataclass
+from itertools import chain
+from reprlib import recursive_repr
+from types import MappingProxyType, NoneType, SimpleNamespace, UnionType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +30,17 @@ class Parameter(Tensor):
 class Module:
     """The base of all layers and models.
 
-    Assign `Parameter`s, ndarrays (buffers: saved, not trained), modules, or lists of modules as attributes, and write
-    `forward`. Everything is found by walking the attributes in the order they were assigned; names that start with an
-    underscore are left alone.
+    Assign as attributes `Parameter`s, ndarrays (buffers: saved, not trained), modules, or lists, tuples and dicts of
+    these, nested as you like, and write `forward`. All of it is found by walking the attributes in the order they were
+    assigned, and has the names of PyTorch's `ParameterList`, `ModuleList` and `ModuleDict`: `blocks.0.weight`,
+    `heads.left.bias`. Attributes whose names start with an underscore are left alone.
+
+    What is found under several names is one thing: it is given once, by the first of them, unless all names are asked
+    for by `remove_duplicate=False`. A module that holds itself, or one that it is part of, is not looked into again.
+
+    Raises:
+        TypeError: when looked through, if a parameter or module is in a container without names for what it holds, such
+            as a set, or a part has a name that is no string or has dots in it.
 
     >>> class Scale(Module):
     ...     def __init__(self):
@@ -45,48 +57,73 @@ class Module:
         """What the module computes; call the module itself instead."""
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **named_inputs: Any) -> Any:
+        return self.forward(*inputs, **named_inputs)
 
     # ---------------------------------------------------------------- what it consists of
 
+    def _own(self, kind: type | UnionType) -> Iterator[tuple[str, Any]]:
+        """(dotted name, part) of each part of this kind in the attributes, not in the modules below."""
+        attributes = {name: attribute for name, attribute in vars(self).items() if not name.startswith("_")}
+        found = parts(attributes, type(self).__name__)
+        return ((".".join(path), part) for path, part in found if isinstance(part, kind))
+
+    def _all(
+        self, kind: type | UnionType, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """(dotted name, part) of each part of this kind, in this module and with `recurse` in those below."""
+        modules = self.named_modules(None, prefix, remove_duplicate) if recurse else [(prefix, self)]
+        found = ((joined(path, name), part) for path, module in modules for name, part in module._own(kind))
+        return by_first_name(found) if remove_duplicate else found
+
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) of each module that is an attribute or in a list that is one."""
-        for name, attribute in vars(self).items():
-            if name.startswith("_"):
-                continue
-            if isinstance(attribute, Module):
-                yield name, attribute
-            elif isinstance(attribute, (list, tuple)):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(attribute) if isinstance(item, Module))
+        """(name, module) of each module that is an attribute or in the containers that are."""
+        return by_first_name(self._own(Module))
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(dotted name, module) of this module, whose name is `prefix`, and of all modules below it."""
+    def children(self) -> Iterator[Module]:
+        """The modules that are attributes or in the containers that are."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(dotted name, module) of this module, whose name is `prefix`, and of all modules below it.
+
+        `memo` has the ids of modules to leave out; without `remove_duplicate` those on the way to this one.
+        """
+        memo = set() if memo is None else memo
+        if id(self) in memo:
+            return
+        memo.add(id(self))
         yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+        for name, child in self._own(Module):
+            yield from child.named_modules(memo, joined(prefix, name), remove_duplicate)
+        if not remove_duplicate:
+            memo.remove(id(self))
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all modules below it."""
-        return (module for _, module in self.named_modules())
+        return (module for _, module in self.named_modules(None, "", remove_duplicate))
 
-    def _named_attributes(self, kind: type | UnionType) -> Iterator[tuple[str, Any]]:
-        for prefix, module in self.named_modules():
-            for name, attribute in vars(module).items():
-                if isinstance(attribute, kind) and not name.startswith("_"):
-                    yield f"{prefix}.{name}" if prefix else name, attribute
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(dotted name, parameter) of this module, whose name is `prefix`, and with `recurse` of all below it."""
+        return self._all(Parameter, prefix, recurse, remove_duplicate)
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter) of this module and all modules below it, each parameter once."""
-        return by_first_name(self._named_attributes(Parameter))
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters of this module, and with `recurse` of all modules below it."""
+        return (parameter for _, parameter in self.named_parameters("", recurse))
 
-    def parameters(self) -> Iterator[Parameter]:
-        """The parameters of this module and all modules below it."""
-        return (parameter for _, parameter in self.named_parameters())
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """(dotted name, array) of what is saved with the model but not trained, as for `named_parameters`."""
+        return self._all(np.ndarray, prefix, recurse, remove_duplicate)
 
-    def named_buffers(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-        """(dotted name, array) of what is saved with the model but not trained."""
-        return by_first_name(self._named_attributes(np.ndarray))
+    def buffers(self, recurse: bool = True) -> Iterator[npt.NDArray[Any]]:
+        """The arrays that are saved but not trained, of this module and with `recurse` of all modules below it."""
+        return (buffer for _, buffer in self.named_buffers("", recurse))
 
     def num_parameters(self) -> int:
         """How many numbers are trained."""
@@ -123,45 +160,73 @@ class Module:
             for module, mode in modes:
                 module.training = mode
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill those that there are with zeros."""
         for parameter in self.parameters():
-            parameter.grad = None
+            grad = parameter.grad
+            parameter.grad = None if set_to_none or grad is None else Tensor(np.zeros_like(grad.data))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether the parameters here and below are trained; returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
 
     # ---------------------------------------------------------------- saving and loading
 
-    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of all parameters and buffers by dotted name; what is shared is there under each of its names."""
-        parameters = {name: parameter.numpy().copy() for name, parameter in self._named_attributes(Parameter)}
-        return parameters | {name: buffer.copy() for name, buffer in self._named_attributes(np.ndarray)}
+    def state_dict(
+        self, *, destination: dict[str, npt.NDArray[Any]] | None = None, prefix: str = ""
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Copies of all parameters and buffers by dotted name; what is shared is there under each of its names.
 
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> None:
+        Args:
+            destination: what to add them to; a dict of their own if None.
+            prefix: put before each name.
+        """
+        state = {} if destination is None else destination
+        state |= {prefix + name: p.numpy().copy() for name, p in self.named_parameters(remove_duplicate=False)}
+        state |= {prefix + name: array.copy() for name, array in self.named_buffers(remove_duplicate=False)}
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, npt.ArrayLike], strict: bool = True) -> Unmatched:
         """Copy values into the parameters and buffers of the same names; nothing is written unless everything fits.
 
         Args:
-            state: arrays by dotted name, as from `state_dict`; cast to the dtypes of this module.
+            state_dict: arrays by dotted name, as from `state_dict`; cast to the dtypes of this module. Of the names of
+                one thing, one is enough.
             strict: whether names that are missing or unknown are an error.
 
+        Returns:
+            The names that are missing and those that are unknown.
+
         Raises:
-            ValueError: one sentence that lists what is missing, unknown, of another shape, or no array of numbers.
+            ValueError: one sentence that lists what is missing, unknown, of another shape, no array of numbers, or
+                given twice with different values.
         """
-        own = dict(self._named_attributes(Parameter | np.ndarray))
-        new = {name: np.asarray(array) for name, array in state.items()}
+        own = dict(self._all(Parameter | np.ndarray, remove_duplicate=False))
+        new = {name: np.asarray(array) for name, array in state_dict.items()}
+        first = {id(target): name for name, target in reversed(own.items()) if name in new}
+        missing = [name for name, target in own.items() if id(target) not in first]
+        unknown = [name for name in new if name not in own]
         faults = [f"{name} has shape {new[name].shape} instead of {target.shape}"
                   for name, target in own.items() if name in new and new[name].shape != target.shape]
         faults += [f"{name} has dtype {array.dtype}" for name, array in new.items() if array.dtype.kind not in "biuf"]
         if strict:
-            faults += [f"{name} is missing" for name in own if name not in new]
-            faults += [f"{name} is unknown to the model" for name in new if name not in own]
+            faults += [f"{name} is missing" for name in missing]
+            faults += [f"{name} is unknown to the model" for name in unknown]
+        if not faults:
+            same = ((name, first[id(target)]) for name, target in own.items() if name in new)
+            faults = [f"{name} differs from {other}, which is the same array here"
+                      for name, other in same if not np.array_equal(new[name], new[other], equal_nan=True)]
         if faults:
             raise ValueError(f"the state does not fit this {type(self).__name__}: {', '.join(faults)}")
-        for name, target in own.items():
-            if name not in new:
-                continue
+        for name in first.values():
+            target = own[name]
             if isinstance(target, Parameter):
                 target.data = new[name].astype(target.dtype)
             else:
                 target[...] = new[name]
+        return Unmatched(missing, unknown)
 
     # ---------------------------------------------------------------- how it is shown
 
@@ -173,13 +238,80 @@ class Module:
         """What a layer shows of its settings, between the brackets of its repr."""
         return ""
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         count = self.num_parameters()
         total = f"  # {count:,} parameters" if count else ""
-        children = [f"  ({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        children = [f"  ({name}): {child!r}".replace("\n", "\n  ") for name, child in self._own(Module)]
         if not children:
             return f"{type(self).__name__}({self.extra_repr()}){total}"
         return "\n".join([f"{type(self).__name__}({self.extra_repr()}{total}", *children, ")"])
+
+
+class Unmatched(NamedTuple):
+    """The names of a model that a state lacks, and those of the state that the model lacks."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+# ------------------------------------------------------------------------------------------------ the walk
+
+PLAIN = {NoneType, bool, int, float, str}  # has nothing in it; known at a glance, since most attributes are settings
+
+
+def parts(container: Any, where: str, outer: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(keys and positions on the way, part) of each parameter, array and module in nested lists, tuples and dicts.
+
+    Args:
+        container: what to look into.
+        where: what it is called in an error.
+        outer: the containers it is in, which are not looked into again.
+    """
+    for key, item in entries(container):
+        if type(item) in PLAIN or any(item is other for other in outer):
+            continue
+        is_part = isinstance(item, (Parameter, Module, np.ndarray))
+        found: Iterable[tuple[tuple[str, ...], Any]] = [((), item)] if is_part else []
+        if not is_part or (isinstance(item, np.ndarray) and item.dtype == object):
+            found = chain(found, parts(item, f"{where}.{key}", (*outer, item)))
+        for path, part in found:
+            if key is ... and isinstance(part, np.ndarray):
+                continue
+            if key is ...:
+                raise TypeError(f"{where} is a {type(container).__name__} with a {type(part).__name__} in it, where a "
+                                "model does not find it: keep it in a list, tuple or dict, or begin the name of the "
+                                "attribute with an underscore if it is not part of the model")  # fmt: skip
+            if not isinstance(key, str) or not key or "." in key:
+                raise TypeError(f"{where} has a {type(part).__name__} under the name {key!r}: parts of a model have "
+                                "strings without dots as names")  # fmt: skip
+            yield (key, *path), part
+
+
+def entries(container: Any) -> list[tuple[Any, Any]]:
+    """(key or position, item) of what is in a container; the key is `...` if it has none to give."""
+    if isinstance(container, dict):
+        return list(container.items())
+    if isinstance(container, (list, tuple)):
+        return [(str(i), item) for i, item in enumerate(container)]
+    return [(..., item) for item in nameless(container)]
+
+
+def nameless(container: Any) -> Any:
+    """An iterable of what is in a container that a model takes no names from; empty if it is no container."""
+    if isinstance(container, np.ndarray):
+        return container.flat if container.dtype == object else ()
+    if isinstance(container, (UserDict, ChainMap, MappingProxyType)):
+        return container.values()
+    if isinstance(container, (set, frozenset, deque, UserList, MappingView)):
+        return container
+    is_record = isinstance(container, SimpleNamespace) or is_dataclass(type(container))
+    return getattr(container, "__dict__", {}).values() if is_record else ()
+
+
+def joined(prefix: str, name: str) -> str:
+    """A dotted name."""
+    return f"{prefix}.{name}" if prefix else name
 
 
 def by_first_name(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -1,5 +1,12 @@
+from collections import ChainMap, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType, SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nn
 from minigrad import Tensor
@@ -87,6 +94,19 @@ def test_modes_reach_every_module_below():
     assert all(module.training for module in model.modules())
 
 
+def test_inputs_reach_forward_by_position_and_by_name():
+    class Weighted(Module):
+        def forward(self, x, scale=1.0, *, shift=0.0):
+            return x * scale + shift
+
+    module = Weighted()
+    assert [module(2.0), module(2.0, 3.0), module(2.0, shift=1.0), module(x=2.0, scale=3.0)] == [2, 6, 3, 6]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'slope'"):
+        module(2.0, slope=1.0)
+    logits, labels = np.zeros((1, 2)), np.array([0])
+    assert nn.CrossEntropyLoss()(logits, target=labels).item() == pytest.approx(np.log(2))
+
+
 def test_zero_grad_forgets_the_gradients_of_all_parameters():
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     model(np.ones((1, 3), np.float32)).backward()
@@ -95,9 +115,278 @@ def test_zero_grad_forgets_the_gradients_of_all_parameters():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_gradients_can_be_filled_with_zeros_where_there_are_some():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    model[1](np.ones((1, 2), np.float32)).backward()
+    before = model[1].weight.grad
+    kept = before.numpy().copy()
+    model.zero_grad(set_to_none=False)
+    assert model[0].weight.grad is None
+    np.testing.assert_array_equal(model[1].weight.grad.numpy(), np.zeros((1, 2), np.float32), strict=True)
+    np.testing.assert_array_equal(before.numpy(), kept)
+
+
+def test_all_parameters_below_can_be_frozen_and_thawed():
+    model = Everything()
+    assert model.linear.requires_grad_(False) is model.linear
+    assert [p.requires_grad for p in model.parameters()] == [True, False, False, True, True]
+    model.requires_grad_()
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_a_module_without_forward_says_so_when_called():
     with pytest.raises(TypeError, match=r"^Everything defines no forward\(\)$"):
         Everything()(1.0)
+
+
+# ---------------------------------------------------------------- containers
+
+Ends = namedtuple("Ends", "first last")
+
+
+class Container(Module):
+    def __init__(self, items):
+        self.items = items
+
+
+def trees(leaves, keys):
+    """(container of leaves, the leaves by name): nested lists, tuples and dicts with other things among the leaves."""
+    rest = st.sampled_from([None, 3, "text", 2.5, (), Tensor([1.0]), np.float32(1), range(3), len])
+
+    def listed(inner, make):
+        return inner.map(lambda items: (make([x for x, _ in items]), {
+            f"{i}.{name}".rstrip("."): leaf for i, (_, found) in enumerate(items) for name, leaf in found.items()
+        }))  # fmt: skip
+
+    def named(inner, make):
+        return inner.map(lambda items: (make({key: x for key, (x, _) in items.items()}), {
+            f"{key}.{name}".rstrip("."): leaf for key, (_, found) in items.items() for name, leaf in found.items()
+        }))  # fmt: skip
+
+    ends = leaves.map(lambda leaf: (leaf, {"": leaf})) | rest.map(lambda thing: (thing, {}))
+    return st.recursive(
+        ends,
+        lambda inner: st.one_of(
+            *(listed(st.lists(inner, max_size=3), make) for make in (list, tuple)),
+            listed(st.lists(inner, min_size=2, max_size=2), lambda items: Ends(*items)),
+            *(named(st.dictionaries(keys, inner, max_size=3), make) for make in (dict, OrderedDict)),
+            named(st.dictionaries(keys, inner, max_size=3), lambda items: defaultdict(list, items)),
+        ),
+        max_leaves=8,
+    )
+
+
+numbers = st.integers(1, 99).map(float)
+LEAVES = {  # what a model consists of, and the attribute of the innermost thing that holds the number
+    "parameter": (numbers.map(lambda x: Parameter([x])), ""),
+    "buffer": (numbers.map(lambda x: np.array([x])), ""),
+    "module": (numbers.map(Scale), ".factor"),
+}
+keys = st.text(st.characters(exclude_characters="."), min_size=1, max_size=3) | st.sampled_from(["_hidden", "training"])
+
+
+@pytest.mark.parametrize("kind", LEAVES)
+@given(data=st.data())
+def test_what_is_in_nested_lists_tuples_and_dicts_is_named_trained_saved_and_put_into_evaluation_mode(kind, data):
+    leaves, inner = LEAVES[kind]
+    items, found = data.draw(trees(leaves, keys))
+    model = Container(items)
+    expected = {f"items.{name}".rstrip(".") + inner: leaf for name, leaf in found.items()}
+    held = {name: leaf.factor if kind == "module" else leaf for name, leaf in expected.items()}
+    named = model.named_buffers if kind == "buffer" else model.named_parameters
+    ids = [(name, id(part)) for name, part in held.items()]
+    assert [(name, id(part)) for name, part in named(remove_duplicate=False)] == ids
+    assert [id(part) for _, part in named()] == [*dict.fromkeys(map(id, held.values()))]
+    model.eval()
+    assert not any(leaf.training for leaf in found.values() if kind == "module")
+    state = model.state_dict()
+    assert list(state) == list(held)
+    model.load_state_dict({name: array + 1 for name, array in state.items()})
+    for name, part in held.items():
+        np.testing.assert_array_equal(getattr(part, "data", part) if kind != "buffer" else part, state[name] + 1)
+    repr(model)
+
+
+def test_parts_of_containers_are_named_as_in_the_modules_that_take_their_place_in_pytorch():
+    class Model(Module):
+        def __init__(self):
+            self.blocks = [Scale(1.0), (Scale(2.0), {"deep": Scale(3.0)})]
+            self.heads = {"left": nn.Linear(1, 1), "right": nn.Linear(1, 1, bias=False)}
+            self.scales = [Parameter([1.0]), Parameter([2.0])]
+            self.means = {"image": np.zeros(2)}
+
+    model = Model()
+    assert [name for name, _ in model.named_parameters()] == [
+        "scales.0", "scales.1", "blocks.0.factor", "blocks.1.0.factor", "blocks.1.1.deep.factor",
+        "heads.left.weight", "heads.left.bias", "heads.right.weight",
+    ]  # fmt: skip
+    assert [name for name, _ in model.named_buffers()] == ["means.image"]
+    assert [name for name, _ in model.named_children()] == [
+        "blocks.0", "blocks.1.0", "blocks.1.1.deep", "heads.left", "heads.right"
+    ]  # fmt: skip
+    assert "(heads.left): Linear(1, 1)  # 2 parameters" in repr(model)
+    optimizer = nn.optim.SGD(model.parameters(), lr=1.0)
+    sum((p.sum() for p in model.parameters()), Tensor(0.0)).backward()
+    before = model.state_dict()
+    optimizer.step()
+    assert all((array == before[name] - 1).all() for name, array in model.state_dict().items() if name != "means.image")
+
+
+def object_array(x):
+    array = np.empty((2, 1), object)
+    array[1, 0] = x
+    return array
+
+
+@pytest.mark.parametrize("part", [Parameter([1.0]), Scale(1.0)], ids=["Parameter", "Scale"])
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda x: {x}, lambda x: frozenset([x]), lambda x: deque([x]), lambda x: UserList([x]),
+        lambda x: UserDict(a=x), lambda x: ChainMap({"a": x}), lambda x: MappingProxyType({"a": x}),
+        lambda x: {"a": x}.values(), lambda x: {"a": x}.items(), lambda x: {x: 1}.keys(),
+        lambda x: SimpleNamespace(a=x), lambda x: Plan(x), object_array,
+        lambda x: deque([[{"a": (x,)}]]), lambda x: {(1, x)},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("look", [Module.train, Module.state_dict, lambda model: list(model.parameters()), repr])
+def test_a_container_that_gives_no_names_must_not_hold_parameters_or_modules(look, hold, part):
+    held = hold(part)
+    model = Container([held, 3])
+    with pytest.raises(TypeError, match="in it, where a model does not find it: keep it in a list") as caught:
+        look(model)
+    assert str(caught.value).startswith(
+        f"Container.items.0 is a {type(held).__name__} with a {type(part).__name__} in it"
+    )
+    model._items = vars(model).pop("items")
+    assert list(model.parameters()) == []
+
+
+@dataclass(eq=False)
+class Plan:
+    module: object
+
+
+@pytest.mark.parametrize("items", [{1, 2}, deque([np.ones(2)]), Plan(3), Plan, UserDict(a=np.ones(1)), range(3)])
+def test_other_containers_of_other_things_are_left_alone(items):
+    model = Container(items)
+    assert list(model.parameters()) == list(model.named_buffers()) == []
+    assert model.eval().state_dict() == {}
+
+
+class Color(str, Enum):  # noqa: UP042 (its str() is another string than itself)
+    RED = "red"
+
+
+@pytest.mark.parametrize("part", [Parameter([1.0]), Scale(1.0), np.ones(1), [nn.ReLU()]])
+@pytest.mark.parametrize("key", [3, "a.b", ".", "", None, ("a",), 2.5])
+def test_what_is_no_name_is_refused_as_one_where_it_names_a_part(key, part):
+    assert Container({"x": {key: 3}}).state_dict() == {}
+    with pytest.raises(TypeError, match=r"Container\.items\.x has a "):
+        Container({"x": {key: part}}).eval().state_dict()
+    model = Module()
+    vars(model)["a.b"] = part
+    with pytest.raises(TypeError, match=r"has a \w+ under the name 'a.b': parts of a model have strings without dots"):
+        model.eval().state_dict()
+
+
+def test_a_key_that_is_a_string_and_more_names_by_its_string():
+    assert list(Container({Color.RED: Parameter([1.0])}).state_dict()) == ["items.red"]
+
+
+def test_a_module_that_holds_what_it_is_part_of_ends():
+    model = Pair(nn.Linear(1, 1), Scale(2.0))
+    model.second.parent = model
+    model.second.all = [model.first, model.second, model]
+    names = ["first.weight", "first.bias", "second.factor"]
+    assert [name for name, _ in model.named_modules()] == ["", "first", "second"]
+    assert [name for name, _ in model.named_parameters()] == names
+    assert list(model.state_dict()) == ["first.weight", "first.bias", "second.factor",
+                                        "second.all.0.weight", "second.all.0.bias"]  # fmt: skip
+    model.load_state_dict(model.state_dict())
+    assert not any(module.training for module in model.eval().modules())
+    assert repr(model).count("...") == 3
+    assert model.num_parameters() == 3
+
+
+def test_a_container_that_holds_itself_is_looked_into_once():
+    items = [Parameter([1.0])]
+    items += [items, {"again": items}, deque([items])]
+    assert list(Container(items).state_dict()) == ["items.0"]
+    loop = deque()
+    loop.append([loop])
+    assert Container(loop).state_dict() == {}
+
+
+def test_a_model_may_be_changed_while_it_is_walked():
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    for module in model.modules():
+        module.note = np.ones(1)
+    assert sum(name.endswith("note") for name, _ in model.named_buffers()) == 3
+
+
+# ---------------------------------------------------------------- several names of one thing
+
+
+def tied():
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    return Pair(first, [second, first])
+
+
+def test_what_has_several_names_is_given_once_by_the_first_or_under_each():
+    model = tied()
+    assert [name for name, _ in model.named_modules()] == ["", "first", "second.0"]
+    assert [name for name, _ in model.named_modules(remove_duplicate=False)] == ["", "first", "second.0", "second.1"]
+    assert [name for name, _ in model.named_parameters()] == ["first.weight", "first.bias", "second.0.bias"]
+    assert [name for name, _ in model.named_parameters(remove_duplicate=False)] == [
+        "first.weight", "first.bias", "second.0.weight", "second.0.bias", "second.1.weight", "second.1.bias"
+    ]  # fmt: skip
+    assert len(list(model.modules())) == 3
+    assert len(list(model.modules(remove_duplicate=False))) == 4
+    assert len(list(model.children())) == 2
+
+
+def test_a_prefix_is_put_before_names_and_the_modules_below_can_be_left_out():
+    model = Everything()
+    assert [name for name, _ in model.named_parameters("net", recurse=False)] == ["net.own"]
+    assert [name for name, _ in model.named_parameters(prefix="net")] == [f"net.{name}" for name in NAMES]
+    assert [name for name, _ in model.named_buffers("net")] == ["net.mean"]
+    assert [name for name, _ in model.named_modules(prefix="net")][:2] == ["net", "net.linear"]
+    assert [p is model.own for p in model.parameters(recurse=False)] == [True]
+    assert [b is model.mean for b in model.buffers()] == [True]
+    assert list(model.linear.buffers(recurse=False)) == []
+    other = {"before": np.ones(1)}
+    state = model.state_dict(destination=other, prefix="net.")
+    assert state is other
+    assert list(other) == ["before", *(f"net.{name}" for name in NAMES), "net.mean"]
+
+
+def test_one_of_the_names_is_enough_to_load_what_has_several():
+    model = tied()
+    state = {name: array + 1 for name, array in model.state_dict().items()}
+    for left_out in (["first.weight", "second.1.bias"], ["second.0.weight", "second.1.weight", "first.bias"]):
+        other = tied()
+        assert other.load_state_dict({n: x for n, x in state.items() if n not in left_out}) == ([], [])
+        for name, array in other.state_dict().items():
+            np.testing.assert_array_equal(array, state[name])
+    everywhere = [name for name in state if name.endswith("weight")]
+    with pytest.raises(ValueError, match=r"first.weight is missing, second.0.weight is missing, second.1.weight is "):
+        tied().load_state_dict({name: array for name, array in state.items() if name not in everywhere})
+
+
+def test_different_values_for_one_thing_are_refused_and_nothing_is_written():
+    model = tied()
+    before = model.state_dict()
+    state = {name: array + 1 for name, array in before.items()} | {"second.0.weight": np.zeros((2, 2))}
+    for strict in (True, False):
+        with pytest.raises(ValueError, match="state does not fit this Pair") as caught:
+            model.load_state_dict(state, strict=strict)
+        assert str(caught.value).endswith(": second.0.weight differs from first.weight, which is the same array here")
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    nans = {name: np.full_like(array, np.nan) for name, array in before.items()}
+    model.load_state_dict(nans)
 
 
 # ---------------------------------------------------------------- state
@@ -163,7 +452,8 @@ def test_all_faults_are_listed_in_one_sentence():
 def test_names_may_differ_when_not_strict_but_shapes_may_not():
     model = nn.Linear(3, 2)
     bias = model.bias.data.copy()
-    model.load_state_dict({"weight": np.ones((2, 3)), "other": np.ones(5)}, strict=False)
+    unmatched = model.load_state_dict({"weight": np.ones((2, 3)), "other": np.ones(5)}, strict=False)
+    assert (unmatched.missing_keys, unmatched.unexpected_keys) == (["bias"], ["other"])
     np.testing.assert_array_equal(model.weight.data, np.ones((2, 3)))
     np.testing.assert_array_equal(model.bias.data, bias)
     with pytest.raises(ValueError, match="weight has shape"):
