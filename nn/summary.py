@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from minigrad import no_grad
 
 if TYPE_CHECKING:  # modules know their summary, so this file knows modules by their methods only
-    from nn.module import Module
+    from nn.module import Module, Parameter
 
 HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds")
 
@@ -25,7 +24,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     as it was before.
 
     Args:
-        model: any module; its layers are those modules in it that have none in them.
+        model: any module; its layers are those modules in it that call no other.
         input_shape: the shape of one sample, without the batch axis.
         dtype: of the sample.
 
@@ -43,25 +42,30 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     1      Linear   (2,)            14             12
     total                           14             12
     """
-    parameters: Counter[str] = Counter()
-    for name, parameter in model.named_parameters():
-        parameters[name.rpartition(".")[0]] += parameter.size
+    modules = {module: name for name, module in model.named_modules()}
+    called: list[Module] = []
+    counted: set[Parameter] = set()
     rows: list[tuple[str, str, str, int, int]] = []
 
     def watched(name: str, module: Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-        def watching(*inputs: Any) -> Any:
-            output = forward(*inputs)
+        def watching(*inputs: Any, **named_inputs: Any) -> Any:
+            called.append(module)
+            before = len(called)
+            output = forward(*inputs, **named_inputs)
+            if len(called) > before:
+                return output
             shape = getattr(output, "shape", ())
-            numbers = parameters.pop(name, 0), multiply_adds(module, shape)
+            new = {*module.parameters()} - counted
+            counted.update(new)
+            numbers = sum(parameter.size for parameter in new), multiply_adds(module, shape)
             rows.append((name, type(module).__name__, str(shape[1:]), *numbers))
             return output
 
         return watching
 
-    layers = {module: name for name, module in reversed([*model.named_modules()]) if not [*module.named_children()]}
-    before = {module: dict(vars(module)) for module in layers}
+    before = {module: dict(vars(module)) for module in modules}
     try:
-        for module, name in layers.items():  # an attribute is found before the method of the class
+        for module, name in modules.items():  # an attribute is found before the method of the class
             vars(module)["forward"] = watched(name, module, module.forward)
         with model.in_mode(training=False), no_grad():
             model(np.zeros((1, *input_shape), dtype))
@@ -79,7 +83,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
 def multiply_adds(module: Module, output: tuple[int, ...]) -> int:
     """How many a layer takes whose output has this shape, batch axis included; 0 if it multiplies no matrices."""
     weight: Any = getattr(module, "weight", None)
-    if np.ndim(weight) < 2 or any(hasattr(module, name) for name in ("num_embeddings", "normalized_shape")):
+    if getattr(weight, "ndim", 0) < 2 or any(hasattr(module, name) for name in ("num_embeddings", "normalized_shape")):
         return 0
     positions = output[1:-1] if weight.ndim == 2 else output[2:]  # features come last, channels right after the batch
     return int(weight.size * prod(positions))

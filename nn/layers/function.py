@@ -29,8 +29,8 @@ class Function(Module):
 
     function: ClassVar[Callable[..., Tensor]]
 
-    def forward(self, *inputs: TensorLike) -> Tensor:
-        return self.function(*inputs, **{name: getattr(self, name) for name in self.settings()})
+    def forward(self, *inputs: TensorLike, **named_inputs: TensorLike) -> Tensor:
+        return self.function(*inputs, **named_inputs, **{name: getattr(self, name) for name in self.settings()})
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.settings())

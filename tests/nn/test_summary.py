@@ -130,3 +130,41 @@ def test_an_input_that_does_not_fit_is_the_sentence_of_the_layer():
 
 def test_a_norm_multiplies_no_matrices():
     assert nn.LayerNorm((3, 4)).summary((3, 4)).splitlines()[-1].split() == ["total", "24", "0"]
+
+
+class Heads(Module):
+    """Holds layers in a dict, weights in a list, and hands inputs on by name."""
+
+    def __init__(self):
+        self.heads = {"left": nn.Linear(4, 2), "right": Scaled()}
+
+    def forward(self, x):
+        return self.heads["left"](x=x) + self.heads["right"](x=x)
+
+
+class Scaled(Module):
+    def __init__(self):
+        self.weight = [Parameter(np.ones(2, np.float32)), Parameter(np.ones(2, np.float32))]
+
+    def forward(self, x):
+        return x[:, :2] * self.weight[0] + self.weight[1]
+
+
+def test_layers_in_containers_are_rows_and_weights_in_containers_are_counted():
+    rows, total = table(Heads(), (4,))
+    assert rows == [["heads.left", "Linear", "(2,)", "10", "8"], ["heads.right", "Scaled", "(2,)", "4", "0"]]
+    assert total == ["total", "14", "8"]
+
+
+def test_tied_weights_count_where_they_are_first_used():
+    first, second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    second.weight = first.weight
+    rows, total = table(nn.Sequential(first, second), (3,))
+    assert [row[3] for row in rows] == ["9", "0"]
+    assert total == ["total", "9", "18"]
+
+
+def test_a_model_that_knows_its_layers_parent_has_a_summary():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model[0].parent = model
+    assert [row[0] for row in table(model, (2,))[0]] == ["0", "1"]
