@@ -20,10 +20,10 @@ from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad,
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
+from nn.functional.settings import Pair, pair, whole
 
 __all__ = ["conv2d"]
 
-Pair = tuple[int, int]
 BLOCK = 1 << 21  # bytes of patches made at a time: they stay in the cache, which halves the time for large batches
 SHORT = 16  # rows of a patch with fewer numbers are copied faster by element, see `patch_axes`
 
@@ -42,6 +42,13 @@ class Geometry(NamedTuple):
             (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for n, kernel, stride, padding, dilation in zip(size, *self, strict=True)
         )
+        return rows, columns
+
+    def overhang(self, size: Pair) -> Pair:
+        """How far the last patches that start before the padding at the bottom and on the right reach over that."""
+        rests = [n + 2 * p - d * (k - 1) - 1 for n, k, _, p, d in zip(size, *self, strict=True)]
+        axes = zip(rests, size, self.stride, self.padding, strict=True)
+        rows, columns = (max(0, min(-(-rest // s), (n + p - 1) // s) * s - rest) for rest, n, s, p in axes)
         return rows, columns
 
 
@@ -75,8 +82,9 @@ def conv2d(
     tensor([[[[ 8., 12.],
               [20., 24.]]]], dtype=float64)
     """
-    x, weight = as_tensor(x), as_tensor(weight)
-    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != groups * weight.shape[1] or weight.shape[0] % groups:
+    x, weight, groups = as_tensor(x), as_tensor(weight), whole("conv2d", "groups", groups)
+    is_4d = x.ndim == weight.ndim == 4
+    if not is_4d or groups < 1 or x.shape[1] != groups * weight.shape[1] or weight.shape[0] % groups:
         raise ValueError(
             "conv2d expects images (n, c, h, w) and a weight (out_channels, c / groups, height, width), "
             f"got {x.shape} and {weight.shape} with groups={groups}"
@@ -84,15 +92,10 @@ def conv2d(
     bias = None if bias is None else as_tensor(bias)
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"conv2d expects a bias for each of {len(weight)} channels, got shape {bias.shape}")
-    if padding == "same":
-        stride = pair("conv2d", "stride", stride)
-        if stride != (1, 1):
-            raise ValueError(f"conv2d with padding='same' expects stride 1, got {stride}")
-        reach = [d * (k - 1) for k, d in zip(weight.shape[2:], pair("conv2d", "dilation", dilation), strict=True)]
-        if any(n % 2 for n in reach):  # of an odd number of zeros the one left over comes at the end, as in PyTorch
-            x = pad(x, [(0, 0), (0, 0), *((0, n % 2) for n in reach)])
-        padding = (reach[0] // 2, reach[1] // 2)
-    geometry = geometry_of("conv2d", x.shape, weight.shape[2:], stride, 0 if padding == "valid" else padding, dilation)
+    before, after = margins("conv2d", padding, weight.shape[2:], stride, dilation)
+    if before != after:  # the zero left over of an odd number
+        x = pad(x, [(0, 0), (0, 0), *((0, b - a) for a, b in zip(before, after, strict=True))])
+    geometry, _ = geometry_of("conv2d", x.shape, weight.shape[2:], stride, before, dilation)
     if groups == 1:
         return convolution(x, weight, bias, geometry)
     channels, kernels = weight.shape[1], len(weight) // groups
@@ -102,27 +105,31 @@ def conv2d(
     return concatenate([convolution(*part, geometry) for part in parts], axis=1)
 
 
+def margins(name: str, padding: Any, kernel: tuple[int, ...], stride: Any, dilation: Any) -> tuple[Pair, Pair]:
+    """How many (rows, columns) a padding puts before images and after them, as numbers or words say."""
+    if not isinstance(padding, str) or padding != "same":
+        numbers = pair(name, "padding", 0 if isinstance(padding, str) and padding == "valid" else padding, least=0)
+        return numbers, numbers
+    if (stride := pair(name, "stride", stride)) != (1, 1):
+        raise ValueError(f"{name} with padding='same' expects stride 1, got {stride}")
+    rows, columns = (d * (k - 1) for k, d in zip(kernel, pair(name, "dilation", dilation), strict=True))
+    return (rows // 2, columns // 2), (rows - rows // 2, columns - columns // 2)  # as in PyTorch
+
+
 def geometry_of(
-    name: str, shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any = 0, dilation: Any = 1
-) -> Geometry:
-    """The checked settings of a layer for images of this shape."""
+    name: str, shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool = False
+) -> tuple[Geometry, Pair]:
+    """The checked settings of a layer for images of this shape, and how much padding more `ceil_mode` takes."""
     kernel, stride = pair(name, "kernel_size", kernel), pair(name, "stride", stride)
     dilation = pair(name, "dilation", dilation)
     padding = pair(name, "padding", padding, least=0)
-    geometry = Geometry(kernel, stride, padding, dilation)
-    if min(geometry.output((shape[2], shape[3]))) < 1:
+    geometry, (height, width) = Geometry(kernel, stride, padding, dilation), shape[2:]
+    down, right = geometry.overhang((height, width)) if ceil_mode else (0, 0)
+    if min(geometry.output((height + down, width + right))) < 1:
         raise ValueError(
             f"{name} with kernels of {kernel} expects larger images than {shape[2:]} with padding {padding}"
         )
-    return geometry
-
-
-def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
-    """A setting for both axes, from one number or two."""
-    numbers = tuple(number) if isinstance(number, (tuple, list)) else (number, number)
-    if len(numbers) != 2 or not all(isinstance(n, (int, np.integer)) and n >= least for n in numbers):
-        raise ValueError(f"{name} expects {setting} to be one or two integers of at least {least}, got {number!r}")
-    return numbers
+    return geometry, (down, right)
 
 
 # ------------------------------------------------------------------------------------------------ operations

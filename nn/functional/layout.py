@@ -10,6 +10,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
+from nn.functional.settings import whole
 
 __all__ = ["flatten"]
 
@@ -29,6 +30,7 @@ def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     x = as_tensor(x)
     shape = x.shape
+    start_dim, end_dim = whole("flatten", "start_dim", start_dim), whole("flatten", "end_dim", end_dim)
     start = start_dim + x.ndim if start_dim < 0 else start_dim
     end = end_dim + x.ndim if end_dim < 0 else end_dim
     if not 0 <= start <= end < x.ndim:

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor, matmul, operation, record
+from minigrad import Tensor, TensorLike, as_tensor, operation, record, stack
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array
 from nn.functional.convolution import (
     Geometry,
-    Pair,
     channels_first,
     channels_last,
     each_place,
     geometry_of,
     image_size,
-    pair,
 )
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
+from nn.functional.settings import Pair, pair, whole
 
-__all__ = ["adaptive_avg_pool2d", "avg_pool2d", "max_pool2d"]
+__all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "max_pool2d"]
 
 # Bytes of results worked on at a time, so that several passes over them and over their windows stay in the cache.
 BLOCK = 1 << 19
 
 Index = tuple[slice, ...]
+OutputSize = int | tuple[int | None, int | None]
 Shares = Sequence[Any]  # for each place in a window the weights, arrays (n, rows, columns, c) or numbers
 
 
 def max_pool2d(
-    x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Tensor:
+    x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0,
+    dilation: int | Pair = 1, ceil_mode: bool = False, return_indices: bool = False,
+) -> Tensor:  # fmt: skip
     """The largest element of each window, (n, c, h, w) -> (n, c, rows, columns); equal ones share the gradient evenly.
 
     Args:
@@ -42,6 +43,9 @@ def max_pool2d(
         kernel_size: of a window; a number, or one for each of the two axes.
         stride: how far the window moves at a time; its size if None.
         padding: how far windows reach over the edges.
+        dilation: how far apart the elements of a window are.
+        ceil_mode: whether there are windows for what is left over at the bottom and on the right, too.
+        return_indices: is refused if true.
 
     Raises:
         ValueError: if the shape or a setting does not fit.
@@ -51,55 +55,119 @@ def max_pool2d(
               [13., 15.]]]], dtype=float64)
     """
     x = as_tensor(x)
-    return largest(x, pool_geometry("max_pool2d", x, kernel_size, stride, padding))
+    refuse_indices("max_pool2d", return_indices)
+    return widened(x, largest, *pool_geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode))
 
 
 def avg_pool2d(
-    x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Tensor:
-    """The mean of each window, zeros around the image included; arguments and errors as for `max_pool2d`.
+    x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """The mean of each window, (n, c, h, w) -> (n, c, rows, columns); arguments and errors as for `max_pool2d`.
+
+    Args:
+        count_include_pad: whether the zeros of the padding count as elements.
+        divisor_override: what sums are divided by instead of the number of elements.
 
     >>> avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 2)
     tensor([[[[ 2.5,  4.5],
               [10.5, 12.5]]]], dtype=float64)
     """
     x = as_tensor(x)
-    geometry = pool_geometry("avg_pool2d", x, kernel_size, stride, padding)
+    geometry, extra = pool_geometry("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     size = geometry.kernel[0] * geometry.kernel[1]
-    return weighted_sum(x, [1 / size] * size, geometry)
+    divisor = None if divisor_override is None else whole("avg_pool2d", "divisor_override", divisor_override)
+    if divisor == 0:
+        raise ValueError("avg_pool2d cannot divide by a divisor_override of 0")
+    means = widened(x, weighted_sum, [1 / (divisor or size)] * size, geometry, extra)
+    if divisor or (extra == (0, 0) and (count_include_pad or geometry.padding == (0, 0))):
+        return means
+    # Means of fewer elements are made larger afterwards: sums of all could be too large for the dtype.
+    windows = zip(image_size(x), geometry.kernel, geometry.stride, geometry.padding, extra, strict=True)
+    rows, columns = (counts(*axis, count_include_pad) for axis in windows)
+    return means * (size / np.outer(rows, columns)).astype(x.dtype)
 
 
-def adaptive_avg_pool2d(x: TensorLike, output_size: int | Pair) -> Tensor:
+def counts(length: int, kernel: int, stride: int, padding: int, extra: int, include_padding: bool) -> Array:
+    """How many elements each window along an axis has, those of the padding included or not, the extra ones never."""
+    starts = np.arange(-padding, length + padding + extra - kernel + 1, stride)
+    reach = padding if include_padding else 0
+    inside: Array = np.minimum(starts + kernel, length + reach) - np.maximum(starts, -reach)
+    return inside
+
+
+def adaptive_avg_pool2d(x: TensorLike, output_size: OutputSize) -> Tensor:
     """Means of windows chosen so that there are `output_size` rows and columns; they overlap if that does not divide.
+
+    A None in `output_size` keeps as many as there are.
 
     >>> adaptive_avg_pool2d(np.arange(9.0).reshape(1, 1, 3, 3), 2)
     tensor([[[[2., 3.],
               [5., 6.]]]], dtype=float64)
     """
     x = as_tensor(x)
-    rows, columns = pair("adaptive_avg_pool2d", "output_size", output_size)
-    height, width = floating_images_size("adaptive_avg_pool2d", x)
-    if height * width == 0:
-        raise ValueError(f"adaptive_avg_pool2d expects images of at least one pixel, got shape {x.shape}")
+    (height, width), (rows, columns) = adaptive_sizes("adaptive_avg_pool2d", x, output_size)
     if height % rows == 0 and width % columns == 0:
         return avg_pool2d(x, (height // rows, width // columns))
-    return matmul(matmul(averaging(height, rows, x.dtype), x), averaging(width, columns, x.dtype).T)
+    return widened(x, lambda x: averaging(height, rows, x.dtype) @ x @ averaging(width, columns, x.dtype).T)
+
+
+def adaptive_max_pool2d(x: TensorLike, output_size: OutputSize, return_indices: bool = False) -> Tensor:
+    """The largest elements of windows as those of `adaptive_avg_pool2d`.
+
+    >>> adaptive_max_pool2d(np.arange(9.0).reshape(1, 1, 3, 3), (2, None))
+    tensor([[[[3., 4., 5.],
+              [6., 7., 8.]]]], dtype=float64)
+    """
+    x = as_tensor(x)
+    refuse_indices("adaptive_max_pool2d", return_indices)
+    (height, width), (rows, columns) = adaptive_sizes("adaptive_max_pool2d", x, output_size)
+    if height % rows == 0 and width % columns == 0:
+        return max_pool2d(x, (height // rows, width // columns))
+    windows = [x[:, :, i, j].max((2, 3)) for i in spans(height, rows) for j in spans(width, columns)]
+    return stack(windows, 2).reshape(*x.shape[:2], rows, columns)
+
+
+def adaptive_sizes(name: str, x: Tensor, output_size: Any) -> tuple[Pair, Pair]:
+    """The checked sizes of images and of what they become."""
+    size = floating_images_size(name, x)
+    if 0 in size:
+        raise ValueError(f"{name} expects images of at least one pixel, got shape {x.shape}")
+    return size, output_sizes(name, output_size, size)
+
+
+def output_sizes(name: str, output_size: Any, size: Pair) -> Pair:
+    """The rows and columns asked for, where None stands for what there is."""
+    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
+        output_size = tuple(n if wanted is None else wanted for n, wanted in zip(size, output_size, strict=True))
+    return pair(name, "output_size", output_size)
+
+
+def spans(length: int, parts: int) -> list[slice]:
+    """Part i is from floor(i length / parts) to ceil((i + 1) length / parts)."""
+    return [slice(i * length // parts, -(-(i + 1) * length // parts)) for i in range(parts)]
 
 
 def averaging(length: int, parts: int, dtype: np.dtype[Any]) -> Array:
-    """(parts, length): row i averages the elements from floor(i length / parts) to ceil((i + 1) length / parts)."""
-    part, place = np.ogrid[:parts, :length]
-    covers = (place >= part * length // parts) & (place < -(-(part + 1) * length // parts))
+    """(parts, length): each row averages one of the `spans`."""
+    covers = np.zeros((parts, length))
+    for row, span in zip(covers, spans(length, parts), strict=True):
+        row[span] = 1
     means: Array = (covers / covers.sum(1, keepdims=True)).astype(dtype)
     return means
 
 
-def pool_geometry(name: str, x: Tensor, kernel: Any, stride: Any, padding: Any) -> Geometry:
+def pool_geometry(
+    name: str, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Geometry, Pair]:
+    """The checked settings, and how much padding more at the bottom and on the right `ceil_mode` takes."""
     floating_images_size(name, x)
-    geometry = geometry_of(name, x.shape, kernel, kernel if stride is None else stride, padding)
-    if any(2 * reach > size for reach, size in zip(geometry.padding, geometry.kernel, strict=True)):
+    stride = kernel if stride is None else stride
+    geometry, extra = geometry_of(name, x.shape, kernel, stride, padding, dilation, ceil_mode)
+    sizes = zip(geometry.padding, geometry.kernel, geometry.dilation, strict=True)
+    if any(2 * reach > step * (size - 1) + 1 for reach, size, step in sizes):
         raise ValueError(f"{name} expects a padding of at most half the kernel {geometry.kernel}, got {padding}")
-    return geometry
+    return geometry, extra
 
 
 def floating_images_size(name: str, x: Tensor) -> Pair:
@@ -109,16 +177,28 @@ def floating_images_size(name: str, x: Tensor) -> Pair:
     return image_size(x)
 
 
+def refuse_indices(name: str, return_indices: bool) -> None:
+    """Raise ValueError if asked for what nothing here would take."""
+    if return_indices:
+        raise ValueError(f"{name} returns no indices: leave out return_indices, gradients find their way without")
+
+
+def widened(x: Tensor, pool: Callable[..., Tensor], *settings: Any) -> Tensor:
+    """What `pool` makes of `x`, with half precision computed in double: values and gradients are sums of many."""
+    is_half = x.dtype == np.float16
+    return pool(x.astype(np.float64), *settings).astype(x.dtype) if is_half else pool(x, *settings)
+
+
 # ------------------------------------------------------------------------------------------------ operations
 
 
 @operation("pool")
-def largest(x: Tensor, geometry: Geometry) -> Tensor:
+def largest(x: Tensor, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
     """The largest element of each window."""
     # Who wins is noted while a block is in the cache; the rule would have to read all of x again. Nothing equals NaN:
     # the padding does not win among -inf, and a window with a NaN has no winner.
-    size, places = image_size(x), in_windows(x.data, geometry, -np.inf)
-    inside = places if geometry.padding == (0, 0) else in_windows(x.data, geometry, np.nan)
+    size, places = image_size(x), in_windows(x.data, geometry, -np.inf, extra)
+    inside = places if geometry.padding == extra == (0, 0) else in_windows(x.data, geometry, np.nan, extra)
     data = empty_along(memory_axes(places[0]), places[0].shape, x.dtype)
     is_recorded = x.requires_grad and is_grad_enabled()
     winners = [np.empty_like(data, bool) for _ in places if is_recorded]
@@ -134,28 +214,30 @@ def largest(x: Tensor, geometry: Geometry) -> Tensor:
         ties = reduce(partial(np.add, dtype=counter), [won.view(np.uint8) for won in winners])
         if ties.size and ties.max() > 1:
             grad = grad / channels_first(np.maximum(ties, 1))
-        return weighted_spread(grad, winners, size, geometry)
+        return weighted_spread(grad, winners, size, geometry, extra)
 
     return record(largest, channels_first(data), (x, rule))
 
 
 @operation("pool")
-def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry) -> Tensor:
+def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
     """The sum over the places in each window, weighted."""
-    size, places = image_size(x), in_windows(x.data, geometry, 0)
+    size, places = image_size(x), in_windows(x.data, geometry, 0, extra)
     data = sum(place * share for place, share in zip(places, shares, strict=True))
     return record(weighted_sum, channels_first(np.asarray(data, x.dtype)),
-                  (x, lambda grad, out: weighted_spread(grad, shares, size, geometry)))
+                  (x, lambda grad, out: weighted_spread(grad, shares, size, geometry, extra)))
 
 
 @operation("pool")
-def weighted_spread(grad: Tensor, shares: Shares, size: Pair, geometry: Geometry) -> Tensor:
+def weighted_spread(
+    grad: Tensor, shares: Shares, size: Pair, geometry: Geometry, extra: Pair = (0, 0)
+) -> Tensor:
     """The gradient of `weighted_sum` with respect to its input, whose rows and columns are `size`."""
     each = channels_last(grad.data)
     each = arranged(each, memory_axes(shares[0] if isinstance(shares[0], np.ndarray) else each))
-    padded, inner = padded_like(grad.data, size, geometry, memory_axes(each))
+    padded, inner = padded_like(grad.data, size, geometry, extra, memory_axes(each))
     places, (_, rows, columns, _) = each_place(padded, geometry), each.shape
-    is_tiling = geometry.stride == geometry.kernel
+    is_tiling = geometry.stride == geometry.kernel and geometry.dilation == (1, 1)
     if is_tiling:  # each element is written once: only what no window covers has to be made zero
         padded[:, rows * geometry.kernel[0] :] = 0
         padded[:, :, columns * geometry.kernel[1] :] = 0
@@ -169,30 +251,30 @@ def weighted_spread(grad: Tensor, shares: Shares, size: Pair, geometry: Geometry
             else:
                 place[part] += each[part] * factor
     return record(weighted_spread, channels_first(inner),
-                  (grad, lambda again, out: weighted_sum(again, shares, geometry)))
+                  (grad, lambda again, out: weighted_sum(again, shares, geometry, extra)))
 
 
 # ------------------------------------------------------------------------------------------------ on arrays
 
 
-def in_windows(x: Array, geometry: Geometry, fill: float) -> list[Array]:
+def in_windows(x: Array, geometry: Geometry, fill: float, extra: Pair) -> list[Array]:
     """For each place in a window the elements there of all windows, (n, rows, columns, c)."""
-    if geometry.padding == (0, 0):
+    if geometry.padding == extra == (0, 0):
         return each_place(channels_last(x), geometry)
     images = channels_last(x)
-    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry, memory_axes(images))
+    padded, inner = padded_like(x, (x.shape[2], x.shape[3]), geometry, extra, memory_axes(images))
     padded.fill(fill)
     inner[...] = images
     return each_place(padded, geometry)
 
 
-def padded_like(x: Array, size: Pair, geometry: Geometry, axes: Axes) -> tuple[Array, Array]:
+def padded_like(x: Array, size: Pair, geometry: Geometry, extra: Pair, axes: Axes) -> tuple[Array, Array]:
     """Memory for padded images of `size` with as many channels as (n, c, h, w), and the view without the padding.
 
     Both are (n, h, w, c), and lie in memory along these axes.
     """
-    (top, left), (height, width) = geometry.padding, size
-    padded = empty_along(axes, (len(x), height + 2 * top, width + 2 * left, x.shape[1]), x.dtype)
+    (top, left), (down, right), (height, width) = geometry.padding, extra, size
+    padded = empty_along(axes, (len(x), height + 2 * top + down, width + 2 * left + right, x.shape[1]), x.dtype)
     return padded, padded[:, top : top + height, left : left + width]
 
 

@@ -7,15 +7,17 @@ from math import prod, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import Tensor, TensorLike
+from minigrad import Tensor, TensorLike, pad
 from nn import functional as F
 from nn import init
-from nn.functional.convolution import Pair, pair
+from nn.functional.convolution import margins
+from nn.functional.settings import Pair, pair, whole
 from nn.module import Module, Parameter
 
 __all__ = ["Conv2d"]
 
 Generator = np.random.Generator
+PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # NumPy's names
 
 
 class Conv2d(Module):
@@ -26,6 +28,8 @@ class Conv2d(Module):
         kernel_size, stride, padding, dilation: numbers, or one for each of the two axes; padding also "same", "valid".
         groups: into how many parts the channels are divided, each with kernels of its own.
         bias: whether to add a learned offset to each channel.
+        padding_mode: what is put around the images: "zeros", or copies of what they have, "reflect" without the edge
+            itself, "replicate" of the edge alone, "circular" from the other side.
         generator: what the initial values, uniform within ±1/sqrt(fan_in), are drawn from.
 
     Shapes: input (n, in_channels, h, w), output (n, out_channels, rows, columns), `weight` (out_channels,
@@ -48,15 +52,22 @@ class Conv2d(Module):
         dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         dtype: npt.DTypeLike = np.float32,
         generator: Generator | None = None,
     ) -> None:
+        in_channels = whole("Conv2d", "in_channels", in_channels, least=0)
+        out_channels = whole("Conv2d", "out_channels", out_channels, least=0)
+        groups = whole("Conv2d", "groups", groups)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d cannot divide {in_channels} and {out_channels} channels into {groups} groups")
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(f"Conv2d expects padding_mode to be one of {[*PADDING_MODES]}, got {padding_mode!r}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = pair("Conv2d", "kernel_size", kernel_size), pair("Conv2d", "stride", stride)
-        self.dilation = pair("Conv2d", "dilation", dilation)
-        self.padding = padding if isinstance(padding, str) else pair("Conv2d", "padding", padding, least=0)
+        self.dilation, self.padding_mode = pair("Conv2d", "dilation", dilation), padding_mode
+        before, _ = margins("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = padding if isinstance(padding, str) else before
         self.weight = Parameter(np.empty((out_channels, in_channels // groups, *self.kernel_size), dtype))
         init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
         self.bias = Parameter(np.empty(out_channels, dtype)) if bias else None
@@ -66,11 +77,14 @@ class Conv2d(Module):
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
     def forward(self, x: TensorLike) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        if self.padding_mode == "zeros" or np.ndim(x) != 4:
+            return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        before, after = margins("Conv2d", self.padding, self.kernel_size, self.stride, self.dilation)
+        x = pad(x, [(0, 0), (0, 0), *zip(before, after, strict=True)], PADDING_MODES[self.padding_mode])
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
-        for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
-            if getattr(self, name) != default:
-                parts.append(f"{name}={getattr(self, name)}")
+        defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
+        parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
         return ", ".join([*parts, *(["bias=False"] if self.bias is None else [])])

@@ -2,47 +2,78 @@
 
 from __future__ import annotations
 
-from minigrad import Tensor, TensorLike
+from dataclasses import dataclass, fields
+
 from nn import functional as F
-from nn.functional.convolution import Pair
-from nn.module import Module
+from nn.functional.pooling import OutputSize, output_sizes
+from nn.functional.settings import Pair, pair
+from nn.layers.function import Function
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "MaxPool2d"]
 
 
-class Pool2d(Module):
+@dataclass(repr=False, eq=False)
+class Pool2d(Function):
     """Windows of `kernel_size`, moved by `stride` (their size if None), reaching `padding` over the edges."""
 
-    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
-        self.kernel_size, self.padding = kernel_size, padding
-        self.stride = kernel_size if stride is None else stride
+    kernel_size: int | Pair
+    stride: int | Pair | None = None
+    padding: int | Pair = 0
+
+    def __post_init__(self) -> None:
+        self.stride = self.kernel_size if self.stride is None else self.stride
+        for name, least in {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}.items():
+            if name in self.settings():
+                numbers = pair(type(self).__name__, name, getattr(self, name), least)
+                setattr(self, name, numbers if isinstance(getattr(self, name), (tuple, list)) else numbers[0])
 
     def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        default = {field.name: field.default for field in fields(self)[3:]}
+        shown = [name for name in self.settings() if name not in default or getattr(self, name) != default[name]]
+        return ", ".join(f"{name}={getattr(self, name)}" for name in shown)
 
 
+@dataclass(repr=False, eq=False)
 class MaxPool2d(Pool2d):
     """The largest element of each window, see `nn.functional.max_pool2d`: (n, c, h, w) -> (n, c, rows, columns)."""
 
-    def forward(self, x: TensorLike) -> Tensor:
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding)
+    dilation: int | Pair = 1
+    return_indices: bool = False
+    ceil_mode: bool = False
+    function = staticmethod(F.max_pool2d)
 
 
+@dataclass(repr=False, eq=False)
 class AvgPool2d(Pool2d):
     """The mean of each window, see `nn.functional.avg_pool2d`: (n, c, h, w) -> (n, c, rows, columns)."""
 
-    def forward(self, x: TensorLike) -> Tensor:
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+    function = staticmethod(F.avg_pool2d)
 
 
-class AdaptiveAvgPool2d(Module):
-    """Means of as many windows as `output_size` says: (n, c, h, w) -> (n, c, *output_size)."""
+@dataclass(repr=False, eq=False)
+class AdaptiveAvgPool2d(Function):
+    """Means of as many windows as `output_size` says, None for as many as pixels: (n, c, h, w) -> (n, c, *output_size).
 
-    def __init__(self, output_size: int | Pair) -> None:
-        self.output_size = output_size
+    >>> AdaptiveAvgPool2d((None, 2))([[[[1.0, 2.0, 3.0, 5.0]]]])
+    tensor([[[[1.5, 4. ]]]], dtype=float64)
+    """
 
-    def forward(self, x: TensorLike) -> Tensor:
-        return F.adaptive_avg_pool2d(x, self.output_size)
+    output_size: OutputSize
+    function = staticmethod(F.adaptive_avg_pool2d)
+
+    def __post_init__(self) -> None:
+        output_sizes(type(self).__name__, self.output_size, (1, 1))
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
+
+
+@dataclass(repr=False, eq=False)
+class AdaptiveMaxPool2d(AdaptiveAvgPool2d):
+    """The largest elements of as many windows as `output_size` says: (n, c, h, w) -> (n, c, *output_size)."""
+
+    return_indices: bool = False
+    function = staticmethod(F.adaptive_max_pool2d)

@@ -362,6 +362,31 @@ def test_the_layer_hands_all_its_settings_on():
         assert nn.Conv2d(4, 6, 3, padding=padding)(x).shape == (2, 6, *size)
 
 
+@pytest.mark.parametrize("padding", [1, (2, 0), (0, 3), "same", "valid"])
+@pytest.mark.parametrize(("mode", "numpys"), [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")])
+def test_the_layer_pads_with_copies_of_the_image_as_its_mode_says(mode, numpys, padding):
+    layer = nn.Conv2d(2, 3, (3, 2), padding=padding, padding_mode=mode, dilation=(1, 3), dtype=np.float64)
+    x = rng().standard_normal((2, 2, 5, 4))
+    around = {"same": ((1, 1), (1, 2)), "valid": ((0, 0), (0, 0)), 1: ((1, 1), (1, 1))}.get(padding)
+    around = around or tuple((n, n) for n in padding)
+    padded = np.pad(x, [(0, 0), (0, 0), *around], numpys)
+    expected = loops(padded, layer.weight.data, layer.bias.data, (1, 1), (0, 0), (1, 3), 1)
+    np.testing.assert_allclose(layer(x).numpy(), expected, rtol=1e-12, atol=1e-12)
+    gradcheck(layer, x, model=layer)
+    assert f"padding_mode={mode}" in repr(layer)
+
+
+def test_the_layer_refuses_a_mode_or_a_word_that_it_does_not_know_when_made():
+    with pytest.raises(ValueError, match=r"one of \['zeros', 'reflect', 'replicate', 'circular'\], got 'edge'"):
+        nn.Conv2d(1, 1, 3, padding_mode="edge")
+    with pytest.raises(ValueError, match="Conv2d expects padding to be one or two integers of at least 0, got 'full'"):
+        nn.Conv2d(1, 1, 3, padding="full")
+    with pytest.raises(ValueError, match="Conv2d with padding='same' expects stride 1, got"):
+        nn.Conv2d(1, 1, 3, stride=2, padding="same")
+    with pytest.raises(ValueError, match=r"conv2d expects images \(n, c, h, w\)"):
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")(np.ones((1, 5, 5)))
+
+
 def test_the_layer_has_the_parameters_its_arguments_ask_for():
     for layer, expected in (
         (nn.Conv2d(4, 6, 3), {"weight": (6, 4, 3, 3), "bias": (6,)}),

@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -246,6 +246,137 @@ def test_adaptive_pooling_has_right_first_and_second_derivatives(size):
     gradcheck(lambda x: F.adaptive_avg_pool2d(x * x, size), rng().standard_normal((2, 2, 4, 6)), order=2)
 
 
+@pytest.mark.parametrize("size", [(None, 3), (2, None), (None, None), (5, 4), (9, 1), (4, 11), 3])
+@pytest.mark.parametrize(("pool", "summed_up"), [(F.adaptive_avg_pool2d, np.mean), (F.adaptive_max_pool2d, np.max)])
+def test_adaptive_pooling_makes_as_many_windows_as_are_asked_for_whether_that_divides_or_not(pool, summed_up, size):
+    x = distinct((2, 2, 4, 6))
+    rows, columns = size if isinstance(size, tuple) else (size, size)
+    rows, columns = rows or 4, columns or 6
+    expected = np.empty((2, 2, rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        window = x[:, :, i * 4 // rows : -(-(i + 1) * 4 // rows), j * 6 // columns : -(-(j + 1) * 6 // columns)]
+        expected[:, :, i, j] = summed_up(window, (2, 3))
+    np.testing.assert_allclose(pool(x, size).numpy(), expected, rtol=1e-13)
+    gradcheck(lambda x: pool(x, size), x, order=2)
+    layer = nn.AdaptiveMaxPool2d if summed_up is np.max else nn.AdaptiveAvgPool2d
+    np.testing.assert_array_equal(layer(size)(x).numpy(), pool(x, size).numpy())
+    assert repr(layer(size)) == f"{layer.__name__}(output_size={size})"
+
+
+def test_equal_elements_of_an_adaptive_window_share_the_gradient_evenly():
+    x = mg.tensor(np.ones((1, 1, 3, 3)), requires_grad=True)
+    F.adaptive_max_pool2d(x, 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy()[0, 0], [[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]])
+
+
+# ---------------------------------------------------------------- dilation, ceil_mode, and what means divide by
+
+
+def by_the_book(x, kernel, stride, padding, dilation, ceil_mode):
+    """The windows one by one: (place in the result, the pixels inside, how many elements lie in the padded image)."""
+    axes = []
+    for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
+        starts = [-p]
+        while starts[-1] + s + (k - 1) * d < n + p or (
+            ceil_mode and starts[-1] + s < n and starts[-1] + (k - 1) * d < n + p - 1
+        ):
+            starts.append(starts[-1] + s)
+        axes.append([[start + i * d for i in range(k)] for start in starts])
+    for row, ys in enumerate(axes[0]):
+        for column, zs in enumerate(axes[1]):
+            pixels = [(y, z) for y in ys for z in zs if 0 <= y < x.shape[2] and 0 <= z < x.shape[3]]
+            reach = sum(y < x.shape[2] + padding[0] for y in ys) * sum(z < x.shape[3] + padding[1] for z in zs)
+            yield (row, column), pixels, reach
+
+
+@st.composite
+def more_windows(draw, dilated):
+    """Images with ties, settings, and whether windows may reach over the end."""
+    x, kernel, stride, padding = draw(windows())
+    dilation = tuple(draw(st.integers(1, 3)) if dilated else 1 for _ in kernel)
+    for k, d, p, n in zip(kernel, dilation, padding, x.shape[2:], strict=True):
+        assume(d * (k - 1) + 1 <= n + 2 * p)
+    return x, kernel, stride, padding, dilation, draw(st.booleans())
+
+
+@given(arguments=more_windows(dilated=True))
+def test_windows_of_maxima_may_be_dilated_and_reach_over_the_end(arguments):
+    x, found = mg.tensor(arguments[0], requires_grad=True), list(by_the_book(*arguments))
+    out = F.max_pool2d(x, *arguments[1:])
+    cotangent = rng().standard_normal(out.shape)
+    out.backward(cotangent)
+    expected = np.zeros(x.shape)
+    assert out.shape[2:] == (found[-1][0][0] + 1, found[-1][0][1] + 1)
+    for place, pixels, _ in found:
+        inside = (..., *np.array(pixels, int).reshape(-1, 2).T)
+        best = arguments[0][inside].max(-1, initial=-np.inf, keepdims=True)
+        np.testing.assert_array_equal(out.data[(..., *place)], best[..., 0])
+        won = arguments[0][inside] == best
+        expected[inside] += cotangent[(..., *place)][..., None] * won / np.maximum(won.sum(-1, keepdims=True), 1)
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@given(arguments=more_windows(dilated=False), include=st.booleans(), divisor=st.sampled_from([None, 1, 7, -2]))
+def test_means_divide_by_what_is_asked_for(arguments, include, divisor):
+    x, found = mg.tensor(arguments[0], requires_grad=True), list(by_the_book(*arguments))
+    *settings, _, ceil_mode = arguments[1:]
+    out = F.avg_pool2d(x, *settings, ceil_mode, include, divisor)
+    cotangent = rng().standard_normal(out.shape)
+    out.backward(cotangent)
+    expected = np.zeros(x.shape)
+    assert out.shape[2:] == (found[-1][0][0] + 1, found[-1][0][1] + 1)
+    for place, pixels, reach in found:
+        inside, count = (..., *np.array(pixels).T), divisor or (reach if include else len(pixels))
+        np.testing.assert_allclose(out.data[(..., *place)], arguments[0][inside].sum(-1) / count, rtol=1e-13)
+        expected[inside] += cotangent[(..., *place)][..., None] / count
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("pool", [
+    lambda x: F.max_pool2d(x, 2, 2, 1, 2, True),
+    lambda x: F.max_pool2d(x, (2, 3), (3, 2), 0, (1, 2), True),
+    lambda x: F.avg_pool2d(x, 2, 3, 1, True, False),
+    lambda x: F.avg_pool2d(x, (3, 2), 2, (1, 0), True, True),
+    lambda x: F.avg_pool2d(x, 3, 2, 1, False, False),
+    lambda x: F.avg_pool2d(x, 2, divisor_override=3),
+])  # fmt: skip
+def test_the_options_of_pooling_have_right_first_and_second_derivatives(pool):
+    x = distinct((2, 2, 5, 6))
+    gradcheck_twice(pool, x)
+    gradcheck(lambda x: pool(x * x), x, order=2)
+
+
+def test_a_window_of_minus_infinity_gives_the_pixels_all_of_its_gradient():
+    x = mg.tensor(np.full((1, 1, 3, 3), -np.inf), requires_grad=True)
+    F.max_pool2d(x, 2, ceil_mode=True).sum().backward()
+    assert x.grad.numpy()[0, 0].tolist() == [[0.25, 0.25, 0.5], [0.25, 0.25, 0.5], [0.5, 0.5, 1]]
+
+
+def test_means_of_large_numbers_do_not_overflow_on_the_way():
+    x = np.full((1, 1, 3, 3), 3e38, np.float32)
+    for settings in [(3, 1, 1, False, False), (2, 2, 0, True), (3, 2, 1, True, False), (3,)]:
+        np.testing.assert_allclose(F.avg_pool2d(x, *settings).numpy(), 3e38, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [
+    lambda x: F.avg_pool2d(x, 200), lambda x: F.adaptive_avg_pool2d(x, 1), lambda x: F.adaptive_avg_pool2d(x, (1, 3)),
+])  # fmt: skip
+def test_means_of_many_numbers_of_half_precision_are_as_exact_as_they_can_be(pool):
+    x = mg.tensor(np.full((1, 1, 200, 200), 1.5, np.float16), requires_grad=True)
+    out = pool(x)
+    np.testing.assert_array_equal(out.numpy(), np.full(out.shape, 1.5, np.float16), strict=True)
+    out.backward(np.full(out.shape, 6e4))
+    np.testing.assert_allclose(x.grad.numpy().astype(float).sum(), 6e4 * out.size, rtol=1e-3)
+    assert x.grad.dtype == np.float16
+
+
+def test_gradients_of_many_windows_add_up_in_half_precision():
+    x = mg.tensor(np.zeros((1, 1, 99, 99), np.float16), requires_grad=True)
+    x.data[0, 0, 49, 49] = 1
+    F.max_pool2d(x, 50, 1).sum().backward()
+    assert x.grad.numpy().max() == x.grad.numpy()[0, 0, 49, 49] == 2500
+
+
 # ---------------------------------------------------------------- errors and the layers
 
 X = np.ones((2, 3, 4, 6))
@@ -279,7 +410,10 @@ def test_what_does_not_fit_is_said(name, x, settings, sentence):
         (X.astype(np.int64), 3, "expects floating images (n, c, h, w), got int64 of shape (2, 3, 4, 6)"),
         (X[:, :, :0], 2, "expects images of at least one pixel, got shape (2, 3, 0, 6)"),
         (X, 0, "expects output_size to be one or two integers of at least 1, got 0"),
-        (X, (2, None), "expects output_size to be one or two integers of at least 1, got (2, None)"),
+        (X, None, "expects output_size to be one or two integers of at least 1, got None"),
+        (X, (2, 2.0), "expects output_size to be one or two integers of at least 1, got (2, 2.0)"),
+        (X, (None, True), "expects output_size to be one or two integers of at least 1, got (4, True)"),
+        (X, (None, None, 2), "expects output_size to be one or two integers of at least 1, got (None, None, 2)"),
     ],
 )
 def test_what_does_not_fit_adaptive_pooling_is_said(x, size, sentence):
@@ -294,6 +428,41 @@ def test_the_layers_hand_all_their_settings_on(layer, name):
         np.testing.assert_array_equal(layer(*settings)(x).numpy(), pool(x, *settings).numpy())
     assert repr(layer(2)) == f"{layer.__name__}(kernel_size=2, stride=2, padding=0)"
     assert repr(layer((3, 2), 1, (1, 0))) == f"{layer.__name__}(kernel_size=(3, 2), stride=1, padding=(1, 0))"
+
+
+@pytest.mark.parametrize(("layer", "pool", "options"), [
+    (nn.MaxPool2d, F.max_pool2d, {"dilation": (1, 2), "ceil_mode": True}),
+    (nn.AvgPool2d, F.avg_pool2d, {"ceil_mode": True, "count_include_pad": False}),
+    (nn.AvgPool2d, F.avg_pool2d, {"divisor_override": 3}),
+])  # fmt: skip
+def test_the_layers_hand_their_options_on_and_show_them(layer, pool, options):
+    x, settings = distinct((2, 3, 5, 6)), {"kernel_size": 2, "stride": 3, "padding": 1} | options
+    module = layer(**settings)
+    np.testing.assert_array_equal(module(x).numpy(), pool(x, **settings).numpy())
+    assert repr(module) == f"{layer.__name__}({', '.join(f'{name}={x}' for name, x in settings.items())})"
+
+
+def test_positions_of_arguments_are_those_of_pytorch():
+    x = distinct((2, 3, 5, 6))
+    for module, expected in [
+        (nn.MaxPool2d(2, 2, 0, 1, False, True), F.max_pool2d(x, 2, 2, 0, 1, True)),
+        (nn.AvgPool2d(2, 2, 1, True, False, 3), F.avg_pool2d(x, 2, 2, 1, True, False, 3)),
+    ]:
+        np.testing.assert_array_equal(module(x).numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("pool", [lambda: F.max_pool2d(X, 2, return_indices=True),
+                                  lambda: nn.MaxPool2d(2, return_indices=True)(X),
+                                  lambda: F.adaptive_max_pool2d(X, 2, return_indices=True)])  # fmt: skip
+def test_indices_are_refused(pool):
+    with pytest.raises(ValueError, match="max_pool2d returns no indices: leave out return_indices"):
+        pool()
+
+
+@pytest.mark.parametrize("divisor", [0, 0.5, True])
+def test_a_divisor_must_be_an_integer_other_than_zero(divisor):
+    with pytest.raises(ValueError, match=r"avg_pool2d (cannot divide by|expects) .*divisor_override"):
+        F.avg_pool2d(X, 2, divisor_override=divisor)
 
 
 def test_the_adaptive_layer_hands_its_size_on():

@@ -1,0 +1,38 @@
+"""Settings that are whole numbers, such as sizes and axes: checked in one place."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import Any
+
+Pair = tuple[int, int]
+
+
+def whole(name: str, setting: str, number: Any, least: int | None = None) -> int:
+    """A setting as an int: of any kind that `operator.index` accepts, but no boolean.
+
+    Raises:
+        ValueError: if it is none, or less than `least`.
+    """
+    found = integer(number)
+    if found is None or (least is not None and found < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ValueError(f"{name} expects {setting} to be an integer{bound}, got {number!r}")
+    return found
+
+
+def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
+    """A setting for both axes, from one number or two, as `whole`."""
+    given = number if isinstance(number, (tuple, list)) else (number, number)
+    numbers = [found for found in map(integer, given) if found is not None and found >= least]
+    if len(given) != 2 or len(numbers) != 2:
+        raise ValueError(f"{name} expects {setting} to be one or two integers of at least {least}, got {number!r}")
+    return numbers[0], numbers[1]
+
+
+def integer(number: Any) -> int | None:
+    """The number as an int, or None if it is no integer."""
+    try:
+        return None if isinstance(number, bool) else index(number)
+    except TypeError:
+        return None
