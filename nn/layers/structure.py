@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from types import UnionType
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
-from nn.module import Module
+from nn.functional.settings import whole
+from nn.module import Module, Parameter, entries, parts
 
-__all__ = ["Flatten", "Identity", "Residual", "Sequential", "Unflatten"]
+__all__ = [
+    "Flatten", "Identity", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Residual", "Sequential",
+    "Unflatten",
+]  # fmt: skip
 
 
 class Flatten(Module):
@@ -21,7 +28,7 @@ class Flatten(Module):
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim, self.end_dim = whole("Flatten", "start_dim", start_dim), whole("Flatten", "end_dim", end_dim)
 
     def forward(self, x: TensorLike) -> Tensor:
         return F.flatten(x, self.start_dim, self.end_dim)
@@ -38,7 +45,10 @@ class Unflatten(Module):
     """
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
-        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+        if not isinstance(unflattened_size, Sequence):
+            raise ValueError(f"Unflatten expects unflattened_size to be several integers, got {unflattened_size!r}")
+        self.dim = whole("Unflatten", "dim", dim)
+        self.unflattened_size = tuple(whole("Unflatten", "unflattened_size", n, least=-1) for n in unflattened_size)
 
     def forward(self, x: TensorLike) -> Tensor:
         x = as_tensor(x)
@@ -87,13 +97,26 @@ class Residual(Module):
 
 
 class Sequential(Module):
-    """The modules one after the other; their parameters are named `0.weight`, `0.bias`, `1.weight`, …"""
+    """The modules one after the other; their parameters are named `0.weight`, `0.bias`, `1.weight`, …
 
-    def __init__(self, *modules: Module) -> None:
-        for module in modules:
+    A dict of modules gives them other names, by which they are attributes then.
+
+    Raises:
+        TypeError: if something is no module.
+        ValueError: if a name is taken by a method, or begins with an underscore.
+
+    >>> Sequential({"first": Identity(), "last": Flatten()}).last
+    Flatten()
+    """
+
+    def __init__(self, *modules: Module | dict[str, Module]) -> None:
+        named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
+        for name, module in named.items():
             if not isinstance(module, Module):
                 raise TypeError(f"Sequential expects modules, got {module!r}")
-        vars(self).update({str(i): module for i, module in enumerate(modules)})
+            if hasattr(type(self), str(name)) or str(name).startswith("_"):
+                raise ValueError(f"Sequential cannot name a module {name!r}: choose a name that is not taken")
+        vars(self).update({str(name): module for name, module in named.items()})
 
     def forward(self, x: TensorLike) -> TensorLike:
         for module in self:
@@ -108,4 +131,73 @@ class Sequential(Module):
 
     def __getitem__(self, index: int | slice) -> Module:
         modules = list(self)
-        return Sequential(*modules[index]) if isinstance(index, slice) else modules[index]
+        if not isinstance(index, slice):
+            return modules[index]
+        names = [name for name, module in vars(self).items() if isinstance(module, Module)]
+        chosen = enumerate(zip(names[index], modules[index], strict=True))
+        return Sequential({str(i) if name.isdigit() else name: module for i, (name, module) in chosen})
+
+
+class Container(Module):
+    """What is a list or a dict and a module: it holds nothing but modules, or nothing but parameters.
+
+    A plain list or dict as an attribute does the same, with the same names.
+
+    Raises:
+        TypeError: when made and when looked through, if it holds something else.
+    """
+
+    kind: ClassVar[type[Any]] = Module
+    __eq__, __hash__ = object.__eq__, object.__hash__  # as other modules have, unlike lists and dicts
+
+    def _own(self, kind: type[Any] | UnionType) -> Iterator[tuple[str, Any]]:
+        return chain(super()._own(kind), ((name, part) for name, part in self.checked() if isinstance(part, kind)))
+
+    def checked(self) -> Iterator[tuple[str, Any]]:
+        """(name, part) of all it holds."""
+        for _, part in entries(self):
+            if not isinstance(part, self.kind):
+                raise TypeError(f"{type(self).__name__} expects {self.kind.__name__}s, got {part!r}")
+        return ((name, part) for (name,), part in parts(self, type(self).__name__))
+
+
+class ModuleList(Container, list[Module]):  # type: ignore[misc]
+    """A list of modules, whose names are `0`, `1`, …; it has no forward().
+
+    >>> ModuleList([Identity(), Flatten()]).append(Identity())
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        list.__init__(self, modules)
+        self.checked()
+
+
+class ModuleDict(Container, dict[str, Module]):  # type: ignore[misc]
+    """A dict of modules, whose names are its keys: strings without dots; it has no forward()."""
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+        dict.__init__(self, modules)
+        self.checked()
+
+
+class ParameterList(Container, list[Parameter]):  # type: ignore[misc]
+    """A list of parameters, whose names are `0`, `1`, …; tensors and arrays it is made of become parameters."""
+
+    kind = Parameter
+
+    def __init__(self, values: Iterable[TensorLike] = ()) -> None:
+        list.__init__(self, map(as_parameter, values))
+
+
+class ParameterDict(Container, dict[str, Parameter]):  # type: ignore[misc]
+    """A dict of parameters, whose names are its keys; tensors and arrays it is made of become parameters."""
+
+    kind = Parameter
+
+    def __init__(self, parameters: Mapping[str, TensorLike] | Iterable[tuple[str, TensorLike]] = ()) -> None:
+        dict.__init__(self, {name: as_parameter(value) for name, value in dict(parameters).items()})
+        self.checked()
+
+
+def as_parameter(value: TensorLike) -> Parameter:
+    return value if isinstance(value, Parameter) else Parameter(value)

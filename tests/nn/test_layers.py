@@ -1,4 +1,7 @@
+import itertools
 import math
+from collections import OrderedDict
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 from minigrad.testing import gradcheck
+from nn import functional as F
 from nn.layers.function import Function
 
 layer_shapes = [(5,), (4, 5), (2, 3, 5), (0, 5)]
@@ -355,3 +359,133 @@ def test_a_slice_of_a_sequential_is_one():
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     assert isinstance(model[:2], nn.Sequential)
     assert list(model[:2]) == list(model)[:2]
+
+
+# ---------------------------------------------------------------- names and containers of modules
+
+
+def test_the_modules_of_a_sequential_can_be_given_names():
+    model = nn.Sequential(OrderedDict(first=nn.Linear(3, 2), act=nn.Tanh(), last=nn.Linear(2, 1)))
+    x = rng().standard_normal((5, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(x).numpy(), model.last(model.act(model.first(x))).numpy())
+    assert list(model.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
+    assert [len(model), model[1], model[-1]] == [3, model.act, model.last]
+    assert [name for name, _ in model[1:].named_children()] == ["act", "last"]
+    assert [name for name, _ in nn.Sequential(*model)[1:].named_children()] == ["0", "1"]
+
+
+@pytest.mark.parametrize("name", ["forward", "training", "_hidden", "parameters", "__class__"])
+def test_a_sequential_refuses_names_that_mean_something_else(name):
+    with pytest.raises(ValueError, match=f"Sequential cannot name a module '{name}': choose a name that is not taken"):
+        nn.Sequential({name: nn.ReLU()})
+    with pytest.raises(TypeError, match="Sequential expects modules, got 3"):
+        nn.Sequential({"a": 3})
+
+
+class Contained(nn.Module):
+    def __init__(self):
+        self.blocks = nn.ModuleList([nn.Linear(1, 1), nn.Dropout()])
+        self.heads = nn.ModuleDict({"left": nn.Linear(1, 1), "items": nn.ReLU()})
+        self.scales = nn.ParameterList([np.ones(2), mg.tensor([1.0]), nn.Parameter([2.0])])
+        self.shifts = nn.ParameterDict({"a": [0.0]})
+
+
+def test_lists_and_dicts_of_modules_and_parameters_are_modules_with_the_names_of_pytorch():
+    model = Contained()
+    assert [name for name, _ in model.named_parameters()] == [
+        "blocks.0.weight", "blocks.0.bias", "heads.left.weight", "heads.left.bias", "scales.0", "scales.1", "scales.2",
+        "shifts.a",
+    ]  # fmt: skip
+    model.eval()
+    assert not any(module.training for module in model.modules())
+    assert "(blocks): ModuleList(  # 2 parameters\n    (0): Linear(1, 1)" in repr(model)
+    copy = deepcopy(model)
+    copy.load_state_dict(model.state_dict())
+    assert list(copy.heads) == ["left", "items"]
+    assert isinstance(copy.heads, nn.ModuleDict)
+    assert nn.ParameterList(model.scales)[2] is model.scales[2]
+
+
+def test_containers_of_modules_are_changed_as_lists_and_dicts_are():
+    model = Contained()
+    model.blocks.append(nn.Linear(1, 2))
+    model.blocks.insert(0, nn.ReLU())
+    model.heads.update(right=nn.Linear(1, 3))
+    del model.heads["left"]
+    model.shifts["b"] = nn.Parameter([1.0])
+    assert [name for name, _ in model.named_modules()] == [
+        "", "blocks", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "heads", "heads.items", "heads.right", "scales",
+        "shifts",
+    ]  # fmt: skip
+    assert [name for name, _ in model.shifts.named_parameters()] == ["a", "b"]
+    assert len({model.blocks, model.heads, nn.ModuleList(), nn.ModuleList()}) == 4
+    with pytest.raises(TypeError, match=r"ModuleList defines no forward\(\)"):
+        model.blocks(1.0)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nn.ModuleList([nn.ReLU]), lambda: nn.ModuleDict({"a": [nn.ReLU()]}),
+    lambda: nn.ModuleDict([("a", nn.Parameter([1.0]))]),
+])  # fmt: skip
+def test_containers_of_modules_refuse_what_is_none(make):
+    with pytest.raises(TypeError, match=r"Module(List|Dict) expects Modules, got "):
+        make()
+
+
+def test_what_is_put_into_a_container_later_is_refused_when_it_is_looked_through():
+    model = Contained()
+    model.scales.append(mg.tensor([3.0]))
+    with pytest.raises(TypeError, match="ParameterList expects Parameters, got tensor"):
+        model.state_dict()
+    with pytest.raises(TypeError, match=r"ModuleDict has a ReLU under the name 'a\.b'"):
+        nn.ModuleDict({"a.b": nn.ReLU()}).eval()
+
+
+# ---------------------------------------------------------------- whole numbers
+
+
+class Index:
+    """What is an integer to `operator.index` and nothing else."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __index__(self):
+        return self.number
+
+
+IMAGES = np.ones((2, 4, 6, 6), np.float32)
+SETTINGS = {  # layers by integers that mean something other than 1, so that they are told from True
+    "Conv2d channels": lambda n: nn.Conv2d(n(4), n(6), n(2)),
+    "Conv2d settings": lambda n: nn.Conv2d(4, 4, (n(2), n(1)), n(2), (n(1), n(0)), n(2), n(2)),
+    "MaxPool2d": lambda n: nn.MaxPool2d((n(2), n(3)), n(2), n(1), n(2)),
+    "AvgPool2d": lambda n: nn.AvgPool2d(n(2), (n(2), n(1)), n(1), divisor_override=n(3)),
+    "AdaptiveAvgPool2d": lambda n: nn.AdaptiveAvgPool2d((n(4), None)),
+    "AdaptiveMaxPool2d": lambda n: nn.AdaptiveMaxPool2d(n(4)),
+    "Flatten": lambda n: nn.Flatten(n(2), n(-1)),
+    "Unflatten": lambda n: nn.Unflatten(n(1), (n(2), n(-1))),
+    "max_pool2d": lambda n: lambda x: F.max_pool2d(x, n(2), n(1), n(1), n(2)),
+    "conv2d": lambda n: lambda x: F.conv2d(x, IMAGES[:, :2, :2, :2], None, n(2), n(1), n(2), n(2)),
+    "flatten": lambda n: lambda x: F.flatten(x, n(1), n(2)),
+}
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.array, Index, mg.tensor])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_may_be_whatever_is_an_integer(name, kind):
+    layers = [SETTINGS[name](lambda n: n if n < 0 else kind(n)), SETTINGS[name](int)]
+    shapes = [layer(IMAGES).shape for layer in layers]
+    assert shapes[0] == shapes[1]
+    if isinstance(layers[0], nn.Module) and "Adaptive" not in name:
+        assert repr(layers[0]) == repr(layers[1]) or name == "AvgPool2d"
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_, float, str, lambda n: [[n]]])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_setting_that_is_no_integer_is_refused_in_a_sentence(name, kind):
+    calls = []
+    SETTINGS[name](lambda n: calls.append(n) or n)(IMAGES)
+    for wrong in range(len(calls)):
+        count = itertools.count()
+        with pytest.raises(ValueError, match=r"expects \w+ to be (an integer|one or two integers)"):
+            SETTINGS[name](lambda n, wrong=wrong, count=count: kind(n) if next(count) == wrong else n)(IMAGES)
