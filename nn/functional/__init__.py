@@ -1,4 +1,8 @@
-"""What layers compute, as functions. The fused ones are operations like any other, with rules of their own."""
+"""What layers compute, as functions. The fused ones are operations like any other, with rules of their own.
+
+Some rules have two bodies: tensor operations while gradients are recorded, for derivatives of gradients, and otherwise
+the same on arrays, which is faster (`if is_grad_enabled()`). What PyTorch calls `input` goes by what it is: `x`, …
+"""
 
 from minigrad import elu as elu
 from minigrad import gelu as gelu

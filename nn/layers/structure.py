@@ -62,7 +62,10 @@ class Unflatten(Module):
 
 
 class Identity(Module):
-    """What comes in: takes the place of a layer that is left out."""
+    """What comes in: takes the place of a layer that is left out, whatever the arguments of that are."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Takes all, and keeps nothing."""
 
     def forward(self, x: TensorLike) -> Tensor:
         return as_tensor(x)

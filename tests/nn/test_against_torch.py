@@ -1,5 +1,10 @@
 """Layers and losses side by side with PyTorch; skipped where it is missing."""
 
+import inspect
+import re
+from collections import OrderedDict
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -241,6 +246,9 @@ def test_losses_of_classes_have_the_values_gradients_and_state_of_pytorch(name, 
         {"kernel_size": 2, "padding": "valid"},
         {"kernel_size": 3, "groups": 2, "padding": 1},
         {"kernel_size": (3, 2), "groups": 4, "stride": 2, "padding": 1, "dilation": (1, 2), "bias": False},
+        *({"kernel_size": (3, 2), "stride": stride, "padding": padding, "dilation": (1, 3), "padding_mode": mode}
+          for mode in ("reflect", "replicate", "circular")
+          for stride, padding in [(2, (1, 3)), (1, "same"), (1, "valid"), ((3, 1), 0)]),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # PyTorch copies there
@@ -262,6 +270,35 @@ def test_convolutions_have_the_values_gradients_and_state_of_pytorch(settings):
 def test_pooling_has_the_values_and_gradients_of_pytorch(name, settings):
     ours, theirs = getattr(nn, name)(*settings), getattr(torch.nn, name)(*settings)
     compare(ours, theirs, np.random.default_rng(6).standard_normal((2, 3, 7, 10)))
+
+
+@pytest.mark.parametrize("size", [(5, 6), (8, 3)])
+@pytest.mark.parametrize("kernel", [1, (2, 3), 4])
+def test_the_options_of_pooling_have_the_values_gradients_and_refusals_of_pytorch(kernel, size):
+    x = np.random.default_rng(6).permutation(np.arange(4.0 * np.prod(size))).reshape(2, 2, *size)
+    options = product([None, (3, 2)], [0, 1, (0, 1)], [False, True], [True, False], [None, -3])
+    calls = [("AvgPool2d", (kernel, *rest)) for rest in options]
+    options = product([None, (3, 2)], [0, 1], [1, 2, (1, 3)], [False, True])
+    calls += [("MaxPool2d", (kernel, stride, p, d, False, ceil)) for stride, p, d, ceil in options]
+    compared = 0
+    for name, settings in calls:
+        try:
+            reference = getattr(torch.nn, name)(*settings)(torch.tensor(x))
+        except RuntimeError:  # where PyTorch refuses
+            with pytest.raises(ValueError, match=r"pool2d .*expects"):
+                getattr(nn, name)(*settings)(x)
+            continue
+        if reference.isfinite().all():  # PyTorch writes out of bounds in the gradient of a window without pixels
+            compare(getattr(nn, name)(*settings), getattr(torch.nn, name)(*settings), x)
+            compared += 1
+    assert compared >= 8
+
+
+@pytest.mark.parametrize("size", [1, 2, (None, 3), (4, None), (None, None), (9, 11), (5, 4)])
+@pytest.mark.parametrize("name", ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d"])
+def test_adaptive_pooling_to_any_size_has_the_values_and_gradients_of_pytorch(name, size):
+    x = np.random.default_rng(6).permutation(np.arange(280.0)).reshape(2, 2, 7, 10)
+    compare(getattr(nn, name)(size), getattr(torch.nn, name)(size), x)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -331,3 +368,82 @@ def test_a_convolutional_network_goes_to_pytorch_and_back_through_safetensors_fi
     }
     ours.load_state_dict(state)
     np.testing.assert_allclose(*evaluated(ours, theirs), rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- names and arguments
+
+
+def containers(layers, wrap):
+    """The same model of ours and of PyTorch's containers; `wrap` makes a parameter of an array."""
+
+    class Model(layers.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = layers.Sequential(OrderedDict(first=layers.Linear(3, 2), act=layers.ReLU()))
+            self.blocks = layers.ModuleList([layers.Linear(2, 2), layers.ModuleList([layers.BatchNorm1d(2)])])
+            self.heads = layers.ModuleDict({"left": layers.Linear(2, 1), "right": layers.Linear(2, 1, bias=False)})
+            self.scales = layers.ParameterList([wrap(np.ones(2, np.float32)), wrap(np.zeros(1, np.float32))])
+            self.shifts = layers.ParameterDict({"a": wrap(np.ones(1, np.float32))})
+            self.tied = self.heads["left"]
+
+    return Model()
+
+
+def test_containers_name_what_they_hold_as_in_pytorch_and_states_load_both_ways():
+    ours, theirs = containers(nn, np.asarray), containers(torch.nn, lambda x: torch.nn.Parameter(torch.tensor(x)))
+    exchanged(ours, theirs)
+    for walk in ("named_parameters", "named_buffers", "named_modules"):
+        for settings in ({}, {"remove_duplicate": False}, {"prefix": "net"}):
+            names = [[name for name, _ in getattr(model, walk)(**settings)] for model in (ours, theirs)]
+            assert names[0] == names[1], (walk, settings)
+    assert [name for name, _ in ours.named_children()] == [name for name, _ in theirs.named_children()]
+    plain = nn.Module()
+    plain.body, plain.blocks, plain.heads = ours.body, [ours.blocks[0], [ours.blocks[1][0]]], dict(ours.heads)
+    plain.scales, plain.shifts, plain.tied = list(ours.scales), dict(ours.shifts), ours.tied
+    assert set(plain.state_dict()) == set(theirs.state_dict()), "containers of Python give the same names"
+
+
+LEFT_OUT = {  # of PyTorch's arguments; docs/networks.md says so
+    "device",  # there is one
+    "inplace",  # results are new arrays
+    "size_average", "reduce",  # PyTorch's old names of reduction
+    "threshold",  # Softplus needs none
+    "max_norm", "norm_type", "scale_grad_by_freq", "sparse", "_weight", "_freeze",  # of Embedding
+    "dtype", "_stacklevel", "keepdim", "dim", "out",  # of functions that are operations of NumPy's name and signature
+    "weight",  # of losses of pairs
+    "assign", "keep_vars",  # of states, which are copies here
+    "args", "kwargs",
+}  # fmt: skip
+
+
+def arguments(function):
+    """Names of arguments, which PyTorch's built-in functions have in the first line of their docstrings only."""
+    first = re.match(r"\s*\w+\((.*?)\)\s*(->|\n)", function.__doc__ or "", re.DOTALL)
+    if first and not inspect.isclass(function) and type(function).__module__ != "nn.module":
+        return [re.split(r"[=:]", part)[0].strip() for part in first[1].replace("*, ", "").split(",")]
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def pairs():
+    """Each layer, function and method that both have."""
+    for name in dir(torch.nn):
+        if inspect.isclass(getattr(torch.nn, name)) and hasattr(nn, name):
+            yield name, getattr(nn, name), getattr(torch.nn, name)
+    for name in nn.functional.__dict__:
+        other = getattr(torch.nn.functional, name, getattr(torch, name, None))
+        if callable(getattr(nn.functional, name)) and callable(other):
+            yield f"functional.{name}", getattr(nn.functional, name), other
+    for name in dir(nn.Module):
+        if not name.startswith("_") and callable(getattr(torch.nn.Module, name, None)) and name != "forward":
+            yield f"Module.{name}", getattr(nn.Module, name), getattr(torch.nn.Module, name)
+
+
+@pytest.mark.parametrize(("name", "ours", "theirs"), [pytest.param(*pair, id=pair[0]) for pair in pairs()])
+def test_arguments_have_the_names_and_the_order_of_pytorch_except_for_those_listed(name, ours, theirs):
+    own = list(inspect.signature(ours).parameters)
+    others = [argument for argument in arguments(theirs) if argument not in LEFT_OUT]
+    if name.startswith("functional."):
+        own, others = own[1:], others[1:]  # what it is a function of is called x, logits, …
+    if name in ("BatchNorm1d", "BatchNorm2d", "GroupNorm"):
+        others = [argument for argument in others if argument in own or argument != "bias"]  # new in PyTorch
+    assert [argument for argument in own if argument in others] == others
