@@ -1,6 +1,6 @@
 """Layers, with PyTorch's names, arguments, defaults, initialisations, parameter names and shapes.
 
-What layers draw at random takes a `generator` besides. There is no `device`, since there is but one, no `inplace`, since
+What draws at random takes a `generator` besides. There is no `device`, since there is but one, no `inplace`, since
 results are new arrays, and none of the arguments that PyTorch has deprecated, as `size_average` and `reduce` of losses.
 """
 
