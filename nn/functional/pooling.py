@@ -109,7 +109,14 @@ def adaptive_avg_pool2d(x: TensorLike, output_size: OutputSize) -> Tensor:
     (height, width), (rows, columns) = adaptive_sizes("adaptive_avg_pool2d", x, output_size)
     if height % rows == 0 and width % columns == 0:
         return avg_pool2d(x, (height // rows, width // columns))
-    return widened(x, lambda x: averaging(height, rows, x.dtype) @ x @ averaging(width, columns, x.dtype).T)
+    return widened(x, lambda x: averaged(averaged(x, 2, rows), 3, columns))
+
+
+def averaged(x: Tensor, axis: int, parts: int) -> Tensor:
+    """The means of as many `spans` of an axis."""
+    pieces = [x[(slice(None),) * axis + (span,)] for span in spans(x.shape[axis], parts)]
+    # Divided before they are summed, so that no sum is too large.
+    return stack([(piece / piece.shape[axis]).sum(axis) for piece in pieces], axis)
 
 
 def adaptive_max_pool2d(x: TensorLike, output_size: OutputSize, return_indices: bool = False) -> Tensor:
@@ -146,15 +153,6 @@ def output_sizes(name: str, output_size: Any, size: Pair) -> Pair:
 def spans(length: int, parts: int) -> list[slice]:
     """Part i is from floor(i length / parts) to ceil((i + 1) length / parts)."""
     return [slice(i * length // parts, -(-(i + 1) * length // parts)) for i in range(parts)]
-
-
-def averaging(length: int, parts: int, dtype: np.dtype[Any]) -> Array:
-    """(parts, length): each row averages one of the `spans`."""
-    covers = np.zeros((parts, length))
-    for row, span in zip(covers, spans(length, parts), strict=True):
-        row[span] = 1
-    means: Array = (covers / covers.sum(1, keepdims=True)).astype(dtype)
-    return means
 
 
 def pool_geometry(

@@ -356,6 +356,22 @@ def test_means_of_large_numbers_do_not_overflow_on_the_way():
     x = np.full((1, 1, 3, 3), 3e38, np.float32)
     for settings in [(3, 1, 1, False, False), (2, 2, 0, True), (3, 2, 1, True, False), (3,)]:
         np.testing.assert_allclose(F.avg_pool2d(x, *settings).numpy(), 3e38, rtol=1e-6)
+    np.testing.assert_allclose(F.adaptive_avg_pool2d(x, 2).numpy(), 3e38, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fault", [np.inf, np.nan])
+@pytest.mark.parametrize("pool", [
+    lambda x: F.avg_pool2d(x, 2, 1), lambda x: F.avg_pool2d(x, 2, 2, 1, True, False),
+    lambda x: F.adaptive_avg_pool2d(x, (3, 2)), lambda x: F.adaptive_max_pool2d(x, 2),
+    lambda x: F.max_pool2d(x, 2, 2, 1), lambda x: F.max_pool2d(x, 2, 1),
+])  # fmt: skip
+def test_what_is_not_finite_is_seen_in_the_windows_that_have_it_and_in_no_other(pool, fault):
+    x = distinct((1, 1, 5, 5))
+    before = pool(x).numpy()
+    x[0, 0, 1, 3] = 1000
+    has_it = pool(x).numpy() != before
+    x[0, 0, 1, 3] = fault
+    np.testing.assert_array_equal(pool(x).numpy(), np.where(has_it, fault, before))
 
 
 @pytest.mark.parametrize("pool", [
