@@ -269,7 +269,7 @@ def parts(container: Any, where: str, outer: tuple[Any, ...] = ()) -> Iterator[t
         outer: the containers it is in, which are not looked into again.
     """
     for key, item in entries(container):
-        if type(item) in PLAIN or any(item is other for other in outer):
+        if type(item) in PLAIN or (outer and any(item is other for other in outer)):
             continue
         is_part = isinstance(item, (Parameter, Module, np.ndarray))
         found: Iterable[tuple[tuple[str, ...], Any]] = [((), item)] if is_part else []

@@ -106,7 +106,7 @@ class Sequential(Module):
 
     Raises:
         TypeError: if something is no module.
-        ValueError: if a name is taken by a method, or begins with an underscore.
+        ValueError: if a name is empty, has dots, begins with an underscore, or is taken by a method.
 
     >>> Sequential({"first": Identity(), "last": Flatten()}).last
     Flatten()
@@ -115,30 +115,33 @@ class Sequential(Module):
     def __init__(self, *modules: Module | dict[str, Module]) -> None:
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
         for name, module in named.items():
+            text = str(name)
             if not isinstance(module, Module):
                 raise TypeError(f"Sequential expects modules, got {module!r}")
-            if hasattr(type(self), str(name)) or str(name).startswith("_"):
-                raise ValueError(f"Sequential cannot name a module {name!r}: choose a name that is not taken")
-        vars(self).update({str(name): module for name, module in named.items()})
+            if hasattr(type(self), text) or text.startswith("_") or "." in text or not text:
+                raise ValueError(f"Sequential cannot name a module {name!r}: choose one without dots that is not taken")
+            vars(self)[text] = module
 
     def forward(self, x: TensorLike) -> TensorLike:
         for module in self:
             x = module(x)
         return x
 
+    def _named(self) -> dict[str, Module]:
+        found = vars(self).items()
+        return {name: module for name, module in found if isinstance(module, Module) and name[0] != "_"}
+
     def __iter__(self) -> Iterator[Module]:
-        return (module for module in vars(self).values() if isinstance(module, Module))
+        return iter(self._named().values())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._named())
 
     def __getitem__(self, index: int | slice) -> Module:
-        modules = list(self)
+        named = list(self._named().items())
         if not isinstance(index, slice):
-            return modules[index]
-        names = [name for name, module in vars(self).items() if isinstance(module, Module)]
-        chosen = enumerate(zip(names[index], modules[index], strict=True))
-        return Sequential({str(i) if name.isdigit() else name: module for i, (name, module) in chosen})
+            return named[index][1]
+        return Sequential({str(i) if name.isdigit() else name: module for i, (name, module) in enumerate(named[index])})
 
 
 class Container(Module):

@@ -374,12 +374,19 @@ def test_the_modules_of_a_sequential_can_be_given_names():
     assert [name for name, _ in nn.Sequential(*model)[1:].named_children()] == ["0", "1"]
 
 
-@pytest.mark.parametrize("name", ["forward", "training", "_hidden", "parameters", "__class__"])
+@pytest.mark.parametrize("name", ["forward", "training", "_hidden", "parameters", "__class__", "a.b", ""])
 def test_a_sequential_refuses_names_that_mean_something_else(name):
-    with pytest.raises(ValueError, match=f"Sequential cannot name a module '{name}': choose a name that is not taken"):
+    with pytest.raises(ValueError, match=f"Sequential cannot name a module '{name}': choose one without dots"):
         nn.Sequential({name: nn.ReLU()})
     with pytest.raises(TypeError, match="Sequential expects modules, got 3"):
         nn.Sequential({"a": 3})
+
+
+def test_a_module_that_is_not_part_of_a_sequential_is_not_applied():
+    model = nn.Sequential(nn.Tanh())
+    model._other = nn.ReLU()
+    assert list(model) == [model[0]]
+    assert model(-1.0).item() == np.tanh(-1.0)
 
 
 class Contained(nn.Module):
