@@ -54,15 +54,10 @@ class AvgPool2d(Pool2d):
 
 
 @dataclass(repr=False, eq=False)
-class AdaptiveAvgPool2d(Function):
-    """Means of as many windows as `output_size` says, None for as many as pixels: (n, c, h, w) -> (n, c, *output_size).
-
-    >>> AdaptiveAvgPool2d((None, 2))([[[[1.0, 2.0, 3.0, 5.0]]]])
-    tensor([[[[1.5, 4. ]]]], dtype=float64)
-    """
+class AdaptivePool2d(Function):
+    """As many windows as `output_size` says, a number or two; None is for as many as there are pixels."""
 
     output_size: OutputSize
-    function = staticmethod(F.adaptive_avg_pool2d)
 
     def __post_init__(self) -> None:
         output_sizes(type(self).__name__, self.output_size, (1, 1))
@@ -72,7 +67,18 @@ class AdaptiveAvgPool2d(Function):
 
 
 @dataclass(repr=False, eq=False)
-class AdaptiveMaxPool2d(AdaptiveAvgPool2d):
+class AdaptiveAvgPool2d(AdaptivePool2d):
+    """Means of as many windows as `output_size` says: (n, c, h, w) -> (n, c, *output_size).
+
+    >>> AdaptiveAvgPool2d((None, 2))([[[[1.0, 2.0, 3.0, 5.0]]]])
+    tensor([[[[1.5, 4. ]]]], dtype=float64)
+    """
+
+    function = staticmethod(F.adaptive_avg_pool2d)
+
+
+@dataclass(repr=False, eq=False)
+class AdaptiveMaxPool2d(AdaptivePool2d):
     """The largest elements of as many windows as `output_size` says: (n, c, h, w) -> (n, c, *output_size)."""
 
     return_indices: bool = False
