@@ -210,6 +210,8 @@ class Module:
         unknown = [name for name in new if name not in own]
         faults = [f"{name} has shape {new[name].shape} instead of {target.shape}"
                   for name, target in own.items() if name in new and new[name].shape != target.shape]
+        faults += [f"{name} is a read-only array here" for name, target in own.items()
+                   if name in new and isinstance(target, np.ndarray) and not target.flags.writeable]
         faults += [f"{name} has dtype {array.dtype}" for name, array in new.items() if array.dtype.kind not in "biuf"]
         if strict:
             faults += [f"{name} is missing" for name in missing]

@@ -42,7 +42,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     1      Linear   (2,)            14             12
     total                           14             12
     """
-    modules = {module: name for name, module in model.named_modules()}
+    modules = [(name, module, dict(vars(module))) for name, module in model.named_modules()]
     called: list[Module] = []
     counted: set[Parameter] = set()
     rows: list[tuple[str, str, str, int, int]] = []
@@ -63,14 +63,13 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
 
         return watching
 
-    before = {module: dict(vars(module)) for module in modules}
     try:
-        for module, name in modules.items():  # an attribute is found before the method of the class
+        for name, module, _ in modules:  # an attribute is found before the method of the class
             vars(module)["forward"] = watched(name, module, module.forward)
         with model.in_mode(training=False), no_grad():
             model(np.zeros((1, *input_shape), dtype))
     finally:
-        for module, attributes in before.items():
+        for _, module, attributes in modules:
             vars(module).clear()
             vars(module).update(attributes)
     total = ("total", "", "", model.num_parameters(), sum(row[-1] for row in rows))

@@ -444,6 +444,14 @@ def test_a_state_that_does_not_fit_is_named_and_nothing_is_written(change, fault
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_an_array_that_cannot_be_written_into_is_named_before_anything_is_written():
+    model = Everything()
+    model.first, model.last = Parameter([1.0]), np.broadcast_to(2.0, 3)
+    with pytest.raises(ValueError, match="last is a read-only array here"):
+        model.load_state_dict({name: array + 1 for name, array in model.state_dict().items()})
+    assert model.first.item() == 1
+
+
 def test_all_faults_are_listed_in_one_sentence():
     with pytest.raises(ValueError, match=r"weight has shape .*, bias is missing, b is unknown"):
         nn.Linear(3, 2).load_state_dict({"weight": np.ones(3), "b": np.ones(2)})

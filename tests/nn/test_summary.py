@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -154,6 +156,18 @@ def test_layers_in_containers_are_rows_and_weights_in_containers_are_counted():
     rows, total = table(Heads(), (4,))
     assert rows == [["heads.left", "Linear", "(2,)", "10", "8"], ["heads.right", "Scaled", "(2,)", "4", "0"]]
     assert total == ["total", "14", "8"]
+
+
+def test_layers_that_are_equal_by_value_are_different_layers():
+    @dataclass
+    class Shift(Module):
+        by: float
+
+        def forward(self, x):
+            return x + self.by
+
+    rows, _ = table(nn.Sequential(Shift(1.0), Shift(1.0)), (2,))
+    assert [row[:2] for row in rows] == [["0", "Shift"], ["1", "Shift"]]
 
 
 def test_tied_weights_count_where_they_are_first_used():
