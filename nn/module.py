@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Iterable, Iterator, Mapping, MappingView
 from contextlib import contextmanager
@@ -15,7 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike
+from minigrad.graph import watches
+from minigrad.guards import libraries
+from minigrad.recording import scope
 from nn.summary import summary
+
+libraries.add(__name__.partition(".")[0])  # a line of this package is not the user's
 
 
 class Parameter(Tensor):
@@ -58,6 +64,9 @@ class Module:
         raise TypeError(f"{type(self).__name__} defines no forward()")
 
     def __call__(self, *inputs: Any, **named_inputs: Any) -> Any:
+        if watches:
+            with running(self):
+                return self.forward(*inputs, **named_inputs)
         return self.forward(*inputs, **named_inputs)
 
     # ---------------------------------------------------------------- what it consists of
@@ -248,6 +257,30 @@ class Module:
         if not children:
             return f"{type(self).__name__}({self.extra_repr()}){total}"
         return "\n".join([f"{type(self).__name__}({self.extra_repr()}{total}", *children, ")"])
+
+
+class Paths(threading.local):
+    """The names of all modules below the outermost one that runs in this thread, by their ids."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+
+
+paths = Paths()
+
+
+@contextmanager
+def running(module: Module) -> Iterator[None]:
+    """Have what is recorded know that it belongs to `module`, by its path below the outermost one that runs."""
+    is_outermost = not paths.names
+    if is_outermost:
+        paths.names = {id(part): name for name, part in module.named_modules()}
+    try:
+        with scope(paths.names.get(id(module), type(module).__name__)):
+            yield
+    finally:
+        if is_outermost:
+            paths.names = {}
 
 
 class Unmatched(NamedTuple):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import nn
 from minigrad import Tensor
+from minigrad.recording import recording
 from nn import Module, Parameter
 
 
@@ -484,3 +485,30 @@ def test_the_repr_is_the_tree_with_parameter_counts():
         ")"
     )
     assert repr(nn.Dropout(0.25)) == "Dropout(p=0.25)"
+
+
+# ------------------------------------------------------------------------------------------------ who watches
+
+
+def test_what_a_module_records_belongs_to_its_path_and_to_the_users_line():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = {"first": nn.Linear(3, 3), "rest": [nn.ReLU(), nn.Linear(3, 2)]}
+
+        def forward(self, x):
+            first, (relu, last) = self.layers.values()
+            return last(relu(first(x))) * 2.0
+
+    model = nn.Sequential(nn.Linear(3, 3), Block())
+    events = []
+    with recording(events.append):
+        model(np.ones((4, 3)))
+    assert [event.scope for event in events] == ["0", "1.layers.first", "1.layers.rest.0", "1.layers.rest.1", "1"]
+    assert {event.place.file for event in events} == {__file__}
+    with recording(events.append), pytest.raises(ValueError, match="Linear expects"):
+        model(np.ones((4, 2)))
+    events.clear()
+    with recording(events.append):
+        model[1](np.ones((4, 3)))
+    assert events[0].scope == "layers.first"
