@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import or_inf, subtract, where
+from minigrad.ops.arithmetic import astype, or_inf, subtract, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
@@ -23,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
+DType = npt.DTypeLike | None
 
 
 def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
@@ -44,20 +46,20 @@ def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
 
 
 @operation("reduction", np.sum, methods="sum")
-def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Sum of the elements."""
-    x = as_tensor(x)
+def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+    """Sum of the elements, added up in another dtype if one is given."""
+    x = as_tensor(x) if dtype is None else astype(x, dtype)
     shape = x.shape
-    return record(sum, np.add.reduce(x.data, axis, keepdims=keepdims),  # type: ignore[call-overload]
+    return record(sum, np.add.reduce(x.data, axis, dtype, keepdims=keepdims),  # type: ignore[call-overload]
                   (x, lambda grad, out: spread(grad, shape, axis)))
 
 
 @operation("reduction", np.mean, nonempty=True, methods="mean")
-def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Arithmetic mean of the elements."""
-    x = as_tensor(x)
+def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+    """Arithmetic mean of the elements, added up in another dtype if one is given."""
+    x = as_tensor(x) if dtype is None else astype(x, dtype)
     shape = x.shape
-    return record(mean, np.mean(x.data, axis, keepdims=keepdims),
+    return record(mean, np.mean(x.data, axis, dtype, keepdims=keepdims),
                   (x, lambda grad, out: spread(grad / count(shape, axis), shape, axis)))
 
 
@@ -141,10 +143,10 @@ def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
 
 
 @operation("reduction", np.prod, methods="prod")
-def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
     """Product of the elements; gradients of any order are right also where some are 0."""
-    x = as_tensor(x)
-    return record(prod, np.prod(x.data, axis, keepdims=keepdims),
+    x = as_tensor(x) if dtype is None else astype(x, dtype)
+    return record(prod, np.prod(x.data, axis, dtype, keepdims=keepdims),
                   (x, lambda grad, out: spread(grad, x.shape, axis) * product_of_others(x, axis)))
 
 
@@ -171,32 +173,39 @@ def shifted(x: Tensor, by: int, fill: float) -> Tensor:
 
 
 @operation("running", np.cumsum, methods="cumsum")
-def cumsum(x: TensorLike, axis: int | None = None) -> Tensor:
+def cumsum(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tensor:
     """Sum of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
-    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
-    return record(cumsum, np.cumsum(x.data, along),
+    x = as_tensor(x) if dtype is None else astype(x, dtype)
+    x, along = (x.ravel(), 0) if axis is None else (x, axis)
+    return record(cumsum, np.cumsum(x.data, along, dtype),
                   (x, lambda grad, out: flip(cumsum(flip(grad, along), along), along)))
 
 
 @operation("running", np.cumprod, methods="cumprod")
-def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
+def cumprod(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tensor:
     """Product of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
-    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
-    return record(cumprod, np.cumprod(x.data, along), (x, lambda grad, out: cumprod_rule(x, grad, along)))
+    x = as_tensor(x) if dtype is None else astype(x, dtype)
+    x, along = (x.ravel(), 0) if axis is None else (x, axis)
+    return record(cumprod, np.cumprod(x.data, along, dtype), (x, lambda grad, out: cumprod_rule(x, grad, along)))
 
 
 def cumprod_rule(x: Tensor, grad: Tensor, axis: int) -> Tensor:
-    """gradientᵢ = x₀ ⋯ xᵢ₋₁ Sᵢ, where Sᵢ = gradᵢ + xᵢ₊₁ Sᵢ₊₁: without a division, so zeros do no harm.
+    """gradientᵢ = x₀ ⋯ xᵢ₋₁ Sᵢ, where Sᵢ = gradᵢ + xᵢ₊₁ Sᵢ₊₁: without a division, so zeros do no harm."""
+    x = moveaxis(x, axis, -1)
+    return moveaxis(product_before(x) * carried_back(moveaxis(grad, axis, -1), x), -1, axis)
+
+
+def carried_back(terms: Tensor, factors: Tensor) -> Tensor:
+    """Sᵢ = termᵢ + factorᵢ₊₁ Sᵢ₊₁ along the last axis.
 
     Doubling the reach of each Sᵢ takes log(n) steps: if it sums the next k terms, then Sᵢ + factorᵢ Sᵢ₊ₖ sums 2k.
     """
-    x, reached = moveaxis(x, axis, -1), moveaxis(grad, axis, -1)
-    factor, step = shifted(x, -1, 0.0), 1
-    while step < x.shape[-1]:
-        reached = reached + factor * shifted(reached, -step, 0.0)
+    factor, step = shifted(factors, -1, 0.0), 1
+    while step < terms.shape[-1]:
+        terms = terms + factor * shifted(terms, -step, 0.0)
         factor = factor * shifted(factor, -step, 0.0)
         step *= 2
-    return moveaxis(product_before(x) * reached, -1, axis)
+    return terms
 
 
 @operation("trace", np.trace, methods="trace")
