@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 from minigrad.ops import Operation, operations
+from minigrad.ops.registry import from_numpy
 from minigrad.tensor import Tensor
 
 INTRODUCTION = """# Operations
@@ -36,9 +37,9 @@ def row(operation: Operation) -> str:
     """One row of the table."""
     summary = (operation.function.__doc__ or "").strip().splitlines()[0].rstrip(".:").replace("|", "\\|")
     domain = ", ".join(dict.fromkeys(map(str, operation.domain)))
-    is_numpy = getattr(operation.twin, "__module__", "").startswith("numpy")
     methods = [name for name, method in vars(Tensor).items() if method is operation.function]
-    cells = [f"`{signature(operation)}`", summary, domain, kinks(operation), "yes" if is_numpy else "",
+    theirs = "yes" if from_numpy(operation.twin) else ""
+    cells = [f"`{signature(operation)}`", summary, domain, kinks(operation), theirs,
              ", ".join(f"`{name}`" for name in methods)]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

@@ -4,6 +4,7 @@ from minigrad.ops import dispatch as dispatch
 from minigrad.ops import linalg as linalg
 from minigrad.ops.activations import *
 from minigrad.ops.arithmetic import *
+from minigrad.ops.compositions import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.indexing import *
 from minigrad.ops.linalg import norm as norm

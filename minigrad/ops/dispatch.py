@@ -32,7 +32,7 @@ PLAIN = {
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Called by NumPy for a ufunc with a tensor among its operands."""
     if method != "__call__":
-        raise TypeError(not_differentiable(f"{ufunc.__name__}.{method}"))
+        return array_function(self, getattr(ufunc, method), (), inputs, options)
     if options:
         raise TypeError(no_keyword(ufunc.__name__, next(iter(options))))
     if ufunc in twins:
@@ -54,13 +54,27 @@ def array_function(
     if function in twins:
         operation = twins[function]
         return operation(*args) if len(args) == 1 and not kwargs else call(operation, function, args, kwargs)
-    if function in PLAIN:
-        return function(*map(without_tensors, args), **{name: without_tensors(x) for name, x in kwargs.items()})
-    raise TypeError(not_differentiable(function.__name__))
+    if function not in PLAIN and needs_gradient_within([args, kwargs]):
+        raise TypeError(not_differentiable(name_of(function)))
+    return function(*without_tensors(args), **without_tensors(kwargs))
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What NumPy calls a function, or a method of one of its ufuncs."""
+    owner = getattr(function, "__self__", None)
+    return f"{owner.__name__}.{function.__name__}" if isinstance(owner, np.ufunc) else function.__name__
+
+
+def needs_gradient_within(x: Any) -> bool:
+    """Whether a gradient is asked of `x`, or of anything in these nested lists, tuples and dicts."""
+    inside = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
+    return steps.needs_gradient(x) or any(map(needs_gradient_within, inside))
 
 
 def without_tensors(x: Any) -> Any:
-    """`x`, or if it is a tensor or a sequence of them, their arrays."""
+    """`x`, or if it is a tensor or holds them in lists, tuples and dicts, their arrays."""
+    if isinstance(x, dict):
+        return {name: without_tensors(part) for name, part in x.items()}
     if isinstance(x, (list, tuple)):
         return type(x)(map(without_tensors, x))
     return x.data if isinstance(x, Tensor) else x
@@ -87,7 +101,7 @@ def call(operation: Callable[..., Any], function: Callable[..., Any], args: Any,
         if parameter.kind is parameter.POSITIONAL_ONLY:
             positional = (*positional, given)
         elif parameter.kind is parameter.VAR_POSITIONAL:
-            positional = given
+            positional, keywords = (*positional, *keywords.values(), *given), {}
         elif parameter.kind is parameter.VAR_KEYWORD:
             keywords.update(given)
         elif name in ours or name in renamed:
@@ -96,7 +110,7 @@ def call(operation: Callable[..., Any], function: Callable[..., Any], args: Any,
             keywords[name] = given
     for name in keywords:
         if name not in ours:
-            raise TypeError(no_keyword(function.__name__, name))
+            raise TypeError(no_keyword(name_of(function), name))
     return operation(*positional, **keywords)
 
 

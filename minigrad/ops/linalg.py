@@ -11,6 +11,7 @@ pseudo-inverses, 1973.
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -243,3 +244,30 @@ def norm_rule(x: Tensor, grad: Tensor, out: Tensor, axis: tuple[int, ...], p: fl
         raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
     slope = x ** (p - 1) if p % 2 == 0 else np.sign(x.data) * abs(x) ** (p - 1)  # smooth at 0 for even orders
     return spread(grad / or_inf(out) ** (p - 1), x.shape, axis) * slope
+
+
+@operation("composed", np.linalg.lstsq, arity=2, name="linalg.lstsq")
+def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Tensor, Tensor, Any, Tensor]:
+    """The shortest of the x for which |a @ x - b|² is least, that least, the rank and the singular values of `a`.
+
+    (m, n) with (m,) or (m, k). The least is there only if the rank is n < m; the rank is no tensor. Singular values up
+    to `rcond` times the largest count as 0, by default those that rounding alone would leave.
+    """
+    a, b = as_tensor(a), as_tensor(b)
+    solution, least, rank, s = np.linalg.lstsq(a.data, b.data, rcond)
+    a = a.astype(solution.dtype)
+    between = np.mean([*s, 0][rank - 1 : rank + 1]) / s[0] if rank else 1  # the last value that counts and the next
+    x = pinv(a, between) @ b
+    residuals = ((a @ x - b) ** 2).reshape(len(b), -1).sum(0) if least.size else wrap(least)
+    return x, residuals, rank, svd(a, compute_uv=False)
+
+
+@operation("composed", np.linalg.matrix_power, name="linalg.matrix_power")
+def matrix_power(a: TensorLike, n: int) -> Tensor:
+    """The matrix product of `n` times the same square matrix; of its inverse if `n` is negative."""
+    a, n = as_tensor(a), index(n)
+    identity = np.linalg.matrix_power(a.data, 0)  # NumPy refuses what is not square
+    if n < 2:
+        return matrix_power(inv(a), -n) if n < 0 else +a if n else wrap(identity)
+    half = matrix_power(a, n // 2)
+    return half @ half @ a if n % 2 else half @ half

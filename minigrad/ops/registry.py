@@ -90,7 +90,7 @@ def operation(
         domains = (domain,) * arity if isinstance(domain, Domain) else domain
         full = name or function.__name__
         operations[full] = Operation(full, function, kind, twin, arity, domains, kinks, ties, nonempty)
-        if isinstance(twin, np.ufunc) or getattr(twin, "__module__", "").startswith("numpy"):
+        if from_numpy(twin):
             twins[cast(Callable[..., Any], twin)] = function
         for method in methods.split():
             reflected = method.startswith("__r") and arity == 2
@@ -98,6 +98,11 @@ def operation(
         return function
 
     return enter
+
+
+def from_numpy(twin: Any) -> bool:
+    """Whether a twin is a function of NumPy's own, or the method of one: `np.maximum.accumulate`."""
+    return isinstance(getattr(twin, "__self__", twin), np.ufunc) or getattr(twin, "__module__", "").startswith("numpy")
 
 
 def exchanged(function: Callable[..., Tensor]) -> Callable[[Tensor, TensorLike], Tensor]:

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from minigrad.ops import Operation, operations
 from minigrad.tensor import Array, Tensor
+from minigrad.testing.composed import EXAMPLES
 from minigrad.testing.values import (
     LATTICE,
     arrays,
@@ -126,7 +127,10 @@ def reduction_calls(draw: st.DrawFn, operation: Operation) -> Call:
     x = draw(arrays(shape, operation.domain[0], unique=operation.ties))
     if operation.name == "prod":
         x = draw(with_zeros(x))
-    return Call(operation, (x,), lambda x: (x,), {"axis": axis, "keepdims": draw(st.booleans())})
+    missing = draw(hnp.arrays(bool, shape)) if operation.name.startswith("nan") else np.zeros(shape, bool)
+    missing &= ~missing.all(axis, keepdims=True)
+    arguments = (lambda x: (np.where(missing, np.nan, x),)) if missing.any() else lambda x: (x,)
+    return Call(operation, (x,), arguments, {"axis": axis, "keepdims": draw(st.booleans())})
 
 
 def reduced_size(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> int:
@@ -417,6 +421,18 @@ def irrational(shape: tuple[int, ...]) -> Array:
 
 
 @st.composite
+def composed_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    sides, arguments, options = draw(EXAMPLES[operation.name])
+    inputs = tuple(draw(arrays(shape, unique=operation.ties)) for shape in sides)
+    return Call(operation, inputs, arguments, options, as_one)
+
+
+def as_one(result: Any) -> Any:
+    """A result as it is, or if there are several, as one array or tensor."""
+    return joined(result) if isinstance(result, (list, tuple)) else result
+
+
+@st.composite
 def cast_calls(draw: st.DrawFn, operation: Operation) -> Call:
     return Call(operation, (draw(arrays(draw(shapes))),), lambda x: (x, np.float64), {})
 
@@ -488,5 +504,6 @@ _calls_by_kind: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "matrix": matrix_calls,
     "norm": norm_calls,
     "cast": cast_calls,
+    "composed": composed_calls,
     **dict.fromkeys(arguments_by_kind, shape_calls),
 }

@@ -1,0 +1,564 @@
+"""More of NumPy's functions, most of them made of the operations in the other files.
+
+They have NumPy's names and arguments. What has no rule here gets its gradient from its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import pi
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from minigrad.graph import record
+from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multiply, where
+from minigrad.ops.elementwise import sqrt, unary
+from minigrad.ops.indexing import diagonal, pad, take
+from minigrad.ops.products import matmul
+from minigrad.ops.reductions import Axis, DType, carried_back, even_shares, kept_shape, max, mean, min, spread, sum
+from minigrad.ops.registry import operation
+from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, reshape, split, squeeze, swapaxes, transpose
+from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value, wrap
+
+__all__ = [
+    "absolute", "true_divide", "fabs", "degrees", "radians", "rad2deg", "deg2rad", "nan_to_num",
+    "atleast_1d", "atleast_2d", "atleast_3d", "vstack", "hstack", "dstack", "column_stack", "array_split", "vsplit",
+    "hsplit", "dsplit", "flipud", "fliplr", "rot90", "rollaxis", "meshgrid", "compress", "select",
+    "diff", "gradient", "trapezoid", "interp", "kron", "vdot", "cross",
+    "ptp", "average", "cov", "corrcoef", "median", "quantile", "percentile",
+    "nansum", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin",
+]  # fmt: skip
+
+
+def composed(kind: str, twin: Callable[..., Any], function: Callable[..., Any], doc: str, **facts: Any) -> Any:
+    """Enter `function` as the operation that does what NumPy's `twin` does."""
+    function.__name__ = function.__qualname__ = twin.__name__
+    function.__doc__ = f"{doc}."
+    return operation(kind, twin, **facts)(function)
+
+
+# ------------------------------------------------------------------------------------------------ elementwise
+
+# fmt: off
+absolute, true_divide = abs, divide
+degrees = unary(np.degrees, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
+rad2deg = unary(np.rad2deg, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
+radians = unary(np.radians, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
+deg2rad = unary(np.deg2rad, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
+# fmt: on
+
+
+@operation("elementwise", np.fabs, kinks=(0,))
+def fabs(x: TensorLike) -> Tensor:
+    """Absolute value as a floating number, with slope 0 at 0."""
+    return record(fabs, np.fabs(value(x)), (x, lambda grad, out: grad * np.sign(value(x))))
+
+
+@operation("composed", np.nan_to_num)
+def nan_to_num(x: TensorLike, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """`x` with numbers in place of NaN and infinities (the largest there are by default), where its slope is 0."""
+    x = as_tensor(x)
+    if x.dtype.kind != "f":
+        return +x
+    largest = np.finfo(x.dtype).max
+    x = where(np.isnan(x.data), nan, x)
+    x = where(np.isposinf(x.data), largest if posinf is None else posinf, x)
+    return where(np.isneginf(x.data), -largest if neginf is None else neginf, x)
+
+
+# ------------------------------------------------------------------------------------------------ shapes
+
+
+def at_least(n: int, twin: Callable[..., Any]) -> Any:
+    """The operation that gives tensors the axes of length 1 that `twin` gives arrays."""
+    def function(*arys: TensorLike) -> Tensor | tuple[Tensor, ...]:
+        results = tuple(reshape(x, twin(value(x)).shape) for x in arys)
+        return results[0] if len(results) == 1 else results
+
+    return composed("composed", twin, function, f"Each tensor with at least {n} axes, new ones of length 1")
+
+
+def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
+    """The operation that splits along an axis, or along the only one."""
+    def function(ary: TensorLike, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
+        ary = as_tensor(ary)
+        twin(ary.data, indices_or_sections)  # NumPy refuses what does not fit
+        return split(ary, indices_or_sections, axis if ary.ndim > 1 else 0)
+
+    return composed("composed", twin, function, doc)
+
+
+# fmt: off
+atleast_1d = at_least(1, np.atleast_1d)
+atleast_2d = at_least(2, np.atleast_2d)
+atleast_3d = at_least(3, np.atleast_3d)
+
+vstack = composed("composed", np.vstack, lambda tup: concatenate([atleast_2d(x) for x in tup]),
+                  "The tensors one below the other: along the first of at least two axes")
+hstack = composed("composed", np.hstack, lambda tup: beside([atleast_1d(x) for x in tup]),
+                  "The tensors side by side: along the second axis, or the only one")
+dstack = composed("composed", np.dstack, lambda tup: concatenate([atleast_3d(x) for x in tup], 2),
+                  "The tensors one behind the other: along the third of at least three axes")
+column_stack = composed("composed", np.column_stack, lambda tup: concatenate([as_columns(x) for x in tup], 1),
+                        "The tensors side by side, vectors as columns")
+
+vsplit = splitting(0, np.vsplit, "`split` along the first of at least two axes")
+hsplit = splitting(1, np.hsplit, "`split` along the second axis, or the only one")
+dsplit = splitting(2, np.dsplit, "`split` along the third axis")
+
+flipud = composed("composed", np.flipud, lambda m: flip(m, 0), "The rows in reverse order")
+fliplr = composed("composed", np.fliplr, lambda m: flip(m, 1), "The columns in reverse order")
+# fmt: on
+
+
+def beside(parts: list[Tensor]) -> Tensor:
+    """The tensors joined along the second axis, or the only one."""
+    return concatenate(parts, 1 if parts and parts[0].ndim > 1 else 0)
+
+
+def as_columns(x: TensorLike) -> Tensor:
+    """A vector as a matrix of one column; a matrix as it is."""
+    x = as_tensor(x)
+    return x if x.ndim > 1 else reshape(x, (-1, 1))
+
+
+@operation("composed", np.array_split)
+def array_split(ary: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """As `split`, but the parts of which the number is given need not be equal: the first ones may be longer."""
+    ary = as_tensor(ary)
+    bounds: Any = indices_or_sections
+    if np.ndim(bounds) == 0:
+        bounds = np.cumsum([part.shape[axis] for part in np.array_split(ary.data, bounds, axis)])[:-1]
+    return split(ary, bounds, axis)
+
+
+@operation("composed", np.rot90)
+def rot90(m: TensorLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
+    """Turned by `k` right angles in the plane of two axes, from the first towards the second."""
+    return record(rot90, np.rot90(value(m), k, axes), (m, lambda grad, out: rot90(grad, -k, axes)))
+
+
+@operation("composed", np.rollaxis)
+def rollaxis(a: TensorLike, axis: int, start: int = 0) -> Tensor:
+    """An axis moved to lie before another one."""
+    a = as_tensor(a)
+    return transpose(a, np.rollaxis(np.empty(range(a.ndim)), axis, start).shape)  # sides that tell where they were
+
+
+@operation("composed", np.meshgrid)
+def meshgrid(*xi: TensorLike, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """The coordinates of all points of a grid, from those along each axis, of which "xy" exchanges the first two.
+
+    With `sparse` they are left to be broadcast. `copy` changes nothing: tensors are not written into.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f'meshgrid knows indexing="xy" and "ij", got {indexing!r}')
+    grids = [reshape(x, (1,) * i + (-1,) + (1,) * (len(xi) - 1 - i)) for i, x in enumerate(xi)]
+    if indexing == "xy" and len(xi) > 1:
+        grids = [swapaxes(x, 0, 1) for x in grids]
+    shape = np.broadcast_shapes(*[x.shape for x in grids])
+    return tuple(grids if sparse else [broadcast_to(x, shape) for x in grids])
+
+
+@operation("composed", np.compress)
+def compress(condition: TensorLike, a: TensorLike, axis: int | None = None) -> Tensor:
+    """The elements, or the slices along an axis, for which the condition holds, as far as there is one."""
+    a = as_tensor(a)
+    return take(a, np.compress(value(condition), np.arange(a.size if axis is None else a.shape[axis])), axis)
+
+
+Tensor.compress = lambda self, condition, axis=None: compress(condition, self, axis)
+
+
+@operation("composed", np.select)
+def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0) -> Tensor:
+    """For each element that of the first choice of which the condition holds, or else the default."""
+    conditions, choices = [value(x) for x in condlist], [value(x) for x in choicelist]
+    chosen = np.select(conditions, range(len(choices)), len(choices))
+    return record(select, np.select(conditions, choices, value(default)),
+                  *[(x, choosing(chosen == i)) for i, x in enumerate([*choicelist, default])])
+
+
+def choosing(chosen: Array) -> Rule:
+    """The gradient rule of what was chosen in these places."""
+    return lambda grad, out: where(chosen, grad, 0)
+
+
+# ------------------------------------------------------------------------------------------------ differences
+
+
+@operation("composed", np.diff)
+def diff(
+    a: TensorLike, n: int = 1, axis: int = -1, prepend: TensorLike | None = None, append: TensorLike | None = None
+) -> Tensor:
+    """Differences of neighbours along an axis, `n` times; first lengthened by what is to be prepended or appended."""
+    a = as_tensor(a)
+    if n < 0:
+        raise ValueError(f"diff takes differences 0 times or more often, got n={n}")
+    if n == 0:
+        return +a
+    ends = [None if x is None else as_tensor(x) for x in (prepend, append)]
+    edge = kept_shape(a.shape, axis)
+    before, after = ([] if x is None else [x if x.ndim else broadcast_to(x, edge)] for x in ends)
+    a = moveaxis(concatenate([*before, a, *after], axis) if before or after else a, axis, -1)
+    for _ in range(n):
+        a = wrap(np.diff(a.data)) if a.dtype == bool else a[..., 1:] - a[..., :-1]
+    return moveaxis(a, -1, axis)
+
+
+@operation("composed", np.gradient)
+def gradient(f: TensorLike, *varargs: TensorLike, axis: Axis = None, edge_order: int = 1) -> Any:
+    """The slopes along each axis (a tuple if there are several) by second-order differences, at the ends one-sided.
+
+    Args:
+        f: values on a grid.
+        varargs: nothing, the distance of the points on all axes, or for each axis this or the points' coordinates.
+        axis: the axis or axes, by default all.
+        edge_order: 1 or 2, the order of the differences at the ends.
+    """
+    f = as_tensor(f)
+    axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
+    steps = varargs or (1.0,)
+    if len(steps) == 1 and np.ndim(value(steps[0])) == 0:
+        steps = steps * len(axes)
+    if len(steps) != len(axes):
+        raise TypeError(f"gradient takes one distance, or one for each of {len(axes)} axes, got {len(steps)}")
+    slopes = tuple(slopes_along(f, i, as_tensor(step), edge_order) for i, step in zip(axes, steps, strict=True))
+    return slopes[0] if len(slopes) == 1 else slopes
+
+
+def slopes_along(f: Tensor, axis: int, step: Tensor, edge_order: int) -> Tensor:
+    """The slope of the parabola through each point and its neighbours; at the ends, of that or of the line."""
+    y = moveaxis(f * 1.0, axis, -1)
+    n = y.shape[-1]
+    if edge_order not in (1, 2) or n <= edge_order or step.shape not in ((), (n,)):
+        raise ValueError(f"gradient takes edge_order 1 or 2 (got {edge_order}), more points than that along each axis "
+                         f"(got {n}), and as many coordinates or one distance (got shape {step.shape})")  # fmt: skip
+    h = diff(step * 1.0) if step.ndim else step * np.ones(n - 1)
+    line = (y[..., 1:] - y[..., :-1]) / h
+    first, last = line[..., :1], line[..., -1:]
+    if step.ndim:
+        inner = (line[..., :-1] * h[1:] + line[..., 1:] * h[:-1]) / (h[1:] + h[:-1])
+    else:
+        inner = (y[..., 2:] - y[..., :-2]) / (2 * step)
+    if edge_order == 2:
+        first = first + (first - line[..., 1:2]) * (h[:1] / (h[:1] + h[1:2]))
+        last = last + (last - line[..., -2:-1]) * (h[-1:] / (h[-1:] + h[-2:-1]))
+    return as_dtype(moveaxis(concatenate([first, inner, last], -1), -1, axis), y.dtype)
+
+
+def as_dtype(x: Tensor, dtype: Any) -> Tensor:
+    """`x` in this dtype, not copied if it has it."""
+    return x if x.dtype == dtype else astype(x, dtype)
+
+
+@operation("composed", np.trapezoid)
+def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
+    """The integral along an axis by the trapezoidal rule, of points at the coordinates `x` or at a distance `dx`."""
+    y, step = moveaxis(y, axis, -1), dx
+    if x is not None:
+        x = as_tensor(x)
+        step = diff(x if x.ndim == 1 else moveaxis(x, axis, -1))
+    return sum(multiply(step, y[..., 1:] + y[..., :-1]) / 2.0, -1)
+
+
+@operation("composed", np.interp)
+def interp(
+    x: TensorLike, xp: TensorLike, fp: TensorLike, left: TensorLike | None = None, right: TensorLike | None = None,
+    period: float | None = None,
+) -> Tensor:  # fmt: skip
+    """Linear interpolation between the points (xp, fp), of which `xp` ascends; at a point the slope is that after it.
+
+    Beyond the points it is `left` or `right`, by default the first and the last of `fp`; with a period, `xp` may have
+    any order, and repeats.
+    """
+    at, points, values = (astype(t, np.float64) for t in (x, xp, fp))
+    if points.ndim != 1 or points.shape != values.shape or not points.size or period == 0:
+        raise ValueError(f"interp takes points, as many values, and a period that is not 0; got shapes {points.shape}, "
+                         f"{values.shape} and period {period}")  # fmt: skip
+    if period is not None:
+        at, points, values = around(at, points, values, float(np.abs(period)))
+        left = right = None
+    below, above = at.data < points.data[0], at.data > points.data[-1]
+    at = where(below | above, points.data[0], at)  # where a slope of 0 would meet an infinite distance
+    i = np.clip(np.searchsorted(points.data, at.data, "right") - 1, 0, np.maximum(points.size - 2, 0))
+    j = np.minimum(i + 1, points.size - 1)
+    width = points[j] - points[i]
+    inner = values[i] + (values[j] - values[i]) / where(width.data == 0, 1, width) * (at - points[i])
+    outer = where(above, values[-1] if right is None else right, inner)
+    return where(below, values[0] if left is None else left, outer)
+
+
+def around(x: Tensor, xp: Tensor, fp: Tensor, period: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Points within one period and in order, the last one repeated before them and the first one after."""
+    x, xp = x - period * np.floor(x.data / period), xp - period * np.floor(xp.data / period)
+    order = np.argsort(xp.data)
+    order = np.concatenate([order[-1:], order, order[:1]])
+    return x, xp[order] + period * np.array([-1, *[0] * xp.size, 1]), fp[order]
+
+
+# ------------------------------------------------------------------------------------------------ products
+
+
+@operation("composed", np.kron)
+def kron(a: TensorLike, b: TensorLike) -> Tensor:
+    """Kronecker's product: each element of `a` times the whole of `b`, in its place."""
+    a, b = as_tensor(a), as_tensor(b)
+    n = np.maximum(a.ndim, b.ndim)
+    outer, inner = (1,) * (n - a.ndim) + a.shape, (1,) * (n - b.ndim) + b.shape
+    left, right = (tuple(side for i in range(n) for side in (sides[i], 1)) for sides in (outer, inner))
+    product = reshape(a, left) * reshape(b, (1, *right)[:-1])
+    return reshape(product, tuple(i * j for i, j in zip(outer, inner, strict=True)))
+
+
+@operation("composed", np.vdot, arity=2)
+def vdot(a: TensorLike, b: TensorLike) -> Tensor:
+    """The scalar product of all elements."""
+    return matmul(reshape(a, -1), reshape(b, -1))
+
+
+@operation("composed", np.cross, arity=2)
+def cross(
+    a: TensorLike, b: TensorLike, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Tensor:
+    """Vector product, of vectors of three elements along an axis; of two, the third is 0, and alone if both are so."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    sides = {a.shape[-1], b.shape[-1]}
+    if not sides <= {2, 3}:
+        raise ValueError(f"cross takes vectors of 2 or 3 elements, got shapes {a.shape} and {b.shape}")
+    a, b = (x if x.shape[-1] == 3 else pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (a, b))
+    after, last = [1, 2, 0], [2, 0, 1]
+    product = a[..., after] * b[..., last] - a[..., last] * b[..., after]
+    return product[..., 2] if sides == {2} else moveaxis(product, -1, axisc)
+
+
+# ------------------------------------------------------------------------------------------------ statistics
+
+
+@operation("reduction", np.ptp, ties=True, nonempty=True, methods="ptp")
+def ptp(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Peak to peak: the largest element minus the smallest."""
+    return max(a, axis, keepdims) - min(a, axis, keepdims)
+
+
+@operation("composed", np.average)
+def average(
+    a: TensorLike, axis: Axis = None, weights: TensorLike | None = None, returned: bool = False, keepdims: bool = False
+) -> Any:
+    """sum(a * weights) / sum(weights), or the mean; with `returned` also the sum of the weights.
+
+    The weights have the shape of `a`, or that of its sides along `axis`.
+    """
+    a = as_tensor(a)
+    if weights is None:
+        result = mean(a, axis, keepdims)
+        total = as_dtype(as_tensor(a.size / result.size), result.dtype)
+    else:
+        w = along(axis, as_tensor(weights), a.shape)
+        w = as_dtype(w, np.result_type(a.dtype, w.dtype, *[np.float64] * (a.dtype.kind != "f")))
+        total = sum(w, axis, keepdims)
+        if np.any(total.data == 0):
+            raise ZeroDivisionError("average needs weights that do not sum to 0")
+        result = sum(a * w, axis, keepdims) / total
+    return (result, broadcast_to(total, result.shape)) if returned else result
+
+
+def along(axis: Axis, weights: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Weights for some axes of this shape, with axes of length 1 for the others."""
+    if weights.shape == shape:
+        return weights
+    if axis is None:
+        raise TypeError(f"average takes weights of shape {shape}, got {weights.shape}: name the axis they are for")
+    axes = normalize_axis_tuple(axis, len(shape))
+    if weights.shape != tuple(shape[i] for i in axes):
+        raise ValueError(f"average over axis {axis} of shape {shape} does not take weights of shape {weights.shape}")
+    order = tuple(np.argsort(axes).tolist())
+    return reshape(transpose(weights, order), tuple(n if i in axes else 1 for i, n in enumerate(shape)))
+
+
+@operation("composed", np.cov)
+def cov(
+    m: TensorLike, y: TensorLike | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
+    fweights: Any = None, aweights: Any = None, dtype: DType = None,
+) -> Tensor:  # fmt: skip
+    """Covariances of variables, each a row of observations; each a column if not `rowvar`.
+
+    Observations may have counts and weights, which are constants. The divisor is their sum less `ddof`, that is 1 by
+    default, or 0 if `bias`.
+    """
+    given = [as_tensor(x) for x in (m, y) if x is not None]
+    if any(x.ndim > 2 for x in given):
+        raise ValueError(f"cov takes at most two dimensions, got shapes {', '.join(str(x.shape) for x in given)}")
+    dtype = np.result_type(np.float64, *[x.dtype for x in given]) if dtype is None else dtype
+    x = astype(concatenate([atleast_2d(x if rowvar or x.ndim < 2 else x.T) for x in given]), dtype)
+    counts, shares = (None if w is None else np.asarray(w, float) for w in (fweights, aweights))
+    n = x.shape[1]
+    w = np.ones(n, x.dtype) if counts is None else +counts
+    np.cov(np.zeros((1, n)), bias=bias, ddof=ddof, fweights=counts, aweights=shares)  # NumPy refuses what does not fit
+    w = w if shares is None else w * shares
+    ddof = int(not bias) if ddof is None else ddof
+    lost = ddof if shares is None else ddof * np.sum(w * shares) / np.sum(w)
+    x = x - average(x, 1, w, keepdims=True)
+    return squeeze(matmul(x, (x * w).T) / np.maximum(np.sum(w) - lost, 0))
+
+
+@operation("composed", np.corrcoef)
+def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dtype: DType = None) -> Tensor:
+    """Correlation coefficients of variables: their covariances divided by both standard deviations."""
+    covariances = cov(x, y, rowvar, dtype=dtype)
+    if covariances.ndim == 0:
+        return covariances / covariances
+    deviations = sqrt(diagonal(covariances))
+    coefficients = covariances / deviations[:, None] / deviations
+    return coefficients + (np.clip(coefficients.data, -1, 1) - coefficients.data)  # rounding may lead beyond 1: no kink
+
+
+@operation("composed", np.median, ties=True, nonempty=True)
+def median(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Middle element, or mean of the two in the middle; equal elements share the gradient evenly."""
+    a = as_tensor(a)
+    return record(median, np.median(a.data, axis, keepdims=keepdims),
+                  (a, lambda grad, out: quantile_rule(a, grad, 0.5, axis, "linear")))
+
+
+@operation("composed", np.quantile, ties=True, nonempty=True)
+def quantile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", keepdims: bool = False) -> Tensor:
+    """The value that a part `q` of the elements lies below; several with the shape of `q` in front.
+
+    The methods to interpolate are NumPy's. Equal elements share the gradient evenly, `q` gets none.
+    """
+    a, q = as_tensor(a), np.asarray(q) if isinstance(q, Tensor) else q
+    return record(quantile, np.quantile(a.data, q, axis, method=method, keepdims=keepdims),
+                  (a, lambda grad, out: quantile_rule(a, grad, q, axis, method)))
+
+
+@operation("composed", np.percentile, ties=True, nonempty=True)
+def percentile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", keepdims: bool = False) -> Tensor:
+    """As `quantile`, with `q` in per cent."""
+    a, q = as_tensor(a), np.asarray(q) if isinstance(q, Tensor) else q
+    return record(percentile, np.percentile(a.data, q, axis, method=method, keepdims=keepdims),
+                  (a, lambda grad, out: quantile_rule(a, grad, np.divide(q, 100), axis, method)))
+
+
+def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> Tensor:
+    """The gradient with respect to the two ordered elements that each quantile lies between, by how near they are."""
+    if not x.size:
+        return x
+    over = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+    rows = np.moveaxis(x.numpy(), over, range(-len(over), 0))
+    ordered = np.sort(rows.reshape(*rows.shape[: x.ndim - len(over)], -1), -1)
+    ordered = np.where(np.isnan(ordered[..., -1:]), np.nan, ordered)  # a NaN is any quantile, of NumPy's too
+    places = np.asarray(np.quantile(np.arange(ordered.shape[-1]), q, method=method))
+    total: Any = 0
+    for i in np.ndindex(places.shape):
+        lower, upper = int(np.floor(places[i])), int(np.ceil(places[i]))
+        for k, weight in ((lower, 1 - (places[i] - lower)), (upper, places[i] - lower)):
+            shares = even_shares(x, wrap(ordered[..., k]), axis)
+            total = total + spread(grad[i], x.shape, axis) * (weight * shares).astype(x.dtype)
+    return total  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------------------------------------ without NaN
+
+
+@operation("reduction", np.nansum)
+def nansum(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+    """Sum of the elements that are not NaN."""
+    return sum(where(np.isnan(value(a)), 0, a), axis, keepdims, dtype)
+
+
+@operation("reduction", np.nanmean, nonempty=True)
+def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+    """Arithmetic mean of the elements that are not NaN; NaN if all are."""
+    a = as_tensor(a)
+    total = nansum(a, axis, keepdims, np.result_type(a.dtype, np.float64))
+    return astype(total / known(a, axis, keepdims), floating(a) if dtype is None else dtype)
+
+
+@operation("variance", np.nanvar, nonempty=True)
+def nanvar(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """As `var`, of the elements that are not NaN."""
+    a = as_tensor(a)
+    return astype(wide_variance(a, axis, ddof, keepdims), floating(a))
+
+
+@operation("variance", np.nanstd, ties=True, nonempty=True)
+def nanstd(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    """As `std`, of the elements that are not NaN."""
+    a = as_tensor(a)
+    variance = wide_variance(a, axis, ddof, keepdims)
+    flat = variance.data == 0  # where the slope is 0
+    return astype(where(flat, 0, sqrt(where(flat, 1, variance))), floating(a))
+
+
+def known(x: Tensor, axis: Axis, keepdims: bool, ddof: float = 0) -> Tensor:
+    """How many elements are not NaN, less `ddof`; NaN where nothing is left."""
+    n = np.sum(~np.isnan(x.data), axis, keepdims=keepdims)
+    return wrap(np.where(n > ddof, n - ddof, np.nan))
+
+
+def floating(x: Tensor) -> Any:
+    """The dtype that a mean has."""
+    return x.dtype if x.dtype.kind == "f" else np.dtype(float)
+
+
+def wide_variance(x: Tensor, axis: Axis, ddof: float, keepdims: bool) -> Tensor:
+    """The variance of the elements that are not NaN in double precision: exactly 0 where all of them are equal."""
+    missing = np.isnan(x.data)
+    x = astype(x, np.result_type(x.dtype, np.float64))
+    x = x - np.fmin.reduce(x.data, axis, keepdims=True, initial=np.nan)
+    deviations = where(missing, 0, x - nanmean(x, axis, keepdims=True))
+    return sum(deviations * deviations, axis, keepdims) / known(x, axis, keepdims, ddof)
+
+
+def nan_extreme(twin: Callable[..., Any], doc: str) -> Any:
+    """The operation that computes `twin`, the largest or the smallest element that is not NaN."""
+    def function(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        a = as_tensor(a)
+
+        def rule(grad: Tensor, out: Tensor) -> Tensor:
+            attained = a.data == out.data.reshape(kept_shape(a.shape, axis))
+            shares = attained / np.maximum(np.sum(attained, axis, keepdims=True), 1)
+            return spread(grad, a.shape, axis) * wrap(shares.astype(a.dtype))
+
+        return record(function, twin(a.data, axis, keepdims=keepdims), (a, rule))
+
+    return composed("reduction", twin, function, doc, ties=True, nonempty=True)
+
+
+nanmax = nan_extreme(np.nanmax, "Largest element that is not NaN; equal ones share the gradient evenly")
+nanmin = nan_extreme(np.nanmin, "Smallest element that is not NaN; equal ones share the gradient evenly")
+
+
+# ------------------------------------------------------------------------------------------------ so far
+
+
+def accumulated(choose: Any, ufunc: np.ufunc, doc: str) -> None:
+    """Give the operation `choose` the method `accumulate` that its ufunc has: `maximum.accumulate(x)`."""
+    def accumulate(array: TensorLike, axis: int = 0) -> Tensor:
+        x = as_tensor(array)
+        return record(accumulate, ufunc.accumulate(x.data, axis),
+                      (x, lambda grad, out: accumulate_rule(x, grad, out, axis)))
+
+    name = f"{ufunc.__name__}.accumulate"
+    choose.accumulate = composed("composed", ufunc.accumulate, accumulate, doc, ties=True, name=name)
+
+
+def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: int) -> Tensor:
+    """The k-th element that attains the extreme so far takes 1/k of what arrives, the rest goes to those before."""
+    values, extremes = (np.moveaxis(t.numpy(), axis, -1) for t in (x, out))
+    attained = (values == extremes) | np.isnan(values)
+    new = np.ones(values.shape, bool)
+    new[..., 1:] = extremes[..., 1:] != extremes[..., :-1]
+    order = np.cumsum(attained, -1)
+    k = order - np.maximum.accumulate(np.where(new, order - 1, 0), -1)
+    share = wrap((attained / k).astype(x.dtype))
+    return moveaxis(share * carried_back(moveaxis(grad, axis, -1), 1 - share), -1, axis)
+
+
+accumulated(maximum, np.maximum, "Largest element so far along an axis; equal ones share the gradient evenly")
+accumulated(minimum, np.minimum, "Smallest element so far along an axis; equal ones share the gradient evenly")
