@@ -17,7 +17,21 @@ from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multi
 from minigrad.ops.elementwise import sqrt, unary
 from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
-from minigrad.ops.reductions import Axis, DType, carried_back, even_shares, kept_shape, max, mean, min, spread, sum
+from minigrad.ops.reductions import (
+    Axis,
+    DType,
+    carried_back,
+    count,
+    even_shares,
+    kept_shape,
+    max,
+    mean,
+    min,
+    spread,
+    std,
+    sum,
+    var,
+)
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, reshape, split, squeeze, swapaxes, transpose
 from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value, wrap
@@ -61,7 +75,7 @@ def nan_to_num(x: TensorLike, nan: Any = 0.0, posinf: Any = None, neginf: Any = 
     """`x` with numbers in place of NaN and infinities (the largest there are by default), where its slope is 0."""
     x = as_tensor(x)
     if x.dtype.kind != "f":
-        return +x
+        return astype(x, x.dtype)
     largest = np.finfo(x.dtype).max
     x = where(np.isnan(x.data), nan, x)
     x = where(np.isposinf(x.data), largest if posinf is None else posinf, x)
@@ -77,7 +91,7 @@ def at_least(n: int, twin: Callable[..., Any]) -> Any:
         results = tuple(reshape(x, twin(value(x)).shape) for x in arys)
         return results[0] if len(results) == 1 else results
 
-    return composed("composed", twin, function, f"Each tensor with at least {n} axes, new ones of length 1")
+    return composed("composed", twin, function, f"Each tensor, with axes of length 1 more if it has fewer than {n}")
 
 
 def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
@@ -198,7 +212,7 @@ def diff(
     if n < 0:
         raise ValueError(f"diff takes differences 0 times or more often, got n={n}")
     if n == 0:
-        return +a
+        return astype(a, a.dtype)
     ends = [None if x is None else as_tensor(x) for x in (prepend, append)]
     edge = kept_shape(a.shape, axis)
     before, after = ([] if x is None else [x if x.ndim else broadcast_to(x, edge)] for x in ends)
@@ -483,16 +497,16 @@ def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DTy
 def nanvar(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """As `var`, of the elements that are not NaN."""
     a = as_tensor(a)
-    return astype(wide_variance(a, axis, ddof, keepdims), floating(a))
+    more = count(a.shape, axis) / known(a, axis, keepdims, ddof)  # elements there are than are divided by
+    return astype(more * var(deviations_or_0(a, axis), axis, keepdims=keepdims), floating(a))
 
 
 @operation("variance", np.nanstd, ties=True, nonempty=True)
 def nanstd(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """As `std`, of the elements that are not NaN."""
     a = as_tensor(a)
-    variance = wide_variance(a, axis, ddof, keepdims)
-    flat = variance.data == 0  # where the slope is 0
-    return astype(where(flat, 0, sqrt(where(flat, 1, variance))), floating(a))
+    more = count(a.shape, axis) / known(a, axis, keepdims, ddof)
+    return astype(sqrt(more) * std(deviations_or_0(a, axis), axis, keepdims=keepdims), floating(a))
 
 
 def known(x: Tensor, axis: Axis, keepdims: bool, ddof: float = 0) -> Tensor:
@@ -506,13 +520,11 @@ def floating(x: Tensor) -> Any:
     return x.dtype if x.dtype.kind == "f" else np.dtype(float)
 
 
-def wide_variance(x: Tensor, axis: Axis, ddof: float, keepdims: bool) -> Tensor:
-    """The variance of the elements that are not NaN in double precision: exactly 0 where all of them are equal."""
-    missing = np.isnan(x.data)
-    x = astype(x, np.result_type(x.dtype, np.float64))
-    x = x - np.fmin.reduce(x.data, axis, keepdims=True, initial=np.nan)
-    deviations = where(missing, 0, x - nanmean(x, axis, keepdims=True))
-    return sum(deviations * deviations, axis, keepdims) / known(x, axis, keepdims, ddof)
+def deviations_or_0(x: Tensor, axis: Axis) -> Tensor:
+    """The deviations from the mean in double precision, 0 for a NaN; all exactly 0 where the elements are equal."""
+    missing, wide = np.isnan(x.data), astype(x, np.result_type(x.dtype, np.float64))
+    wide = wide - np.fmin.reduce(wide.data, axis, keepdims=True, initial=np.nan)
+    return where(missing, 0, wide - nanmean(wide, axis, keepdims=True))
 
 
 def nan_extreme(twin: Callable[..., Any], doc: str) -> Any:
@@ -537,7 +549,7 @@ nanmin = nan_extreme(np.nanmin, "Smallest element that is not NaN; equal ones sh
 # ------------------------------------------------------------------------------------------------ so far
 
 
-def accumulated(choose: Any, ufunc: np.ufunc, doc: str) -> None:
+def running(choose: Any, ufunc: np.ufunc, doc: str) -> None:
     """Give the operation `choose` the method `accumulate` that its ufunc has: `maximum.accumulate(x)`."""
     def accumulate(array: TensorLike, axis: int = 0) -> Tensor:
         x = as_tensor(array)
@@ -560,5 +572,5 @@ def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: int) -> Tensor:
     return moveaxis(share * carried_back(moveaxis(grad, axis, -1), 1 - share), -1, axis)
 
 
-accumulated(maximum, np.maximum, "Largest element so far along an axis; equal ones share the gradient evenly")
-accumulated(minimum, np.minimum, "Smallest element so far along an axis; equal ones share the gradient evenly")
+running(maximum, np.maximum, "Largest element so far along an axis; equal ones share the gradient evenly")
+running(minimum, np.minimum, "Smallest element so far along an axis; equal ones share the gradient evenly")

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.ops import arithmetic, products, reductions, shape, steps
+from minigrad.ops import arithmetic, compositions, products, reductions, shape, steps
 from minigrad.ops.registry import twins
 from minigrad.tensor import Tensor, value, wrap
 
 twins.update({  # other names that NumPy has for the same
     np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: arithmetic.positive,
     np.linalg.matmul: products.matmul, np.linalg.tensordot: products.tensordot, np.linalg.outer: products.outer,
-    np.linalg.matrix_transpose: shape.matrix_transpose,
+    np.linalg.matrix_transpose: shape.matrix_transpose, np.linalg.cross: compositions.cross,
 })  # fmt: skip
 
 # functions that answer with plain arrays, numbers or texts, which carry no gradient

@@ -268,6 +268,6 @@ def matrix_power(a: TensorLike, n: int) -> Tensor:
     a, n = as_tensor(a), index(n)
     identity = np.linalg.matrix_power(a.data, 0)  # NumPy refuses what is not square
     if n < 2:
-        return matrix_power(inv(a), -n) if n < 0 else +a if n else wrap(identity)
+        return matrix_power(inv(a), -n) if n < 0 else a.astype(a.dtype) if n else wrap(identity)
     half = matrix_power(a, n // 2)
     return half @ half @ a if n % 2 else half @ half

@@ -48,18 +48,22 @@ def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
 @operation("reduction", np.sum, methods="sum")
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
     """Sum of the elements, added up in another dtype if one is given."""
-    x = as_tensor(x) if dtype is None else astype(x, dtype)
+    if dtype is not None:
+        return astype(sum(astype(x, dtype), axis, keepdims), dtype)
+    x = as_tensor(x)
     shape = x.shape
-    return record(sum, np.add.reduce(x.data, axis, dtype, keepdims=keepdims),  # type: ignore[call-overload]
+    return record(sum, np.add.reduce(x.data, axis, keepdims=keepdims),  # type: ignore[call-overload]
                   (x, lambda grad, out: spread(grad, shape, axis)))
 
 
 @operation("reduction", np.mean, nonempty=True, methods="mean")
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
     """Arithmetic mean of the elements, added up in another dtype if one is given."""
-    x = as_tensor(x) if dtype is None else astype(x, dtype)
+    if dtype is not None:
+        return astype(mean(astype(x, dtype), axis, keepdims), dtype)
+    x = as_tensor(x)
     shape = x.shape
-    return record(mean, np.mean(x.data, axis, dtype, keepdims=keepdims),
+    return record(mean, np.mean(x.data, axis, keepdims=keepdims),
                   (x, lambda grad, out: spread(grad / count(shape, axis), shape, axis)))
 
 
@@ -143,10 +147,10 @@ def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
 
 
 @operation("reduction", np.prod, methods="prod")
-def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Product of the elements; gradients of any order are right also where some are 0."""
-    x = as_tensor(x) if dtype is None else astype(x, dtype)
-    return record(prod, np.prod(x.data, axis, dtype, keepdims=keepdims),
+    x = as_tensor(x)
+    return record(prod, np.prod(x.data, axis, keepdims=keepdims),
                   (x, lambda grad, out: spread(grad, x.shape, axis) * product_of_others(x, axis)))
 
 
@@ -175,18 +179,18 @@ def shifted(x: Tensor, by: int, fill: float) -> Tensor:
 @operation("running", np.cumsum, methods="cumsum")
 def cumsum(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tensor:
     """Sum of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
-    x = as_tensor(x) if dtype is None else astype(x, dtype)
-    x, along = (x.ravel(), 0) if axis is None else (x, axis)
-    return record(cumsum, np.cumsum(x.data, along, dtype),
+    if dtype is not None:
+        return astype(cumsum(astype(x, dtype), axis), dtype)
+    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
+    return record(cumsum, np.cumsum(x.data, along),
                   (x, lambda grad, out: flip(cumsum(flip(grad, along), along), along)))
 
 
 @operation("running", np.cumprod, methods="cumprod")
-def cumprod(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tensor:
+def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
     """Product of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
-    x = as_tensor(x) if dtype is None else astype(x, dtype)
-    x, along = (x.ravel(), 0) if axis is None else (x, axis)
-    return record(cumprod, np.cumprod(x.data, along, dtype), (x, lambda grad, out: cumprod_rule(x, grad, along)))
+    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
+    return record(cumprod, np.cumprod(x.data, along), (x, lambda grad, out: cumprod_rule(x, grad, along)))
 
 
 def cumprod_rule(x: Tensor, grad: Tensor, axis: int) -> Tensor:
