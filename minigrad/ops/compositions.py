@@ -6,7 +6,7 @@ They have NumPy's names and arguments. What has no rule here gets its gradient f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import pi
+from math import ceil, floor, pi
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,7 @@ from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multi
 from minigrad.ops.elementwise import sqrt, unary
 from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
-from minigrad.ops.reductions import (
-    Axis,
-    DType,
-    carried_back,
-    count,
-    even_shares,
-    kept_shape,
-    max,
-    mean,
-    min,
-    spread,
-    std,
-    sum,
-    var,
-)
+from minigrad.ops.reductions import Axis, carried_back, count, even_shares, kept_shape, mean, spread, std, sum, var
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, reshape, split, squeeze, swapaxes, transpose
 from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value, wrap
@@ -41,7 +27,7 @@ __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "vstack", "hstack", "dstack", "column_stack", "array_split", "vsplit",
     "hsplit", "dsplit", "flipud", "fliplr", "rot90", "rollaxis", "meshgrid", "compress", "select",
     "diff", "gradient", "trapezoid", "interp", "kron", "vdot", "cross",
-    "ptp", "average", "cov", "corrcoef", "median", "quantile", "percentile",
+    "average", "cov", "corrcoef", "median", "quantile", "percentile",
     "nansum", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin",
 ]  # fmt: skip
 
@@ -74,12 +60,8 @@ def fabs(x: TensorLike) -> Tensor:
 def nan_to_num(x: TensorLike, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     """`x` with numbers in place of NaN and infinities (the largest there are by default), where its slope is 0."""
     x = as_tensor(x)
-    if x.dtype.kind != "f":
-        return astype(x, x.dtype)
-    largest = np.finfo(x.dtype).max
-    x = where(np.isnan(x.data), nan, x)
-    x = where(np.isposinf(x.data), largest if posinf is None else posinf, x)
-    return where(np.isneginf(x.data), -largest if neginf is None else neginf, x)
+    return record(nan_to_num, np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf),
+                  (x, lambda grad, out: where(np.isfinite(x.data), grad, 0)))
 
 
 # ------------------------------------------------------------------------------------------------ shapes
@@ -109,13 +91,13 @@ atleast_1d = at_least(1, np.atleast_1d)
 atleast_2d = at_least(2, np.atleast_2d)
 atleast_3d = at_least(3, np.atleast_3d)
 
-vstack = composed("composed", np.vstack, lambda tup: concatenate([atleast_2d(x) for x in tup]),
+vstack = composed("composed", np.vstack, lambda tup: concatenate(list(map(atleast_2d, tup))),
                   "The tensors one below the other: along the first of at least two axes")
-hstack = composed("composed", np.hstack, lambda tup: beside([atleast_1d(x) for x in tup]),
+hstack = composed("composed", np.hstack, lambda tup: beside(list(map(atleast_1d, tup))),
                   "The tensors side by side: along the second axis, or the only one")
-dstack = composed("composed", np.dstack, lambda tup: concatenate([atleast_3d(x) for x in tup], 2),
+dstack = composed("composed", np.dstack, lambda tup: concatenate(list(map(atleast_3d, tup)), 2),
                   "The tensors one behind the other: along the third of at least three axes")
-column_stack = composed("composed", np.column_stack, lambda tup: concatenate([as_columns(x) for x in tup], 1),
+column_stack = composed("composed", np.column_stack, lambda tup: concatenate(list(map(as_columns, tup)), 1),
                         "The tensors side by side, vectors as columns")
 
 vsplit = splitting(0, np.vsplit, "`split` along the first of at least two axes")
@@ -134,8 +116,7 @@ def beside(parts: list[Tensor]) -> Tensor:
 
 def as_columns(x: TensorLike) -> Tensor:
     """A vector as a matrix of one column; a matrix as it is."""
-    x = as_tensor(x)
-    return x if x.ndim > 1 else reshape(x, (-1, 1))
+    return atleast_2d(x).T if np.ndim(value(x)) < 2 else as_tensor(x)
 
 
 @operation("composed", np.array_split)
@@ -289,9 +270,7 @@ def interp(
     any order, and repeats.
     """
     at, points, values = (astype(t, np.float64) for t in (x, xp, fp))
-    if points.ndim != 1 or points.shape != values.shape or not points.size or period == 0:
-        raise ValueError(f"interp takes points, as many values, and a period that is not 0; got shapes {points.shape}, "
-                         f"{values.shape} and period {period}")  # fmt: skip
+    np.interp(0, points.data, values.data, period=period)  # NumPy refuses what does not fit
     if period is not None:
         at, points, values = around(at, points, values, float(np.abs(period)))
         left = right = None
@@ -353,12 +332,6 @@ def cross(
 # ------------------------------------------------------------------------------------------------ statistics
 
 
-@operation("reduction", np.ptp, ties=True, nonempty=True, methods="ptp")
-def ptp(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Peak to peak: the largest element minus the smallest."""
-    return max(a, axis, keepdims) - min(a, axis, keepdims)
-
-
 @operation("composed", np.average)
 def average(
     a: TensorLike, axis: Axis = None, weights: TensorLike | None = None, returned: bool = False, keepdims: bool = False
@@ -372,32 +345,22 @@ def average(
         result = mean(a, axis, keepdims)
         total = as_dtype(as_tensor(a.size / result.size), result.dtype)
     else:
-        w = along(axis, as_tensor(weights), a.shape)
+        w = as_tensor(weights)
+        np.average(a.data, axis, w.data)  # NumPy refuses what does not fit
+        if w.shape != a.shape:
+            axes = normalize_axis_tuple(axis, a.ndim)  # type: ignore[arg-type]
+            sides = tuple(n if i in axes else 1 for i, n in enumerate(a.shape))
+            w = reshape(transpose(w, tuple(np.argsort(axes).tolist())), sides)
         w = as_dtype(w, np.result_type(a.dtype, w.dtype, *[np.float64] * (a.dtype.kind != "f")))
         total = sum(w, axis, keepdims)
-        if np.any(total.data == 0):
-            raise ZeroDivisionError("average needs weights that do not sum to 0")
         result = sum(a * w, axis, keepdims) / total
     return (result, broadcast_to(total, result.shape)) if returned else result
-
-
-def along(axis: Axis, weights: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Weights for some axes of this shape, with axes of length 1 for the others."""
-    if weights.shape == shape:
-        return weights
-    if axis is None:
-        raise TypeError(f"average takes weights of shape {shape}, got {weights.shape}: name the axis they are for")
-    axes = normalize_axis_tuple(axis, len(shape))
-    if weights.shape != tuple(shape[i] for i in axes):
-        raise ValueError(f"average over axis {axis} of shape {shape} does not take weights of shape {weights.shape}")
-    order = tuple(np.argsort(axes).tolist())
-    return reshape(transpose(weights, order), tuple(n if i in axes else 1 for i, n in enumerate(shape)))
 
 
 @operation("composed", np.cov)
 def cov(
     m: TensorLike, y: TensorLike | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-    fweights: Any = None, aweights: Any = None, dtype: DType = None,
+    fweights: Any = None, aweights: Any = None, dtype: Any = None,
 ) -> Tensor:  # fmt: skip
     """Covariances of variables, each a row of observations; each a column if not `rowvar`.
 
@@ -421,7 +384,7 @@ def cov(
 
 
 @operation("composed", np.corrcoef)
-def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dtype: DType = None) -> Tensor:
+def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dtype: Any = None) -> Tensor:
     """Correlation coefficients of variables: their covariances divided by both standard deviations."""
     covariances = cov(x, y, rowvar, dtype=dtype)
     if covariances.ndim == 0:
@@ -450,14 +413,6 @@ def quantile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", k
                   (a, lambda grad, out: quantile_rule(a, grad, q, axis, method)))
 
 
-@operation("composed", np.percentile, ties=True, nonempty=True)
-def percentile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", keepdims: bool = False) -> Tensor:
-    """As `quantile`, with `q` in per cent."""
-    a, q = as_tensor(a), np.asarray(q) if isinstance(q, Tensor) else q
-    return record(percentile, np.percentile(a.data, q, axis, method=method, keepdims=keepdims),
-                  (a, lambda grad, out: quantile_rule(a, grad, np.divide(q, 100), axis, method)))
-
-
 def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> Tensor:
     """The gradient with respect to the two ordered elements that each quantile lies between, by how near they are."""
     if not x.size:
@@ -467,26 +422,38 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
     ordered = np.sort(rows.reshape(*rows.shape[: x.ndim - len(over)], -1), -1)
     ordered = np.where(np.isnan(ordered[..., -1:]), np.nan, ordered)  # a NaN is any quantile, of NumPy's too
     places = np.asarray(np.quantile(np.arange(ordered.shape[-1]), q, method=method))
-    total: Any = 0
-    for i in np.ndindex(places.shape):
-        lower, upper = int(np.floor(places[i])), int(np.ceil(places[i]))
-        for k, weight in ((lower, 1 - (places[i] - lower)), (upper, places[i] - lower)):
-            shares = even_shares(x, wrap(ordered[..., k]), axis)
-            total = total + spread(grad[i], x.shape, axis) * (weight * shares).astype(x.dtype)
-    return total  # type: ignore[no-any-return]
+    total = wrap(np.zeros(x.shape, x.dtype))
+    for i, place in np.ndenumerate(places):
+        for k in {floor(place), ceil(place)}:
+            shares = (1 - np.abs(k - place)) * even_shares(x, wrap(ordered[..., k]), axis)
+            total = total + spread(grad[i], x.shape, axis) * shares.astype(x.dtype)
+    return total
+
+
+percentile = composed(
+    "composed", np.percentile,
+    lambda a, q, axis=None, method="linear", keepdims=False: quantile(a, in_parts(a, q), axis, method, keepdims),
+    "As `quantile`, with `q` in per cent", ties=True, nonempty=True,
+)  # fmt: skip
+
+
+def in_parts(a: TensorLike, q: Any) -> Any:
+    """`q` per cent as a part, in the dtype that NumPy gives it beside `a`."""
+    a = as_tensor(a)
+    return np.divide(np.asarray(q) if isinstance(q, Tensor) else q, a.dtype.type(100) if a.dtype.kind == "f" else 100)
 
 
 # ------------------------------------------------------------------------------------------------ without NaN
 
 
 @operation("reduction", np.nansum)
-def nansum(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+def nansum(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
     """Sum of the elements that are not NaN."""
     return sum(where(np.isnan(value(a)), 0, a), axis, keepdims, dtype)
 
 
 @operation("reduction", np.nanmean, nonempty=True)
-def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
     """Arithmetic mean of the elements that are not NaN; NaN if all are."""
     a = as_tensor(a)
     total = nansum(a, axis, keepdims, np.result_type(a.dtype, np.float64))

@@ -20,7 +20,7 @@ from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "sum", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "log_softmax", "prod", "cumsum", "cumprod",
-    "trace",
+    "trace", "ptp",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -216,3 +216,9 @@ def carried_back(terms: Tensor, factors: Tensor) -> Tensor:
 def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Sum of the elements on a diagonal."""
     return sum(diagonal(x, offset, axis1, axis2), -1)
+
+
+@operation("reduction", np.ptp, ties=True, nonempty=True, methods="ptp")
+def ptp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Peak to peak: the largest element minus the smallest."""
+    return max(x, axis, keepdims) - min(x, axis, keepdims)

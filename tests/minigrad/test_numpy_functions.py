@@ -426,9 +426,9 @@ def test_a_total_is_added_up_in_the_dtype_that_is_asked_for():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: mg.average(np.ones((3, 2)), 0, [1, 2]), ValueError, r"does not take weights of shape \(2,\)"),
-        (lambda: mg.average(np.ones((3, 2)), weights=[1, 2]), TypeError, "name the axis they are for"),
-        (lambda: mg.average([1.0, 2.0], weights=[1, -1]), ZeroDivisionError, "weights that do not sum to 0"),
+        (lambda: mg.average(np.ones((3, 2)), 0, [1, 2]), ValueError, "consistent with shape of a"),
+        (lambda: mg.average(np.ones((3, 2)), weights=[1, 2]), TypeError, "Axis must be specified"),
+        (lambda: mg.average([1.0, 2.0], weights=[1, -1]), ZeroDivisionError, "sum to zero"),
         (lambda: mg.diff([1.0], -1), ValueError, "got n=-1"),
         (lambda: mg.gradient([1.0, 2.0], 1, 2), TypeError, "one distance, or one for each of 1 axes, got 2"),
         (lambda: mg.gradient([1.0]), ValueError, r"more points than that along each axis \(got 1\)"),
@@ -436,8 +436,8 @@ def test_a_total_is_added_up_in_the_dtype_that_is_asked_for():
         (lambda: mg.gradient(np.ones(4), [1.0, 2.0]), ValueError, r"got shape \(2,\)"),
         (lambda: mg.cross(np.ones(4), np.ones(3)), ValueError, r"2 or 3 elements, got shapes \(4,\) and \(3,\)"),
         (lambda: mg.meshgrid([1.0], indexing="yx"), ValueError, "got 'yx'"),
-        (lambda: mg.interp(1.0, [0.0, 1.0], [1.0]), ValueError, r"got shapes \(2,\), \(1,\) and period None"),
-        (lambda: mg.interp(1.0, [0.0], [1.0], period=0), ValueError, "period that is not 0"),
+        (lambda: mg.interp(1.0, [0.0, 1.0], [1.0]), ValueError, "not of the same length"),
+        (lambda: mg.interp(1.0, [0.0], [1.0], period=0), ValueError, "non-zero"),
         (lambda: mg.cov(np.ones((2, 2, 2))), ValueError, "at most two dimensions"),
         (lambda: mg.cov(np.ones((2, 3)), fweights=[1, 2]), RuntimeError, "incompatible numbers of samples"),
         (lambda: mg.cov(np.ones((2, 3)), ddof=0.5), ValueError, "ddof must be integer"),
