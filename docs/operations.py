@@ -12,8 +12,9 @@ from minigrad.tensor import Tensor
 INTRODUCTION = """# Operations
 
 All operations that can be differentiated, any number of times; `python docs/operations.py` writes this page from the
-registry. Names and arguments are NumPy's where NumPy has the function: then `numpy.NAME(tensor)` works too. Ties and
-kinks are settled as [the conventions](conventions.md) say.
+registry. Names and arguments are NumPy's where NumPy has the function: then `numpy.NAME(tensor)` works too. NumPy's
+other functions work on the values, where no gradient is needed. Ties and kinks are settled as
+[the conventions](conventions.md) say.
 
 | operation | what it is | defined for | kinks | NumPy's | method |
 |---|---|---|---|---|---|

@@ -258,8 +258,11 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Ten
     a = a.astype(solution.dtype)
     between = np.mean([*s, 0][rank - 1 : rank + 1]) / s[0] if rank else 1  # the last value that counts and the next
     x = pinv(a, between) @ b
-    residuals = ((a @ x - b) ** 2).reshape(len(b), -1).sum(0) if least.size else wrap(least)
-    return x, residuals, rank, svd(a, compute_uv=False)
+    x = x + (solution - x.data)  # the value is NumPy's, which is the more precise one
+    if least.size:
+        squares = ((a @ x - b) ** 2).reshape(len(b), -1).sum(0)
+        least = squares + (least - squares.data)
+    return x, as_tensor(least), rank, svd(a, compute_uv=False)
 
 
 @operation("composed", np.linalg.matrix_power, name="linalg.matrix_power")
