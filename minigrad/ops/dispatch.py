@@ -56,7 +56,13 @@ def array_function(
         return operation(*args) if len(args) == 1 and not kwargs else call(operation, function, args, kwargs)
     if function not in PLAIN and needs_gradient_within([args, kwargs]):
         raise TypeError(not_differentiable(name_of(function)))
-    return function(*without_tensors(args), **without_tensors(kwargs))
+    try:
+        return function(*without_tensors(args), **without_tensors(kwargs))
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        sentence = f"numpy.{name_of(function)} would change a tensor behind the graph's back: {FUNCTIONAL}"
+        raise TypeError(sentence) from None
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -72,12 +78,19 @@ def needs_gradient_within(x: Any) -> bool:
 
 
 def without_tensors(x: Any) -> Any:
-    """`x`, or if it is a tensor or holds them in lists, tuples and dicts, their arrays."""
+    """`x`, or if it is a tensor or holds them in lists, tuples and dicts, their arrays: to be read only."""
     if isinstance(x, dict):
         return {name: without_tensors(part) for name, part in x.items()}
     if isinstance(x, (list, tuple)):
         return type(x)(map(without_tensors, x))
-    return x.data if isinstance(x, Tensor) else x
+    return read_only(x) if isinstance(x, Tensor) else x
+
+
+def read_only(x: Tensor) -> Any:
+    """The value of a tensor, that cannot be written into this way."""
+    view = x.data[...]
+    view.flags.writeable = False
+    return view
 
 
 @cache
@@ -114,6 +127,7 @@ def call(operation: Callable[..., Any], function: Callable[..., Any], args: Any,
     return operation(*positional, **keywords)
 
 
+FUNCTIONAL = "write x = put(x, index, value), or hand it x.numpy().copy()"
 WITHOUT_GRADIENT = "x.detach().numpy() if no gradient should flow through it"
 
 

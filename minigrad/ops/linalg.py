@@ -259,10 +259,11 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Ten
     between = np.mean([*s, 0][rank - 1 : rank + 1]) / s[0] if rank else 1  # the last value that counts and the next
     x = pinv(a, between) @ b
     x = x + (solution - x.data)  # the value is NumPy's, which is the more precise one
+    residuals = as_tensor(least)
     if least.size:
         squares = ((a @ x - b) ** 2).reshape(len(b), -1).sum(0)
-        least = squares + (least - squares.data)
-    return x, as_tensor(least), rank, svd(a, compute_uv=False)
+        residuals = squares + (least - squares.data)
+    return x, residuals, rank, svd(a, compute_uv=False)
 
 
 @operation("composed", np.linalg.matrix_power, name="linalg.matrix_power")
@@ -270,7 +271,9 @@ def matrix_power(a: TensorLike, n: int) -> Tensor:
     """The matrix product of `n` times the same square matrix; of its inverse if `n` is negative."""
     a, n = as_tensor(a), index(n)
     identity = np.linalg.matrix_power(a.data, 0)  # NumPy refuses what is not square
+    if n == 0:
+        return record(matrix_power, identity, (a, lambda grad, out: grad * 0))
     if n < 2:
-        return matrix_power(inv(a), -n) if n < 0 else a.astype(a.dtype) if n else wrap(identity)
+        return matrix_power(inv(a), -n) if n < 0 else a.astype(a.dtype)
     half = matrix_power(a, n // 2)
     return half @ half @ a if n % 2 else half @ half

@@ -292,6 +292,22 @@ def test_any_other_function_works_on_the_values_unless_a_gradient_is_asked_for(c
         np.testing.assert_equal(call(needed), expected)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: np.copyto(x, 0), lambda x: np.fill_diagonal(x, 0.0), lambda x: np.put(x, [0], 1.0),
+        lambda x: np.place(x, b > 2, 0.0), lambda x: np.putmask(x, b > 2, 0.0), lambda x: np.add.at(x, [0], 1.0),
+        lambda x: np.put_along_axis(x, np.zeros((1, 3), int), 0.0, 0), lambda x: np.nancumsum(b, 1, out=x),
+        lambda x: np.add.reduce([b, b], out=x),
+    ],
+)  # fmt: skip
+def test_a_function_that_would_write_into_a_tensor_is_refused(write):
+    x = mg.tensor(a)
+    with pytest.raises(TypeError, match=r"would change a tensor behind the graph's back: write x = put"):
+        write(x)
+    np.testing.assert_array_equal(x.numpy(), a)
+
+
 def test_a_ufunc_without_an_operation_works_on_constants():
     same(np.heaviside(mg.tensor(a), 0.5), np.heaviside(a, 0.5))
     same(np.modf(mg.tensor(a)), np.modf(a))
@@ -482,6 +498,14 @@ def test_a_least_squares_solution_counts_the_rank_as_numpy_does():
         assert found[2] == expected[2]
         for i in (0, 1, 3):
             np.testing.assert_allclose(found[i].numpy(), expected[i], rtol=1e-10, atol=1e-12, strict=True)
+
+
+def test_the_zeroth_power_of_a_matrix_is_the_identity_whatever_the_matrix_is():
+    x = mg.tensor(np.stack([a, 0 * a]), requires_grad=True)
+    power = mg.linalg.matrix_power(x, 0)
+    np.testing.assert_array_equal(power.numpy(), [np.eye(3)] * 2)
+    power.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.zeros((2, 3, 3)))
 
 
 def test_what_arrays_have_as_methods_tensors_have_too():
