@@ -213,39 +213,6 @@ def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
     return record(pinv, np.linalg.pinv(a.data, rcond), (a, rule))
 
 
-@operation("norm", np.linalg.norm, name="linalg.norm")
-def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Norm of vectors, or of matrices if `axis` names two: sum(|x| ** ord) ** (1 / ord), by default with ord 2.
-
-    Orders as in NumPy: numbers and inf, and for matrices "fro", "nuc", 1, 2, inf and their negatives. The slope is 0
-    where the norm is 0.
-    """
-    x = as_tensor(x)
-    over = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    if ord in (None, "fro") or len(over) != 2:
-        if ord in (np.inf, -np.inf):
-            return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
-        return record(norm, np.linalg.norm(x.data, ord, axis, keepdims),
-                      (x, lambda grad, out: norm_rule(x, grad, out, over, 2 if ord in (None, "fro") else ord)))
-    if ord in ("nuc", 2, -2):
-        s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
-        total: Tensor = s.sum(-1) if ord == "nuc" else s.max(-1) if ord > 0 else s.min(-1)
-    elif ord in (1, -1, np.inf, -np.inf):
-        sums = abs(x).sum(over[0 if ord in (1, -1) else 1], keepdims=True)
-        total = sums.max(over) if ord > 0 else sums.min(over)
-    else:
-        raise ValueError(f"no matrix norm of order {ord!r}: take 'fro', 'nuc', 1, 2, inf or their negatives")
-    return total.reshape(kept_shape(x.shape, over)) if keepdims else total
-
-
-def norm_rule(x: Tensor, grad: Tensor, out: Tensor, axis: tuple[int, ...], p: float) -> Tensor:
-    """grad * sign(x) * (|x| / out) ** (p - 1), and 0 where `out` is 0."""
-    if p == 0:
-        raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
-    slope = x ** (p - 1) if p % 2 == 0 else np.sign(x.data) * abs(x) ** (p - 1)  # smooth at 0 for even orders
-    return spread(grad / or_inf(out) ** (p - 1), x.shape, axis) * slope
-
-
 @operation("composed", np.linalg.lstsq, arity=2, name="linalg.lstsq")
 def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Tensor, Tensor, Any, Tensor]:
     """The shortest of the x for which |a @ x - b|² is least, that least, the rank and the singular values of `a`.
@@ -277,3 +244,36 @@ def matrix_power(a: TensorLike, n: int) -> Tensor:
         return matrix_power(inv(a), -n) if n < 0 else a.astype(a.dtype)
     half = matrix_power(a, n // 2)
     return half @ half @ a if n % 2 else half @ half
+
+
+@operation("norm", np.linalg.norm, name="linalg.norm")
+def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Norm of vectors, or of matrices if `axis` names two: sum(|x| ** ord) ** (1 / ord), by default with ord 2.
+
+    Orders as in NumPy: numbers and inf, and for matrices "fro", "nuc", 1, 2, inf and their negatives. The slope is 0
+    where the norm is 0.
+    """
+    x = as_tensor(x)
+    over = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if ord in (None, "fro") or len(over) != 2:
+        if ord in (np.inf, -np.inf):
+            return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
+        return record(norm, np.linalg.norm(x.data, ord, axis, keepdims),
+                      (x, lambda grad, out: norm_rule(x, grad, out, over, 2 if ord in (None, "fro") else ord)))
+    if ord in ("nuc", 2, -2):
+        s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
+        total: Tensor = s.sum(-1) if ord == "nuc" else s.max(-1) if ord > 0 else s.min(-1)
+    elif ord in (1, -1, np.inf, -np.inf):
+        sums = abs(x).sum(over[0 if ord in (1, -1) else 1], keepdims=True)
+        total = sums.max(over) if ord > 0 else sums.min(over)
+    else:
+        raise ValueError(f"no matrix norm of order {ord!r}: take 'fro', 'nuc', 1, 2, inf or their negatives")
+    return total.reshape(kept_shape(x.shape, over)) if keepdims else total
+
+
+def norm_rule(x: Tensor, grad: Tensor, out: Tensor, axis: tuple[int, ...], p: float) -> Tensor:
+    """grad * sign(x) * (|x| / out) ** (p - 1), and 0 where `out` is 0."""
+    if p == 0:
+        raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
+    slope = x ** (p - 1) if p % 2 == 0 else np.sign(x.data) * abs(x) ** (p - 1)  # smooth at 0 for even orders
+    return spread(grad / or_inf(out) ** (p - 1), x.shape, axis) * slope
