@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import ceil, floor, pi
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multiply, where
+from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multiply, positive, where
 from minigrad.ops.elementwise import sqrt, unary
 from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
@@ -37,6 +38,16 @@ def composed(kind: str, twin: Callable[..., Any], function: Callable[..., Any], 
     function.__name__ = function.__qualname__ = twin.__name__
     function.__doc__ = f"{doc}."
     return operation(kind, twin, **facts)(function)
+
+
+def constant(x: Any) -> Any:
+    """An argument that has no gradient: the array of a tensor, unless that asks for one."""
+    return np.asarray(x) if isinstance(x, Tensor) else x
+
+
+def axes_of(x: Tensor, axis: Any) -> tuple[int, ...]:
+    """The axes that `axis` names, none of them negative; all of them if it is None."""
+    return normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
 
 
 # ------------------------------------------------------------------------------------------------ elementwise
@@ -79,9 +90,9 @@ def at_least(n: int, twin: Callable[..., Any]) -> Any:
 def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
     """The operation that splits along an axis, or along the only one."""
     def function(ary: TensorLike, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-        ary = as_tensor(ary)
-        twin(ary.data, indices_or_sections)  # NumPy refuses what does not fit
-        return split(ary, indices_or_sections, axis if ary.ndim > 1 else 0)
+        ary, bounds = as_tensor(ary), constant(indices_or_sections)
+        twin(ary.data, bounds)  # NumPy refuses what does not fit
+        return split(ary, bounds, axis if ary.ndim > 1 else 0)
 
     return composed("composed", twin, function, doc)
 
@@ -122,8 +133,7 @@ def as_columns(x: TensorLike) -> Tensor:
 @operation("composed", np.array_split)
 def array_split(ary: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """As `split`, but the parts of which the number is given need not be equal: the first ones may be longer."""
-    ary = as_tensor(ary)
-    bounds: Any = indices_or_sections
+    ary, bounds = as_tensor(ary), constant(indices_or_sections)
     if np.ndim(bounds) == 0:
         bounds = np.cumsum([part.shape[axis] for part in np.array_split(ary.data, bounds, axis)])[:-1]
     return split(ary, bounds, axis)
@@ -189,7 +199,7 @@ def diff(
     a: TensorLike, n: int = 1, axis: int = -1, prepend: TensorLike | None = None, append: TensorLike | None = None
 ) -> Tensor:
     """Differences of neighbours along an axis, `n` times; first lengthened by what is to be prepended or appended."""
-    a = as_tensor(a)
+    a, axis = as_tensor(a), index(axis)
     if n < 0:
         raise ValueError(f"diff takes differences 0 times or more often, got n={n}")
     if n == 0:
@@ -214,7 +224,7 @@ def gradient(f: TensorLike, *varargs: TensorLike, axis: Axis = None, edge_order:
         edge_order: 1 or 2, the order of the differences at the ends.
     """
     f = as_tensor(f)
-    axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
+    axes = axes_of(f, axis)
     steps = varargs or (1.0,)
     if len(steps) == 1 and np.ndim(value(steps[0])) == 0:
         steps = steps * len(axes)
@@ -252,7 +262,7 @@ def as_dtype(x: Tensor, dtype: Any) -> Tensor:
 @operation("composed", np.trapezoid)
 def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
     """The integral along an axis by the trapezoidal rule, of points at the coordinates `x` or at a distance `dx`."""
-    y, step = moveaxis(y, axis, -1), dx
+    y, step = moveaxis(y, index(axis), -1), dx
     if x is not None:
         x = as_tensor(x)
         step = diff(x if x.ndim == 1 else moveaxis(x, axis, -1))
@@ -341,6 +351,7 @@ def average(
     The weights have the shape of `a`, or that of its sides along `axis`.
     """
     a = as_tensor(a)
+    axis = axes_of(a, axis) if axis is not None else None
     if weights is None:
         result = mean(a, axis, keepdims)
         total = as_dtype(as_tensor(a.size / result.size), result.dtype)
@@ -348,9 +359,8 @@ def average(
         w = as_tensor(weights)
         np.average(a.data, axis, w.data)  # NumPy refuses what does not fit
         if w.shape != a.shape:
-            axes = normalize_axis_tuple(axis, a.ndim)  # type: ignore[arg-type]
-            sides = tuple(n if i in axes else 1 for i, n in enumerate(a.shape))
-            w = reshape(transpose(w, tuple(np.argsort(axes).tolist())), sides)
+            sides = tuple(n if i in axes_of(a, axis) else 1 for i, n in enumerate(a.shape))
+            w = reshape(transpose(w, tuple(np.argsort(axes_of(a, axis)).tolist())), sides)
         w = as_dtype(w, np.result_type(a.dtype, w.dtype, *[np.float64] * (a.dtype.kind != "f")))
         total = sum(w, axis, keepdims)
         result = sum(a * w, axis, keepdims) / total
@@ -408,7 +418,7 @@ def quantile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", k
 
     The methods to interpolate are NumPy's. Equal elements share the gradient evenly, `q` gets none.
     """
-    a, q = as_tensor(a), np.asarray(q) if isinstance(q, Tensor) else q
+    a, q = as_tensor(a), constant(q)
     return record(quantile, np.quantile(a.data, q, axis, method=method, keepdims=keepdims),
                   (a, lambda grad, out: quantile_rule(a, grad, q, axis, method)))
 
@@ -417,7 +427,7 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
     """The gradient with respect to the two ordered elements that each quantile lies between, by how near they are."""
     if not x.size:
         return x
-    over = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
+    over = axes_of(x, axis)
     rows = np.moveaxis(x.numpy(), over, range(-len(over), 0))
     ordered = np.sort(rows.reshape(*rows.shape[: x.ndim - len(over)], -1), -1)
     ordered = np.where(np.isnan(ordered[..., -1:]), np.nan, ordered)  # a NaN is any quantile, of NumPy's too
@@ -425,8 +435,8 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
     total = wrap(np.zeros(x.shape, x.dtype))
     for i, place in np.ndenumerate(places):
         for k in {floor(place), ceil(place)}:
-            shares = (1 - np.abs(k - place)) * even_shares(x, wrap(ordered[..., k]), axis)
-            total = total + spread(grad[i], x.shape, axis) * shares.astype(x.dtype)
+            shares = (1 - np.abs(k - place)) * even_shares(x, wrap(ordered[..., k]), over)
+            total = total + spread(grad[i], x.shape, over) * shares.astype(x.dtype)
     return total
 
 
@@ -440,7 +450,7 @@ percentile = composed(
 def in_parts(a: TensorLike, q: Any) -> Any:
     """`q` per cent as a part, in the dtype that NumPy gives it beside `a`."""
     a = as_tensor(a)
-    return np.divide(np.asarray(q) if isinstance(q, Tensor) else q, a.dtype.type(100) if a.dtype.kind == "f" else 100)
+    return np.divide(constant(q), a.dtype.type(100) if a.dtype.kind == "f" else 100)
 
 
 # ------------------------------------------------------------------------------------------------ without NaN
@@ -460,20 +470,19 @@ def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: Any
     return astype(total / known(a, axis, keepdims), floating(a) if dtype is None else dtype)
 
 
-@operation("variance", np.nanvar, nonempty=True)
-def nanvar(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """As `var`, of the elements that are not NaN."""
-    a = as_tensor(a)
-    more = count(a.shape, axis) / known(a, axis, keepdims, ddof)  # elements there are than are divided by
-    return astype(more * var(deviations_or_0(a, axis), axis, keepdims=keepdims), floating(a))
+def nan_spread(twin: Any, of: Callable[..., Tensor], scaled: Callable[[Tensor], Tensor], **facts: Any) -> Any:
+    """The operation that is `of`, `var` or `std`, of the elements that are not NaN."""
+    def function(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        a = as_tensor(a)
+        more = count(a.shape, axis) / known(a, axis, keepdims, ddof)  # elements than are divided by
+        of_all = of(deviations_or_0(a, axis), axis if a.ndim else None, keepdims=keepdims)
+        return astype(scaled(more) * of_all, floating(a))
+
+    return composed("variance", twin, function, f"As `{of.__name__}`, of the elements that are not NaN", **facts)
 
 
-@operation("variance", np.nanstd, ties=True, nonempty=True)
-def nanstd(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
-    """As `std`, of the elements that are not NaN."""
-    a = as_tensor(a)
-    more = count(a.shape, axis) / known(a, axis, keepdims, ddof)
-    return astype(sqrt(more) * std(deviations_or_0(a, axis), axis, keepdims=keepdims), floating(a))
+nanvar = nan_spread(np.nanvar, var, positive, nonempty=True)
+nanstd = nan_spread(np.nanstd, std, sqrt, ties=True, nonempty=True)
 
 
 def known(x: Tensor, axis: Axis, keepdims: bool, ddof: float = 0) -> Tensor:
@@ -527,16 +536,17 @@ def running(choose: Any, ufunc: np.ufunc, doc: str) -> None:
     choose.accumulate = composed("composed", ufunc.accumulate, accumulate, doc, ties=True, name=name)
 
 
-def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: int) -> Tensor:
+def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: Any) -> Tensor:
     """The k-th element that attains the extreme so far takes 1/k of what arrives, the rest goes to those before."""
-    values, extremes = (np.moveaxis(t.numpy(), axis, -1) for t in (x, out))
+    along = axes_of(x, axis)
+    values, extremes = (np.moveaxis(t.numpy(), along, [-1]) for t in (x, out))
     attained = (values == extremes) | np.isnan(values)
     new = np.ones(values.shape, bool)
     new[..., 1:] = extremes[..., 1:] != extremes[..., :-1]
     order = np.cumsum(attained, -1)
     k = order - np.maximum.accumulate(np.where(new, order - 1, 0), -1)
     share = wrap((attained / k).astype(x.dtype))
-    return moveaxis(share * carried_back(moveaxis(grad, axis, -1), 1 - share), -1, axis)
+    return moveaxis(share * carried_back(moveaxis(grad, along, (-1,)), 1 - share), (-1,), along)
 
 
 running(maximum, np.maximum, "Largest element so far along an axis; equal ones share the gradient evenly")
