@@ -354,17 +354,18 @@ def average(
     axis = axes_of(a, axis) if axis is not None else None
     if weights is None:
         result = mean(a, axis, keepdims)
-        total = as_dtype(as_tensor(a.size / result.size), result.dtype)
+        total = as_tensor(a.size / result.size)
     else:
         w = as_tensor(weights)
+        dtype = np.result_type(a.dtype, w.dtype, *[np.float64] * (a.dtype.kind != "f"))
+        w = as_dtype(w, np.result_type(dtype, np.float32))  # a sum of many halves is soon beyond their range
         np.average(a.data, axis, w.data)  # NumPy refuses what does not fit
         if w.shape != a.shape:
             sides = tuple(n if i in axes_of(a, axis) else 1 for i, n in enumerate(a.shape))
             w = reshape(transpose(w, tuple(np.argsort(axes_of(a, axis)).tolist())), sides)
-        w = as_dtype(w, np.result_type(a.dtype, w.dtype, *[np.float64] * (a.dtype.kind != "f")))
         total = sum(w, axis, keepdims)
-        result = sum(a * w, axis, keepdims) / total
-    return (result, broadcast_to(total, result.shape)) if returned else result
+        result = as_dtype(sum(a * w, axis, keepdims) / total, dtype)
+    return (result, broadcast_to(as_dtype(total, result.dtype), result.shape)) if returned else result
 
 
 @operation("composed", np.cov)

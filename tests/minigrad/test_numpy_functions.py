@@ -424,6 +424,8 @@ def test_means_and_extremes_of_many_halves_have_gradients_that_are_not_rounded_t
     for f in (mg.nanmean, mg.nanmax, mg.nanmin):
         np.testing.assert_allclose(gradient_of(f, ones, np.float16), 1 / 70000, rtol=1e-2)
     assert mg.nanmean(mg.tensor(ones, dtype=np.float16)).item() == 1
+    halves = mg.tensor(ones, dtype=np.float16)
+    assert mg.average(halves, weights=halves).item() == 1
 
 
 def test_the_spread_of_huge_numbers_does_not_overflow_on_the_way():
