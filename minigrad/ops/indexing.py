@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index as integer
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view as numpy_windows
 
 from minigrad.graph import record
 from minigrad.ops.registry import operation
-from minigrad.ops.shape import Shape, moveaxis, ravel
+from minigrad.ops.shape import Shape, along, moveaxis, ravel
+from minigrad.ops.steps import needs_gradient
 from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
@@ -19,17 +21,32 @@ __all__ = [
     "sliding_window_view",
 ]  # fmt: skip
 
-def plain(index: Any) -> Any:
-    """`index` with the arrays of the tensors in it."""
-    if isinstance(index, tuple):
-        return tuple(plain(part) for part in index)
-    return index.data if isinstance(index, Tensor) else index
+def plain(index: Any) -> tuple[Any, ...]:
+    """An index as a tuple with one part for each axis, lists and the like in it as arrays, which is how NumPy reads it.
+
+    These are copies: changing the list between the passes changes no gradient.
+    """
+    return tuple(map(positions, index)) if isinstance(index, tuple) else (positions(index),)
 
 
-def may_repeat(index: Any) -> bool:
+def positions(part: Any) -> Any:
+    """One part of an index: of a list, range or tensor the array; anything else, such as a slice, as it is."""
+    if isinstance(part, Tensor):
+        return part.data
+    if isinstance(part, np.generic) or not (hasattr(part, "__len__") or hasattr(part, "__array__")):
+        return part
+    array = np.asarray(part)
+    return array if array.size or array is part else array.astype(np.intp)  # an empty list is no list of floats
+
+
+def detached(x: Any) -> Any:
+    """The array of a tensor, anything else as it is."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def may_repeat(index: tuple[Any, ...]) -> bool:
     """Whether an index could name an element twice: only one with integer arrays in it can."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, (list, np.ndarray)) and np.asarray(part).dtype != bool for part in parts)
+    return any(isinstance(part, np.ndarray) and part.dtype != bool for part in index)
 
 
 @operation("getitem", lambda x, index: x[index], methods="__getitem__")
@@ -54,29 +71,44 @@ def updated(update: Callable[..., Any]) -> Callable[[Array, Any, Array], Array]:
 def add_at(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     """A copy of `x` with `values` added at `index`, as often as the index names an element."""
     x, index = as_tensor(x), plain(index)
-    total = np.array(x.data)
-    if may_repeat(index):
-        np.add.at(total, index, value(values))
-    else:
-        total[index] += value(values)
+    total, added = np.array(x.data), value(values)
+    try:
+        if may_repeat(index):
+            np.add.at(total, index, added)
+        else:
+            total[index] += added
+    except ValueError:
+        shapes = f"values of shape {np.shape(added)} to elements at an index of shape {total[index].shape}"
+        raise ValueError(f"add_at cannot add {shapes}") from None
     return record(add_at, total,
                   (x, lambda grad, out: grad),
-                  (values, lambda grad, out: grad[index]))
+                  (values, lambda grad, out: read_for(values, grad, index)))
+
+
+def read_for(values: TensorLike, grad: Tensor, index: Any) -> Tensor:
+    """`grad[index]`, with axes of length 1 in front if `values` have more of them, which NumPy lets them have."""
+    found, ndim = grad[index], as_tensor(values).ndim
+    return found if found.ndim >= ndim else found.reshape((1,) * (ndim - found.ndim) + found.shape)
 
 
 @operation("put", updated(np.ndarray.__setitem__))
 def put(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     """A copy of `x` with `values` at `index`; of values for the same element the last one counts.
 
+    Raises:
+        TypeError: if a gradient would have to flow through integers.
+
     >>> put([1.0, 2.0, 3.0], slice(1, None), 0.0)
     tensor([1., 0., 0.], dtype=float64)
     """
     x, index = as_tensor(x), plain(index)
     data = np.array(x.data)
+    if data.dtype.kind != "f" and needs_gradient(values):
+        raise TypeError(f"put would round values that require gradients to {data.dtype}: make x floating, or detach()")
     data[index] = value(values)
     return record(put, data,
                   (x, lambda grad, out: put(grad, index, 0)),
-                  (values, lambda grad, out: grad[index] * lasting(data.shape, index)))
+                  (values, lambda grad, out: read_for(values, grad, index) * lasting(data.shape, index)))
 
 
 def lasting(shape: tuple[int, ...], index: Any) -> Any:
@@ -92,40 +124,45 @@ def lasting(shape: tuple[int, ...], index: Any) -> Any:
 @operation("take", np.take, methods="take")
 def take(x: TensorLike, indices: npt.ArrayLike, axis: int | None = None, mode: Any = "raise") -> Tensor:
     """The elements at integer positions along an axis; of the flattened tensor if `axis` is None."""
-    x, along = (ravel(x), 0) if axis is None else (as_tensor(x), axis)
-    positions = np.take(np.arange(x.shape[along]), value(indices), mode=mode)  # checked and wrapped by NumPy
-    return x[(*[slice(None)] * (along % x.ndim), positions)]
+    x, axis = along(x, axis, without_axes=True)
+    places = np.take(np.arange(x.shape[axis]), detached(indices), mode=mode)  # checked and wrapped by NumPy
+    return x[(*[slice(None)] * axis, places)]
 
 
 @operation("take_along_axis", np.take_along_axis)
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:
     """The elements at positions along an axis, given for each place of the other axes as argsort does."""
-    x, along = (ravel(x), 0) if axis is None else (as_tensor(x), axis % as_tensor(x).ndim)
+    x, axis = along(x, axis)
+    places = np.asarray(value(indices))
+    if places.dtype.kind not in "iu":
+        raise IndexError(f"take_along_axis takes integers for indices, got {places.dtype}")
+    if places.ndim != x.ndim:
+        raise ValueError(f"take_along_axis needs indices of {x.ndim} dimensions, as x has, got shape {places.shape}")
     index = list(np.ix_(*map(np.arange, x.shape)))
-    index[along] = value(indices)
+    index[axis] = places
     return x[tuple(index)]
 
 
 @operation("repeat", np.repeat, methods="repeat")
 def repeat(x: TensorLike, repeats: npt.ArrayLike, axis: int | None = None) -> Tensor:
     """Each element repeated, the same number of times or its own; of the flattened tensor if `axis` is None."""
-    x, along = (ravel(x), 0) if axis is None else (as_tensor(x), axis)
-    return take(x, np.repeat(np.arange(x.shape[along]), value(repeats)), along)
+    x, axis = along(x, axis, without_axes=True)
+    return take(x, np.repeat(np.arange(x.shape[axis]), detached(repeats)), axis)
 
 
 @operation("sort", np.sort, ties=True)
 def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """Elements in ascending order along an axis; the gradient of each goes to where it was, equal ones in order."""
-    x, along = (ravel(x), 0) if axis is None else (as_tensor(x), axis)
-    order = np.argsort(x.data, along, kind="stable")
-    return record(sort, np.take_along_axis(x.data, order, along),
-                  (x, lambda grad, out: take_along_axis(grad, np.argsort(order, along), along)))
+    x, axis = along(x, axis)
+    order = np.argsort(x.data, axis, kind="stable")
+    return record(sort, np.take_along_axis(x.data, order, axis),
+                  (x, lambda grad, out: take_along_axis(grad, np.argsort(order, axis), axis)))
 
 
 @operation("diagonal", np.diagonal, methods="diagonal")
 def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The elements of which the indices on two axes differ by `offset`; they become the last axis."""
-    x = as_tensor(x)
+    x, offset = as_tensor(x), integer(offset)
     shape = x.shape
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
@@ -143,9 +180,11 @@ def on_diagonal(n: int, offset: int) -> tuple[Array, Array]:
 @operation("diag", np.diag)
 def diag(v: TensorLike, k: int = 0) -> Tensor:
     """The `k`-th diagonal of a matrix, or for a vector the matrix that has it there and zeros elsewhere."""
-    v = as_tensor(v)
-    if v.ndim != 1:
+    v, k = as_tensor(v), integer(k)
+    if v.ndim == 2:
         return diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError(f"diag takes a vector or a matrix, got shape {v.shape}: diagonal takes matrices in a stack")
     n = v.size + np.abs(k)
     return put(np.zeros((n, n), v.dtype), on_diagonal(v.size, k), v)
 
@@ -169,13 +208,17 @@ def pad(x: TensorLike, pad_width: Any, mode: Any = "constant", constant_values: 
     `pad_width` is a number, a pair (before, after), or one pair for each axis; `constant_values` likewise.
     """
     x = as_tensor(x)
+    if isinstance(pad_width, dict):
+        raise TypeError("pad takes no dictionary of widths: pass a pair (before, after) for each axis")
     if mode == "constant":
+        data = np.pad(x.data, pad_width, constant_values=constant_values)
         widths = np.broadcast_to(pad_width, (x.ndim, 2))
         inner = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))
-        return record(pad, np.pad(x.data, pad_width, constant_values=constant_values),
-                      (x, lambda grad, out: grad[inner]))
+        return record(pad, data, (x, lambda grad, out: grad[inner]))
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"pad copies elements in mode edge, reflect, symmetric or wrap, or is constant; got {mode!r}")
+    if np.any(constant_values):
+        raise ValueError(f"constant_values are for mode='constant', not for {mode!r}")
     return ravel(x)[np.pad(np.arange(x.size).reshape(x.shape), pad_width, mode)]
 
 

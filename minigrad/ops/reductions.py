@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from operator import index
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """`shape` with length 1 along the reduced axes, as `keepdims=True` leaves it."""
     if axis is None:
         return (1,) * len(shape)
-    reduced = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))} if shape else set()
+    reduced = {index(a) % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))} if shape else set()
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 

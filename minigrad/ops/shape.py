@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from minigrad.graph import record
 from minigrad.ops.registry import operation
@@ -18,6 +20,19 @@ __all__ = [
 
 Shape = int | tuple[int, ...]
 Axes = int | tuple[int, ...]
+
+
+def along(x: TensorLike, axis: int | None, without_axes: bool = False) -> tuple[Tensor, int]:
+    """`x` and the number of one of its axes; for `axis=None` the flattened tensor and 0.
+
+    Some functions of NumPy take what is `without_axes` for a line of one element, which has an axis 0.
+    """
+    x = as_tensor(x)
+    if isinstance(axis, (bool, np.bool_)):
+        raise TypeError(f"an axis is an integer, got {axis}")
+    if axis is None or (without_axes and x.ndim == 0):
+        x = reshape(x, -1)
+    return x, 0 if axis is None else normalize_axis_index(axis, x.ndim)
 
 
 @operation("reshape", np.reshape, methods="reshape")
@@ -39,9 +54,10 @@ def ravel(x: TensorLike) -> Tensor:
 def transpose(x: TensorLike, axes: int | tuple[int, ...] | None = None, *more: int) -> Tensor:
     """The axes in another order, by default reversed: `transpose(x, (1, 0, 2))` or `x.transpose(1, 0, 2)`."""
     x = as_tensor(x)
-    order = None if axes is None else axes if isinstance(axes, Sequence) else (axes, *more)
-    back = None if order is None else tuple(np.argsort([axis % x.ndim for axis in order]))
-    return record(transpose, x.data.transpose(order), (x, lambda grad, out: grad.transpose(back)))
+    order: Any = axes if axes is None or isinstance(axes, (tuple, list)) or np.ndim(axes) else (axes, *more)
+    data = x.data.transpose(order)
+    back = None if order is None else tuple(np.argsort([index(axis) % x.ndim for axis in order]))
+    return record(transpose, data, (x, lambda grad, out: grad.transpose(back)))
 
 
 @operation("swapaxes", np.swapaxes, methods="swapaxes")
@@ -90,8 +106,8 @@ def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an existing axis; flattened first if `axis` is None."""
     parts = [as_tensor(x) if axis is not None else reshape(x, -1) for x in tensors]
-    along = axis or 0
-    data = np.concatenate([x.data for x in parts], along)
+    data = np.concatenate([x.data for x in parts], 0 if axis is None else axis)
+    along = 0 if axis is None else index(axis)
     ends, before = np.cumsum([x.shape[along] for x in parts]), (slice(None),) * (along % data.ndim)
     return record(concatenate, data, *[(x, reading((*before, slice(end - x.shape[along], end))))
                                        for x, end in zip(parts, ends, strict=True)])  # fmt: skip
@@ -102,31 +118,32 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors one after the other along a new axis."""
     parts = [as_tensor(x) for x in tensors]
     data = np.stack([x.data for x in parts], axis)
-    before = (slice(None),) * (axis % data.ndim)
+    before = (slice(None),) * (index(axis) % data.ndim)
     return record(stack, data, *[(x, reading((*before, i))) for i, x in enumerate(parts)])
 
 
-def reading(index: Any) -> Rule:
-    """The gradient rule of what ended up at `index` of the result."""
-    return lambda grad, out: grad[index]
+def reading(place: Any) -> Rule:
+    """The gradient rule of what ended up at this place of the result."""
+    return lambda grad, out: grad[place]
 
 
 @operation("split", np.split)
 def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """The list of equal parts along an axis, so many of them; or of the parts between the given indices."""
     x = as_tensor(x)
-    bounds: Any = indices_or_sections
+    axis = normalize_axis_index(axis, x.ndim)
+    bounds = value(indices_or_sections)
     if np.ndim(bounds) == 0:
         bounds = np.cumsum([part.size for part in np.split(np.arange(x.shape[axis]), bounds)][:-1], dtype=int)
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * axis
     return [x[(*before, slice(start, end))] for start, end in zip((0, *bounds), (*bounds, None), strict=True)]
 
 
 @operation("tile", np.tile)
-def tile(x: TensorLike, reps: Shape) -> Tensor:
+def tile(x: TensorLike, reps: Any) -> Tensor:
     """The whole tensor repeated: so many times along each of the last axes."""
     x = as_tensor(x)
-    times = tuple(np.atleast_1d(np.array(reps, int)).tolist())
+    times = tuple(map(index, reps if np.ndim(reps) else [reps]))
     times = (1,) * (x.ndim - len(times)) + times
     sides = (1,) * (len(times) - x.ndim) + x.shape
     apart = reshape(x, tuple(n for side in sides for n in (1, side)))  # an axis before each, to repeat along
@@ -137,7 +154,10 @@ def tile(x: TensorLike, reps: Shape) -> Tensor:
 @operation("roll", np.roll)
 def roll(x: TensorLike, shift: Any, axis: Axes | None = None) -> Tensor:
     """Elements moved along an axis, those pushed off the end coming back at the start."""
-    return record(roll, np.roll(value(x), shift, axis), (x, lambda grad, out: roll(grad, np.negative(shift), axis)))
+    def rule(grad: Tensor, out: Tensor) -> Tensor:  # Python's integers, since unsigned ones have no opposite
+        return roll(grad, np.reshape([-int(by) for by in np.ravel(shift)], np.shape(shift)), axis)
+
+    return record(roll, np.roll(value(x), shift, axis), (x, rule))
 
 
 @operation("flip", np.flip)
