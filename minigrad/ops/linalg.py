@@ -68,6 +68,8 @@ def solve(a: TensorLike, b: TensorLike) -> Tensor:
         solution = solve(a.mT, columns(grad))
         return squeeze(solution, -1) if vector else solution
 
+    if a.shape[-1:] != (b.shape if vector else b.shape[-2:-1]):
+        raise ValueError(f"solve needs shapes (..., n, n) and (n,) or (..., n, k), got {a.shape} and {b.shape}")
     return record(solve, np.linalg.solve(a.data, b.data),
                   (a, lambda grad, out: -(solve(a.mT, columns(grad)) @ columns(out).mT)),
                   (b, to_right))
@@ -80,8 +82,8 @@ def det(a: TensorLike) -> Tensor:
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
         n = a.shape[-1]
-        singular = n > 0 and np.any(np.linalg.matrix_rank(a.data) < n)
-        return as_matrix(grad) * (cofactors(a) if singular else as_matrix(out) * inv(a).mT)
+        regular = n == 0 or (np.isfinite(a.data).all() and np.all(np.linalg.matrix_rank(a.data) == n))
+        return as_matrix(grad) * (as_matrix(out) * inv(a).mT if regular else cofactors(a))
 
     return record(det, np.linalg.det(a.data), (a, rule))
 
@@ -104,21 +106,37 @@ def slogdet(a: TensorLike) -> SlogdetResult:
     """Sign, which is a constant, and logarithm of the absolute value of the determinant."""
     a = as_tensor(a)
     sign, logarithm = np.linalg.slogdet(a.data)
-    return SlogdetResult(wrap(sign), record(slogdet, logarithm, (a, lambda grad, out: as_matrix(grad) * inv(a).mT)))
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:  # at singular matrices a pole, as that of log(0)
+        return as_matrix(grad) * (inv(a).mT if np.all(sign != 0) else cofactors(a) / as_matrix(det(a)))
+
+    return SlogdetResult(wrap(sign), record(slogdet, logarithm, (a, rule)))
 
 
 @operation("definite matrix", np.linalg.cholesky, name="linalg.cholesky")
 def cholesky(a: TensorLike, upper: bool = False) -> Tensor:
-    """The lower triangular L with L @ L.T = a, or its transpose; `a` is symmetric, and so is its gradient."""
-    a = as_tensor(a)
+    """The lower triangular L with L @ L.T = a, or its transpose. Of `a` that triangle is read, see `mirrored`."""
+    a = mirrored(a, upper)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:  # Murray, equations 9 and 10
         product, inverse = out.mT @ grad, inv(out)
         return symmetric(inverse.mT @ (tril(product) + tril(product, -1)) @ inverse) / 2
 
-    lower = np.linalg.cholesky(np.swapaxes(a.data, -1, -2) if upper else a.data)  # upper: of the upper triangle of `a`
-    factor = record(cholesky, lower, (a, rule))
+    factor = record(cholesky, np.linalg.cholesky(a.data), (a, rule))
     return factor.mT if upper else factor
+
+
+def mirrored(a: TensorLike, upper: bool) -> Tensor:
+    """The symmetric matrix of which `a` holds the lower or upper triangle; the other one is not read.
+
+    Its gradient is that by a symmetric matrix and symmetric as well, shared between both triangles as in PyTorch.
+    """
+    data = as_tensor(a).data
+    if data.ndim < 2 or data.shape[-1] != data.shape[-2]:
+        raise np.linalg.LinAlgError(f"only a square matrix is symmetric, got shape {data.shape}")
+    triangle = np.triu(data) if upper else np.tril(data)
+    both = triangle + np.swapaxes(np.triu(data, 1) if upper else np.tril(data, -1), -1, -2)
+    return record(mirrored, both, (a, lambda grad, out: symmetric(grad)))
 
 
 def symmetric(a: Tensor) -> Tensor:
@@ -153,17 +171,17 @@ def qr_rule(grad_q: Tensor | float, q: Tensor, r: Tensor, m: Tensor) -> Tensor:
 
 @operation("symmetric matrix", np.linalg.eigh, name="linalg.eigh")
 def eigh(a: TensorLike, UPLO: Literal["L", "U"] = "L") -> EighResult:
-    """Eigenvalues, ascending, and eigenvectors as columns; `a` is symmetric, and so is its gradient."""
-    a = as_tensor(a)
-    values, vectors = np.linalg.eigh(a.data, UPLO)
+    """Eigenvalues, ascending, and eigenvectors as columns. The lower or upper triangle is read, see `mirrored`."""
+    values, vectors = np.linalg.eigh(as_tensor(a).data, UPLO)
+    a = mirrored(a, UPLO.upper() == "U")
     v = record(eigh, vectors, (a, lambda grad, out: eigenvectors_rule(a, grad, out)))
-    return EighResult(record(eigh, values, (a, lambda grad, out: symmetric(v * expand_dims(grad, -2) @ v.mT))), v)
+    return EighResult(record(eigh, values, (a, lambda grad, out: v * expand_dims(grad, -2) @ v.mT)), v)
 
 
 def eigenvectors_rule(a: Tensor, grad: Tensor, v: Tensor) -> Tensor:
     """v @ (f * (v.T @ grad)) @ v.T, where f[i, j] = 1 / (w[j] - w[i]) for the eigenvalues w, 0 on the diagonal."""
-    w = ((v.mT @ symmetric(a)) * v.mT).sum(-1)
-    return symmetric(v @ (inverse_gaps(w) * (v.mT @ grad)) @ v.mT)
+    w = ((v.mT @ a) * v.mT).sum(-1)
+    return v @ (inverse_gaps(w) * (v.mT @ grad)) @ v.mT
 
 
 def inverse_gaps(w: Tensor) -> Tensor:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from operator import index
 from string import ascii_letters
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.graph import record
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import expand_dims, reshape, squeeze
-from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor
 
 __all__ = [
     "matmul", "dot", "inner", "outer", "tensordot", "einsum", "multi_dot",
@@ -26,11 +29,23 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """
     a, b = as_tensor(a), as_tensor(b)
     if a.ndim == 1 or b.ndim == 1:
+        if a.shape[-1:] != b.shape[-2:][:1]:
+            raise ValueError(unfit(a, b))
         matrix = matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, -1) if b.ndim == 1 else b)
         return squeeze(matrix, (-2,) * (a.ndim == 1) + (-1,) * (b.ndim == 1))
-    return record(matmul, np.matmul(a.data, b.data),
+    try:
+        data = np.matmul(a.data, b.data)
+    except ValueError:
+        raise ValueError(unfit(a, b)) from None
+    return record(matmul, data,
                   (a, lambda grad, out: grad @ b.swapaxes(-1, -2)),
                   (b, lambda grad, out: a.swapaxes(-1, -2) @ grad))
+
+
+def unfit(a: Tensor, b: Tensor) -> str:
+    """The sentence for matrices that cannot be multiplied."""
+    return (f"cannot multiply shapes {a.shape} @ {b.shape}: the last axis of the first must be as long as the last "
+            "but one of the second (or its only one), and axes before these must broadcast")  # fmt: skip
 
 
 @operation("dot", np.dot, arity=2, methods="dot")
@@ -59,9 +74,17 @@ def outer(a: TensorLike, b: TensorLike) -> Tensor:
 def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
     """Sum over pairs of axes: the last `axes` of `a` and as many first ones of `b`, or those given as (of a, of b)."""
     a, b = as_tensor(a), as_tensor(b)
-    pair = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, (int, np.integer)) else axes
+    if isinstance(axes, (tuple, list)) or np.ndim(axes):
+        if len(axes) != 2:
+            raise ValueError(f"tensordot takes a number of axes, or a pair (axes of a, axes of b), got {axes}")
+        of_a, of_b = axes
+    else:
+        of_a, of_b = range(-index(axes), 0), range(index(axes))
+    pairs = normalize_axis_tuple(of_a, a.ndim, "axes"), normalize_axis_tuple(of_b, b.ndim, "axes")
+    if len(pairs[0]) != len(pairs[1]):
+        raise ValueError(f"tensordot needs as many axes of each tensor, got {of_a} and {of_b}")
     left, right = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))  # a label for each axis
-    for i, j in zip(*(np.atleast_1d(np.array(of, int)).tolist() for of in pair), strict=True):
+    for i, j in zip(*pairs, strict=True):
         if a.shape[i] != b.shape[j]:
             raise ValueError(f"tensordot cannot pair axis {i} of shape {a.shape} with axis {j} of shape {b.shape}")
         right[j] = left[i]
@@ -76,8 +99,12 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     The gradient of one operand is the einsum of the gradient of the result and the other operands, with constants
     where that leaves an axis out: ones along an axis that was summed, the identity for a label used twice.
     """
+    try:
+        data = np.einsum(*[x.data if isinstance(x, Tensor) else x for x in operands], optimize=optimize)
+    except ValueError as error:
+        spec = [x if isinstance(x, (str, list)) else f"shape {np.shape(x)}" for x in operands]
+        raise ValueError(f"einsum of {', '.join(map(str, spec))}: {error}") from None
     terms, result, inputs = parsed(operands)
-    data = np.einsum(*[value(x) if isinstance(x, Tensor) else x for x in operands], optimize=optimize)
 
     def to(i: int) -> Rule:
         def rule(grad: Tensor, out: Tensor) -> Tensor:
@@ -132,6 +159,12 @@ def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
 def multi_dot(arrays: Sequence[TensorLike]) -> Tensor:
     """The matrix product of several matrices, bracketed to need few multiplications; the ends may be vectors."""
     tensors = [as_tensor(x) for x in arrays]
+    if len(tensors) == 2:
+        return dot(*tensors)
+    matrices = all(x.ndim == 2 for x in tensors[1:-1]) and all(x.ndim in (1, 2) for x in tensors[:1] + tensors[-1:])
+    if len(tensors) < 2 or not matrices or any(x.shape[-1] != y.shape[0] for x, y in pairwise(tensors)):
+        shapes = [x.shape for x in tensors]
+        raise ValueError(f"multi_dot takes two or more matrices that fit, or vectors at the ends, got shapes {shapes}")
     terms = [ascii_letters[i : i + 2] for i in range(len(tensors))]
     terms[0], terms[-1] = terms[0][-tensors[0].ndim :], terms[-1][: tensors[-1].ndim]
     return einsum(f"{','.join(terms)}->{terms[0][:-1]}{terms[-1][1:]}", *tensors, optimize=True)

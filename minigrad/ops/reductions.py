@@ -16,7 +16,7 @@ from minigrad.ops.arithmetic import astype, or_inf, subtract, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
-from minigrad.ops.shape import concatenate, flip, moveaxis
+from minigrad.ops.shape import along, concatenate, flip, moveaxis
 from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
@@ -182,16 +182,16 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tenso
     """Sum of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
     if dtype is not None:
         return astype(cumsum(astype(x, dtype), axis), dtype)
-    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
-    return record(cumsum, np.cumsum(x.data, along),
-                  (x, lambda grad, out: flip(cumsum(flip(grad, along), along), along)))
+    x, axis = along(x, axis, without_axes=True)
+    return record(cumsum, np.cumsum(x.data, axis),
+                  (x, lambda grad, out: flip(cumsum(flip(grad, axis), axis), axis)))
 
 
 @operation("running", np.cumprod, methods="cumprod")
 def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
     """Product of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
-    x, along = (as_tensor(x).ravel(), 0) if axis is None else (as_tensor(x), axis)
-    return record(cumprod, np.cumprod(x.data, along), (x, lambda grad, out: cumprod_rule(x, grad, along)))
+    x, axis = along(x, axis, without_axes=True)
+    return record(cumprod, np.cumprod(x.data, axis), (x, lambda grad, out: cumprod_rule(x, grad, axis)))
 
 
 def cumprod_rule(x: Tensor, grad: Tensor, axis: int) -> Tensor:

@@ -400,6 +400,95 @@ def test_gradients_of_symmetric_operations_are_symmetric():
         np.testing.assert_array_equal(found, found.T)
 
 
+UNSYMMETRIC = np.array([[4.0, 9.0, -7.0], [1.0, 3.0, 8.0], [0.5, -0.5, 6.0]])
+TRIANGLES = {
+    "cholesky of the lower": (mg.linalg.cholesky, np.tril),
+    "cholesky of the upper": (lambda a: mg.linalg.cholesky(a, upper=True), np.triu),
+    "eigenvalues of the lower": (lambda a: mg.linalg.eigh(a)[0], np.tril),
+    "eigenvalues of the upper": (lambda a: mg.linalg.eigh(a, "U")[0], np.triu),
+    "eigenvectors of the lower": (lambda a: mg.linalg.eigh(a)[1] ** 2, np.tril),
+    "eigenvectors of the upper": (lambda a: mg.linalg.eigh(a, "u")[1] ** 2, np.triu),
+}
+
+
+@pytest.mark.parametrize(("f", "part"), TRIANGLES.values(), ids=TRIANGLES)
+def test_the_triangle_that_is_not_read_has_no_influence_on_values_or_derivatives(f, part):
+    a = UNSYMMETRIC if part is np.tril else UNSYMMETRIC.T
+    triangle = part(a)
+    symmetric = triangle + triangle.T - np.diag(np.diag(a))
+    weights = np.cos(np.arange(9.0)).reshape(3, 3)[: f(mg.tensor(a)).ndim != 1 or None]
+
+    def slope(x):
+        return mg.grad(lambda x: (f(x) * weights).sum())(x)
+
+    for derivative in (lambda x: f(mg.tensor(x)), slope, mg.grad(lambda x: (slope(x) * weights[:1].T).sum())):
+        found = derivative(a).numpy()
+        np.testing.assert_allclose(found, derivative(symmetric).numpy(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(slope(a).numpy(), slope(a).numpy().T, rtol=1e-12)
+
+    def read(x):  # a symmetric matrix by the elements that are read: the two of each pair count together
+        lower = mg.tril(x) if part is np.tril else mg.triu(x)
+        return f(lower + (lower - mg.diag(mg.diag(x))).mT)
+
+    check_all_orders(read, a)
+    together = slope(a).numpy() * (2 - np.eye(3))
+    np.testing.assert_allclose(mg.grad(lambda x: (read(x) * weights).sum())(a).numpy(), part(together), rtol=1e-10)
+
+
+def test_triangles_agree_with_pytorch_for_matrices_that_are_not_symmetric():
+    torch = pytest.importorskip("torch")
+    for uplo in "LU":
+        a = UNSYMMETRIC if uplo == "L" else UNSYMMETRIC.T
+        theirs = torch.tensor(a, requires_grad=True)
+        values, vectors = torch.linalg.eigh(theirs, uplo)
+        factor = torch.linalg.cholesky(theirs, upper=uplo == "U")
+        weights = np.cos(np.arange(9.0)).reshape(3, 3)
+        ((values * torch.tensor(weights[0])).sum() + (vectors**2 * torch.tensor(weights)).sum()
+         + (factor * torch.tensor(weights)).sum()).backward()  # fmt: skip
+
+        def ours(x, uplo=uplo, weights=weights):
+            values, vectors = mg.linalg.eigh(x, uplo)
+            factor = mg.linalg.cholesky(x, upper=uplo == "U")
+            return (values * weights[0]).sum() + (vectors**2 * weights).sum() + (factor * weights).sum()
+
+        np.testing.assert_allclose(gradient(ours, a), theirs.grad.numpy(), rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero", "ignore:overflow")
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), slice(None), 1])
+def test_what_is_not_finite_makes_no_backward_pass_of_linear_algebra_fail(bad, place):
+    a = np.array([[2.0, 0.5], [0.5, 3.0]])
+    a[place] = bad
+    b = np.ones((2, 1))
+    for f in (
+        mg.linalg.det, mg.linalg.inv, mg.linalg.pinv, mg.linalg.cholesky, mg.linalg.norm,
+        lambda a: mg.linalg.slogdet(a)[1], lambda a: mg.linalg.solve(a, b), lambda a: mg.linalg.eigh(a)[0],
+        lambda a: mg.linalg.svd(a)[1], lambda a: mg.linalg.qr(a, "r"),
+    ):  # fmt: skip
+        x = mg.tensor(a, requires_grad=True)
+        try:
+            y = f(x)
+        except np.linalg.LinAlgError:  # NumPy refuses the value itself
+            continue
+        y.sum().backward()
+        assert x.grad.shape == a.shape
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in det")
+def test_a_nan_reaches_the_cofactors_that_it_is_part_of_and_no_others():
+    a = np.array([[np.nan, 1.0], [2.0, 3.0]])
+    np.testing.assert_allclose(gradient(mg.linalg.det, a), [[3, -2], [-1, np.nan]])
+    stack = np.stack([a, [[1.0, 2.0], [3.0, 4.0]]])
+    np.testing.assert_allclose(gradient(mg.linalg.det, stack)[1], [[4, -3], [-2, 1]])
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_the_logarithm_of_a_vanishing_determinant_has_a_pole():
+    found = gradient(lambda a: mg.linalg.slogdet(a)[1], np.array([[1.0, 2.0], [2.0, 4.0]]))
+    np.testing.assert_array_equal(found, [[np.inf, -np.inf], [-np.inf, np.inf]])
+
+
 def test_decompositions_put_together_again_have_the_identity_as_their_derivative():
     a = np.random.default_rng(0).standard_normal((2, 4, 3)) + np.eye(4, 3) * [2, 4, 6]
     square = a[:, :3]
