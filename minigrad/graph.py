@@ -24,7 +24,7 @@ import numpy as np
 from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
-from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
+from minigrad.tensor import WEAK, Edge, Rule, Tensor, TensorLike, clock, wrap
 
 watches: dict[int, Watch] = {}  # thread -> what looks at every step there; mostly empty
 
@@ -69,6 +69,8 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
+    if not out._edges and type(data) in WEAK:  # computed from Python's own numbers alone
+        out._data = np.asarray(data)[()]
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
     return out

@@ -54,6 +54,7 @@ class Methods:
     __getitem__: ClassVar[Method]
     abs: ClassVar[Method]
     astype: ClassVar[Method]
+    copy: ClassVar[Method]
     clip: ClassVar[Method]
     round: ClassVar[Method]
     sum: ClassVar[Method]

@@ -149,11 +149,11 @@ class Tensor(Methods):
         """The value as an ndarray, sharing memory unless 0-d; treat it as read-only while a graph lives."""
         return np.asarray(self._data)
 
-    def item(self) -> Any:
-        """The single element as a Python number. Raises ValueError if there is not exactly one."""
-        if self.size != 1:
-            raise ValueError(f"item() needs a tensor with one element, got shape {self.shape}")
-        return self._data.item()
+    def item(self, *index: int) -> Any:
+        """The element at `index`, by default the single one, as a Python number; ValueError if there are more."""
+        if not index and self.size != 1:
+            raise ValueError(f"item() needs a tensor with one element, got shape {self.shape}: name one, or .tolist()")
+        return self._data.item(*index)
 
     def detach(self) -> Tensor:
         """The same value, sharing memory, cut off from the graph: no gradient flows back through it."""
@@ -197,7 +197,7 @@ class Tensor(Methods):
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
-            raise TypeError("a tensor that requires gradients does not become an array by itself: use .detach()")
+            raise TypeError("a tensor requiring gradients does not become an array by itself: .detach() or mg.stack it")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__
@@ -265,6 +265,9 @@ def scalar_if_0d(array: Array) -> Any:
 
 def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
     """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
+    for part in x if isinstance(x, (list, tuple)) else [x]:
+        if isinstance(part, np.ndarray) and part.__array_priority__ > 0:  # it says that it is more than its elements
+            raise TypeError(f"a tensor would lose what a {type(part).__name__} adds: pass x.filled(v) or np.asarray(x)")
     try:
         array: Array = np.array(x._data if isinstance(x, Tensor) else x, dtype=dtype, copy=copy)
     except ValueError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
-from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import WEAK, Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "add", "subtract", "multiply", "divide", "power", "positive", "negative", "abs",
@@ -49,7 +49,7 @@ def multiply(a: TensorLike, b: TensorLike) -> Tensor:
 @operation("elementwise", np.divide, arity=2, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__")
 def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """Quotient: a / b."""
-    return record(divide, value(a) / value(b),
+    return record(divide, value(numpys(a, b)) / value(b),
                   (a, lambda grad, out: grad / b),
                   (b, lambda grad, out: -grad * out / b))
 
@@ -69,7 +69,7 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     def to_exponent(grad: Tensor, out: Tensor) -> Tensor:
         return grad * out * where(value(a) == 0, out.dtype.type(1), a).log()  # 0 ** b is flat in b
 
-    return record(power, value(a) ** value(b), (a, to_base), (b, to_exponent))
+    return record(power, value(numpys(a, b)) ** value(b), (a, to_base), (b, to_exponent))
 
 
 @operation("elementwise", np.positive, methods="__pos__")
@@ -88,6 +88,11 @@ def negative(x: TensorLike) -> Tensor:
 def abs(x: TensorLike) -> Tensor:
     """Absolute value: |x|, with slope 0 at 0."""
     return record(abs, np.abs(value(x)), (x, lambda grad, out: grad * np.sign(value(x))))
+
+
+def numpys(a: TensorLike, b: TensorLike) -> TensorLike:
+    """`a`, as a constant if both are Python's own numbers: these raise, or grow, where NumPy's become inf or NaN."""
+    return as_tensor(a) if type(a) in WEAK and type(b) in WEAK else a
 
 
 # ------------------------------------------------------------------------------------------------ choices

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.ops import arithmetic, compositions, products, reductions, shape, steps
-from minigrad.ops.registry import twins
+from minigrad.ops.registry import operations, twins
 from minigrad.tensor import Tensor, value, wrap
 
 twins.update({  # other names that NumPy has for the same
@@ -148,6 +148,45 @@ def dlpack(self: Tensor, **options: Any) -> Any:
     return self.numpy().__dlpack__(**options)
 
 
+# what an array has and a tensor answers with that of its value, which carries no gradient
+READ = {
+    "tolist", "tobytes", "tofile", "dump", "dumps", "nonzero", "searchsorted", "argpartition", "nbytes", "itemsize",
+    "strides", "flags", "device",
+}  # fmt: skip
+# ... and what to write for what would change it, or look at its memory, unnoticed by the graph
+INSTEAD = {
+    "sort": "x = minigrad.sort(x)", "partition": "x = minigrad.sort(x)", "put": "x = minigrad.put(x, index, values)",
+    "fill": "x = 0 * x + value, or x.data = numpy.full(x.shape, value)", "flat": "x.ravel()",
+    "resize": "x = x.reshape(shape)", "view": "x.reshape(shape), or x.astype(dtype)", "real": "x itself, it is real",
+    "imag": "0, since x is real", "conj": "x itself, it is real", "conjugate": "x itself, it is real",
+}  # fmt: skip
+
+
+def missing(self: Tensor, name: str) -> Any:
+    """Called by Python for an attribute that a tensor does not have: what arrays know, or a sentence."""
+    if name in READ:
+        return getattr(self.numpy(), name)
+    if name == "_mask":  # numpy.ma asks, about to take the value of a tensor without its graph
+        raise TypeError("a masked array and a tensor do not mix: pass x.filled(value), or minigrad.where(mask, ...)")
+    sentence = f"{type(self).__name__!r} object has no attribute {name!r}"
+    if not name.startswith("_") and (name in INSTEAD or name in operations or hasattr(np.ndarray, name)):
+        instead = f"minigrad.{name}(x)" if name in operations else f"x.numpy().{name}, which carries no gradient"
+        sentence = f"a tensor has no {name}: write {INSTEAD.get(name, instead)}"
+    raise AttributeError(sentence, name=name, obj=self)
+
+
+def ptp(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
+    """Largest minus smallest element."""
+    return self.max(axis, keepdims) - self.min(axis, keepdims)
+
+
+def copied(self: Tensor) -> Tensor:
+    """A tensor of its own with the same value; gradients flow through it."""
+    return self.astype(self.dtype)
+
+
+Tensor.__getattr__ = missing  # type: ignore[attr-defined]
+Tensor.copy, Tensor.ptp = copied, ptp
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__dlpack__ = dlpack

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.ops import operations
 
 
 def leaf(value, dtype=np.float64):
@@ -456,3 +457,122 @@ def test_a_misspelt_attribute_is_refused():
         x.gradient = None
     with pytest.raises(AttributeError):
         x.shape = (1,)
+
+
+# ---------------------------------------------------------------- what arrays have
+
+
+def test_every_public_name_of_an_array_works_on_a_tensor_or_is_refused_in_a_sentence_with_what_to_write():
+    array = np.array([[3.0, 1.0], [2.0, 5.0]])
+    for x in (mg.tensor(array), leaf(array)):
+        for name in (name for name in dir(np.ndarray) if not name.startswith("_")):
+            if hasattr(x, name):
+                assert callable(getattr(x, name)) == callable(getattr(array, name)), name
+            else:
+                with pytest.raises(AttributeError, match=f"a tensor has no {name}: write .*x"):
+                    getattr(x, name)
+
+
+@pytest.mark.parametrize("value", [[3.0, 1.0, 2.0], 2.5, [[1, 2], [3, 4]], [True, False], np.float32([[0.5], [1.5]])])
+def test_what_an_array_tells_of_itself_a_tensor_tells_too(value):
+    x, array = mg.tensor(value), np.array(value)
+    for ask in (
+        lambda x: x.tolist(), lambda x: x.tobytes(), lambda x: x.nbytes, lambda x: x.itemsize, lambda x: x.strides,
+        lambda x: x.item(x.size - 1), lambda x: x.item(-1), lambda x: x.argsort(None).tolist(),
+        lambda x: x.copy().dtype, lambda x: x.ravel().searchsorted(1.5), lambda x: x.ravel().nonzero()[0].tolist(),
+        lambda x: x.copy().tolist(),
+    ):  # fmt: skip
+        assert ask(x) == ask(array)
+        assert type(ask(x)) is type(ask(array))
+
+
+def test_a_copy_and_the_distance_of_the_extremes_carry_gradients():
+    x = leaf([[3.0, 1.0], [2.0, 5.0]])
+    copied = x.copy()
+    assert not np.shares_memory(copied.numpy(), x.numpy())
+    (copied * x.ptp(axis=1, keepdims=True)).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [[6, -2], [-4, 10]])
+    assert x.ptp().item() == 4
+
+
+def test_one_element_of_many_is_named_and_out_of_bounds_refused():
+    x = leaf([[3.0, 1.0], [2.0, 5.0]])
+    assert (x.item(1), x.item(1, 0), x.item(-1)) == (1.0, 2.0, 5.0)
+    with pytest.raises(ValueError, match=r"one element, got shape \(2, 2\): name one, or .tolist\(\)"):
+        x.item()
+    with pytest.raises(IndexError, match="out of bounds"):
+        x.item(4)
+
+
+def test_an_operation_that_is_no_method_is_named_where_it_is_called_as_one():
+    with pytest.raises(AttributeError, match=r"a tensor has no log_softmax: write minigrad.log_softmax\(x\)"):
+        leaf([1.0]).log_softmax()  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"^'Tensor' object has no attribute 'unsqueeze'$"):
+        leaf([1.0]).unsqueeze(0)
+
+
+def test_several_tensors_become_one_by_stack_and_that_is_what_a_refusal_says():
+    x = leaf([1.0, 2.0])
+    for make in (
+        lambda: np.array([x, x]), lambda: mg.tensor([x, x]), lambda: mg.tensor([[x[0]], [3.0]]), lambda: x * [x],
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"by itself: .detach\(\) or mg.stack it"):
+            make()
+    np.testing.assert_array_equal(mg.tensor([x.detach(), x.detach()]).numpy(), [[1, 2], [1, 2]])
+
+
+MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("make", [lambda: MASKED, lambda: np.ma.masked, lambda: np.matrix([1.0, 2.0, 3.0])])
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_no_operand_loses_its_mask_and_no_tensor_its_graph_to_one(make, requires_grad):
+    other = make()
+    x = mg.tensor([1.0, 2.0, 3.0], requires_grad=requires_grad)
+    for use in (
+        lambda: x * other, lambda: other * x, lambda: np.add(other, x), lambda: mg.exp(other), lambda: x * [other],
+        lambda: mg.tensor(other), lambda: mg.tensor([other, other]), lambda: x < other,
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"would lose what a \w+ adds: pass|a masked array and a tensor do not mix"):
+            use()
+    np.testing.assert_array_equal(mg.tensor(MASKED.filled(0)).numpy(), [1, 0, 3])
+
+
+def test_arrays_that_only_lie_elsewhere_are_arrays(tmp_path):
+    mapped = np.memmap(tmp_path / "array", np.float64, "w+", shape=(2,))
+    mapped[:] = [1.0, 2.0]
+    np.testing.assert_array_equal((mg.tensor(mapped) + mapped).numpy(), [2, 4])
+
+
+# ---------------------------------------------------------------- Python's own numbers
+
+
+OF_NUMBERS = [
+    operation
+    for operation in operations.values()
+    if operation.kind in ("elementwise", "reduction", "running", "variance", "step", "dot") and operation.arity <= 2
+]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:divide by zero")
+@pytest.mark.parametrize("operation", OF_NUMBERS, ids=lambda operation: operation.name)
+def test_operations_of_pythons_own_numbers_give_tensors_like_any_other(operation):
+    for values in ((2, 3), (2.5, 2), (2, -1.0), (3, 2.5)):
+        y = operation.function(*values[: operation.arity])
+        expected = operation.twin(*values[: operation.arity])
+        np.testing.assert_allclose(y.numpy(), expected, err_msg=operation.name)
+        assert (y.shape, y.dtype) == (np.shape(expected), np.asarray(expected).dtype), operation.name
+        assert repr(y).startswith("tensor("), operation.name
+        np.testing.assert_equal((y + 1).tolist(), (y.numpy() + 1).tolist())
+        np.testing.assert_equal(y.detach().copy().tolist(), y.tolist())
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:overflow", "ignore:invalid value")
+def test_pythons_own_numbers_are_divided_and_raised_as_numpy_does_it():
+    assert mg.divide(1, 0).item() == np.inf
+    assert mg.power(1e200, 2).item() == np.inf
+    assert np.isnan(mg.power(-8.0, 1 / 3).item())
+    with pytest.raises(ValueError, match="negative integer powers"):
+        mg.power(2, -1)
+    assert (mg.tensor(np.float32([2.0])) ** 2.0).dtype == (2.0 / mg.tensor(np.float32([2.0]))).dtype == np.float32
