@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
-from minigrad.tensor import WEAK, Array, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import NUMERIC, WEAK, Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "add", "subtract", "multiply", "divide", "power", "positive", "negative", "abs",
@@ -184,5 +184,7 @@ for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract),
 def astype(x: TensorLike, dtype: Any) -> Tensor:
     """The same values in another dtype; gradients flow through floating dtypes only."""
     x = as_tensor(x)
+    if np.dtype(dtype).kind not in NUMERIC:
+        raise TypeError(f"a tensor holds booleans, integers or reals, and cannot become {np.dtype(dtype)}")
     data = x.data.astype(dtype)
     return record(astype, data, *([(x, lambda grad, out: grad)] if data.dtype.kind == "f" else []))

@@ -220,7 +220,7 @@ def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
 def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
     """Pseudo-inverse: (..., m, n) -> (..., n, m); singular values up to `rcond` times the largest count as 0.
 
-    The gradient (Golub & Pereyra) is right where the rank does not change.
+    The gradient (Golub & Pereyra) is right where those that count as 0 are 0 and stay it.
     """
     a = as_tensor(a)
 

@@ -99,6 +99,9 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     The gradient of one operand is the einsum of the gradient of the result and the other operands, with constants
     where that leaves an axis out: ones along an axis that was summed, the identity for a label used twice.
     """
+    if operands and len(operands) % 2 == 0 and not isinstance(operands[0], str):  # NumPy 2.0 might order them else
+        labels = [i for term in operands[1::2] for i in term]
+        operands = (*operands, [...] * (... in labels) + sorted({i for i in labels if labels.count(i) == 1} - {...}))
     try:
         data = np.einsum(*[x.data if isinstance(x, Tensor) else x for x in operands], optimize=optimize)
     except ValueError as error:

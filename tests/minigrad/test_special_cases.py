@@ -361,6 +361,10 @@ def test_einsum_with_numbers_for_labels():
     for last in ([], [[..., 0, 2]], [[2, 0, ...]]):
         found = mg.einsum(mg.tensor(a), [..., 0, 1], b, [..., 1, 2], *last)
         np.testing.assert_array_equal(found.numpy(), np.einsum(a, [..., 0, 1], b, [..., 1, 2], *last))
+    for optimize in (False, True):  # what is left is ordered by its numbers, however NumPy spells them
+        found = mg.einsum(a, [30, 1], b, [1, 2], optimize=optimize).numpy()
+        np.testing.assert_allclose(found, (a @ b).T)
+        check_all_orders(lambda x, y, o=optimize: mg.einsum(x, [30, 1], y, [1, 2], optimize=o), a, b)
     check_all_orders(lambda x, y: mg.einsum(x, [0, 30], y, [30, 2], [2, 0]), a, b)
 
 

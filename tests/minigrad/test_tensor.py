@@ -545,6 +545,13 @@ def test_arrays_that_only_lie_elsewhere_are_arrays(tmp_path):
     np.testing.assert_array_equal((mg.tensor(mapped) + mapped).numpy(), [2, 4])
 
 
+@pytest.mark.parametrize("dtype", [complex, str, object, "M8[s]", "V2"])
+def test_no_cast_makes_a_tensor_of_what_is_no_number(dtype):
+    for value in (1.5, [1.5, 2.5]):
+        with pytest.raises(TypeError, match="holds booleans, integers or reals, and cannot become"):
+            leaf(value).astype(dtype)
+
+
 # ---------------------------------------------------------------- Python's own numbers
 
 
