@@ -148,17 +148,12 @@ def dlpack(self: Tensor, **options: Any) -> Any:
     return self.numpy().__dlpack__(**options)
 
 
-# what an array has and a tensor answers with that of its value, which carries no gradient
-READ = {
-    "tolist", "tobytes", "tofile", "dump", "dumps", "nonzero", "searchsorted", "argpartition", "nbytes", "itemsize",
-    "strides", "flags", "device",
-}  # fmt: skip
-# ... and what to write for what would change it, or look at its memory, unnoticed by the graph
+# what a tensor answers with that of its value, and what to write in place of what the graph would not notice
+READ = {"tolist", "tobytes", "nonzero", "searchsorted", "argpartition", "nbytes", "itemsize", "strides", "device"}
 INSTEAD = {
     "sort": "x = minigrad.sort(x)", "partition": "x = minigrad.sort(x)", "put": "x = minigrad.put(x, index, values)",
-    "fill": "x = 0 * x + value, or x.data = numpy.full(x.shape, value)", "flat": "x.ravel()",
-    "resize": "x = x.reshape(shape)", "view": "x.reshape(shape), or x.astype(dtype)", "real": "x itself, it is real",
-    "imag": "0, since x is real", "conj": "x itself, it is real", "conjugate": "x itself, it is real",
+    "fill": "x = 0 * x + value, or x.data = numpy.full(x.shape, value)", "resize": "x = x.reshape(shape)",
+    "view": "x.reshape(shape), or x.astype(dtype)", "flat": "x.ravel()", "setfield": "x.astype(dtype)",
 }  # fmt: skip
 
 
@@ -169,24 +164,15 @@ def missing(self: Tensor, name: str) -> Any:
     if name == "_mask":  # numpy.ma asks, about to take the value of a tensor without its graph
         raise TypeError("a masked array and a tensor do not mix: pass x.filled(value), or minigrad.where(mask, ...)")
     sentence = f"{type(self).__name__!r} object has no attribute {name!r}"
-    if not name.startswith("_") and (name in INSTEAD or name in operations or hasattr(np.ndarray, name)):
-        instead = f"minigrad.{name}(x)" if name in operations else f"x.numpy().{name}, which carries no gradient"
-        sentence = f"a tensor has no {name}: write {INSTEAD.get(name, instead)}"
+    if name in operations or (hasattr(np.ndarray, name) and name[0] != "_"):
+        other = f"minigrad.{name}(x)" if name in operations else f"x.numpy().{name}, which carries no gradient"
+        sentence = f"a tensor has no {name}: write {INSTEAD.get(name, other)}"
     raise AttributeError(sentence, name=name, obj=self)
 
 
-def ptp(self: Tensor, axis: Any = None, keepdims: bool = False) -> Tensor:
-    """Largest minus smallest element."""
-    return self.max(axis, keepdims) - self.min(axis, keepdims)
-
-
-def copied(self: Tensor) -> Tensor:
-    """A tensor of its own with the same value; gradients flow through it."""
-    return self.astype(self.dtype)
-
-
 Tensor.__getattr__ = missing  # type: ignore[attr-defined]
-Tensor.copy, Tensor.ptp = copied, ptp
+Tensor.copy = lambda self: self.astype(self.dtype)
+Tensor.ptp = lambda self, axis=None, keepdims=False: self.max(axis, keepdims) - self.min(axis, keepdims)
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__dlpack__ = dlpack

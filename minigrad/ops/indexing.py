@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view as numpy_windows
 
-from minigrad.graph import record
+from minigrad.graph import is_grad_enabled, record
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import Shape, along, moveaxis, ravel
-from minigrad.ops.steps import needs_gradient
 from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
@@ -103,7 +102,7 @@ def put(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     """
     x, index = as_tensor(x), plain(index)
     data = np.array(x.data)
-    if data.dtype.kind != "f" and needs_gradient(values):
+    if data.dtype.kind != "f" and is_grad_enabled() and isinstance(values, Tensor) and values.requires_grad:
         raise TypeError(f"put would round values that require gradients to {data.dtype}: make x floating, or detach()")
     data[index] = value(values)
     return record(put, data,

@@ -28,24 +28,17 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     A one-dimensional `a` is a row, a one-dimensional `b` a column, and that axis is left out of the result.
     """
     a, b = as_tensor(a), as_tensor(b)
-    if a.ndim == 1 or b.ndim == 1:
-        if a.shape[-1:] != b.shape[-2:][:1]:
-            raise ValueError(unfit(a, b))
-        matrix = matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, -1) if b.ndim == 1 else b)
-        return squeeze(matrix, (-2,) * (a.ndim == 1) + (-1,) * (b.ndim == 1))
     try:
+        if a.ndim == 1 or b.ndim == 1:
+            matrix = matmul(expand_dims(a, 0) if a.ndim == 1 else a, expand_dims(b, -1) if b.ndim == 1 else b)
+            return squeeze(matrix, (-2,) * (a.ndim == 1) + (-1,) * (b.ndim == 1))
         data = np.matmul(a.data, b.data)
     except ValueError:
-        raise ValueError(unfit(a, b)) from None
+        fit = "the last axis of the first must be as long as the last but one of the second, and stacks must broadcast"
+        raise ValueError(f"cannot multiply shapes {a.shape} @ {b.shape}: {fit}") from None
     return record(matmul, data,
                   (a, lambda grad, out: grad @ b.swapaxes(-1, -2)),
                   (b, lambda grad, out: a.swapaxes(-1, -2) @ grad))
-
-
-def unfit(a: Tensor, b: Tensor) -> str:
-    """The sentence for matrices that cannot be multiplied."""
-    return (f"cannot multiply shapes {a.shape} @ {b.shape}: the last axis of the first must be as long as the last "
-            "but one of the second (or its only one), and axes before these must broadcast")  # fmt: skip
 
 
 @operation("dot", np.dot, arity=2, methods="dot")
@@ -74,15 +67,11 @@ def outer(a: TensorLike, b: TensorLike) -> Tensor:
 def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
     """Sum over pairs of axes: the last `axes` of `a` and as many first ones of `b`, or those given as (of a, of b)."""
     a, b = as_tensor(a), as_tensor(b)
-    if isinstance(axes, (tuple, list)) or np.ndim(axes):
-        if len(axes) != 2:
-            raise ValueError(f"tensordot takes a number of axes, or a pair (axes of a, axes of b), got {axes}")
-        of_a, of_b = axes
-    else:
-        of_a, of_b = range(-index(axes), 0), range(index(axes))
-    pairs = normalize_axis_tuple(of_a, a.ndim, "axes"), normalize_axis_tuple(of_b, b.ndim, "axes")
-    if len(pairs[0]) != len(pairs[1]):
-        raise ValueError(f"tensordot needs as many axes of each tensor, got {of_a} and {of_b}")
+    given = isinstance(axes, (tuple, list)) or np.ndim(axes)
+    pair = axes if given else (range(-index(axes), 0), range(index(axes)))
+    pairs = [normalize_axis_tuple(of, x.ndim, "axes") for of, x in zip(pair, (a, b), strict=False)]
+    if len(pair) != 2 or len(pairs[0]) != len(pairs[1]):
+        raise ValueError(f"tensordot takes a number of axes, or a pair: as many axes of a as of b; got {axes}")
     left, right = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))  # a label for each axis
     for i, j in zip(*pairs, strict=True):
         if a.shape[i] != b.shape[j]:
@@ -162,8 +151,6 @@ def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
 def multi_dot(arrays: Sequence[TensorLike]) -> Tensor:
     """The matrix product of several matrices, bracketed to need few multiplications; the ends may be vectors."""
     tensors = [as_tensor(x) for x in arrays]
-    if len(tensors) == 2:
-        return dot(*tensors)
     matrices = all(x.ndim == 2 for x in tensors[1:-1]) and all(x.ndim in (1, 2) for x in tensors[:1] + tensors[-1:])
     if len(tensors) < 2 or not matrices or any(x.shape[-1] != y.shape[0] for x, y in pairwise(tensors)):
         shapes = [x.shape for x in tensors]
