@@ -115,7 +115,7 @@ def slogdet(a: TensorLike) -> SlogdetResult:
 
 @operation("definite matrix", np.linalg.cholesky, name="linalg.cholesky")
 def cholesky(a: TensorLike, upper: bool = False) -> Tensor:
-    """The lower triangular L with L @ L.T = a, or its transpose; that triangle of `a` is read, the gradient is symmetric."""
+    """The lower triangular L with L @ L.T = a, or its transpose, of that triangle of `a`; the gradient is symmetric."""
     a = mirrored(a, upper)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:  # Murray, equations 9 and 10
@@ -171,7 +171,7 @@ def qr_rule(grad_q: Tensor | float, q: Tensor, r: Tensor, m: Tensor) -> Tensor:
 
 @operation("symmetric matrix", np.linalg.eigh, name="linalg.eigh")
 def eigh(a: TensorLike, UPLO: Literal["L", "U"] = "L") -> EighResult:
-    """Eigenvalues, ascending, and eigenvectors as columns; the triangle `UPLO` of `a` is read, the gradient symmetric."""
+    """Eigenvalues, ascending, and eigenvectors as columns, of one triangle of `a`; the gradient is symmetric."""
     values, vectors = np.linalg.eigh(as_tensor(a).data, UPLO)
     a = mirrored(a, UPLO.upper() == "U")
     v = record(eigh, vectors, (a, lambda grad, out: eigenvectors_rule(a, grad, out)))
