@@ -172,7 +172,6 @@ def missing(self: Tensor, name: str) -> Any:
 
 Tensor.__getattr__ = missing  # type: ignore[attr-defined]
 Tensor.copy = lambda self: self.astype(self.dtype)
-Tensor.ptp = lambda self, axis=None, keepdims=False: self.max(axis, keepdims) - self.min(axis, keepdims)
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__dlpack__ = dlpack

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view as numpy_windows
 
-from minigrad.graph import is_grad_enabled, record
+from minigrad.graph import record
+from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import Shape, along, moveaxis, ravel
 from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
