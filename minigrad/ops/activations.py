@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import abs, multiply, where
-from minigrad.ops.elementwise import erfc, error_function, exp, tanh
+from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
+from minigrad.ops.elementwise import erfc, error_function, exp, logistic, sigmoid
 from minigrad.ops.registry import operation
-from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
 __all__ = [
-    "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "hardtanh", "softsign",
+    "relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "hardtanh", "softsign",
 ]  # fmt: skip
 
 
-@operation("elementwise", lambda x: 1 / (1 + np.exp(-x)), methods="sigmoid")
-def sigmoid(x: TensorLike) -> Tensor:
-    """Logistic function: 1 / (1 + e ** -x), without overflow for any x."""
-    return record(sigmoid, logistic(value(x)), (x, lambda grad, out: grad * out * (1 - out)))
-
-
-def logistic(x: Array) -> Any:
-    small = np.exp(-np.abs(x))  # e ** -x overflows for large negative x
-    return np.where(x < 0, small, 1) / (1 + small)
+FAR = 40.0  # so many standard deviations from its mean the normal distribution is 0 or 1 in every dtype
 
 
 @operation("elementwise", lambda x: np.maximum(x, 0), kinks=(0,), methods="relu")
@@ -49,7 +41,7 @@ def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     Source: Clevert et al., Fast and Accurate Deep Network Learning by Exponential Linear Units, ICLR 2016.
     """
     return record(elu, np.where(value(x) > 0, value(x), alpha * np.expm1(np.minimum(value(x), 0))),
-                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (out + alpha))))
+                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (alpha * exp(minimum(x, 0))))))
 
 
 @operation("elementwise", lambda x, beta=1.0: np.log(1 + np.exp(beta * x)) / beta)
@@ -62,6 +54,7 @@ def softplus(x: TensorLike, beta: float = 1.0) -> Tensor:
 @operation("elementwise", lambda x, approximate="none": x / 2 * (1 + (
     np.vectorize(math.erf, otypes=[float])(x / 2**0.5) if approximate == "none" else
     np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))))  # fmt: skip
+@in_single
 def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """x times the normal distribution function of x, or with `approximate="tanh"` a formula close to it.
 
@@ -70,26 +63,28 @@ def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu knows approximate="none" and "tanh", got {approximate!r}')
     x = as_tensor(x)
-    if approximate == "tanh":
-        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    near = clip(x, -FAR, FAR)  # beyond, where the distribution is 0 or 1, squares might overflow and 0 times inf is NaN
+    if approximate == "tanh":  # ½ (1 + tanh(y)) = sigmoid(2y)
+        return near * sigmoid(math.sqrt(8 / math.pi) * (near + 0.044715 * near * near * near)) + relu(x - FAR)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        density = exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        return grad * (0.5 * erfc(-math.sqrt(0.5) * x) + x * density)
+        density = exp(-0.5 * near * near) / math.sqrt(2 * math.pi)
+        return grad * (0.5 * erfc(-math.sqrt(0.5) * near) + near * density)
 
-    return record(gelu, 0.5 * x.data * error_function(-math.sqrt(0.5) * x.data, True), (x, rule))
+    below = error_function(-math.sqrt(0.5) * x.data, True)
+    return record(gelu, 0.5 * np.maximum(x.data, -FAR) * below, (x, rule))
 
 
 @operation("elementwise", lambda x: x / (1 + np.exp(-x)))
 def silu(x: TensorLike) -> Tensor:
     """x * sigmoid(x), also known as swish."""
     x = as_tensor(x)
+    near = within_range(x)  # 0 times inf is NaN
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        gate = sigmoid(x)
-        return grad * (gate + out * (1 - gate))
+        return grad * (sigmoid(near) * (1 + near * sigmoid(-near)))
 
-    return record(silu, x.data * logistic(x.data), (x, rule))
+    return record(silu, np.maximum(x.data, -np.finfo(x.data.dtype).max) * logistic(x.data), (x, rule))
 
 
 @operation("elementwise", lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val), kinks=(-1, 1))
@@ -102,5 +97,6 @@ def hardtanh(x: TensorLike, min_val: float = -1.0, max_val: float = 1.0) -> Tens
 @operation("elementwise", lambda x: x / (1 + np.abs(x)), kinks=(0,))
 def softsign(x: TensorLike) -> Tensor:
     """x / (1 + |x|)."""
-    x = as_tensor(x)
-    return record(softsign, x.data / (1 + np.abs(x.data)), (x, lambda grad, out: grad / (1 + abs(x)) ** 2))
+    near = within_range(as_tensor(x))  # inf / inf is NaN
+    return record(softsign, near.data / (1 + np.abs(near.data)),
+                  (x, lambda grad, out: grad / (1 + abs(x)) / (1 + abs(x))))

@@ -6,20 +6,24 @@ All broadcast as NumPy does. A rule may return the broadcast shape: the sweep su
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
-from typing import Any
+from functools import wraps
+from math import inf, nan
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
-from minigrad.tensor import NUMERIC, WEAK, Array, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import NUMERIC, WEAK, Array, Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
-    "add", "subtract", "multiply", "divide", "power", "positive", "negative", "abs",
+    "add", "subtract", "multiply", "divide", "power", "remainder", "mod", "positive", "negative", "abs",
     "maximum", "minimum", "fmax", "fmin", "clip", "where", "astype",
 ]  # fmt: skip
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @operation("elementwise", np.add, arity=2, methods="__add__ __radd__")
@@ -58,7 +62,7 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """Power: a ** b. A negative base has a gradient for integer exponents; with respect to them it is NaN.
 
-    At base 0 the gradient is the limit from the right, and 0 with respect to the exponent.
+    At base 0 the gradient is the limit from the right: with respect to the exponent 0, or -inf if that is negative.
     """
     def to_base(grad: Tensor, out: Tensor) -> Tensor:
         if type(b) is int or type(b) is float:
@@ -67,9 +71,22 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
         return grad * (b * power(a, where(zero_to_zero, 1, subtract(b, 1))))
 
     def to_exponent(grad: Tensor, out: Tensor) -> Tensor:
-        return grad * out * where(value(a) == 0, out.dtype.type(1), a).log()  # 0 ** b is flat in b
+        # 0 ** b is flat in b, and inf times any negative number where b is negative
+        instead_of_0 = np.where(value(b) < 0, 0.5, 1).astype(out.dtype)
+        return grad * (out * where(value(a) == 0, instead_of_0, a).log())
 
     return record(power, value(numpys(a, b)) ** value(b), (a, to_base), (b, to_exponent))
+
+
+@operation("remainder", np.remainder, arity=2, domain=(REAL, NONZERO), methods="__mod__ __rmod__")
+def remainder(a: TensorLike, b: TensorLike) -> Tensor:
+    """Remainder a % b = a - b * floor(a / b), with the sign of b; the gradient is that between its jumps."""
+    return record(remainder, np.remainder(value(a), value(b)),
+                  (a, lambda grad, out: grad),
+                  (b, lambda grad, out: -grad * np.floor_divide(value(a), value(b))))
+
+
+mod = remainder
 
 
 @operation("elementwise", np.positive, methods="__pos__")
@@ -149,9 +166,53 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: where(condition, 0, grad)))
 
 
+def in_single(function: F) -> F:
+    """The operation computed in float32 for a first input in float16: counts and squares soon leave that range."""
+    @wraps(function)
+    def computed(x: TensorLike, *args: Any, **options: Any) -> Tensor:
+        x = as_tensor(x)
+        if x._data.dtype != np.float16:
+            result: Tensor = function(x, *args, **options)
+            return result
+        return astype(function(astype(x, np.float32), *args, **options), np.float16)
+
+    return cast(F, computed)
+
+
 def or_inf(x: Tensor) -> Tensor:
     """`x` with inf in place of 0: dividing by it gives 0, in derivatives of any order, where `x` is 0."""
     return where(x.data == 0, inf, x)
+
+
+def kinked(slope: Tensor, kink: Any, *inputs: TensorLike, axis: tuple[int, ...] = ()) -> Tensor:
+    """A `slope`, set to 0 at a kink around which it takes every direction: it has no derivative by the inputs there.
+
+    Asked for one it answers NaN. 0 would be wrong for hypot(a, b) ** 2, which is smooth.
+    """
+    if not (is_grad_enabled() and np.any(kink)):
+        return slope
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        asked = kink & np.any(grad.data, axis, keepdims=True)
+        return wrap(np.where(np.broadcast_to(asked, grad.shape), grad.dtype.type(nan), grad.dtype.type(0)))
+
+    return record(kinked, slope.data, (slope, lambda grad, out: grad), *[(x, rule) for x in inputs])
+
+
+def within_range(x: Tensor) -> Tensor:
+    """`x` with the largest number in place of inf, where a function is to have its limit there."""
+    most = np.finfo(x.dtype).max
+    return clip(x, -most, most)
+
+
+def at_infinity(x: Tensor, infinite: Any) -> Tensor:
+    """`x` as part of a direction: where that goes to infinity, infinite elements are ±1 and finite ones 0."""
+    return where(infinite, np.sign(x.data) * np.isinf(x.data), x)
+
+
+def magnitude(x: Array) -> Any:
+    """A power of two near each of the non-negative elements: dividing by it takes no digit away."""
+    return np.ldexp(x.dtype.type(1), np.frexp(x)[1] - 1)
 
 
 # ------------------------------------------------------------------------------------------------ in place

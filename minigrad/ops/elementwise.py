@@ -13,18 +13,29 @@ import numpy as np
 
 from minigrad.graph import record
 from minigrad.methods import Methods
-from minigrad.ops.arithmetic import or_inf, where
+from minigrad.ops.arithmetic import at_infinity, in_single, kinked, magnitude, or_inf, subtract, where
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, operation
 from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "logaddexp2", "square", "reciprocal", "sqrt",
     "cbrt", "hypot", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh",
-    "arccosh", "arctanh", "sinc", "erf", "erfc",
+    "arccosh", "arctanh", "sinc", "erf", "erfc", "sigmoid",
 ]  # fmt: skip
 
 Unary: TypeAlias = Callable[[TensorLike], Tensor]
 UNIT, HALF_TURN = Domain(-1, 1), Domain(-pi / 2, pi / 2)
+
+
+@operation("elementwise", lambda x: 1 / (1 + np.exp(-x)), methods="sigmoid")
+def sigmoid(x: TensorLike) -> Tensor:
+    """Logistic function: 1 / (1 + e ** -x), without overflow for any x."""
+    return record(sigmoid, logistic(value(x)), (x, lambda grad, out: grad * out * sigmoid(-x)))  # 1 - out would cancel
+
+
+def logistic(x: Array) -> Any:
+    # e ** x / (1 + e ** x) for negative x, where e ** -x overflows
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 def unary(ufunc: np.ufunc, rule: Callable[[Any], Rule], doc: str, domain: Domain = REAL) -> Unary:
@@ -42,37 +53,52 @@ def unary(ufunc: np.ufunc, rule: Callable[[Any], Rule], doc: str, domain: Domain
 def logaddexp(a: TensorLike, b: TensorLike) -> Tensor:
     """log(exp(a) + exp(b)), without overflow."""
     return record(logaddexp, np.logaddexp(value(a), value(b)),
-                  (a, lambda grad, out: grad * exp(a - finite(out))),
-                  (b, lambda grad, out: grad * exp(b - finite(out))))
+                  (a, lambda grad, out: grad * sigmoid(lead(a, b))),
+                  (b, lambda grad, out: grad * sigmoid(lead(b, a))))
 
 
 @operation("elementwise", np.logaddexp2, arity=2)
 def logaddexp2(a: TensorLike, b: TensorLike) -> Tensor:
     """log2(2 ** a + 2 ** b), without overflow."""
     return record(logaddexp2, np.logaddexp2(value(a), value(b)),
-                  (a, lambda grad, out: grad * exp2(a - finite(out))),
-                  (b, lambda grad, out: grad * exp2(b - finite(out))))
+                  (a, lambda grad, out: grad * sigmoid(lead(a, b) * ln(2))),
+                  (b, lambda grad, out: grad * sigmoid(lead(b, a) * ln(2))))
 
 
-def finite(total: Tensor) -> Tensor:
-    """A total with 0 in place of -inf: exp(-inf - 0) is the right share of it, where exp(-inf + inf) is NaN."""
-    return where(total.data == -np.inf, 0, total)
+def lead(a: TensorLike, b: TensorLike) -> Tensor:
+    """a - b; of two infinities 0, so that they share as equals, and of two -inf itself: nothing is to be shared."""
+    level = (value(a) == value(b)) & np.isinf(value(a))
+    return where(level, np.minimum(value(a), 0), subtract(where(level, 0, a), where(level, 0, b)))
 
 
 @operation("elementwise", np.hypot, arity=2)
 def hypot(a: TensorLike, b: TensorLike) -> Tensor:
     """Length of the hypotenuse: sqrt(a * a + b * b), with slope 0 where both are 0."""
     return record(hypot, np.hypot(value(a), value(b)),
-                  (a, lambda grad, out: grad * a / or_inf(out)),
-                  (b, lambda grad, out: grad * b / or_inf(out)))
+                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: x / or_inf(hypot(x, y)))),
+                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: y / or_inf(hypot(x, y)))))
 
 
 @operation("elementwise", np.arctan2, arity=2)
 def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
-    """The angle of the point (b, a), in radians: arctan(a / b) in the right quadrant."""
+    """The angle of the point (b, a), in radians: arctan(a / b) in the right quadrant; with slope 0 where both are 0."""
     return record(arctan2, np.arctan2(value(a), value(b)),
-                  (a, lambda grad, out: grad * b / (square(a) + square(b))),
-                  (b, lambda grad, out: -grad * a / (square(a) + square(b))))
+                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: y / or_inf(x * x + y * y), -1)),
+                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: -x / or_inf(x * x + y * y), -1)))
+
+
+def homogeneous(
+    grad: Tensor, out: Tensor, a: TensorLike, b: TensorLike, slope: Callable[[Tensor, Tensor], Tensor], degree: int = 0
+) -> Tensor:
+    """grad * slope(a, b), computed in units in which the squares of a and b neither overflow nor vanish.
+
+    The slope is homogeneous of degree 0 or -1, and 0 where both are 0; at infinity it is the limit.
+    """
+    x, y = (as_tensor(x).astype(out.dtype) for x in (a, b))
+    largest = np.maximum(np.abs(x.data), np.abs(y.data))
+    infinite, unit = np.isinf(largest), magnitude(largest)
+    result = grad * slope(at_infinity(x, infinite) / unit, at_infinity(y, infinite) / unit)
+    return kinked(result / np.where(infinite, largest, unit) if degree else result, largest == 0, a, b)
 
 
 # fmt: off
@@ -83,28 +109,34 @@ exp        = unary(np.exp,        lambda x: lambda grad, out: grad * out, "Expon
 exp2       = unary(np.exp2,       lambda x: lambda grad, out: grad * out * ln(2), "Power of two: 2 ** x")
 expm1      = unary(np.expm1,      lambda x: lambda grad, out: grad * exp(x), "e ** x - 1, precise near 0")
 log        = unary(np.log,        lambda x: lambda grad, out: grad / x, "Natural logarithm", POSITIVE)
-log2       = unary(np.log2,       lambda x: lambda grad, out: grad / (x * ln(2)), "Logarithm to base 2", POSITIVE)
-log10      = unary(np.log10,      lambda x: lambda grad, out: grad / (x * ln(10)), "Logarithm to base 10", POSITIVE)
+log2       = unary(np.log2,       lambda x: lambda grad, out: grad / ln(2) / x, "Logarithm to base 2", POSITIVE)
+log10      = unary(np.log10,      lambda x: lambda grad, out: grad / ln(10) / x, "Logarithm to base 10", POSITIVE)
 log1p      = unary(np.log1p,      lambda x: lambda grad, out: grad / (1 + x), "log(1 + x), precise near 0", Domain(-1))
 square     = unary(np.square,     lambda x: lambda grad, out: 2 * grad * x, "Square: x * x")
 reciprocal = unary(np.reciprocal, lambda x: lambda grad, out: -grad * out * out, "Reciprocal: 1 / x", NONZERO)
 sqrt       = unary(np.sqrt,       lambda x: lambda grad, out: 0.5 * grad / out, "Square root", POSITIVE)
-cbrt       = unary(np.cbrt,       lambda x: lambda grad, out: grad / (3 * out * out), "Cube root", NONZERO)
+cbrt       = unary(np.cbrt,       lambda x: lambda grad, out: grad / (3 * out) / out, "Cube root", NONZERO)
 
 sin    = unary(np.sin,    lambda x: lambda grad, out: grad * cos(x), "Sine of radians")
 cos    = unary(np.cos,    lambda x: lambda grad, out: -grad * sin(x), "Cosine of radians")
 tan    = unary(np.tan,    lambda x: lambda grad, out: grad * (1 + out * out), "Tangent", HALF_TURN)
 arcsin = unary(np.arcsin, lambda x: lambda grad, out: grad / sqrt((1 - x) * (1 + x)), "Inverse sine", UNIT)
 arccos = unary(np.arccos, lambda x: lambda grad, out: -grad / sqrt((1 - x) * (1 + x)), "Inverse cosine", UNIT)
-arctan = unary(np.arctan, lambda x: lambda grad, out: grad / (1 + x * x), "Inverse tangent")
+arctan = unary(np.arctan, lambda x: lambda grad, out: grad / hypot(x, 1) / hypot(x, 1), "Inverse tangent")
 
 sinh    = unary(np.sinh,    lambda x: lambda grad, out: grad * cosh(x), "Hyperbolic sine")
 cosh    = unary(np.cosh,    lambda x: lambda grad, out: grad * sinh(x), "Hyperbolic cosine")
-tanh    = unary(np.tanh,    lambda x: lambda grad, out: grad * (1 - out * out), "Hyperbolic tangent")
+tanh    = unary(np.tanh,    lambda x: lambda grad, out: grad * sech_squared(x), "Hyperbolic tangent")
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
-arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt((x - 1) * (x + 1)), "Inverse of cosh", Domain(1))
+arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
 arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / ((1 - x) * (1 + x)), "Inverse of tanh", UNIT)
 # fmt: on
+
+
+def sech_squared(x: TensorLike) -> Tensor:
+    """1 / cosh(x) ** 2 = 4s / (1 + s) ** 2, s = exp(-2|x|): precise also where tanh(x) rounds to 1."""
+    s = np.exp(-2 * np.abs(value(x)))
+    return record(sech_squared, 4 * s / np.square(1 + s), (x, lambda grad, out: -2 * grad * out * tanh(x)))
 
 
 @operation("elementwise", np.sinc)
@@ -114,9 +146,11 @@ def sinc(x: TensorLike) -> Tensor:
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
         small = np.abs(x.data) < 0.2  # where the difference below would cancel
-        return grad * where(small, sinc_slope(where(small, x, 0)), (cos(pi * x) - out) / where(small, 1, x))
+        return grad * where(small, sinc_slope(where(small, x, 0)), (cos(pi * (x - turns)) - out) / where(small, 1, x))
 
-    return record(sinc, np.sinc(x.data), (x, rule))
+    turns = 2 * np.rint(x.data * 0.5)  # whole ones, which are taken out exactly: pi * x may be infinite or imprecise
+    data = np.sinc(x.data - turns) * np.where(turns == 0, 1, (x.data - turns) / np.where(turns == 0, 1, x.data))
+    return record(sinc, data, (x, rule))
 
 
 def sinc_slope(x: Tensor) -> Tensor:
@@ -134,12 +168,14 @@ def polynomial(coefficients: Sequence[float], x: Any) -> Any:
 
 
 @operation("elementwise", lambda x: np.vectorize(math.erf, otypes=[float])(x))
+@in_single
 def erf(x: TensorLike) -> Tensor:
     """Error function: 2/sqrt(pi) times the integral of exp(-t * t) from 0 to x."""
     return record(erf, error_function(value(x), False), (x, lambda grad, out: grad * (2 / root(pi) * exp(-square(x)))))
 
 
 @operation("elementwise", lambda x: np.vectorize(math.erfc, otypes=[float])(x))
+@in_single
 def erfc(x: TensorLike) -> Tensor:
     """Complementary error function: 1 - erf(x), precise also where that is tiny."""
     return record(erfc, error_function(value(x), True), (x, lambda grad, out: grad * (-2 / root(pi) * exp(-square(x)))))
@@ -151,8 +187,8 @@ def error_function(x: Array, complementary: bool) -> Any:
     Source: W. J. Cody, Rational Chebyshev approximations for the error function, Mathematics of Computation, 1969.
     """
     y = np.abs(x * 1.0)
-    small, middle, tail = np.minimum(y, 0.46875), np.clip(y, 0.46875, 4.0), np.clip(y, 4.0, 27.0)
-    capped = np.minimum(y, 27.0)
+    small, middle, tail = np.minimum(y, 0.46875), np.clip(y, 0.46875, 4.0), np.clip(y, 4.0, 28.0)
+    capped = np.minimum(y, 28.0)
     coarse = np.trunc(16 * capped) / 16  # y * y would be rounded: exp(-y²) = exp(-coarse²) exp(coarse² - y²)
     gauss = np.exp(-coarse * coarse) * np.exp((coarse - capped) * (coarse + capped))
     inverse = 1 / (tail * tail)

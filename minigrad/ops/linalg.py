@@ -11,16 +11,17 @@ pseudo-inverses, 1973.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import index
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import abs, divide, or_inf
+from minigrad.ops.arithmetic import abs, at_infinity, divide, in_single, kinked, or_inf, where
 from minigrad.ops.indexing import tril
 from minigrad.ops.products import multi_dot as multi_dot
-from minigrad.ops.reductions import Axis, kept_shape, spread
+from minigrad.ops.reductions import Axis, kept_shape, spread, unit_of
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import concatenate, expand_dims, moveaxis, squeeze
 from minigrad.ops.steps import needs_gradient
@@ -265,6 +266,7 @@ def matrix_power(a: TensorLike, n: int) -> Tensor:
 
 
 @operation("norm", np.linalg.norm, name="linalg.norm")
+@in_single
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Norm of vectors, or of matrices if `axis` names two: sum(|x| ** ord) ** (1 / ord), by default with ord 2.
 
@@ -276,10 +278,14 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     if ord in (None, "fro") or len(over) != 2:
         if ord in (np.inf, -np.inf):
             return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
-        return record(norm, np.linalg.norm(x.data, ord, axis, keepdims),
-                      (x, lambda grad, out: norm_rule(x, grad, out, over, 2 if ord in (None, "fro") else ord)))
+        p = 2 if ord in (None, "fro") else ord
+        unit = unit_of(x.data, over, np.max if p > 0 else np.min) if p else np.ones(1)  # powers keep in range
+        data = np.linalg.norm(x.data / unit, ord, axis, keepdims)
+        return record(norm, data * unit.reshape(np.shape(data)) if p else data,
+                      (x, lambda grad, out: norm_rule(x, grad, over, p, lambda x: norm(x, ord, axis, True))))
     if ord in ("nuc", 2, -2):
         s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
+        s = s * (s.data > 0)  # where its slope is 0 by convention
         total: Tensor = s.sum(-1) if ord == "nuc" else s.max(-1) if ord > 0 else s.min(-1)
     elif ord in (1, -1, np.inf, -np.inf):
         sums = abs(x).sum(over[0 if ord in (1, -1) else 1], keepdims=True)
@@ -289,9 +295,20 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     return total.reshape(kept_shape(x.shape, over)) if keepdims else total
 
 
-def norm_rule(x: Tensor, grad: Tensor, out: Tensor, axis: tuple[int, ...], p: float) -> Tensor:
-    """grad * sign(x) * (|x| / out) ** (p - 1), and 0 where `out` is 0."""
+def norm_rule(
+    x: Tensor, grad: Tensor, axis: tuple[int, ...], p: float, norm_of: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """grad * sign(x) * (|x| / norm) ** (p - 1), and 0 where the norm is 0, or where x is and p < 1."""
     if p == 0:
         raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
-    slope = x ** (p - 1) if p % 2 == 0 else np.sign(x.data) * abs(x) ** (p - 1)  # smooth at 0 for even orders
-    return spread(grad / or_inf(out) ** (p - 1), x.shape, axis) * slope
+    extreme = np.max if p > 0 else np.min
+    infinite = np.any(np.isinf(x.data), axis, keepdims=True) & (p > 0)
+    scaled = at_infinity(x, infinite) / unit_of(x.data, axis, extreme)
+    total = norm_of(scaled)
+    share = scaled / or_inf(total)
+    flat = (x.data == 0) | (total.data == 0) if p < 1 else False
+    if p > 0 and p % 2 == 0:  # smooth at 0
+        slope = share ** (p - 1)
+    else:
+        slope = np.where(flat, 0, np.sign(x.data)) * where(flat, 1, abs(share)) ** (p - 1)
+    return kinked(spread(grad, x.shape, axis) * slope, (total.data == 0) & (p != 1), x, axis=axis)

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from operator import index
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import astype, or_inf, subtract, where
+from minigrad.ops.arithmetic import astype, in_single, kinked, magnitude, or_inf, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import along, concatenate, flip, moveaxis
-from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Array, Tensor, TensorLike, as_tensor
 
 __all__ = [
     "sum", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "log_softmax", "prod", "cumsum", "cumprod",
@@ -41,6 +43,18 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(n for n, kept in zip(shape, kept_shape(shape, axis), strict=True) if kept == 1)
 
 
+def accumulated(function: Callable[..., Any], x: Array, *args: Any, **options: Any) -> Any:
+    """A sum, running or not, added up in float32 for float16: there 2048 + 1 is 2048."""
+    if x.dtype != np.float16:
+        return function(x, *args, **options)
+    return function(x, *args, dtype=np.float32, **options).astype(np.float16)
+
+
+def number(n: float, dtype: np.dtype[Any]) -> Any:
+    """A count to divide by: of single precision beside float16, which ends at 65504."""
+    return np.float32(n) if dtype == np.float16 else n
+
+
 def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
     """A reduced result, or its gradient, repeated along the reduced axes: back to `shape`."""
     return reduced.reshape(kept_shape(shape, axis)).broadcast_to(shape)
@@ -53,7 +67,7 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType =
         return astype(sum(astype(x, dtype), axis, keepdims), dtype)
     x = as_tensor(x)
     shape = x.shape
-    return record(sum, np.add.reduce(x.data, axis, keepdims=keepdims),  # type: ignore[call-overload]
+    return record(sum, accumulated(np.add.reduce, x.data, axis, keepdims=keepdims),
                   (x, lambda grad, out: spread(grad, shape, axis)))
 
 
@@ -65,28 +79,56 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType 
     x = as_tensor(x)
     shape = x.shape
     return record(mean, np.mean(x.data, axis, keepdims=keepdims),
-                  (x, lambda grad, out: spread(grad / count(shape, axis), shape, axis)))
+                  (x, lambda grad, out: spread(grad / number(count(shape, axis), grad.dtype), shape, axis)))
 
 
 @operation("variance", np.var, nonempty=True, methods="var")
+@in_single
 def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
     x = as_tensor(x)
-    return record(var, np.var(x.data, axis, ddof=ddof, keepdims=keepdims),
-                  (x, lambda grad, out: deviations(x, 2 * grad, axis, ddof)))
+    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - ddof
+    scaled = x.data / unit  # whose sum cannot overflow, nor its squares
+    data = np.var(scaled, axis, ddof=ddof, keepdims=keepdims, mean=center(scaled, axis))
+    size = np.reshape(unit, np.shape(data))
+    return record(var, data * size * size,
+                  (x, lambda grad, out: spread(2 * grad / divisor, x.shape, axis) * deviations(x / unit, axis) * unit))
 
 
 @operation("variance", np.std, ties=True, nonempty=True, methods="std")
+@in_single
 def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
     x = as_tensor(x)
-    return record(std, np.std(x.data, axis, ddof=ddof, keepdims=keepdims),
-                  (x, lambda grad, out: deviations(x, grad / or_inf(out), axis, ddof)))
+    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - ddof
+    scaled = x.data / unit  # whose squares neither overflow nor vanish
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        total = std(x / unit, axis, ddof, keepdims=True)
+        slope = spread(grad / divisor, x.shape, axis) * (deviations(x / unit, axis) / or_inf(total))
+        return kinked(slope, total.data == 0, x, axis=axis)
+
+    data = np.std(scaled, axis, ddof=ddof, keepdims=keepdims, mean=center(scaled, axis))
+    return record(std, data * np.reshape(unit, np.shape(data)), (x, rule))
 
 
-def deviations(x: Tensor, grad: Tensor, axis: Axis, ddof: float) -> Tensor:
-    """Half the gradient of the variance: grad * (x - mean(x)) / (n - ddof)."""
-    return spread(grad / (count(x.shape, axis) - ddof), x.shape, axis) * (x - mean(x, axis, keepdims=True))
+def center(x: Array, axis: Axis) -> Array:
+    """The mean, kept between the smallest and the largest element: rounded it may be none of several equal ones."""
+    mean: Array = np.mean(x, axis, keepdims=True)
+    return np.clip(mean, np.min(x, axis, keepdims=True), np.max(x, axis, keepdims=True)) if x.size else mean
+
+
+def deviations(x: Tensor, axis: Axis) -> Tensor:
+    """x - mean(x), exactly 0 where all elements are equal."""
+    rounded = mean(x, axis, keepdims=True)
+    return x - (rounded - (rounded.data - center(x.data, axis)))
+
+
+def unit_of(x: Array, axis: Axis, extreme: Callable[..., Any] = np.max) -> Any:
+    """A power of two near the largest magnitude (or the smallest) along `axis`, with the axis kept."""
+    if not x.size or x.dtype.kind != "f":
+        return np.ones(kept_shape(x.shape, axis), x.dtype if x.dtype.kind == "f" else float)
+    return magnitude(extreme(np.abs(x), axis, keepdims=True))
 
 
 @operation("reduction", np.max, ties=True, nonempty=True, methods="max")
@@ -109,45 +151,69 @@ def even_shares(x: Tensor, extreme: Tensor, axis: Axis) -> Array:
     """1/n for each of the n elements of `x` that attain the extreme (NaN attains a NaN), 0 for the others."""
     kept = extreme.data.reshape(kept_shape(x.shape, axis))
     attained = (x.data == kept) | np.isnan(x.data)
-    shares: Array = np.divide(attained, np.sum(attained, axis, keepdims=True), dtype=x.dtype)
+    shares: Array = attained * (1 / np.sum(attained, axis, keepdims=True)).astype(x.dtype)
     return shares
 
 
 @operation("reduction", lambda x, axis=None, keepdims=False: np.logaddexp.reduce(x, axis, keepdims=keepdims),
            methods="logsumexp")  # fmt: skip
+@in_single
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow: the largest element is taken out before exponentiating."""
     x = as_tensor(x)
-    largest = np.max(x.data * 1.0, axis, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(largest), largest, 0)
+    largest, below = from_largest(x.data, axis)
     with np.errstate(divide="ignore"):  # the log of an empty or vanishing sum is -inf
-        data = np.log(np.sum(np.exp(x.data - shift), axis, keepdims=keepdims))
-    return record(logsumexp, data + shift.reshape(np.shape(data)), (x, lambda grad, out: softened(x, grad, out, axis)))
+        data = np.log(np.sum(np.exp(below), axis, keepdims=keepdims))
+    return record(logsumexp, data + largest.reshape(np.shape(data)),
+                  (x, lambda grad, out: softened(x, grad, out, axis)))
+
+
+def from_largest(x: Array, axis: Axis) -> tuple[Array, Array]:
+    """The largest element, with the axis kept, and how far all lie below it: exact however large they are.
+
+    Several that are +inf are as large as each other; where all are -inf they stay so.
+    """
+    largest = np.max(x * 1.0, axis, keepdims=True, initial=-np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a difference that overflows the exponential is 0
+        below = x - largest
+    if not np.isfinite(largest).all():
+        below = np.where(x == np.inf, 0, np.where(largest == -np.inf, -np.inf, below)).astype(below.dtype)
+    return largest, below
 
 
 def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
-    """The gradient of logsumexp: `grad` weighted with softmax(x) = exp(x - logsumexp(x)), 0 where all are -inf."""
-    total = spread(where(np.isinf(out.data), 0, out), x.shape, axis)
-    return spread(grad, x.shape, axis) * exp(x - total)
+    """The gradient of logsumexp: `grad` weighted with softmax(x), 0 where all are -inf."""
+    vanished = out.data.reshape(kept_shape(x.shape, axis)) == -np.inf
+    return where(vanished, 0, spread(grad, x.shape, axis)) * softmax(where(vanished, 0, x), axis)
 
 
 @operation("softmax", lambda x, axis=-1: np.exp(x - np.logaddexp.reduce(x, axis, keepdims=True)))
+@in_single
 def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
-    """exp(x) / sum(exp(x)), without overflow."""
-    return record(softmax, np.exp(log_softmax(value(x), axis).data),
-                  (x, lambda grad, out: out * (grad - sum(grad * out, axis, keepdims=True))))
+    """exp(x) / sum(exp(x)), without overflow: of infinities the limit, NaN where all are -inf."""
+    x = as_tensor(x)
+    powers = np.exp(from_largest(x.data, axis)[1])
+    with np.errstate(invalid="ignore"):
+        data = powers / np.sum(powers, axis, keepdims=True)
+    return record(softmax, data, (x, lambda grad, out: out * (grad - sum(grad * out, axis, keepdims=True))))
 
 
 @operation("softmax", lambda x, axis=-1: x - np.logaddexp.reduce(x, axis, keepdims=True))
+@in_single
 def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
-    """log(softmax(x)) = x - logsumexp(x), without overflow."""
-    return subtract(x, logsumexp(x, axis, keepdims=True))
+    """log(softmax(x)) = x - logsumexp(x), without overflow and exact for any offset."""
+    x = as_tensor(x)
+    below = from_largest(x.data, axis)[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        data = below - np.log(np.sum(np.exp(below), axis, keepdims=True))
+    return record(log_softmax, data, (x, lambda grad, out: grad - exp(out) * sum(grad, axis, keepdims=True)))
 
 
 # ------------------------------------------------------------------------------------------------ products
 
 
 @operation("reduction", np.prod, methods="prod")
+@in_single
 def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Product of the elements; gradients of any order are right also where some are 0."""
     x = as_tensor(x)
@@ -183,11 +249,12 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tenso
     if dtype is not None:
         return astype(cumsum(astype(x, dtype), axis), dtype)
     x, axis = along(x, axis, without_axes=True)
-    return record(cumsum, np.cumsum(x.data, axis),
+    return record(cumsum, accumulated(np.cumsum, x.data, axis),
                   (x, lambda grad, out: flip(cumsum(flip(grad, axis), axis), axis)))
 
 
 @operation("running", np.cumprod, methods="cumprod")
+@in_single
 def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
     """Product of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
     x, axis = along(x, axis, without_axes=True)

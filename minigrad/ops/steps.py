@@ -12,11 +12,10 @@ from minigrad.ops.registry import NONZERO, REAL, operation
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 
 __all__ = [
-    "sign", "floor", "ceil", "rint", "trunc", "round", "floor_divide", "remainder", "argmax", "argmin", "argsort",
+    "sign", "floor", "ceil", "rint", "trunc", "round", "floor_divide", "argmax", "argmin", "argsort",
 ]  # fmt: skip
 
 FLAT = "its derivative is zero almost everywhere. Call it on x.detach() to say that no gradient should flow"
-SAWTOOTH = "it jumps where it wraps around. Write x - y * floor_divide(x.detach(), y.detach()) for its slope elsewhere"
 
 
 def needs_gradient(*inputs: Any) -> bool:
@@ -24,14 +23,14 @@ def needs_gradient(*inputs: Any) -> bool:
     return is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
-def step(twin: Callable[..., Any], arity: int = 1, methods: str = "", reason: str = FLAT) -> Callable[..., Tensor]:
-    """An operation that computes `twin`, but raises TypeError with a reason if a gradient is asked of it."""
+def step(twin: Callable[..., Any], arity: int = 1, methods: str = "") -> Callable[..., Tensor]:
+    """An operation that computes `twin`, but raises TypeError if a gradient is asked of it."""
     def function(*args: TensorLike) -> Tensor:
         if needs_gradient(*args):
-            raise TypeError(f"{twin.__name__} of a tensor that requires gradients: {reason}")
+            raise TypeError(f"{twin.__name__} of a tensor that requires gradients: {FLAT}")
         return wrap(twin(*map(value, args)))
 
-    function.__name__, function.__doc__ = twin.__name__, f"As `numpy.{twin.__name__}`; {reason}."
+    function.__name__, function.__doc__ = twin.__name__, f"As `numpy.{twin.__name__}`; {FLAT}."
     domain = REAL if arity == 1 else (REAL, NONZERO)
     return operation("step", twin, arity=arity, domain=domain, methods=methods)(function)
 
@@ -42,7 +41,6 @@ ceil = step(np.ceil)
 rint = step(np.rint)
 trunc = step(np.trunc)
 floor_divide = step(np.floor_divide, 2, "__floordiv__ __rfloordiv__")
-remainder = step(np.remainder, 2, "__mod__ __rmod__", SAWTOOTH)
 
 
 @operation("step", np.round, methods="round __round__")

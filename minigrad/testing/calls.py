@@ -121,6 +121,13 @@ def elementwise_calls(draw: st.DrawFn, operation: Operation) -> Call:
 
 
 @st.composite
+def remainder_calls(draw: st.DrawFn, operation: Operation) -> Call:
+    """Quotients that are no whole numbers, where the remainder jumps."""
+    b = draw(arrays(draw(shapes), operation.domain[1]))
+    return Call(operation, (b * draw(arrays(b.shape)), b), lambda a, b: (a, b), {})
+
+
+@st.composite
 def reduction_calls(draw: st.DrawFn, operation: Operation) -> Call:
     shape = draw(shapes)
     axis = draw(axes(len(shape)).filter(lambda axis: reduced_size(shape, axis) > 0 or not operation.nonempty))
@@ -482,6 +489,7 @@ arguments_by_kind: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple
 _calls_by_kind: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "elementwise": elementwise_calls,
     "step": elementwise_calls,
+    "remainder": remainder_calls,
     "reduction": reduction_calls,
     "variance": variance_calls,
     "softmax": softmax_calls,

