@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
-from minigrad.ops.elementwise import erfc, error_function, exp, logistic, sigmoid
+from minigrad.ops.elementwise import erfc, error_function, exp, expm1, logistic, sigmoid
 from minigrad.ops.registry import operation
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
@@ -28,27 +28,34 @@ def relu(x: TensorLike) -> Tensor:
 
 
 @operation("elementwise", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), kinks=(0,))
-def leaky_relu(x: TensorLike, negative_slope: float = 0.01) -> Tensor:
-    """x where it is positive, else `negative_slope` * x."""
-    return record(leaky_relu, np.where(value(x) > 0, value(x), negative_slope * value(x)),
-                  (x, lambda grad, out: where(value(x) > 0, grad, negative_slope * grad)))
+def leaky_relu(x: TensorLike, negative_slope: TensorLike = 0.01) -> Tensor:
+    """x where it is positive, else `negative_slope` * x; a tensor as slope learns, it makes a PReLU of this."""
+    return record(leaky_relu, np.where(value(x) > 0, value(x), value(negative_slope) * value(x)),
+                  (x, lambda grad, out: where(value(x) > 0, grad, negative_slope * grad)),
+                  (negative_slope, lambda grad, out: grad * minimum(x, 0)))
 
 
 @operation("elementwise", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)), kinks=(0,))
-def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
+def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
     """x where it is positive, else `alpha` * (e ** x - 1).
 
     Source: Clevert et al., Fast and Accurate Deep Network Learning by Exponential Linear Units, ICLR 2016.
     """
-    return record(elu, np.where(value(x) > 0, value(x), alpha * np.expm1(np.minimum(value(x), 0))),
-                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (alpha * exp(minimum(x, 0))))))
+    return record(elu, np.where(value(x) > 0, value(x), value(alpha) * np.expm1(np.minimum(value(x), 0))),
+                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (alpha * exp(minimum(x, 0))))),
+                  (alpha, lambda grad, out: grad * expm1(minimum(x, 0))))
 
 
 @operation("elementwise", lambda x, beta=1.0: np.log(1 + np.exp(beta * x)) / beta)
-def softplus(x: TensorLike, beta: float = 1.0) -> Tensor:
+def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
     """log(1 + e ** (beta * x)) / beta, without overflow for any x: PyTorch's `threshold` is not needed."""
-    return record(softplus, np.logaddexp(0, beta * value(x)) / beta,
-                  (x, lambda grad, out: grad * sigmoid(multiply(beta, x))))
+    scale = value(beta)
+    with np.errstate(over="ignore"):  # of beta * x, where x itself is the result
+        data = np.logaddexp(0, scale * value(x)) / scale
+    if np.any(np.isinf(data)):
+        data = np.where(np.isinf(data), np.maximum(value(x), 0), data)
+    return record(softplus, data, (x, lambda grad, out: grad * sigmoid(multiply(beta, x))),
+                  (beta, lambda grad, out: grad * (x * sigmoid(multiply(beta, x)) - out) / beta))
 
 
 @operation("elementwise", lambda x, approximate="none": x / 2 * (1 + (
@@ -88,10 +95,13 @@ def silu(x: TensorLike) -> Tensor:
 
 
 @operation("elementwise", lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val), kinks=(-1, 1))
-def hardtanh(x: TensorLike, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def hardtanh(x: TensorLike, min_val: TensorLike = -1.0, max_val: TensorLike = 1.0) -> Tensor:
     """x kept between two bounds; as in PyTorch, and other than for `clip`, the slope on the bounds is 0."""
-    return record(hardtanh, np.clip(value(x), min_val, max_val),
-                  (x, lambda grad, out: grad * ((value(x) > min_val) & (value(x) < max_val))))
+    x = as_tensor(x)
+    return record(hardtanh, np.clip(x.data, value(min_val), value(max_val)),
+                  (x, lambda grad, out: grad * ((x > min_val) & (x < max_val))),
+                  (min_val, lambda grad, out: grad * (x <= min_val)),
+                  (max_val, lambda grad, out: grad * (x >= max_val)))
 
 
 @operation("elementwise", lambda x: x / (1 + np.abs(x)), kinks=(0,))

@@ -73,7 +73,7 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     def to_exponent(grad: Tensor, out: Tensor) -> Tensor:
         # 0 ** b is flat in b, and inf times any negative number where b is negative
         instead_of_0 = np.where(value(b) < 0, 0.5, 1).astype(out.dtype)
-        return grad * (out * where(value(a) == 0, instead_of_0, a).log())
+        return grad * where(value(a) == 0, instead_of_0, a).log() * out
 
     return record(power, value(numpys(a, b)) ** value(b), (a, to_base), (b, to_exponent))
 
@@ -184,7 +184,7 @@ def or_inf(x: Tensor) -> Tensor:
     return where(x.data == 0, inf, x)
 
 
-def kinked(slope: Tensor, kink: Any, *inputs: TensorLike, axis: tuple[int, ...] = ()) -> Tensor:
+def kinked(slope: Tensor, kink: Any, *inputs: TensorLike, axis: Any = ()) -> Tensor:
     """A `slope`, set to 0 at a kink around which it takes every direction: it has no derivative by the inputs there.
 
     Asked for one it answers NaN. 0 would be wrong for hypot(a, b) ** 2, which is smooth.

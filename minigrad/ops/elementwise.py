@@ -30,12 +30,21 @@ UNIT, HALF_TURN = Domain(-1, 1), Domain(-pi / 2, pi / 2)
 @operation("elementwise", lambda x: 1 / (1 + np.exp(-x)), methods="sigmoid")
 def sigmoid(x: TensorLike) -> Tensor:
     """Logistic function: 1 / (1 + e ** -x), without overflow for any x."""
-    return record(sigmoid, logistic(value(x)), (x, lambda grad, out: grad * out * sigmoid(-x)))  # 1 - out would cancel
+    return record(sigmoid, logistic(value(x)), (x, lambda grad, out: grad * logistic_density(x)))
 
 
 def logistic(x: Array) -> Any:
     # e ** x / (1 + e ** x) for negative x, where e ** -x overflows
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+
+
+def logistic_density(x: TensorLike) -> Tensor:
+    """The slope of sigmoid, s / (1 + s) ** 2 with s = e ** -|x|: precise also where sigmoid(x) rounds to 1."""
+    s = np.exp(-np.abs(value(x)))
+    total = 1 + s
+    total *= total  # in place: a new array takes longer than the product
+    s /= total
+    return record(logistic_density, s, (x, lambda grad, out: -grad * out * tanh(0.5 * as_tensor(x))))
 
 
 def unary(ufunc: np.ufunc, rule: Callable[[Any], Rule], doc: str, domain: Domain = REAL) -> Unary:
@@ -126,17 +135,11 @@ arctan = unary(np.arctan, lambda x: lambda grad, out: grad / hypot(x, 1) / hypot
 
 sinh    = unary(np.sinh,    lambda x: lambda grad, out: grad * cosh(x), "Hyperbolic sine")
 cosh    = unary(np.cosh,    lambda x: lambda grad, out: grad * sinh(x), "Hyperbolic cosine")
-tanh    = unary(np.tanh,    lambda x: lambda grad, out: grad * sech_squared(x), "Hyperbolic tangent")
+tanh    = unary(np.tanh,    lambda x: lambda grad, out: grad * 4 * logistic_density(2 * x), "Hyperbolic tangent")
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
 arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
 arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / ((1 - x) * (1 + x)), "Inverse of tanh", UNIT)
 # fmt: on
-
-
-def sech_squared(x: TensorLike) -> Tensor:
-    """1 / cosh(x) ** 2 = 4s / (1 + s) ** 2, s = exp(-2|x|): precise also where tanh(x) rounds to 1."""
-    s = np.exp(-2 * np.abs(value(x)))
-    return record(sech_squared, 4 * s / np.square(1 + s), (x, lambda grad, out: -2 * grad * out * tanh(x)))
 
 
 @operation("elementwise", np.sinc)

@@ -28,6 +28,7 @@ __all__ = [
 
 Axis = int | tuple[int, ...] | None
 DType = npt.DTypeLike | None
+HALF = np.dtype(np.float16)
 
 
 def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
@@ -43,16 +44,16 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(n for n, kept in zip(shape, kept_shape(shape, axis), strict=True) if kept == 1)
 
 
-def accumulated(function: Callable[..., Any], x: Array, *args: Any, **options: Any) -> Any:
+def accumulated(function: Callable[..., Any], x: Array, axis: Axis, *keepdims: bool) -> Any:
     """A sum, running or not, added up in float32 for float16: there 2048 + 1 is 2048."""
-    if x.dtype != np.float16:
-        return function(x, *args, **options)
-    return function(x, *args, dtype=np.float32, **options).astype(np.float16)
+    if x.dtype != HALF:
+        return function(x, axis, None, None, *keepdims)
+    return function(x, axis, np.float32, None, *keepdims).astype(HALF)
 
 
 def number(n: float, dtype: np.dtype[Any]) -> Any:
     """A count to divide by: of single precision beside float16, which ends at 65504."""
-    return np.float32(n) if dtype == np.float16 else n
+    return np.float32(n) if dtype == HALF else n
 
 
 def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
@@ -67,7 +68,7 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType =
         return astype(sum(astype(x, dtype), axis, keepdims), dtype)
     x = as_tensor(x)
     shape = x.shape
-    return record(sum, accumulated(np.add.reduce, x.data, axis, keepdims=keepdims),
+    return record(sum, accumulated(np.add.reduce, x.data, axis, keepdims),
                   (x, lambda grad, out: spread(grad, shape, axis)))
 
 
@@ -189,9 +190,12 @@ def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
 
 @operation("softmax", lambda x, axis=-1: np.exp(x - np.logaddexp.reduce(x, axis, keepdims=True)))
 @in_single
-def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
-    """exp(x) / sum(exp(x)), without overflow: of infinities the limit, NaN where all are -inf."""
-    x = as_tensor(x)
+def softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
+    """exp(x) / sum(exp(x)), without overflow; PyTorch's `dim` is another name of the axis.
+
+    Where some elements are +inf it is the limit, shared evenly; where all are -inf it is NaN.
+    """
+    x, axis = as_tensor(x), axis if dim is None else dim
     powers = np.exp(from_largest(x.data, axis)[1])
     with np.errstate(invalid="ignore"):
         data = powers / np.sum(powers, axis, keepdims=True)
@@ -200,9 +204,9 @@ def softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
 
 @operation("softmax", lambda x, axis=-1: x - np.logaddexp.reduce(x, axis, keepdims=True))
 @in_single
-def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
-    """log(softmax(x)) = x - logsumexp(x), without overflow and exact for any offset."""
-    x = as_tensor(x)
+def log_softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
+    """log(softmax(x)) = x - logsumexp(x), without overflow; PyTorch's `dim` is another name of the axis."""
+    x, axis = as_tensor(x), axis if dim is None else dim
     below = from_largest(x.data, axis)[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         data = below - np.log(np.sum(np.exp(below), axis, keepdims=True))

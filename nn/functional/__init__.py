@@ -12,9 +12,9 @@ from minigrad import logsumexp as logsumexp
 from minigrad import relu as relu
 from minigrad import sigmoid as sigmoid
 from minigrad import silu as silu
+from minigrad import softmax as softmax
 from minigrad import softplus as softplus
 from minigrad import tanh as tanh
-from nn.functional.activation import *
 from nn.functional.affine import *
 from nn.functional.batchnorm import *
 from nn.functional.convolution import *

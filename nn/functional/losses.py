@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, softplus, square, value, where
 from minigrad.modes import is_grad_enabled
+from minigrad.ops.reductions import softmax
 from minigrad.tensor import Array, wrap
-from nn.functional.activation import softmax
 
 Reduction = Literal["none", "mean", "sum"]
 

@@ -80,7 +80,7 @@ class Softmax(Function):
     """
 
     dim: int
-    function = staticmethod(lambda x, dim: F.softmax(x, dim))  # an axis is called as in NumPy there
+    function = staticmethod(F.softmax)
 
 
 @dataclass(repr=False, eq=False)
@@ -88,4 +88,4 @@ class LogSoftmax(Function):
     """log(softmax(x)) along the axis `dim`, without overflow."""
 
     dim: int
-    function = staticmethod(lambda x, dim: F.log_softmax(x, dim))
+    function = staticmethod(F.log_softmax)

@@ -21,10 +21,10 @@ WITHOUT_INPUT = [
     "add:0", "add:1", "subtract:0", "subtract:1", "positive:0", "negative:0", "clip:0", "clip:1", "clip:2",
     "where:0", "where:1", "astype:0", "reshape:0", "transpose:0", "swapaxes:0", "moveaxis:0", "squeeze:0",
     "expand_dims:0", "broadcast_to:0", "concatenate:0", "concatenate:1", "concatenate:2", "stack:0", "stack:1",
-    "stack:2", "roll:0", "flip:0", "exp:0", "exp2:0", "reciprocal:0", "sqrt:0", "cbrt:0", "tan:0", "tanh:0",
+    "stack:2", "roll:0", "flip:0", "exp:0", "exp2:0", "reciprocal:0", "sqrt:0", "cbrt:0", "tan:0",
     "getitem:0", "add_at:0", "add_at:1", "put:0", "put:1", "sort:0", "diagonal:0", "tril:0", "triu:0", "pad:0",
     "sliding_window_view:0", "sum:0", "mean:0", "softmax:0", "cumsum:0", "linalg.inv:0", "linalg.cholesky:0",
-    "sigmoid:0", "relu:0",
+    "relu:0", "log_softmax:0", "remainder:0",
 ]  # fmt: skip
 # Rules that do not use the output (multiply, log, …): likewise for a wrong output.
 WITHOUT_OUTPUT = [
@@ -39,7 +39,9 @@ WITHOUT_OUTPUT = [
     "cosh:0", "arcsinh:0", "arccosh:0", "arctanh:0", "erf:0", "erfc:0", "getitem:0", "add_at:0", "add_at:1",
     "put:0", "put:1", "sort:0", "diagonal:0", "tril:0", "triu:0", "pad:0", "sliding_window_view:0", "sum:0",
     "mean:0", "var:0", "prod:0", "cumsum:0", "cumprod:0", "linalg.solve:1", "linalg.slogdet:0", "leaky_relu:0",
-    "softplus:0", "gelu:0", "hardtanh:0", "softsign:0",
+    "softplus:0", "gelu:0", "hardtanh:0", "softsign:0", "remainder:0", "remainder:1", "logaddexp:0", "logaddexp:1",
+    "logaddexp2:0", "logaddexp2:1", "hypot:0", "hypot:1", "tanh:0", "std:0", "logsumexp:0", "linalg.norm:0", "elu:0",
+    "silu:0",
 ]  # fmt: skip
 EQUIVALENT = {  # the faults that may change nothing, and why
     "wrong input": "the rule keeps no floating input, see the list above",
