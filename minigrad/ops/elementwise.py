@@ -135,7 +135,7 @@ arctan = unary(np.arctan, lambda x: lambda grad, out: grad / hypot(x, 1) / hypot
 
 sinh    = unary(np.sinh,    lambda x: lambda grad, out: grad * cosh(x), "Hyperbolic sine")
 cosh    = unary(np.cosh,    lambda x: lambda grad, out: grad * sinh(x), "Hyperbolic cosine")
-tanh    = unary(np.tanh,    lambda x: lambda grad, out: grad * 4 * logistic_density(2 * x), "Hyperbolic tangent")
+tanh    = unary(np.tanh,    lambda x: lambda grad, out: 4 * logistic_density(2 * x) * grad, "Hyperbolic tangent")
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
 arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
 arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / ((1 - x) * (1 + x)), "Inverse of tanh", UNIT)

@@ -273,7 +273,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     Orders as in NumPy: numbers and inf, and for matrices "fro", "nuc", 1, 2, inf and their negatives. The slope is 0
     where the norm is 0.
     """
-    x = as_tensor(x)
+    x, ord = as_tensor(x), ord.item() if isinstance(ord, Tensor) else ord
     over = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if ord in (None, "fro") or len(over) != 2:
         if ord in (np.inf, -np.inf):

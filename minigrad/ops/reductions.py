@@ -88,9 +88,9 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType 
 def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
     x = as_tensor(x)
-    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - ddof
+    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - float(ddof)
     scaled = x.data / unit  # whose sum cannot overflow, nor its squares
-    data = np.var(scaled, axis, ddof=ddof, keepdims=keepdims, mean=center(scaled, axis))
+    data = np.var(scaled, axis, ddof=float(ddof), keepdims=keepdims, mean=center(scaled, axis))
     size = np.reshape(unit, np.shape(data))
     return record(var, data * size * size,
                   (x, lambda grad, out: spread(2 * grad / divisor, x.shape, axis) * deviations(x / unit, axis) * unit))
@@ -101,7 +101,7 @@ def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = Fals
 def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
     x = as_tensor(x)
-    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - ddof
+    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - float(ddof)
     scaled = x.data / unit  # whose squares neither overflow nor vanish
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = Fals
         slope = spread(grad / divisor, x.shape, axis) * (deviations(x / unit, axis) / or_inf(total))
         return kinked(slope, total.data == 0, x, axis=axis)
 
-    data = np.std(scaled, axis, ddof=ddof, keepdims=keepdims, mean=center(scaled, axis))
+    data = np.std(scaled, axis, ddof=float(ddof), keepdims=keepdims, mean=center(scaled, axis))
     return record(std, data * np.reshape(unit, np.shape(data)), (x, rule))
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import nn
 from minigrad.graph import sweep
 from minigrad.testing import gradcheck
+from nn import functional as F
 
 
 def derivatives(f, x, order=2):
@@ -79,6 +81,25 @@ def test_zero_to_a_tensor_power_is_flat_in_the_exponent():
     np.testing.assert_array_equal(to_exponent, [0.0, 0.0, 0.0])
 
 
+@np.errstate(divide="ignore")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_powers_of_zero_have_the_limit_from_the_right_as_their_derivatives(dtype):
+    exponents = np.array([-2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3], dtype)
+    a, b = (mg.tensor(x, requires_grad=True) for x in (np.zeros(9, dtype), exponents))
+    (a**b).sum().backward()
+    np.testing.assert_array_equal(a.grad.numpy(), [-np.inf, -np.inf, -np.inf, 0, np.inf, 1, 0, 0, 0])
+    np.testing.assert_array_equal(b.grad.numpy(), [-np.inf, -np.inf, -np.inf, 0, 0, 0, 0, 0, 0])
+
+
+@np.errstate(divide="ignore")
+def test_second_derivatives_of_powers_of_zero_are_limits_as_well():
+    for exponent, limit in ((-1, np.inf), (0, 0), (0.5, -np.inf), (1, 0), (1.5, np.inf), (2, 2), (3, 0)):
+        for b in (exponent, np.array(float(exponent))):
+            assert derivatives(lambda t, b=b: t**b, 0.0)[2] == limit, exponent
+    for exponent, limit in ((-1.0, np.inf), (0.5, 0), (2.0, 0)):  # log(a) ** 2 * a ** b
+        assert derivatives(lambda b: 0.0**b, exponent)[2] == limit
+
+
 def test_a_scalar_to_a_tensor_power():
     check_all_orders(lambda b: 2**b, np.array([-1.0, 0.0, 2.5]))
     np.testing.assert_array_equal(gradient(lambda b: 0.0**b, [1.0, 2.0]), [0.0, 0.0])
@@ -103,6 +124,67 @@ def test_sinc_at_zero_and_near_it_to_the_third_order():
     for order, found, tolerance in ((1, first, 1e-11), (2, second, 1e-10), (3, third, 1e-8)):
         expected = sum(term(k, order) for k in range((order + 1) // 2, 40))
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+UNBOUNDED = [
+    # the operation, and what it and its slope tend to at minus and at plus infinity
+    (mg.sigmoid, (0, 1), (0, 0)), (mg.tanh, (-1, 1), (0, 0)), (mg.erf, (-1, 1), (0, 0)), (mg.erfc, (2, 0), (0, 0)),
+    (mg.arctan, (-np.pi / 2, np.pi / 2), (0, 0)), (mg.softsign, (-1, 1), (0, 0)), (mg.exp, (0, np.inf), (0, np.inf)),
+    (mg.expm1, (-1, np.inf), (0, np.inf)), (mg.exp2, (0, np.inf), (0, np.inf)), (mg.relu, (0, np.inf), (0, 1)),
+    (mg.gelu, (0, np.inf), (0, 1)), (lambda x: mg.gelu(x, "tanh"), (0, np.inf), (0, 1)),
+    (mg.silu, (0, np.inf), (0, 1)), (mg.elu, (-1, np.inf), (0, 1)), (mg.softplus, (0, np.inf), (0, 1)),
+    (lambda x: mg.softplus(x, 2.0), (0, np.inf), (0, 1)), (mg.leaky_relu, (-np.inf, np.inf), (0.01, 1)),
+    (mg.hardtanh, (-1, 1), (0, 0)), (mg.abs, (np.inf, np.inf), (-1, 1)), (mg.reciprocal, (0, 0), (0, 0)),
+    (mg.arcsinh, (-np.inf, np.inf), (0, 0)), (mg.cbrt, (-np.inf, np.inf), (0, 0)),
+    (lambda x: mg.hypot(x, 3.0), (np.inf, np.inf), (-1, 1)), (lambda x: mg.hypot(3.0, x), (np.inf, np.inf), (-1, 1)),
+    (lambda x: mg.arctan2(x, 3.0), (-np.pi / 2, np.pi / 2), (0, 0)), (lambda x: mg.arctan2(1.0, x), (np.pi, 0), (0, 0)),
+    (lambda x: mg.logaddexp(x, 1.0), (1, np.inf), (0, 1)), (lambda x: mg.logaddexp2(1.0, x), (1, np.inf), (0, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("f", "values", "slopes"), UNBOUNDED)
+def test_at_infinity_value_and_slope_are_the_limit(f, values, slopes, dtype):
+    x = mg.tensor(np.array([-np.inf, np.inf], dtype), requires_grad=True)
+    y = f(x)
+    y.backward([1.0, 1.0])
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y.numpy(), np.array(values, dtype))
+    np.testing.assert_array_equal(x.grad.numpy(), np.array(slopes, dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_slope_keeps_its_digits_where_the_value_no_longer_changes(dtype):
+    x = np.array([-8.0, 8.0], dtype)
+    for f, slope in ((mg.sigmoid, math.exp(-8) / (1 + math.exp(-8)) ** 2), (mg.tanh, 1 / math.cosh(8) ** 2)):
+        t = mg.tensor(x, requires_grad=True)
+        f(t).sum().backward()
+        np.testing.assert_allclose(t.grad.numpy(), slope, rtol=8 * np.finfo(dtype).eps, atol=6e-8)
+    t = mg.tensor(np.array(-12.0, dtype), requires_grad=True)
+    mg.elu(t).backward()
+    np.testing.assert_allclose(t.grad.numpy(), math.exp(-12), rtol=8 * np.finfo(dtype).eps, atol=6e-8)
+
+
+def test_a_setting_of_an_activation_may_be_a_tensor_and_gets_a_gradient():
+    x = np.array([-2.0, -0.3, 1.5])
+    for f, setting in ((mg.leaky_relu, 0.2), (mg.elu, 0.7), (mg.softplus, 1.3)):
+        check_all_orders(f, x, np.array(setting))
+        check_all_orders(f, x, np.array([[setting], [2 * setting]]))
+        assert not isinstance(f(x, mg.tensor(setting)).data, mg.Tensor)
+    check_all_orders(mg.hardtanh, x, np.array(-1.0), np.array(1.0))
+    assert not isinstance(mg.var(x, ddof=mg.tensor(1.0)).data, mg.Tensor)
+    assert not isinstance(mg.std(x, ddof=mg.tensor(1.0)).data, mg.Tensor)
+    assert not isinstance(mg.norm(x, mg.tensor(3.0)).data, mg.Tensor)
+
+
+def test_the_remainder_has_the_slope_between_its_jumps():
+    x, y = gradient(lambda x, y: x % y, [5.0, -5.0, 5.0, 7.5], [3.0, 3.0, -3.0, 2.0])
+    np.testing.assert_array_equal(x, [1, 1, 1, 1])
+    np.testing.assert_array_equal(y, [-1, 2, 2, -3])  # minus the floor of the quotient
+    for f in (lambda x: x % 2, lambda x: mg.remainder(x, 2), lambda x: mg.mod(x, 2), lambda x: np.mod(x, 2)):
+        np.testing.assert_array_equal(gradient(f, [3.5]), [1])
+    np.testing.assert_array_equal(gradient(lambda y: 7.5 % y, [2.0]), [-3])
+    check_all_orders(mg.remainder, np.array([5.2, -5.2]), np.array([[3.0], [-3.1]]))
 
 
 def test_hypot_has_slope_zero_where_both_are_zero_and_is_right_where_one_is():
@@ -180,6 +262,33 @@ def test_where_lets_no_nan_through_from_the_branch_not_taken():
     np.testing.assert_array_equal(gradient(lambda x: mg.where(x > 0, x, -x), [-1.0, 2.0]), [-1, 1])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_arctan2_and_hypot_of_tiny_and_huge_points(dtype):
+    for size in (np.finfo(dtype).smallest_subnormal, np.finfo(dtype).tiny, 1e-4, 300, np.finfo(dtype).max):
+        a, b = (mg.tensor(np.array(size, dtype), requires_grad=True) for _ in range(2))
+        with np.errstate(over="ignore"):
+            mg.hypot(a, b).backward()
+            expected = np.array(0.5, dtype) / a.numpy()
+            np.testing.assert_allclose([a.grad.numpy(), b.grad.numpy()], 0.5**0.5, rtol=4 * np.finfo(dtype).eps)
+            a.grad = b.grad = None
+            mg.arctan2(a, b).backward()
+        np.testing.assert_allclose(a.grad.numpy(), expected, rtol=4 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(b.grad.numpy(), -expected, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_arctan2_has_slope_zero_at_the_origin():
+    for part in gradient(mg.arctan2, [0.0, -0.0], [0.0, 0.0]):
+        np.testing.assert_array_equal(part, [0, 0])
+
+
+@pytest.mark.parametrize("f", [mg.logaddexp, mg.logaddexp2])
+def test_the_shares_of_logaddexp_add_up_to_one_for_any_offset(f):
+    for offset in (0.0, 1e4, 1e30, -1e30, np.inf):
+        a, b = (mg.tensor(np.float32(offset), requires_grad=True) for _ in range(2))
+        f(a, b).backward()
+        assert (a.grad.item(), b.grad.item()) == (0.5, 0.5)
+
+
 @pytest.mark.parametrize("f", [mg.logaddexp, mg.logaddexp2])
 def test_logaddexp_of_infinities(f):
     a, b = gradient(f, [-np.inf, -np.inf, 0.0], [-np.inf, 1.0, -np.inf])
@@ -231,6 +340,75 @@ def test_std_and_norm_have_slope_zero_where_they_are_zero():
     np.testing.assert_allclose(gradient(lambda t: mg.norm(t, axis=1), x), [[0, 0], [0.6, 0.8]])
 
 
+SMOOTH_SQUARES = {  # functions that are 0 at 0 with slopes in all directions around it, though their squares are smooth
+    "norm": mg.linalg.norm, "norm 3": lambda x: mg.linalg.norm(x, 3), "norm by axis": lambda x: mg.norm(x, axis=0),
+    "fro": lambda x: mg.linalg.norm(x.reshape(1, 2), "fro"), "hypot": lambda x: mg.hypot(x[0], x[1]),
+    "std": mg.std, "std with ddof": lambda x: mg.std(x, ddof=1, keepdims=True).sum(),
+    "arctan2": lambda x: mg.arctan2(x[0], x[1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMOOTH_SQUARES)
+def test_where_a_slope_was_set_to_zero_its_own_slope_is_refused(name):
+    f, zero = SMOOTH_SQUARES[name], np.zeros(2)
+    np.testing.assert_array_equal(gradient(f, zero), zero)
+    np.testing.assert_array_equal(mg.grad(lambda x: f(x) ** 2)(zero).numpy(), zero)
+    assert np.isnan(mg.hessian(lambda x: f(x) ** 2)(zero).numpy()).all()  # not 0, where it is 2 on the diagonal
+    assert np.isnan(mg.hessian(f)(zero).numpy()).all()
+    assert np.isfinite(mg.hessian(lambda x: f(x) ** 2)(np.array([1.0, 2.0])).numpy()).all()
+
+
+def test_only_what_depends_on_the_slope_at_a_kink_is_refused():
+    x = np.array([[0.0, 0.0], [3.0, 4.0]])
+    (second,) = mg.hvp(lambda x: (mg.norm(x, axis=1) ** 2).sum(), [x], [np.array([[0.0, 0.0], [1.0, 2.0]])])
+    np.testing.assert_allclose(second.numpy(), [[0, 0], [2, 4]])  # nobody asked about the first row
+
+
+def test_the_second_derivative_is_zero_at_a_kink_between_straight_lines():
+    for f in (mg.abs, mg.relu, mg.leaky_relu, lambda x: mg.norm(x, 1), lambda x: mg.norm(x, np.inf)):
+        np.testing.assert_array_equal(derivatives(f, [0.0, 0.0])[2], [0, 0])
+
+
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3, 1e-320, 1e300, 3e-8])
+@pytest.mark.parametrize("options", [{}, {"ddof": 1}, {"keepdims": True}, {"axis": 1}, {"axis": (0, 1)}])
+@pytest.mark.parametrize("f", [mg.std, mg.var])
+def test_equal_elements_have_no_deviation_also_where_their_mean_is_rounded(f, options, value):
+    for n in (2, 3, 7, 10):
+        x = mg.tensor(np.full((2, n), value), requires_grad=True)
+        y = f(x, **options)
+        y.sum().backward()
+        np.testing.assert_array_equal(y.numpy(), 0)
+        np.testing.assert_array_equal(x.grad.numpy(), 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_counts_that_a_dtype_does_not_hold(dtype):
+    n = 70_000
+    ones, steps = np.ones(n, dtype), (np.arange(n) % 7).astype(dtype)
+    deviations = steps.astype(float) - steps.astype(float).mean()
+    spread = deviations.std()
+    for f, x, value, expected in (
+        (mg.max, ones, 1, 1 / n), (mg.min, ones, 1, 1 / n), (mg.mean, ones, 1, 1 / n), (mg.var, ones, 0, 0),
+        (mg.logsumexp, ones, 1 + math.log(n), 1 / n), (mg.norm, ones, n**0.5, n**-0.5), (mg.std, ones, 0, 0),
+        (mg.var, steps, spread**2, 2 * deviations / n), (mg.std, steps, spread, deviations / n / spread),
+    ):  # fmt: skip
+        t = mg.tensor(x, requires_grad=True)
+        y = f(t)
+        y.backward()
+        assert y.dtype == t.grad.dtype == dtype
+        np.testing.assert_allclose(y.item(), value, rtol=20 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(t.grad.numpy(), np.broadcast_to(expected, n), 20 * np.finfo(dtype).eps, 6e-8)
+    np.testing.assert_allclose(mg.softmax(ones).numpy(), 1 / n, rtol=1e-2)
+    np.testing.assert_allclose(mg.log_softmax(ones).numpy(), -math.log(n), rtol=4 * np.finfo(dtype).eps)
+
+
+def test_sums_in_half_precision_do_not_stop_at_2048():
+    x = mg.tensor(np.ones((5000, 2), np.float16))
+    np.testing.assert_array_equal(x.sum(0).numpy(), [5000, 5000])
+    np.testing.assert_array_equal(x.cumsum(0).numpy()[-1], [5000, 5000])
+    assert mg.prod(np.array([300, 300, 0.125], np.float16)).item() == 11248  # 11250, rounded
+
+
 def test_norms_with_some_zero_elements():
     for ord in (None, 2, 4):
         check_all_orders(lambda x, ord=ord: mg.norm(x, ord), np.array([0.0, 3.0, -4.0]))
@@ -252,6 +430,68 @@ def test_logsumexp_and_log_softmax_of_huge_integer_and_infinite_values():
     np.testing.assert_array_equal(gradient(mg.logsumexp, [-np.inf, -np.inf]), [0, 0])
     np.testing.assert_array_equal(mg.softmax([1e4, 0.0]).numpy(), [1, 0])
     np.testing.assert_array_equal(mg.log_softmax([1e4, 0.0]).numpy(), [0, -1e4])
+
+
+SOFTMAXES = [
+    (mg.softmax, mg.log_softmax), (F.softmax, F.log_softmax), (nn.Softmax(dim=0), nn.LogSoftmax(dim=0)),
+    (lambda x: F.softmax(x, dim=0), lambda x: F.log_softmax(x, dim=0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("softmax", "log_softmax"), SOFTMAXES)
+def test_softmax_is_the_same_everywhere_and_exact_for_any_offset(softmax, log_softmax, dtype):
+    steps = np.array([0.0, 1.0, 2.0, 4.0])
+    expected = np.exp(steps) / np.exp(steps).sum()
+    unit, eps = np.finfo(dtype).eps, 4 * np.finfo(dtype).eps
+    for offset in (0, 100, -100, 1 / (4 * unit)):  # as large as it can be for the steps to be kept
+        x = mg.tensor((steps + offset).astype(dtype), requires_grad=True)
+        for f, value, slope in (
+            (softmax, expected, expected * ([0, 1, 0, 0] - expected[1])),
+            (log_softmax, np.log(expected), [0, 1, 0, 0] - expected),
+            (lambda x: mg.logsumexp(x) * [0, 1, 0, 0], None, expected),
+        ):
+            x.grad = None
+            y = f(x)
+            y[1].backward()
+            if value is not None:
+                np.testing.assert_allclose(y.numpy(), value, rtol=eps, atol=eps)
+            np.testing.assert_allclose(x.grad.numpy(), slope, rtol=eps, atol=eps)
+    equal = np.full(3, np.finfo(dtype).max, dtype)
+    np.testing.assert_array_equal(softmax(equal).numpy(), np.array(1 / 3, dtype))
+    np.testing.assert_allclose(log_softmax(equal).numpy(), -math.log(3), rtol=eps)
+    assert F.softmax is mg.softmax
+    assert F.log_softmax is mg.log_softmax
+
+
+def test_infinite_elements_share_the_weight_evenly_and_no_weight_exceeds_one():
+    inf = np.inf
+    for x, weights in (
+        ([inf, 0.0, 1.0], [1, 0, 0]), ([inf, 0.0, inf], [0.5, 0, 0.5]), ([inf, -inf, 0.0], [1, 0, 0]),
+        ([-inf, 0.0, 0.0], [0, 0.5, 0.5]), ([inf, 1e300, -1e300], [1, 0, 0]),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(gradient(mg.logsumexp, x), weights)
+        np.testing.assert_array_equal(mg.softmax(x).numpy(), weights)
+        with np.errstate(divide="ignore"):
+            np.testing.assert_allclose(mg.log_softmax(x).numpy(), np.log(np.array(weights, float)))
+        assert mg.logsumexp(x).numpy() == np.logaddexp.reduce(x)
+    for x, direction in (([inf, 0.0, 1.0], [1, 0, 0]), ([-inf, 2.0, inf], [-(0.5**0.5), 0, 0.5**0.5])):
+        for ord in (None, 2):
+            np.testing.assert_allclose(gradient(lambda t, ord=ord: mg.norm(t, ord), x), direction)
+    assert np.isnan(mg.softmax([-inf, -inf]).numpy()).all()
+
+
+@pytest.mark.parametrize("f", [mg.cumsum, mg.cumprod])
+def test_running_along_a_number(f):
+    twin = getattr(np, f.__name__)
+    for axis in (None, 0, -1):
+        x = mg.tensor(2.0, requires_grad=True)
+        y = f(x, axis)
+        np.testing.assert_array_equal(y.numpy(), twin(2.0, axis), strict=True)
+        y.backward([3.0])
+        np.testing.assert_array_equal(x.grad.numpy(), 3.0, strict=True)
+    with pytest.raises(np.exceptions.AxisError):
+        f(2.0, 1)
 
 
 @pytest.mark.parametrize(
