@@ -67,7 +67,8 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     def to_base(grad: Tensor, out: Tensor) -> Tensor:
         if type(b) is int or type(b) is float:
             return grad * (b * power(a, b - 1 if b else 0))
-        zero_to_zero = (value(a) == 0) & (value(b) == 0)  # its slope is 0, where b * a ** (b - 1) would be 0 * inf
+        zero_to_zero = (np.abs(value(a)) < np.finfo(out.dtype).tiny) & (value(b) == 0)
+        # its slope is 0, where b * a ** (b - 1) would be 0 * inf
         return grad * (b * power(a, where(zero_to_zero, 1, subtract(b, 1))))
 
     def to_exponent(grad: Tensor, out: Tensor) -> Tensor:
@@ -134,9 +135,10 @@ fmin = extreme(np.fmin, "The smaller of a and b, or the one that is not NaN")
 
 
 def share(mine: TensorLike, other: TensorLike, out: Tensor) -> Array:
-    """The part of the gradient that one of two inputs gets: 1 where it was chosen, ½ at a tie, else 0."""
-    tied = value(other) == out.data
-    return np.where(value(mine) == out.data, np.where(tied, 0.5, 1), 0).astype(out.dtype)
+    """The part of the gradient that one of two inputs gets: 1 where it was chosen (NaN is), ½ at a tie, else 0."""
+    lost = np.isnan(out.data)
+    chosen, tied = ((value(x) == out.data) | (lost & np.isnan(value(x))) for x in (mine, other))
+    return np.where(chosen, np.where(tied, 0.5, 1), 0).astype(out.dtype)
 
 
 @operation("clip", np.clip, arity=3, methods="clip")

@@ -279,9 +279,9 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         if ord in (np.inf, -np.inf):
             return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
         p = 2 if ord in (None, "fro") else ord
-        unit = unit_of(x.data, over, np.max if p > 0 else np.min) if p else np.ones(1)  # powers keep in range
+        unit = unit_of(x.data, over, smallest=p < 0) ** int(p != 0)  # in which powers keep in range; a count has none
         data = np.linalg.norm(x.data / unit, ord, axis, keepdims)
-        return record(norm, data * unit.reshape(np.shape(data)) if p else data,
+        return record(norm, data * np.reshape(unit, np.shape(data)),
                       (x, lambda grad, out: norm_rule(x, grad, over, p, lambda x: norm(x, ord, axis, True))))
     if ord in ("nuc", 2, -2):
         s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
@@ -301,9 +301,8 @@ def norm_rule(
     """grad * sign(x) * (|x| / norm) ** (p - 1), and 0 where the norm is 0, or where x is and p < 1."""
     if p == 0:
         raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
-    extreme = np.max if p > 0 else np.min
     infinite = np.any(np.isinf(x.data), axis, keepdims=True) & (p > 0)
-    scaled = at_infinity(x, infinite) / unit_of(x.data, axis, extreme)
+    scaled = at_infinity(x, infinite) / unit_of(x.data, axis, smallest=p < 0)
     total = norm_of(scaled)
     share = scaled / or_inf(total)
     flat = (x.data == 0) | (total.data == 0) if p < 1 else False

@@ -125,11 +125,10 @@ def deviations(x: Tensor, axis: Axis) -> Tensor:
     return x - (rounded - (rounded.data - center(x.data, axis)))
 
 
-def unit_of(x: Array, axis: Axis, extreme: Callable[..., Any] = np.max) -> Any:
-    """A power of two near the largest magnitude (or the smallest) along `axis`, with the axis kept."""
-    if not x.size or x.dtype.kind != "f":
-        return np.ones(kept_shape(x.shape, axis), x.dtype if x.dtype.kind == "f" else float)
-    return magnitude(extreme(np.abs(x), axis, keepdims=True))
+def unit_of(x: Array, axis: Axis, smallest: bool = False) -> Any:
+    """A power of two near the largest magnitude along `axis`, or the smallest, with the axis kept."""
+    reduce, start = (np.min, np.inf) if smallest else (np.max, 0)
+    return magnitude(reduce(np.abs(x * 1.0), axis, keepdims=True, initial=start))
 
 
 @operation("reduction", np.max, ties=True, nonempty=True, methods="max")
@@ -159,12 +158,12 @@ def even_shares(x: Tensor, extreme: Tensor, axis: Axis) -> Array:
 @operation("reduction", lambda x, axis=None, keepdims=False: np.logaddexp.reduce(x, axis, keepdims=keepdims),
            methods="logsumexp")  # fmt: skip
 @in_single
+@np.errstate(divide="ignore")  # the log of an empty or vanishing sum is -inf
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow: the largest element is taken out before exponentiating."""
     x = as_tensor(x)
     largest, below = from_largest(x.data, axis)
-    with np.errstate(divide="ignore"):  # the log of an empty or vanishing sum is -inf
-        data = np.log(np.sum(np.exp(below), axis, keepdims=keepdims))
+    data = np.log(np.sum(np.exp(below), axis, keepdims=keepdims))
     return record(logsumexp, data + largest.reshape(np.shape(data)),
                   (x, lambda grad, out: softened(x, grad, out, axis)))
 
@@ -190,6 +189,7 @@ def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
 
 @operation("softmax", lambda x, axis=-1: np.exp(x - np.logaddexp.reduce(x, axis, keepdims=True)))
 @in_single
+@np.errstate(invalid="ignore")
 def softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
     """exp(x) / sum(exp(x)), without overflow; PyTorch's `dim` is another name of the axis.
 
@@ -197,20 +197,19 @@ def softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
     """
     x, axis = as_tensor(x), axis if dim is None else dim
     powers = np.exp(from_largest(x.data, axis)[1])
-    with np.errstate(invalid="ignore"):
-        data = powers / np.sum(powers, axis, keepdims=True)
-    return record(softmax, data, (x, lambda grad, out: out * (grad - sum(grad * out, axis, keepdims=True))))
+    return record(softmax, powers / np.sum(powers, axis, keepdims=True),
+                  (x, lambda grad, out: out * (grad - sum(grad * out, axis, keepdims=True))))
 
 
 @operation("softmax", lambda x, axis=-1: x - np.logaddexp.reduce(x, axis, keepdims=True))
 @in_single
+@np.errstate(divide="ignore", invalid="ignore")
 def log_softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
     """log(softmax(x)) = x - logsumexp(x), without overflow; PyTorch's `dim` is another name of the axis."""
     x, axis = as_tensor(x), axis if dim is None else dim
     below = from_largest(x.data, axis)[1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        data = below - np.log(np.sum(np.exp(below), axis, keepdims=True))
-    return record(log_softmax, data, (x, lambda grad, out: grad - exp(out) * sum(grad, axis, keepdims=True)))
+    return record(log_softmax, below - np.log(np.sum(np.exp(below), axis, keepdims=True)),
+                  (x, lambda grad, out: grad - exp(out) * sum(grad, axis, keepdims=True)))
 
 
 # ------------------------------------------------------------------------------------------------ products

@@ -41,7 +41,7 @@ WITHOUT_OUTPUT = [
     "mean:0", "var:0", "prod:0", "cumsum:0", "cumprod:0", "linalg.solve:1", "linalg.slogdet:0", "leaky_relu:0",
     "softplus:0", "gelu:0", "hardtanh:0", "softsign:0", "remainder:0", "remainder:1", "logaddexp:0", "logaddexp:1",
     "logaddexp2:0", "logaddexp2:1", "hypot:0", "hypot:1", "tanh:0", "std:0", "logsumexp:0", "linalg.norm:0", "elu:0",
-    "silu:0",
+    "silu:0", "sigmoid:0",
 ]  # fmt: skip
 EQUIVALENT = {  # the faults that may change nothing, and why
     "wrong input": "the rule keeps no floating input, see the list above",

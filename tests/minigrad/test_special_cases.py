@@ -251,6 +251,13 @@ def test_ties_are_shared_half_and_half(f):
         np.testing.assert_array_equal(part, [0.5, 0.5])
 
 
+def test_nan_is_chosen_by_maximum_and_minimum_also_in_their_gradients():
+    for f in (mg.maximum, mg.minimum):
+        a, b = gradient(f, [np.nan, 1.0, np.nan], [2.0, np.nan, np.nan])
+        np.testing.assert_array_equal(a, [1, 0, 0.5])
+        np.testing.assert_array_equal(b, [0, 1, 0.5])
+
+
 def test_fmax_and_fmin_ignore_nan_also_in_their_gradients():
     for f in (mg.fmax, mg.fmin):
         a, b = gradient(f, [np.nan, 1.0], [2.0, np.nan])
