@@ -35,7 +35,7 @@ def leaky_relu(x: TensorLike, negative_slope: TensorLike = 0.01) -> Tensor:
                   (negative_slope, lambda grad, out: grad * minimum(x, 0)))
 
 
-@operation("elementwise", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(x) - 1)), kinks=(0,))
+@operation("elementwise", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1)), kinks=(0,))
 def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
     """x where it is positive, else `alpha` * (e ** x - 1).
 
@@ -46,7 +46,7 @@ def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
                   (alpha, lambda grad, out: grad * expm1(minimum(x, 0))))
 
 
-@operation("elementwise", lambda x, beta=1.0: np.log(1 + np.exp(beta * x)) / beta)
+@operation("elementwise", lambda x, beta=1.0: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta)
 def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
     """log(1 + e ** (beta * x)) / beta, without overflow for any x: PyTorch's `threshold` is not needed."""
     scale = value(beta)
@@ -82,7 +82,7 @@ def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor
     return record(gelu, 0.5 * np.maximum(x.data, -FAR) * below, (x, rule))
 
 
-@operation("elementwise", lambda x: x / (1 + np.exp(-x)))
+@operation("elementwise", lambda x: x * (1 + np.tanh(x / 2)) / 2)
 def silu(x: TensorLike) -> Tensor:
     """x * sigmoid(x), also known as swish."""
     x = as_tensor(x)

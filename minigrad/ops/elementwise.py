@@ -27,7 +27,7 @@ Unary: TypeAlias = Callable[[TensorLike], Tensor]
 UNIT, HALF_TURN = Domain(-1, 1), Domain(-pi / 2, pi / 2)
 
 
-@operation("elementwise", lambda x: 1 / (1 + np.exp(-x)), methods="sigmoid")
+@operation("elementwise", lambda x: (1 + np.tanh(x / 2)) / 2, methods="sigmoid")
 def sigmoid(x: TensorLike) -> Tensor:
     """Logistic function: 1 / (1 + e ** -x), without overflow for any x."""
     return record(sigmoid, logistic(value(x)), (x, lambda grad, out: grad * logistic_density(x)))
