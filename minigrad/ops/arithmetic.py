@@ -5,8 +5,9 @@ All broadcast as NumPy does. A rule may return the broadcast shape: the sweep su
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from math import inf, nan
 from typing import Any, TypeVar, cast
 
@@ -183,7 +184,8 @@ def in_single(function: F) -> F:
 
 def or_inf(x: Tensor) -> Tensor:
     """`x` with inf in place of 0: dividing by it gives 0, in derivatives of any order, where `x` is 0."""
-    return where(x.data == 0, inf, x)
+    zero = x.data == 0
+    return where(zero, inf, x) if np.any(zero) else x
 
 
 def kinked(slope: Tensor, kink: Any, *inputs: TensorLike, axis: Any = ()) -> Tensor:
@@ -210,6 +212,18 @@ def within_range(x: Tensor) -> Tensor:
 def at_infinity(x: Tensor, infinite: Any) -> Tensor:
     """`x` as part of a direction: where that goes to infinity, infinite elements are ±1 and finite ones 0."""
     return where(infinite, np.sign(x.data) * np.isinf(x.data), x)
+
+
+def comfortable(x: Array, p: float = 2) -> bool:
+    """Whether sums of the p-th powers of such non-negative numbers are well inside of the range of the dtype."""
+    low, high = comfort(x.dtype, builtins.max(2, builtins.abs(p)))
+    return bool(np.all((x > low) & (x < high)))
+
+
+@cache
+def comfort(dtype: np.dtype[Any], p: float) -> tuple[Any, Any]:
+    """Two roots of the ends of the range."""
+    return np.finfo(dtype).tiny ** (0.5 / p), np.finfo(dtype).max ** (0.5 / p)
 
 
 def magnitude(x: Array) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad.graph import record
 from minigrad.methods import Methods
-from minigrad.ops.arithmetic import at_infinity, in_single, kinked, magnitude, or_inf, subtract, where
+from minigrad.ops.arithmetic import at_infinity, comfortable, in_single, kinked, magnitude, or_inf, subtract, where
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, operation
 from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value
 
@@ -84,29 +84,32 @@ def lead(a: TensorLike, b: TensorLike) -> Tensor:
 def hypot(a: TensorLike, b: TensorLike) -> Tensor:
     """Length of the hypotenuse: sqrt(a * a + b * b), with slope 0 where both are 0."""
     return record(hypot, np.hypot(value(a), value(b)),
-                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: x / or_inf(hypot(x, y)))),
-                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: y / or_inf(hypot(x, y)))))
+                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: x / sqrt(square))),
+                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: y / sqrt(square))))
 
 
 @operation("elementwise", np.arctan2, arity=2)
 def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
     """The angle of the point (b, a), in radians: arctan(a / b) in the right quadrant; with slope 0 where both are 0."""
     return record(arctan2, np.arctan2(value(a), value(b)),
-                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: y / or_inf(x * x + y * y), -1)),
-                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y: -x / or_inf(x * x + y * y), -1)))
+                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: y / square, -1)),
+                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: -x / square, -1)))
 
 
 def homogeneous(
-    grad: Tensor, out: Tensor, a: TensorLike, b: TensorLike, slope: Callable[[Tensor, Tensor], Tensor], degree: int = 0
+    grad: Tensor, out: Tensor, a: TensorLike, b: TensorLike, slope: Callable[..., Tensor], degree: int = 0
 ) -> Tensor:
-    """grad * slope(a, b), computed in units in which the squares of a and b neither overflow nor vanish.
+    """grad * slope(a, b, a² + b²), in units in which the squares neither overflow nor vanish.
 
     The slope is homogeneous of degree 0 or -1, and 0 where both are 0; at infinity it is the limit.
     """
-    x, y = (as_tensor(x).astype(out.dtype) for x in (a, b))
+    x, y = (x if x.dtype == out.dtype else x.astype(out.dtype) for x in map(as_tensor, (a, b)))
     largest = np.maximum(np.abs(x.data), np.abs(y.data))
+    if comfortable(largest):
+        return grad * slope(x, y, x * x + y * y)
     infinite, unit = np.isinf(largest), magnitude(largest)
-    result = grad * slope(at_infinity(x, infinite) / unit, at_infinity(y, infinite) / unit)
+    x, y = at_infinity(x, infinite) / unit, at_infinity(y, infinite) / unit
+    result = grad * slope(x, y, or_inf(x * x + y * y))
     return kinked(result / np.where(infinite, largest, unit) if degree else result, largest == 0, a, b)
 
 

@@ -11,7 +11,6 @@ pseudo-inverses, 1973.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import index
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, at_infinity, divide, in_single, kinked, or_inf, where
 from minigrad.ops.indexing import tril
 from minigrad.ops.products import multi_dot as multi_dot
-from minigrad.ops.reductions import Axis, kept_shape, spread, unit_of
+from minigrad.ops.reductions import Axis, in_units, kept_shape, spread
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import concatenate, expand_dims, moveaxis, squeeze
 from minigrad.ops.steps import needs_gradient
@@ -279,10 +278,15 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         if ord in (np.inf, -np.inf):
             return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
         p = 2 if ord in (None, "fro") else ord
-        unit = unit_of(x.data, over, smallest=p < 0) ** int(p != 0)  # in which powers keep in range; a count has none
-        data = np.linalg.norm(x.data / unit, ord, axis, keepdims)
-        return record(norm, data * np.reshape(unit, np.shape(data)),
-                      (x, lambda grad, out: norm_rule(x, grad, over, p, lambda x: norm(x, ord, axis, True))))
+        data, unit = in_units(lambda x: np.linalg.norm(x, ord, axis, keepdims), x.data, over, int(p != 0), p)
+
+        def rule(grad: Tensor, out: Tensor) -> Tensor:
+            if unit is None:
+                return norm_rule(x, x, out.reshape(kept_shape(x.shape, over)), grad, over, p)
+            scaled = at_infinity(x, np.any(np.isinf(x.data), over, keepdims=True) & (p > 0)) / unit
+            return norm_rule(x, scaled, norm(scaled, ord, axis, True), grad, over, p)
+
+        return record(norm, data, (x, rule))
     if ord in ("nuc", 2, -2):
         s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
         s = s * (s.data > 0)  # where its slope is 0 by convention
@@ -295,19 +299,16 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     return total.reshape(kept_shape(x.shape, over)) if keepdims else total
 
 
-def norm_rule(
-    x: Tensor, grad: Tensor, axis: tuple[int, ...], p: float, norm_of: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """grad * sign(x) * (|x| / norm) ** (p - 1), and 0 where the norm is 0, or where x is and p < 1."""
+def norm_rule(x: Tensor, scaled: Tensor, total: Tensor, grad: Tensor, axis: tuple[int, ...], p: float) -> Tensor:
+    """grad * sign(x) * (|x| / total) ** (p - 1), and 0 where the total is 0, or where x is and p < 1."""
     if p == 0:
         raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
-    infinite = np.any(np.isinf(x.data), axis, keepdims=True) & (p > 0)
-    scaled = at_infinity(x, infinite) / unit_of(x.data, axis, smallest=p < 0)
-    total = norm_of(scaled)
     share = scaled / or_inf(total)
     flat = (x.data == 0) | (total.data == 0) if p < 1 else False
-    if p > 0 and p % 2 == 0:  # smooth at 0
+    if p == 2:
+        slope = share
+    elif p > 0 and p % 2 == 0:  # smooth at 0
         slope = share ** (p - 1)
     else:
-        slope = np.where(flat, 0, np.sign(x.data)) * where(flat, 1, abs(share)) ** (p - 1)
+        slope = as_tensor(np.where(flat, 0, np.sign(x.data))) * where(flat, 1, abs(share)) ** (p - 1)
     return kinked(spread(grad, x.shape, axis) * slope, (total.data == 0) & (p != 1), x, axis=axis)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import astype, in_single, kinked, magnitude, or_inf, where
+from minigrad.ops.arithmetic import astype, comfortable, in_single, kinked, magnitude, or_inf, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
@@ -88,12 +88,14 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType 
 def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
     x = as_tensor(x)
-    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - float(ddof)
-    scaled = x.data / unit  # whose sum cannot overflow, nor its squares
-    data = np.var(scaled, axis, ddof=float(ddof), keepdims=keepdims, mean=center(scaled, axis))
-    size = np.reshape(unit, np.shape(data))
-    return record(var, data * size * size,
-                  (x, lambda grad, out: spread(2 * grad / divisor, x.shape, axis) * deviations(x / unit, axis) * unit))
+    n = float(ddof)
+    data, unit = in_units(lambda x: np.var(x, axis, ddof=n, keepdims=keepdims, mean=center(x, axis)), x.data, axis, 2)
+
+    def rule(grad: Tensor, out: Tensor) -> Tensor:
+        slope = spread(2 * grad / (count(x.shape, axis) - n), x.shape, axis) * deviations(x, axis, unit)
+        return slope if unit is None else slope * unit
+
+    return record(var, data, (x, rule))
 
 
 @operation("variance", np.std, ties=True, nonempty=True, methods="std")
@@ -101,34 +103,47 @@ def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = Fals
 def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
     x = as_tensor(x)
-    unit, divisor = unit_of(x.data, axis), count(x.shape, axis) - float(ddof)
-    scaled = x.data / unit  # whose squares neither overflow nor vanish
+    n = float(ddof)
+    data, unit = in_units(lambda x: np.std(x, axis, ddof=n, keepdims=keepdims, mean=center(x, axis)), x.data, axis, 1)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        total = std(x / unit, axis, ddof, keepdims=True)
-        slope = spread(grad / divisor, x.shape, axis) * (deviations(x / unit, axis) / or_inf(total))
-        return kinked(slope, total.data == 0, x, axis=axis)
+        total = out.reshape(kept_shape(x.shape, axis)) if unit is None else std(x / unit, axis, n, keepdims=True)
+        slope = deviations(x, axis, unit) / or_inf(total)
+        return kinked(spread(grad / (count(x.shape, axis) - n), x.shape, axis) * slope, total.data == 0, x, axis=axis)
 
-    data = np.std(scaled, axis, ddof=float(ddof), keepdims=keepdims, mean=center(scaled, axis))
-    return record(std, data * np.reshape(unit, np.shape(data)), (x, rule))
+    return record(std, data, (x, rule))
 
 
-def center(x: Array, axis: Axis) -> Array:
+def in_units(function: Callable[[Array], Any], x: Array, axis: Axis, degree: int, p: float = 2) -> tuple[Any, Any]:
+    """A function of |x| ** p, homogeneous of some degree, and the units that keep it in range: None if it is.
+
+    A unit is a power of two, which takes no digit away.
+    """
+    with np.errstate(all="ignore"):
+        data = function(x)
+    if comfortable(data, p):
+        return data, None
+    reduce, start = (np.max, 0) if p >= 0 else (np.min, np.inf)  # the element that makes the most of the sum
+    unit = magnitude(reduce(np.abs(x * 1.0), axis, keepdims=True, initial=start))
+    data = function(x / unit)
+    for _ in range(degree):
+        data = data * np.reshape(unit, np.shape(data))
+    return data, unit
+
+
+def center(x: Array, axis: Axis) -> Any:
     """The mean, kept between the smallest and the largest element: rounded it may be none of several equal ones."""
-    mean: Array = np.mean(x, axis, keepdims=True)
-    return np.clip(mean, np.min(x, axis, keepdims=True), np.max(x, axis, keepdims=True)) if x.size else mean
+    mean = np.mean(x, axis, keepdims=True)
+    if not x.size:
+        return mean
+    return np.minimum(np.maximum(mean, np.min(x, axis, keepdims=True)), np.max(x, axis, keepdims=True))
 
 
-def deviations(x: Tensor, axis: Axis) -> Tensor:
-    """x - mean(x), exactly 0 where all elements are equal."""
+def deviations(x: Tensor, axis: Axis, unit: Any) -> Tensor:
+    """x - mean(x), exactly 0 where all elements are equal; in units if there are any."""
+    x = x if unit is None else x / unit
     rounded = mean(x, axis, keepdims=True)
     return x - (rounded - (rounded.data - center(x.data, axis)))
-
-
-def unit_of(x: Array, axis: Axis, smallest: bool = False) -> Any:
-    """A power of two near the largest magnitude along `axis`, or the smallest, with the axis kept."""
-    reduce, start = (np.min, np.inf) if smallest else (np.max, 0)
-    return magnitude(reduce(np.abs(x * 1.0), axis, keepdims=True, initial=start))
 
 
 @operation("reduction", np.max, ties=True, nonempty=True, methods="max")
@@ -184,7 +199,9 @@ def from_largest(x: Array, axis: Axis) -> tuple[Array, Array]:
 def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
     """The gradient of logsumexp: `grad` weighted with softmax(x), 0 where all are -inf."""
     vanished = out.data.reshape(kept_shape(x.shape, axis)) == -np.inf
-    return where(vanished, 0, spread(grad, x.shape, axis)) * softmax(where(vanished, 0, x), axis)
+    if np.any(vanished):
+        grad, x = where(vanished.reshape(grad.shape), 0, grad), where(vanished, 0, x)
+    return spread(grad, x.shape, axis) * softmax(x, axis)
 
 
 def exactly_normalized(x: Array, axis: Axis) -> Any:
