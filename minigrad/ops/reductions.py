@@ -143,7 +143,8 @@ def deviations(x: Tensor, axis: Axis, unit: Any) -> Tensor:
     """x - mean(x), exactly 0 where all elements are equal; in units if there are any."""
     x = x if unit is None else x / unit
     rounded = mean(x, axis, keepdims=True)
-    return x - (rounded - (rounded.data - center(x.data, axis)))
+    error: Array = rounded.data - center(x.data, axis)
+    return x - (rounded - error)
 
 
 @operation("reduction", np.max, ties=True, nonempty=True, methods="max")
