@@ -91,7 +91,8 @@ def silu(x: TensorLike) -> Tensor:
     def rule(grad: Tensor, out: Tensor) -> Tensor:
         return grad * (sigmoid(near) * (1 + near * sigmoid(-near)))
 
-    return record(silu, np.maximum(x.data, -np.finfo(x.data.dtype).max) * logistic(x.data), (x, rule))
+    weight = logistic(x.data)
+    return record(silu, np.maximum(x.data, -np.finfo(weight.dtype).max) * weight, (x, rule))
 
 
 @operation("elementwise", lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val), kinks=(-1, 1))

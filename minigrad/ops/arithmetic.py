@@ -205,6 +205,8 @@ def kinked(slope: Tensor, kink: Any, *inputs: TensorLike, axis: Any = ()) -> Ten
 
 def within_range(x: Tensor) -> Tensor:
     """`x` with the largest number in place of inf, where a function is to have its limit there."""
+    if x.dtype.kind != "f":
+        return x
     most = np.finfo(x.dtype).max
     return clip(x, -most, most)
 
