@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import isfinite
+from math import isfinite, nan
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +18,7 @@ from nn import files
 from nn.data import Array, DataLoader
 from nn.functional import softmax
 from nn.layers import CrossEntropyLoss
+from nn.layers.loss import sum_and_weight
 from nn.memory import keep_freed_memory
 from nn.metrics import Evaluation, confusion_matrix
 from nn.module import Module
@@ -60,7 +61,8 @@ class Learner:
     Args:
         model: maps a batch of inputs to logits, (batch, classes).
         optimizer: over the model's parameters.
-        loss: maps logits and targets to a number.
+        loss: maps logits and targets to a number. Means over an epoch or over data are of what it says by a method
+            `sum_and_weight(loss, targets)`, see `nn.layers.loss.Loss`; without one it is taken for a mean over samples.
         scheduler: sets the learning rate; stepped after every batch, so it cannot be `ReduceLROnPlateau`, which looks
             at the metric of an epoch: step that from a callback.
         callbacks: told about everything that happens, in their order.
@@ -132,20 +134,20 @@ class Learner:
         return self.history
 
     def _train_epoch(self, train: DataLoader) -> Row:
-        start, total, samples = perf_counter(), 0.0, 0
+        start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
         self._notify("on_epoch_start")
         with self._backward_passes():
             for inputs, targets in train:
                 self.batch_loss = self.train_batch(inputs, targets)
-                total += self.batch_loss * len(targets)
-                samples += len(targets)
+                part, weight = sum_and_weight(self.loss, self.batch_loss, targets)
+                sums, weights, samples = sums + part, weights + weight, samples + len(targets)
                 self._notify("on_batch_end")
                 if self.stop:
                     break
         return {
             "epoch": self.epoch,
-            "train_loss": total / samples,
+            "train_loss": sums / weights if weights else nan,
             "lr": self.optimizer.param_groups[0]["lr"],
             "images_per_second": samples / (perf_counter() - start),
         }
@@ -269,24 +271,24 @@ def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[An
 
 
 def evaluate(model: Module, loss: Module, data: DataLoader) -> Evaluation:
-    """Mean loss over all samples and confusion matrix, in evaluation mode; samples that the loss ignores do not count.
+    """Mean loss and confusion matrix over all samples, in evaluation mode; samples that the loss ignores do not count.
 
+    The mean is that of all the data at once, also if the loss weighs classes, or is a sum: see `sum_and_weight`.
     Raises ValueError if there is no data, or the targets are no class indices.
     """
-    total, samples, confusion = 0.0, 0, None
+    sums, weights, confusion = 0.0, 0.0, None
     for logits, targets in forward(model, data):
-        value, ignored = float(loss(logits, targets).item()), getattr(loss, "ignore_index", None)
-        is_counted = slice(None) if ignored is None else targets != ignored
+        part, weight = sum_and_weight(loss, loss(logits, targets), targets)
+        sums, weights = sums + part, weights + weight
+        is_counted = loss.counted(targets) if hasattr(loss, "counted") else slice(None)
         true, predicted = targets[is_counted], logits.data.argmax(1)[is_counted]
         if not len(true):
             continue
         counts = confusion_matrix(true, predicted, logits.shape[1])
         confusion = counts if confusion is None else confusion + counts
-        total += value * len(true)
-        samples += len(true)
     if confusion is None:
         raise ValueError("cannot evaluate on no data")
-    return Evaluation(total / samples, confusion)
+    return Evaluation(sums / weights if weights else nan, confusion)
 
 
 def predict_proba(model: Module, data: DataLoader) -> Array:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 import nn
-from minigrad import Tensor
+from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
 from nn.callbacks import AfterEpoch, AveragedWeights, EpochTable, ProgressBar, write_history
@@ -138,19 +138,20 @@ class EvaluationModeAfter(Callback):
         learner.model.train(learner.epoch <= self.epochs)
 
 
-class Objective(nn.Module):
-    """What training makes small: the loss a recipe names, and its penalties on weights."""
+class Objective(nn.CrossEntropyLoss):
+    """What training makes small: the loss a recipe names, and its penalties on weights. A mean over samples, always."""
 
     def __init__(self, recipe: Recipe, weights: Sequence[nn.Parameter]) -> None:
+        super().__init__(label_smoothing=recipe.label_smoothing)
         self._weights, self.l1, self.l2, self.kind = weights, recipe.l1, recipe.l2, recipe.loss
-        self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
 
-    def forward(self, logits: Tensor, labels: nn.data.Array) -> Tensor:
+    def forward(self, *inputs: TensorLike) -> Tensor:
         if self.kind == "sigmoid":
+            logits, labels = as_tensor(inputs[0]), np.asarray(inputs[1])
             classes = logits.shape[1]
             loss = F.binary_cross_entropy_with_logits(logits, np.eye(classes, dtype=logits.dtype)[labels]) * classes
         else:
-            loss = self.cross_entropy(logits, labels)
+            loss = super().forward(*inputs)
         return loss + F.penalty(self._weights, self.l1, self.l2) if self.l1 or self.l2 else loss
 
 

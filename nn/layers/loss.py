@@ -1,12 +1,19 @@
-"""Losses as layers. Class weights are buffers, as in PyTorch: saved with the model, not trained."""
+"""Losses as layers. Class weights are buffers, as in PyTorch: saved with the model, not trained.
+
+A loss tells what its mean is over, so that means over many batches are exact however the samples were divided.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minigrad import TensorLike, value
+from minigrad.tensor import Array
 from nn import functional as F
 from nn.functional.losses import check_settings
 from nn.layers.function import Function
@@ -17,6 +24,8 @@ __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLos
 class Loss(Function):
     """The base of the losses below, which checks and converts their settings when they are made."""
 
+    reduction: F.Reduction
+
     def __post_init__(self) -> None:
         settings = vars(self)
         check_settings(settings["reduction"], settings.get("label_smoothing", 0.0))
@@ -24,9 +33,55 @@ class Loss(Function):
             if settings[name] is not None:
                 settings[name] = np.array(settings[name], float)
 
+    def sum_and_weight(self, loss: TensorLike, target: TensorLike) -> tuple[float, float]:
+        """What a batch adds to a mean over many: the sum of its losses, and the weight that a mean divides it by.
+
+        Σ sum / Σ weight over batches is the mean over all of them at once, whatever the reduction.
+
+        Args:
+            loss: what this loss was for the batch.
+            target: the targets of the batch.
+
+        >>> CrossEntropyLoss(weight=[1.0, 3.0])(np.zeros((2, 2)), np.array([0, 1])).item()
+        0.6931471805599453
+        >>> CrossEntropyLoss(weight=[1.0, 3.0]).sum_and_weight(0.6931471805599453, np.array([0, 1]))
+        (2.772588722239781, 4.0)
+        """
+        weight = self.weight_of(np.asarray(value(target)))
+        if self.reduction == "mean":
+            return (float(value(loss)) * weight if weight else 0.0), weight
+        return float(np.sum(value(loss), dtype=float)), weight
+
+    def weight_of(self, target: Array) -> float:
+        """What a mean over these targets divides by."""
+        return float(target.size)
+
+
+class ClassLoss(Loss):
+    """The base of losses whose targets are classes, or probabilities of each."""
+
+    weight: npt.ArrayLike | None
+    ignore_index: int
+
+    def counted(self, target: Array) -> Array:
+        """(samples, ...) boolean, which targets count."""
+        return np.ones(target.shape[:1], bool) if target.dtype.kind == "f" else np.not_equal(target, self.ignore_index)
+
+    def weight_of(self, target: Array) -> float:
+        if target.dtype.kind == "f":
+            return float(target.size // target.shape[target.ndim > 1])  # samples, with a number for each class
+        counted = self.counted(target)
+        return float(counted.sum() if self.weight is None else np.take(self.weight, target[counted]).sum())
+
+
+def sum_and_weight(loss: Callable[..., Any], batch_loss: TensorLike, target: Array) -> tuple[float, float]:
+    """What any loss says of a batch, see `Loss.sum_and_weight`; if it says nothing, it is a mean over samples."""
+    told = getattr(loss, "sum_and_weight", None)
+    return told(batch_loss, target) if told else (float(value(batch_loss)) * len(target), float(len(target)))
+
 
 @dataclass(repr=False, eq=False)
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(ClassLoss):
     """Cross-entropy of logits and class indices or probabilities, see `nn.functional.cross_entropy`.
 
     >>> CrossEntropyLoss()(np.zeros((4, 10)), np.arange(4)).item()
@@ -41,7 +96,7 @@ class CrossEntropyLoss(Loss):
 
 
 @dataclass(repr=False, eq=False)
-class NLLLoss(Loss):
+class NLLLoss(ClassLoss):
     """Negative log-likelihood of log-probabilities and class indices, see `nn.functional.nll_loss`."""
 
     weight: npt.ArrayLike | None = None

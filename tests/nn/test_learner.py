@@ -473,6 +473,69 @@ def test_samples_that_the_loss_ignores_are_neither_trained_on_nor_evaluated():
     assert evaluation.loss == pytest.approx(counted.loss)
 
 
+WEIGHTS = [1.0, 5.0, 20.0, 0.25]
+LOSSES = {
+    "mean": {},
+    "sum": {"reduction": "sum"},
+    "class weights": {"weight": WEIGHTS},
+    "sum of class weights": {"weight": WEIGHTS, "reduction": "sum"},
+    "ignored": {"ignore_index": 2},
+    "ignored and class weights": {"weight": WEIGHTS, "ignore_index": 2},
+    "smoothed, ignored and class weights": {"weight": WEIGHTS, "ignore_index": 2, "label_smoothing": 0.1},
+}
+
+
+def data_of(samples=64):
+    """Images and labels of four classes, of which one is rare, in a random order."""
+    rng = np.random.default_rng(4)
+    labels = rng.choice(4, samples, p=[0.5, 0.3, 0.15, 0.05])
+    return rng.standard_normal((samples, 6)).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("settings", LOSSES.values(), ids=LOSSES)
+def test_the_loss_of_an_evaluation_is_that_of_all_data_at_once_whatever_the_batch_size(settings):
+    model, (images, labels) = network().eval(), data_of()
+    whole = nn.CrossEntropyLoss(**settings | {"reduction": "mean"})(model(images), labels).item()
+    learner = learner_of(model, loss=nn.CrossEntropyLoss(**settings))
+    for size in (1, 3, 8, 60, 64):
+        assert learner.evaluate(DataLoader((images, labels), size)).loss == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("settings", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_training_loss_of_an_epoch_is_that_of_all_data_at_once_too(settings, workers):
+    model, (images, labels) = network(), data_of()
+    labels[:5] = 0  # so that no batch is ignored as a whole
+    whole = nn.CrossEntropyLoss(**settings | {"reduction": "mean"})(model(images), labels).item()
+    learner = learner_of(model, lr=0.0, loss=nn.CrossEntropyLoss(**settings), workers=workers)
+    (row,) = learner.fit(DataLoader((images, labels), 12))
+    assert row["train_loss"] == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_loss_of_ones_own_is_a_mean_over_samples_unless_it_says_what_it_is():
+    model, (images, labels) = network().eval(), data_of(10)
+    labels += labels == 0
+
+    def mean_of(logits, labels):
+        return nn.functional.cross_entropy(logits, labels)
+
+    class Squares(nn.Module):
+        """Σ loss / Σ labels², and says so."""
+
+        def forward(self, logits, labels):
+            return nn.functional.cross_entropy(logits, labels, reduction="sum") / (labels**2).sum()
+
+        def sum_and_weight(self, loss, labels):
+            weight = float((labels**2).sum())
+            return loss.item() * weight, weight
+
+    data = DataLoader((images, labels), 3)
+    each = nn.functional.cross_entropy(model(images), labels, reduction="none").data
+    assert learner_of(model, loss=mean_of).evaluate(data).loss == pytest.approx(each.mean(), rel=1e-6)
+    expected = each.sum() / (labels**2).sum()
+    assert learner_of(model, loss=Squares()).evaluate(data).loss == pytest.approx(expected, rel=1e-6)
+
+
 def test_targets_that_are_no_classes_cannot_be_evaluated():
     model = nn.Linear(2, 2)
     learner = Learner(model, SGD(model.parameters(), lr=0.5), loss=nn.MSELoss())

@@ -1,6 +1,7 @@
 """Losses composed of tensor operations, and the penalty; cross_entropy is in test_functional.py."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -350,3 +351,45 @@ def test_smoothing_spreads_the_same_share_whatever_the_probabilities_add_up_to()
 
 def test_the_mean_of_many_errors_fits_where_their_sum_does_not():
     assert F.mse_loss(np.ones(100_000, np.float16), np.zeros(100_000, np.float16)).item() == 1
+
+
+# ---------------------------------------------------------------- sums and weights
+
+KINDS_OF_LOSSES = {
+    "classes": (nn.CrossEntropyLoss, {}),
+    "classes, weighed": (nn.CrossEntropyLoss, {"weight": [0.5, 4.0, 0.0]}),
+    "classes, ignored": (nn.CrossEntropyLoss, {"weight": [0.5, 4.0, 1.0], "ignore_index": 2}),
+    "classes, smoothed": (nn.CrossEntropyLoss, {"weight": [0.5, 4.0, 1.0], "label_smoothing": 0.2}),
+    "log-probabilities": (nn.NLLLoss, {"weight": [0.5, 4.0, 1.0], "ignore_index": 0}),
+    "probabilities": (nn.CrossEntropyLoss, {"weight": [0.5, 4.0, 1.0], "label_smoothing": 0.2}),
+    "yes or no": (nn.BCEWithLogitsLoss, {"weight": [0.5, 4.0, 1.0], "pos_weight": [2.0, 3.0, 4.0]}),
+    "squares": (nn.MSELoss, {}),
+    "sizes": (nn.L1Loss, {}),
+    "smooth": (nn.SmoothL1Loss, {"beta": 0.3}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_LOSSES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@given(data=st.data(), seed=seeds)
+def test_the_sums_and_weights_of_batches_give_the_mean_over_all_of_them(kind, reduction, data, seed):
+    make, settings = KINDS_OF_LOSSES[kind]
+    draws = np.random.default_rng(seed)
+    rest = () if kind == "yes or no" else data.draw(st.sampled_from([(), (2,), (2, 3)]))
+    x = draws.standard_normal((8, 3, *rest))
+    target = draws.integers(0, 3, (8, *rest)) if issubclass(make, nn.layers.loss.ClassLoss) else draws.random(x.shape)
+    target = draws.random(x.shape) if kind == "probabilities" else target
+    target[0] = target[0] if target.dtype.kind == "f" else 1  # something counts
+    loss = make(**settings, reduction=reduction)
+    cuts = [0, *sorted(data.draw(st.sets(st.integers(1, 7)))), 8]
+    batches = [slice(a, b) for a, b in pairwise(cuts)]
+    told = [loss.sum_and_weight(loss(x[batch], target[batch]), target[batch]) for batch in batches]
+    sums, weights = map(sum, zip(*told, strict=True))
+    assert sums / weights == pytest.approx(make(**settings)(x, target).item(), rel=1e-12)
+
+
+def test_a_batch_of_ignored_labels_alone_weighs_nothing():
+    labels = np.array([-100, -100])
+    loss = nn.CrossEntropyLoss()
+    assert math.isnan(loss(np.zeros((2, 3)), labels).item())
+    assert loss.sum_and_weight(loss(np.zeros((2, 3)), labels), labels) == (0, 0)
