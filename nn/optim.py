@@ -2,6 +2,8 @@
 
 Names, arguments, defaults and update rules are PyTorch's, except for Muon: it takes parameters that are no matrices
 too, with `betas` and `eps` of AdamW, and always scales its steps like PyTorch's with `adjust_lr_fn="match_rms_adamw"`.
+PyTorch's choices between implementations (`foreach`, `fused`, `capturable`, `differentiable`) do not exist, since there
+is one; nor does a `closure` of `step`, or `decoupled_weight_decay` of Adam, which is AdamW.
 An optimizer is one method: `update` changes one parameter.
 All but Muon work through memory that is allocated once, since a step is a large part of the cost of training a small
 network.
@@ -13,19 +15,21 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from copy import deepcopy
+from functools import cache
 from itertools import chain
 from numbers import Real
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minigrad.tensor import Array, Tensor
+from minigrad.tensor import Array, Tensor, wrap
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
+WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
 RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
 
 
@@ -33,11 +37,16 @@ class Optimizer:
     """What all optimizers share: parameter groups, the state of each parameter, saving and loading it.
 
     A subclass hands its default settings to `__init__`, names the arrays it keeps for each parameter in `state_arrays`,
-    and defines `update`. The settings of a group may be changed between steps: `param_groups[0]["lr"] = 0.01`.
+    and defines `update`; `squares` says that this adds up squares of gradients. The settings of a group may be changed
+    between steps: `param_groups[0]["lr"] = 0.01`.
+
+    Parameters in half precision are updated, and what is remembered of them is kept, in single precision, where steps
+    and squares are neither 0 nor infinite. So is a parameter in the next wider dtype once its gradient is so large that
+    sums of squares could overflow: beyond about 1e17 in float32, where PyTorch's optimizers stand still for ever.
 
     Args:
         params: tensors, or dicts `{"params": tensors, "lr": 0.01, ...}` with settings of their own.
-        defaults: the settings of groups that do not name theirs.
+        defaults: the settings of groups that do not name theirs. All have `maximize`, which turns gradients round.
 
     Raises:
         TypeError: if a parameter is not a tensor.
@@ -55,9 +64,10 @@ class Optimizer:
     """
 
     state_arrays: ClassVar[frozenset[str]] = frozenset()
+    squares: ClassVar[bool] = False
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
-        self.defaults = dict(defaults)
+        self.defaults = {"maximize": False, **defaults}
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self._scratch: dict[tuple[Any, int], Array] = {}
@@ -99,17 +109,33 @@ class Optimizer:
                 what = "are two numbers" if name == "betas" else "is a number"
                 raise ValueError(f"{name} {what} from {low} to less than {high}, got {setting!r}")
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters, before the next backward pass accumulates new ones."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with zeros, before the next backward pass adds to them.
+
+        A parameter without a gradient is left alone by `step`, one with a gradient of zeros still moves by momentum.
+        """
         for p in self._params():
-            p.grad = None
+            p.grad = None if set_to_none or p.grad is None else wrap(np.zeros_like(p.grad.data))
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p, p.grad.data, self.state[p], group)
+                    grad = -p.grad.data if group["maximize"] else p.grad.data
+                    if p.dtype == np.float16 or (self.squares and not np.vdot(grad, grad) < largest_sum(grad.dtype)):
+                        self.update_wide(p, grad, group)
+                    else:
+                        self.update(p, grad, self.state[p], group)
+
+    def update_wide(self, p: Tensor, grad: Array, group: Group) -> None:
+        """Update a copy of `p` in the next wider dtype, and round that to `p`."""
+        wide = Tensor(p.data, dtype=WIDER.get(p.dtype.type, p.dtype))
+        self.update(wide, grad.astype(wide.dtype), self.state[p], group)
+        self._scratch = {key: memory for key, memory in self._scratch.items() if key[0] is not wide}
+        array = p.numpy()
+        array[...] = wide.data
+        p.data = array
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         """Change `p.data` in place by its gradient, which stays as it is, and by what `state` remembers."""
@@ -165,7 +191,7 @@ class Optimizer:
         """
         if set(state_dict) != {"state", "param_groups"}:
             raise ValueError(f"the state of an optimizer has the keys 'state' and 'param_groups', got {[*state_dict]}")
-        groups = [dict(group) for group in state_dict["param_groups"]]
+        groups = [{"maximize": False, **group} for group in state_dict["param_groups"]]  # older ones do not name it
         sizes, own = ([len(group.get("params", ())) for group in each] for each in (groups, self.param_groups))
         if sizes != own:
             raise ValueError(f"the state is of parameter groups of the sizes {sizes}, but this optimizer has {own}")
@@ -191,7 +217,9 @@ class Optimizer:
             array = np.array(entry)
             if array.shape != p.shape or array.dtype.kind != "f":
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, but its parameter has {p.shape}")
-            return array.astype(p.dtype, copy=False)
+            with np.errstate(over="ignore"):
+                narrow = array.astype(np.result_type(p.dtype, np.float32), copy=False)
+            return narrow if np.isfinite(narrow).all() else array
         if name not in ("step", "betas"):
             raise ValueError(f"{type(self).__name__} keeps no state {name!r}, only {sorted(self.state_arrays)}")
         self.check({name: entry})
@@ -213,6 +241,7 @@ class SGD(Optimizer):
         dampening: how much less of the gradient enters the momentum.
         weight_decay: strength of the penalty weight_decay / 2 · |p|².
         nesterov: look ahead along the momentum.
+        maximize: climb instead.
 
     Raises:
         ValueError: if a setting is out of range, or Nesterov comes without momentum or with dampening.
@@ -229,10 +258,10 @@ class SGD(Optimizer):
 
     def __init__(
         self, params: Parameters, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
-        weight_decay: float = 0.0, nesterov: bool = False,
+        weight_decay: float = 0.0, nesterov: bool = False, *, maximize: bool = False,
     ) -> None:  # fmt: skip
         defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(params, defaults | {"nesterov": nesterov})
+        super().__init__(params, defaults | {"nesterov": nesterov, "maximize": maximize})
 
     def check(self, group: Group) -> None:
         super().check(group)
@@ -271,6 +300,7 @@ class Adam(Optimizer):
         eps: added to the root.
         weight_decay: strength of the penalty weight_decay / 2 · |p|², whose gradient is added to g.
         amsgrad: divide by the largest v so far.
+        maximize: climb instead.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -284,14 +314,15 @@ class Adam(Optimizer):
     """
 
     state_arrays = frozenset(["grad_sum", "grad_sq_sum", "max_grad_sq_sum"])
+    squares = True
     decoupled: ClassVar[bool] = False
 
     def __init__(
         self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0.0, amsgrad: bool = False,
+        weight_decay: float = 0.0, amsgrad: bool = False, *, maximize: bool = False,
     ) -> None:  # fmt: skip
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, defaults)
+        super().__init__(params, defaults | {"maximize": maximize})
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         lr, (beta1, beta2), scratch = float(group["lr"]), group["betas"], self.scratch(p)
@@ -325,7 +356,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): p *= 1 - lr · weight_decay before each update.
 
     Args:
-        params, lr, betas, eps, amsgrad: as for `Adam`.
+        params, lr, betas, eps, amsgrad, maximize: as for `Adam`.
         weight_decay: what part of `p`, times the learning rate, is taken away at each step.
 
     Raises:
@@ -343,9 +374,9 @@ class AdamW(Adam):
 
     def __init__(
         self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 1e-2, amsgrad: bool = False,
+        weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
 
 class Muon(AdamW):
@@ -389,7 +420,7 @@ class Muon(AdamW):
     def check(self, group: Group) -> None:
         super().check(group)
         steps, momentum = group.get("ns_steps", 0), group.get("momentum", 0)
-        if not isinstance(steps, int) or momentum >= 1:
+        if not hasattr(steps, "__index__") or momentum >= 1:
             raise ValueError(f"ns_steps is an integer and momentum less than 1, got {steps} and {momentum}")
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
@@ -448,6 +479,7 @@ class RMSprop(Optimizer):
         weight_decay: strength of the penalty weight_decay / 2 · |p|².
         momentum: how much of the last step is kept, 0 to 1.
         centered: subtract the square of the mean gradient from v.
+        maximize: climb instead.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -461,13 +493,14 @@ class RMSprop(Optimizer):
     """
 
     state_arrays = frozenset(["square_avg", "grad_avg", "momentum_buffer"])
+    squares = True
 
     def __init__(
         self, params: Parameters, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,
-        momentum: float = 0.0, centered: bool = False,
+        momentum: float = 0.0, centered: bool = False, *, maximize: bool = False,
     ) -> None:  # fmt: skip
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__(params, defaults | {"centered": centered})
+        super().__init__(params, defaults | {"centered": centered, "maximize": maximize})
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         alpha, scratch = group["alpha"], self.scratch(p)
@@ -507,6 +540,7 @@ class Adagrad(Optimizer):
         weight_decay: strength of the penalty weight_decay / 2 · |p|².
         initial_accumulator_value: what s starts from.
         eps: added to the root.
+        maximize: climb instead.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -520,12 +554,13 @@ class Adagrad(Optimizer):
     """
 
     state_arrays = frozenset(["sum"])
+    squares = True
 
     def __init__(
         self, params: Parameters, lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
-        initial_accumulator_value: float = 0.0, eps: float = 1e-10,
+        initial_accumulator_value: float = 0.0, eps: float = 1e-10, *, maximize: bool = False,
     ) -> None:  # fmt: skip
-        defaults = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+        defaults = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps, "maximize": maximize}
         super().__init__(params, defaults | {"initial_accumulator_value": initial_accumulator_value})
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
@@ -542,11 +577,19 @@ class Adagrad(Optimizer):
 
 
 def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
-    """An array of the shape and dtype of `p` that is remembered from step to step, at first filled with `start`."""
+    """An array of the shape of `p` that is remembered from step to step, at first filled with `start`."""
     array: Array | None = state.get(name)
     if array is None:
         array = state[name] = np.full_like(p.data, start)
+    elif array.dtype < p.dtype:
+        array = state[name] = array.astype(p.dtype)
     return array
+
+
+@cache
+def largest_sum(dtype: np.dtype[Any]) -> float:
+    """How large a sum of squares may be so that thousands of them can be added; none is too large for the widest."""
+    return math.inf if dtype not in WIDER or WIDER[dtype.type] == dtype else float(np.finfo(dtype).max) / 4096
 
 
 def clip_grad_norm_(
@@ -577,17 +620,29 @@ def clip_grad_norm_(
     if not max_norm >= 0 or not norm_type > 0:
         raise ValueError(f"max_norm is at least 0 and norm_type above 0, got {max_norm} and {norm_type}")
     grads = gradients(parameters)
-    flat = [grad.data.ravel(order="K") for grad in grads if grad.size]
-    norms = [np.linalg.norm(x.astype(np.result_type(x, np.float32), copy=False), norm_type) for x in flat]
-    norm = float(np.linalg.norm(np.array(norms, float), norm_type)) if norms else 0.0
+    norm = norm_of(np.array([norm_of(grad.data.ravel(order="K"), norm_type) for grad in grads]), norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"the norm of the gradients is {norm}, so they cannot be scaled to {max_norm}")
     scale = max_norm / (norm + 1e-6)
-    if not scale >= 1:
-        with np.errstate(invalid="ignore"):  # infinities times 0
-            for grad in grads:
-                grad.data *= scale
+    if not scale >= 1 and max_norm < math.inf:
+        for grad in grads:
+            array = grad.numpy()
+            # A factor too small for the gradient's dtype would lose digits, or be 0.
+            dtype = np.result_type(array, np.float32) if scale > 1e-30 else np.float64
+            with np.errstate(invalid="ignore"):  # infinities times 0
+                grad.data = np.multiply(array, scale, out=array, dtype=dtype, casting="same_kind")
     return norm
+
+
+def norm_of(x: Array, p: float) -> float:
+    """The p-norm of (n,) numbers, also where sums of their powers would overflow or vanish."""
+    x = x.astype(np.result_type(x, np.float32), copy=False)
+    with np.errstate(over="ignore", under="ignore"):
+        norm = float(np.linalg.norm(x, p)) if x.size else 0.0
+    if float(np.finfo(x.dtype).tiny / np.finfo(x.dtype).eps) ** (1 / p) < norm < math.inf:
+        return norm
+    size = float(np.abs(x).max(initial=0))
+    return size * float(np.linalg.norm(x.astype(float) / size, p)) if 0 < size < math.inf else size
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -603,7 +658,8 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         raise ValueError(f"clip_value is at least 0, got {clip_value}")
     for grad in gradients(parameters):
         array = grad.numpy()
-        grad.data = np.clip(array, -clip_value, clip_value, out=array)
+        with np.errstate(over="ignore"):  # beyond what the dtype can hold, infinity is the limit
+            grad.data = np.clip(array, -clip_value, clip_value, out=array)
 
 
 def gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

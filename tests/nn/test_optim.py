@@ -614,3 +614,156 @@ def test_the_norm_of_half_precision_gradients_does_not_overflow():
     p.grad = Tensor(np.full(4, 200, np.float16))
     assert clip_grad_norm_([p], 1000.0) == 400
     assert (p.grad.data == 200).all()
+
+
+# ---------------------------------------------------------------- sizes, dtypes, and the other way round
+
+SIZES = {
+    np.float16: [1e-7, 1e-4, 1.0, 300.0, 6e4],
+    np.float32: [1e-38, 1e-25, 1e-10, 1e10, 1e17, 1e19, 1e20, 1e25, 1e38],
+    np.float64: [1e-200, 1e-100, 1e150, 1e200, 1e300],
+}
+EACH_SIZE = [(dtype, size) for dtype, sizes in SIZES.items() for size in sizes]
+needs_longdouble = pytest.mark.skipif(
+    np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="there is no dtype wider than float64 here"
+)
+
+
+def stepped(kind, settings, dtype, start, gradients):
+    p = parameter(start, dtype)
+    optimizer = kind([p], **settings)
+    for gradient in gradients:
+        p.grad = Tensor(gradient.astype(dtype))
+        optimizer.step()
+    assert p.dtype == dtype
+    return p, optimizer
+
+
+@needs_longdouble
+@each_case
+@pytest.mark.parametrize(("dtype", "size"), EACH_SIZE)
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4)])
+def test_steps_for_gradients_of_any_size_are_those_of_the_widest_dtype(kind, settings, dtype, size, shape):
+    rng = np.random.default_rng(7)
+    start = np.asarray(rng.standard_normal(shape), dtype)
+    gradients = [np.asarray(size * rng.uniform(-1, 1, shape), dtype) for _ in range(5)]
+    p, _ = stepped(kind, settings, dtype, start, gradients)
+    exact, _ = stepped(kind, settings, np.longdouble, start, gradients)
+    tolerance = {np.float16: 2e-2, np.float32: 2e-4, np.float64: 1e-10}[dtype]
+    np.testing.assert_allclose(p.numpy(), exact.numpy().astype(dtype), rtol=tolerance, atol=tolerance)
+
+
+@each_case
+def test_what_is_remembered_of_half_precision_is_kept_in_single_precision(kind, settings):
+    p, optimizer = stepped(kind, settings, np.float16, np.ones((3, 4), np.float16), [np.full((3, 4), 300.0)] * 3)
+    state = optimizer.state_dict()
+    arrays = [entry for entry in state["state"].get(0, {}).values() if isinstance(entry, np.ndarray)]
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays)
+    other = parameter(p.data, np.float16)
+    again = kind([other], **settings)
+    again.load_state_dict(json_and_back(state))
+    for w, o in ((p, optimizer), (other, again)):
+        w.grad = Tensor(np.full((3, 4), 200.0, np.float16))
+        o.step()
+    np.testing.assert_array_equal(other.data, p.data)
+
+
+def json_and_back(state):
+    """The state as it comes from a file: plain numbers and arrays, that are copies."""
+    plain = json.loads(json.dumps(state, default=lambda array: [array.tolist(), str(array.dtype)]))
+    for entries in plain["state"].values():
+        for name, entry in entries.items():
+            if isinstance(entry, list) and isinstance(entry[-1], str):
+                entries[name] = np.array(*entry)
+    return plain
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop, Adagrad])
+def test_an_optimizer_that_saw_a_huge_gradient_goes_on_from_its_state(kind):
+    gradients = [np.full(3, 1e30), np.ones(3), np.full(3, 1e28)]
+    p, optimizer = stepped(kind, {}, np.float32, np.ones(3), gradients)
+    other = parameter(p.data, np.float32)
+    again = kind([other])
+    again.load_state_dict(json_and_back(optimizer.state_dict()))
+    for w, o in ((p, optimizer), (other, again)):
+        w.grad = Tensor(np.full(3, 1e29, np.float32))
+        o.step()
+    np.testing.assert_array_equal(other.data, p.data)
+    assert len(again._scratch) <= 4  # working memory of the copies is given back
+
+
+@each_elementwise_case
+def test_to_maximize_is_to_minimize_the_negative(kind, settings):
+    rng = np.random.default_rng(3)
+    start, gradients = rng.standard_normal(4), rng.standard_normal((5, 4))
+    down, _ = stepped(kind, settings, np.float64, start, -gradients)
+    up, _ = stepped(kind, {**settings, "maximize": True}, np.float64, start, gradients)
+    np.testing.assert_array_equal(up.data, down.data)
+
+
+def test_some_groups_may_be_maximized_and_states_from_before_that_was_possible_load():
+    up, down = parameter([1.0]), parameter([1.0])
+    optimizer = SGD([{"params": [up], "maximize": True}, {"params": [down]}], lr=0.5)
+    up.grad = down.grad = Tensor([1.0])
+    optimizer.step()
+    assert (up.item(), down.item()) == (1.5, 0.5)
+    state = SGD([down], lr=0.25).state_dict()
+    del state["param_groups"][0]["maximize"]
+    other = SGD([down])
+    other.load_state_dict(state)
+    assert other.param_groups[0]["lr"] == 0.25
+    assert other.param_groups[0]["maximize"] is False
+
+
+def test_gradients_may_be_filled_with_zeros_instead_of_forgotten():
+    w, other = parameter([1.0]), parameter([1.0])
+    optimizer = SGD([w, other], lr=1.0, momentum=0.5)
+    w.grad = Tensor([1.0])
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=False)
+    assert w.grad.data.tolist() == [0]
+    assert other.grad is None
+    optimizer.step()
+    assert w.item() == -0.5  # by momentum
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.int64, int])
+def test_settings_may_be_numbers_of_numpy(number):
+    assert SGD([parameter([1.0])], lr=number(1), momentum=number(0)).param_groups[0]["lr"] == 1
+    w = parameter(np.eye(2))
+    w.grad = Tensor(np.eye(2))
+    Muon([w], ns_steps=np.int64(5)).step()
+    assert np.isfinite(w.data).all()
+
+
+NORMS = {np.float16: [1e-7, 300.0, 6e4], np.float32: [1e-44, 1e-25, 1.0, 1e25, 3e38], np.float64: [1e-200, 1.0, 1e300]}
+
+
+@needs_longdouble
+@pytest.mark.parametrize(("dtype", "size"), [(dtype, size) for dtype, sizes in NORMS.items() for size in sizes])
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("max_norm", [1e-3, 1.0])
+def test_gradients_of_any_size_are_clipped_to_their_norm(dtype, size, norm_type, max_norm):
+    rng = np.random.default_rng(8)
+    before = [np.asarray(size * rng.uniform(0.5, 1, shape), dtype) for shape in [(), (3, 4), (3000,)]]
+    params = [parameter(np.zeros_like(array), dtype) for array in before]
+    for p, array in zip(params, before, strict=True):
+        p.grad = Tensor(array.copy())
+    found = clip_grad_norm_(params, max_norm, norm_type)
+    flat = np.concatenate([array.ravel() for array in before]).astype(np.longdouble)
+    norm = np.linalg.norm(flat / flat.max(), norm_type) * flat.max()
+    expected = flat * min(1, max_norm / (norm + 1e-6))
+    limits = np.finfo(dtype)
+    assert found == pytest.approx(float(norm), rel=1e-6)
+    after = np.concatenate([p.grad.numpy().ravel() for p in params])
+    assert after.dtype == dtype
+    np.testing.assert_allclose(after, expected.astype(dtype), rtol=8 * limits.eps, atol=limits.smallest_subnormal)
+
+
+def test_a_limit_beyond_what_half_precision_can_hold_is_no_limit():
+    w = parameter([0.0, 0.0], np.float16)
+    w.grad = Tensor(np.array([np.inf, 3e4], np.float16))
+    clip_grad_value_([w], 1e5)
+    assert w.grad.data.tolist() == [np.inf, 3e4]
+    assert clip_grad_norm_([w], math.inf) == math.inf
+    assert w.grad.data.tolist() == [np.inf, 3e4]

@@ -17,21 +17,20 @@ unit = st.floats(0, 0.99)
 rates = st.floats(1e-5, 1.0)
 epsilons = st.sampled_from([1e-10, 1e-8, 1e-3])
 SETTINGS = {
-    "SGD": st.fixed_dictionaries({"lr": rates, "weight_decay": decays, "momentum": unit, "dampening": unit})
-    | st.fixed_dictionaries(
-        {"lr": rates, "weight_decay": decays, "momentum": st.floats(0.1, 0.99), "nesterov": st.just(True)}
-    ),
+    "SGD": st.fixed_dictionaries({"momentum": unit, "dampening": unit})
+    | st.fixed_dictionaries({"momentum": st.floats(0.1, 0.99), "nesterov": st.just(True)}),
     "Adam": st.fixed_dictionaries(
-        {"lr": rates, "weight_decay": decays, "betas": st.tuples(unit, unit), "eps": epsilons, "amsgrad": st.booleans()}
+        {"betas": st.tuples(unit, unit), "eps": epsilons, "amsgrad": st.booleans()}
     ),
     "RMSprop": st.fixed_dictionaries(
-        {"lr": rates, "weight_decay": decays, "alpha": st.floats(0.1, 0.99), "eps": epsilons, "momentum": unit}
+        {"alpha": st.floats(0.1, 0.99), "eps": epsilons, "momentum": unit, "centered": st.booleans()}
     ),
     "Adagrad": st.fixed_dictionaries(
-        {"lr": rates, "weight_decay": decays, "lr_decay": unit, "initial_accumulator_value": unit, "eps": epsilons}
+        {"lr_decay": unit, "initial_accumulator_value": unit, "eps": epsilons}
     ),
 }
 SETTINGS["AdamW"] = SETTINGS["Adam"]
+COMMON = st.fixed_dictionaries({"lr": rates, "weight_decay": decays, "maximize": st.booleans()})
 
 
 def twins(name, arguments, rng):
@@ -53,7 +52,7 @@ def give_gradients(ours, theirs, rng):
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_updates_equal_those_of_pytorch_to_rounding(name, data, seed):
     rng = np.random.default_rng(seed)
-    ours, theirs, optimizer, reference = twins(name, data.draw(SETTINGS[name]), rng)
+    ours, theirs, optimizer, reference = twins(name, data.draw(SETTINGS[name]) | data.draw(COMMON), rng)
     for _ in range(6):
         give_gradients(ours, theirs, rng)
         optimizer.step()
@@ -61,6 +60,23 @@ def test_updates_equal_those_of_pytorch_to_rounding(name, data, seed):
     for p, q in zip(ours, theirs, strict=True):
         expected = q.detach().numpy()
         np.testing.assert_allclose(p.data, expected, rtol=1e-11, atol=1e-12 * max(1.0, abs(expected).max()))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_updates_equal_those_of_pytorch_for_gradients_of_any_size_it_can_square(name, data, seed):
+    size = data.draw(st.sampled_from([1e-30, 1e-20, 1e-10, 1e5, 1e10, 1e15, 1e17]))
+    rng = np.random.default_rng(seed)
+    p, settings = rng.standard_normal(5).astype(np.float32), data.draw(SETTINGS[name])
+    ours, theirs = Tensor(p, requires_grad=True), torch.tensor(p, requires_grad=True)
+    optimizer, reference = getattr(optim, name)([ours], **settings), getattr(torch.optim, name)([theirs], **settings)
+    for _ in range(5):
+        gradient = (size * rng.uniform(0.5, 1, 5)).astype(np.float32)
+        ours.grad, theirs.grad = Tensor(gradient), torch.tensor(gradient)
+        optimizer.step()
+        reference.step()
+    expected = theirs.detach().numpy()
+    np.testing.assert_allclose(ours.data, expected, rtol=1e-3, atol=1e-5 * max(1.0, abs(expected).max()))
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 12), (12, 5)])
