@@ -1,4 +1,9 @@
-"""Losses."""
+"""Losses.
+
+Those of half precision are computed in single, where neither squares nor sums nor counts overflow, and rounded in the
+end. PyTorch's `size_average` and `reduce`, which `reduction` replaced, do not exist, nor do weights of `mse_loss` and
+`l1_loss`: what follows them there is best given by name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, softplus, square, value, where
+from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, relu, softplus, square, value, where
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import Array, wrap
@@ -46,10 +51,16 @@ def cross_entropy(
         TypeError: if the logits are not floating.
         ValueError: if shapes do not fit, or a class index or a setting is out of range.
 
+    The mean over ignored samples alone is NaN, as in PyTorch, and so is a loss of logits of which the largest is
+    infinite; a logit of -inf rules its class out.
+
     >>> cross_entropy([[2.0, 0.0]], np.array([0]))
     tensor(0.12692801, dtype=float64)
     """
     logits = as_tensor(logits)
+    if logits.dtype == np.float16:
+        wide = cross_entropy(logits.astype(np.float32), target, weight, ignore_index, reduction, label_smoothing)
+        return wide.astype(np.float16)
     axis = class_axis("cross_entropy", logits)
     check_settings(reduction, label_smoothing)
     goal, divisor = weighted_target(
@@ -59,14 +70,16 @@ def cross_entropy(
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
     # The difference of huge logits may be infinite, its exponential is then 0; that of infinite ones is NaN.
     with np.errstate(over="ignore", invalid="ignore"):
-        shifted = x - x.max(0)
+        largest = x.max(0)
+        shifted = x - largest
         exponentials = np.exp(shifted)
         normalizer = exponentials.sum(0)
         losses = goal * (np.log(normalizer) - shifted)
-    total = losses.sum()
-    if total != total:  # it is NaN
-        losses[goal == 0] = 0  # not 0 · ∞
         total = losses.sum()
+        if not np.isfinite(total):  # the share of an infinite difference in a mean may be finite
+            losses = goal * np.log(normalizer) + 2 * (goal * (largest / 2 - x / 2))
+            losses[goal == 0] = 0  # not 0 · ∞
+            total = losses.sum()
 
     def to_logits(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():  # to be differentiated again: the same as below, in tensor operations
@@ -100,13 +113,13 @@ def nll_loss(
     >>> nll_loss(np.log([[0.25, 0.75]]), np.array([0])).item()
     1.3862943611198906
     """
-    x = as_tensor(log_probabilities)
+    x, dtype = widened(as_tensor(log_probabilities))
     axis = class_axis("nll_loss", x)
     check_settings(reduction)
     goal, divisor = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
     goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
-    return losses if reduction == "none" else losses.sum() + (0 if divisor else nan)
+    return rounded(losses if reduction == "none" else losses.sum() + (0 if divisor else nan), dtype)
 
 
 def class_axis(name: str, logits: Tensor) -> int:
@@ -216,10 +229,10 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits([0.0, 100.0], [1.0, 1.0], reduction="none")
     tensor([6.93147181e-01, 3.72007598e-44], dtype=float64)
     """
-    x, y = paired("binary_cross_entropy_with_logits", logits, target)
+    x, y, dtype = paired("binary_cross_entropy_with_logits", logits, target)
     # -log sigmoid(x) = softplus(-x), and -log(1 - sigmoid(x)) = softplus(x)
-    losses = weighted(y * softplus(-x), pos_weight, "pos_weight") + (1 - y) * softplus(x)
-    return reduced(weighted(losses, weight, "weight"), reduction)
+    losses = weighted(times(softplus(-x), y), pos_weight, "pos_weight") + times(softplus(x), 1 - y)
+    return reduced(weighted(losses, weight, "weight"), reduction, dtype)
 
 
 def mse_loss(prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
@@ -236,8 +249,8 @@ def mse_loss(prediction: TensorLike, target: TensorLike, reduction: Reduction = 
     >>> mse_loss([1.0, 2.0], [1.0, 5.0], reduction="sum").item()
     9.0
     """
-    x, y = paired("mse_loss", prediction, target)
-    return reduced(square(x - y), reduction)
+    x, y, dtype = paired("mse_loss", prediction, target)
+    return reduced(square(x - y), reduction, dtype)
 
 
 def l1_loss(prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
@@ -246,8 +259,8 @@ def l1_loss(prediction: TensorLike, target: TensorLike, reduction: Reduction = "
     >>> l1_loss([1.0, 2.0], [1.0, 5.0], reduction="sum").item()
     3.0
     """
-    x, y = paired("l1_loss", prediction, target)
-    return reduced(abs(x - y), reduction)
+    x, y, dtype = paired("l1_loss", prediction, target)
+    return reduced(abs(x - y), reduction, dtype)
 
 
 def smooth_l1_loss(
@@ -264,21 +277,38 @@ def smooth_l1_loss(
     """
     if not beta >= 0:
         raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta}")
-    x, y = paired("smooth_l1_loss", prediction, target)
-    if beta == 0:
-        return l1_loss(x, y, reduction)
-    slope = clip(x - y, -beta, beta) / beta
-    return reduced(slope * (x - y - slope * (0.5 * beta)), reduction)  # both cases in one formula
+    x, y, dtype = paired("smooth_l1_loss", prediction, target)
+    error = x - y
+    inner = clip(error, -beta, beta)  # what lies outside of it has a slope of its own, also where it is infinite
+    quadratic = inner * (inner / beta) * 0.5 if x.dtype.type(beta) else 0
+    return reduced(quadratic + relu(abs(error) - beta), reduction, dtype)
 
 
-def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tensor, Tensor]:
-    """Prediction and target as tensors of the same shape and of the prediction's dtype."""
+def widened(x: Tensor) -> tuple[Tensor, np.dtype[Any]]:
+    """`x`, in single precision if it comes in half, and the dtype it came in."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x, x.dtype
+
+
+def rounded(loss: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """The loss in the dtype of what it is of."""
+    return loss if loss.dtype == dtype else loss.astype(dtype)
+
+
+def times(losses: Tensor, factor: Tensor | Array) -> Tensor:
+    """losses * factor, and 0 where the factor is 0, also if the loss there is infinite."""
+    spared = np.isinf(losses.data) & (value(factor) == 0)
+    return (where(spared, 0, losses) if spared.any() else losses) * factor
+
+
+def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tensor, Tensor, np.dtype[Any]]:
+    """Prediction and target, `widened` tensors of the same shape, and the dtype of the prediction."""
     x, y = as_tensor(prediction), as_tensor(target)
     if x.dtype.kind != "f":
         raise TypeError(f"{name} expects floating predictions, got dtype {x.dtype}")
     if x.shape != y.shape:
         raise ValueError(f"{name} expects a target of the shape of the prediction, {x.shape}, got {y.shape}")
-    return x, y if y.dtype == x.dtype else y.astype(x.dtype)
+    x, dtype = widened(x)
+    return x, rounded(y, x.dtype), dtype
 
 
 def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
@@ -286,17 +316,23 @@ def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
     if weight is None:
         return losses
     try:
-        return losses * np.broadcast_to(np.asarray(weight, losses.dtype), losses.shape)
+        return times(losses, np.broadcast_to(np.asarray(weight, losses.dtype), losses.shape))
     except ValueError:
         raise ValueError(f"{name} cannot be broadcast from {np.shape(weight)} to the shape {losses.shape}") from None
 
 
-def reduced(losses: Tensor, reduction: Reduction) -> Tensor:
-    """The losses themselves, their sum or their mean; the mean of none is NaN."""
+def reduced(losses: Tensor, reduction: Reduction, dtype: np.dtype[Any]) -> Tensor:
+    """The losses themselves, their sum or their mean, in this dtype; the mean of none is NaN."""
     check_settings(reduction)
     if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" and losses.size else losses.sum() * (nan if reduction == "mean" else 1)
+        return rounded(losses, dtype)
+    if reduction == "sum" or not losses.size:
+        return rounded(losses.sum() * (nan if reduction == "mean" else 1), dtype)
+    with np.errstate(over="ignore"):
+        mean = losses.mean()
+    if np.isinf(mean.data) and np.isfinite(losses.data).all():  # their sum overflowed, but not their mean
+        mean = (losses / losses.size).sum()
+    return rounded(mean, dtype)
 
 
 def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> Tensor:
@@ -317,5 +353,7 @@ def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> T
     chosen = list(parameters)
     if not chosen:
         raise ValueError("penalty got no parameters: an iterator such as model.parameters() can be used only once")
-    terms = [factor * size(p).sum() for factor, size in ((l1, abs), (l2, square)) if factor for p in chosen]
-    return as_tensor(sum(terms, start=chosen[0].dtype.type(0)))
+    wide = [widened(p)[0] for p in chosen]
+    terms = [factor * size(p).sum() for factor, size in ((l1, abs), (l2, square)) if factor for p in wide]
+    total = as_tensor(sum(terms, start=wide[0].dtype.type(0)))
+    return rounded(total, np.result_type(*(p.dtype for p in chosen)))

@@ -393,3 +393,104 @@ def test_a_batch_of_ignored_labels_alone_weighs_nothing():
     loss = nn.CrossEntropyLoss()
     assert math.isnan(loss(np.zeros((2, 3)), labels).item())
     assert loss.sum_and_weight(loss(np.zeros((2, 3)), labels), labels) == (0, 0)
+
+
+# ---------------------------------------------------------------- sizes and dtypes
+
+SIZES = {
+    np.float16: [1e-7, 1e-3, 1.0, 200.0, 6e4],
+    np.float32: [1e-44, 1e-38, 1e-20, 1.0, 1e4, 1e10, 1e18, 3e38],
+    np.float64: [1e-320, 1e-200, 1.0, 1e16, 1e150, 1.7e308],
+}
+OF_PAIRS = {
+    "squares": F.mse_loss,
+    "sizes": F.l1_loss,
+    "smooth": F.smooth_l1_loss,
+    "smooth, wide": lambda x, y, reduction: F.smooth_l1_loss(x, y, reduction, beta=100.0),
+    "yes or no": F.binary_cross_entropy_with_logits,
+}
+OF_CLASSES = {
+    "classes": lambda x, y, reduction: F.cross_entropy(x, y, None, 2, reduction),
+    "classes, weighed": lambda x, y, reduction: F.cross_entropy(x, y, [0.5, 1, 2], -100, reduction, 0.1),
+    "log-probabilities": lambda x, y, reduction: F.nll_loss(x, y, [0.5, 1, 2], 2, reduction),
+}
+
+
+def loss_and_gradient(loss, x, y, reduction, dtype):
+    tensor = mg.tensor(x.astype(dtype), requires_grad=True)
+    with np.errstate(over="ignore"):  # what cannot be represented is infinite
+        result = loss(tensor, y, reduction=reduction)
+        result.backward(np.ones(result.shape))
+    assert result.dtype == tensor.grad.dtype == dtype
+    return result.numpy(), tensor.grad.numpy()
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="nothing is wider than float64 here")
+@pytest.mark.parametrize(("dtype", "size"), [(dtype, size) for dtype, sizes in SIZES.items() for size in sizes])
+@pytest.mark.parametrize("kind", [*OF_PAIRS, *OF_CLASSES])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("offset", [0, 1])
+def test_losses_of_any_size_are_those_of_the_widest_dtype(kind, reduction, dtype, size, offset):
+    x = (size * (offset / 2 + rng().uniform(-0.5, 0.5, (6, 3)))).astype(dtype)
+    y = np.array([0, 1, 2, 0, 1, 0]) if kind in OF_CLASSES else rng().uniform(0, 1, (6, 3)).astype(dtype)
+    loss = (OF_CLASSES | OF_PAIRS)[kind]
+    found, exact = (loss_and_gradient(loss, x, y, reduction, kind) for kind in (dtype, np.longdouble))
+    limits = np.finfo(dtype)
+    for ours, theirs in zip(found, exact, strict=True):
+        with np.errstate(over="ignore"):
+            expected, atol = theirs.astype(dtype), 4 * float(limits.smallest_subnormal)
+            atol += 8 * float(limits.eps) * min(1.0, float(abs(theirs).max()))
+        np.testing.assert_allclose(ours, expected, rtol=16 * limits.eps, atol=atol)
+
+
+@pytest.mark.parametrize("kind", [*OF_PAIRS, *OF_CLASSES])
+@pytest.mark.parametrize("samples", [3000, 70_000])
+def test_half_precision_counts_as_many_samples_as_there_are(kind, samples):
+    loss, is_class = (OF_CLASSES | OF_PAIRS)[kind], kind in OF_CLASSES
+    x = np.tile(np.array([0.5, -1.0, 0.25], np.float16), (samples, 1))
+    y = np.zeros(samples, int) if is_class else np.zeros_like(x)
+    found = loss_and_gradient(loss, x, y, "mean", np.float16)
+    each = loss_and_gradient(loss, x[:1], y[:1], "mean", float)
+    assert found[0] == pytest.approx(each[0], rel=1e-3)
+    step = np.finfo(np.float16).smallest_subnormal
+    np.testing.assert_allclose(found[1], np.broadcast_to(each[1] / samples, x.shape), rtol=2e-3, atol=step)
+
+
+def test_a_penalty_on_parameters_in_half_precision_is_summed_in_single():
+    w = mg.tensor(np.full(5000, 0.01, np.float16), requires_grad=True)
+    huge = mg.tensor(np.array([300.0], np.float16), requires_grad=True)
+    total = F.penalty([w], l1=1.0, l2=1.0)
+    assert total.dtype == np.float16
+    assert total.item() == pytest.approx(50.5, rel=1e-3)
+    assert F.penalty([huge], l2=1e-3).item() == pytest.approx(90, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_an_infinite_error_has_the_slope_of_a_huge_one(dtype, reduction):
+    x, zeros = np.array([np.inf, -np.inf, 0.25], dtype), np.zeros(3, dtype)
+    for kind in ("sizes", "smooth", "smooth, wide"):
+        loss, gradient = loss_and_gradient(OF_PAIRS[kind], x, zeros, reduction, dtype)
+        inner = {"sizes": 1.0, "smooth": 0.25, "smooth, wide": 0.0025}[kind]
+        expected = np.array([1, -1, inner]) / (3 if reduction == "mean" else 1)
+        np.testing.assert_allclose(gradient, expected.astype(dtype), rtol=2 * np.finfo(dtype).eps)
+        assert loss.flat[0] == np.inf
+
+
+@pytest.mark.parametrize("dtype", SIZES)
+def test_infinite_logits_of_a_certain_answer_cost_nothing_if_it_is_right(dtype):
+    logits = mg.tensor(np.array([np.inf, -np.inf, np.inf, -np.inf], dtype), requires_grad=True)
+    losses = F.binary_cross_entropy_with_logits(logits, np.array([1, 0, 0, 1]), reduction="none")
+    assert losses.data.tolist() == [0, 0, np.inf, np.inf]
+    losses.backward(np.ones(4))
+    assert logits.grad.data.tolist() == [0, 0, 1, -1]
+    masked = F.binary_cross_entropy_with_logits(logits, np.array([1, 0, 0, 1]), weight=[1, 1, 0, 0])
+    assert masked.item() == 0
+
+
+def test_a_class_that_is_ruled_out_may_be_ruled_out_in_half_precision_too():
+    logits = mg.tensor(np.array([[0, -np.inf, 0]], np.float16), requires_grad=True)
+    loss = F.cross_entropy(logits, np.array([0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2), rel=1e-3)
+    assert logits.grad.data.tolist() == [[-0.5, 0, 0.5]]
