@@ -20,11 +20,13 @@ LINEAR = frozenset(["linear", "sigmoid", *(f"conv{kind}{n}d" for kind in ("", "_
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with draws from the uniform distribution over [a, b).
+    """Fill with draws from the uniform distribution over [a, b); ValueError unless a <= b, both finite.
 
     >>> uniform_(Tensor([0.0, 0.0]), 1.0, 2.0, np.random.default_rng(0)).data.round(3)
     array([1.637, 1.27 ])
     """
+    if not -math.inf < a <= b < math.inf:
+        raise ValueError(f"uniform draws lie in an interval from a to b, got {a} and {b}")
     draws = (generator or default_generator()).random(tensor.shape, draw_dtype(tensor))
     return fill(tensor, draws * (b - a) + a)
 

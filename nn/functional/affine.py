@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from operator import index
 from typing import TypeVar
 
 import numpy as np
@@ -62,6 +63,13 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
     return record(linear, data, *edges)
 
 
+def size(name: str, setting: str, value: int) -> int:
+    """A number of things, as an integer; a sentence if it is none, or negative."""
+    if not hasattr(value, "__index__") or value < 0:
+        raise ValueError(f"{name} expects {setting} to be an integer of at least 0, got {value!r}")
+    return index(value)
+
+
 def misfit(inputs: tuple[int, ...], weight: tuple[int, ...]) -> str:
     """The sentence for inputs and a weight of shapes that do not fit together."""
     if len(weight) != 2:
@@ -104,8 +112,10 @@ def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None =
     outside = places[(places < 0) | (places >= len(weight))]
     if outside.size:
         raise ValueError(f"embedding expects indices from 0 to {len(weight) - 1}, got {outside[0]}")
-    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+    if padding_idx is not None and index(padding_idx) not in range(-len(weight), len(weight)):
         raise ValueError(f"embedding expects padding_idx to be one of {len(weight)} indices, got {padding_idx}")
+    if weight.dtype == np.float16:  # in which a row's gradient would stop growing at 2048 times it is used
+        return embedding(indices, weight.astype(np.float32), padding_idx).astype(np.float16)
     found = weight[places]
     if padding_idx is None:
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import nan
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -62,7 +63,7 @@ def cross_entropy(
         wide = cross_entropy(logits.astype(np.float32), target, weight, ignore_index, reduction, label_smoothing)
         return wide.astype(np.float16)
     axis = class_axis("cross_entropy", logits)
-    check_settings(reduction, label_smoothing)
+    check_settings(reduction, label_smoothing, ignore_index)
     goal, divisor = weighted_target(
         logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing, axis
     )
@@ -115,7 +116,7 @@ def nll_loss(
     """
     x, dtype = widened(as_tensor(log_probabilities))
     axis = class_axis("nll_loss", x)
-    check_settings(reduction)
+    check_settings(reduction, ignore_index=ignore_index)
     goal, divisor = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
     goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
@@ -134,12 +135,18 @@ def class_axis(name: str, logits: Tensor) -> int:
     return axis
 
 
-def check_settings(reduction: str, label_smoothing: float = 0.0) -> None:
-    """Raise ValueError for settings that no loss has."""
+def check_settings(
+    reduction: str, label_smoothing: float = 0.0, ignore_index: int = -100, beta: float = 1.0, **others: object
+) -> None:
+    """Raise ValueError for settings that no loss has; other settings are not looked at."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing}")
+    if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing!r}")
+    if not hasattr(ignore_index, "__index__"):
+        raise ValueError(f"ignore_index is an integer, got {ignore_index!r}")
+    if not isinstance(beta, Real) or not beta >= 0:
+        raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta!r}")
 
 
 def weighted_target(
@@ -275,8 +282,7 @@ def smooth_l1_loss(
     >>> smooth_l1_loss([1.0, 2.0], [1.5, 5.0], reduction="none")
     tensor([0.125, 2.5  ], dtype=float64)
     """
-    if not beta >= 0:
-        raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta}")
+    check_settings(reduction, beta=beta)
     x, y, dtype = paired("smooth_l1_loss", prediction, target)
     error = x - y
     inner = clip(error, -beta, beta)  # what lies outside of it has a slope of its own, also where it is infinite

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor, operation, record
+from minigrad import Tensor, TensorLike, as_tensor, operation, record, where
 from minigrad.tensor import Array
 from nn.random import default_generator
 
@@ -18,7 +20,8 @@ def dropout(
     """Zero each element with probability `p` and scale the others by 1 / (1 - p); the identity unless `training`.
 
     `p` is rounded to a multiple of 2⁻¹⁶, since sixteen random bits decide on each element: drawing floats instead
-    takes five times as long, more than the layer's own arithmetic.
+    takes five times as long, more than the layer's own arithmetic. Where that would be more than a hundredth of `p` or
+    of 1 - p, thirty-two bits decide.
 
     Raises:
         TypeError: if x is not floating.
@@ -31,16 +34,19 @@ def dropout(
         raise ValueError(f"dropout expects a probability from 0 to 1, got {p}")
     if x.dtype.kind != "f":
         raise TypeError(f"dropout expects floating values, which can be scaled, got dtype {x.dtype}")
-    dropped = round(p * 65536)
+    length = 16 if abs(round(p * 65536) - p * 65536) <= 655 * min(p, 1 - p) else 32
+    numbers = 1 << length
+    dropped = round(p * numbers)
     if not training or dropped == 0:
         return x
-    if dropped == 65536:
-        return x * 0.0
-    bits = sixteen_bits(x.size, generator or default_generator())
+    if dropped == numbers:
+        return where(False, x, 0)
+    bits = random_bits(x.size, generator or default_generator(), np.uint16 if length == 16 else np.uint32)
     kept = np.empty_like(x.data, bool)  # in the memory order of x: arithmetic on mixed orders takes four times as long
     kept[...] = (bits >= dropped).reshape(x.shape)
-    mask = np.multiply(kept, x.dtype.type(65536 / (65536 - dropped)))
-    return record(dropout, x.data * mask, (x, lambda grad, out: grad * mask))
+    scale = numbers / (numbers - dropped)  # may be more than half precision can hold
+    mask = np.multiply(kept, (x.dtype if scale < 65504 else np.result_type(x, np.float32)).type(scale))
+    return record(dropout, (x.data * mask).astype(x.dtype, copy=False), (x, lambda grad, out: grad * mask))
 
 
 def dropout2d(
@@ -61,14 +67,16 @@ def dropout2d(
     x = as_tensor(x)
     if x.ndim != 4:
         raise ValueError(f"dropout2d expects images of shape (batch, channels, height, width), got {x.shape}")
+    if x.dtype == np.float16:  # which the scale may overflow
+        return dropout2d(x.astype(np.float32), p, training, generator).astype(np.float16)
     mask = dropout(np.ones((*x.shape[:2], 1, 1), x.dtype), p, training, generator)
     return x * mask if training and p else x
 
 
-def sixteen_bits(n: int, generator: np.random.Generator) -> Array:
-    """`n` random integers from 0 to 65535."""
+def random_bits(n: int, generator: np.random.Generator, kind: type[np.unsignedinteger[Any]]) -> Array:
+    """`n` random integers, of all that this dtype can hold."""
     source = generator.bit_generator
     if isinstance(source, np.random.MT19937):  # its raw numbers are half as long as those of the others
-        return generator.integers(0, 65536, n, np.uint16)
-    bits: Array = source.random_raw(-(-n // 4)).view(np.uint16)[:n]
+        return generator.integers(0, np.iinfo(kind).max, n, kind, endpoint=True)
+    bits: Array = source.random_raw(-(-n * np.dtype(kind).itemsize // 8)).view(kind)[:n]
     return bits

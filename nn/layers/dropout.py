@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from minigrad import Tensor, TensorLike
@@ -18,13 +20,20 @@ class Dropout(Module):
 
     Args:
         p: the probability, from 0 to 1.
-        generator: what the choice is drawn from.
+        generator: what the choice is drawn from. PyTorch's `inplace`, which stands here there, does not exist.
+
+    Raises:
+        TypeError: if the generator is none.
+        ValueError: if p is not from 0 to 1.
     """
 
     def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
-        if not 0 <= p <= 1:
+        if not (isinstance(p, Real) and 0 <= p <= 1):
             raise ValueError(f"{type(self).__name__} expects a probability from 0 to 1, got {p}")
-        self.p, self.generator = p, generator
+        if not isinstance(generator, Generator | None):
+            raise TypeError(f"{type(self).__name__} draws from a numpy.random.Generator, got {generator!r}")
+        self.p: float = p
+        self.generator: Generator | None = generator
 
     def forward(self, x: TensorLike) -> Tensor:
         return F.dropout(x, self.p, self.training, self.generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
+from operator import index
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from minigrad import Tensor, TensorLike
 from nn import functional as F
 from nn import init
+from nn.functional.affine import size
 from nn.module import Module, Parameter
 
 Generator = np.random.Generator
@@ -29,7 +31,7 @@ class Linear(Module):
     (out_features,).
 
     Raises:
-        ValueError: if the last axis of the input has another length.
+        ValueError: if a size is negative, or the last axis of the input has another length.
 
     >>> Linear(3, 2)(np.ones((5, 3), np.float32)).shape
     (5, 2)
@@ -43,6 +45,8 @@ class Linear(Module):
         dtype: npt.DTypeLike = np.float32,
         generator: Generator | None = None,
     ) -> None:
+        in_features = size("Linear", "in_features", in_features)
+        out_features = size("Linear", "out_features", out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), dtype))
         init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
@@ -60,6 +64,8 @@ class Linear(Module):
 
 class Embedding(Module):
     """A learned vector for each of `num_embeddings` things, looked up by number.
+
+    PyTorch's `max_norm`, `norm_type`, `scale_grad_by_freq` and `sparse` do not exist.
 
     Args:
         num_embeddings: how many there are.
@@ -80,13 +86,15 @@ class Embedding(Module):
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
         dtype: npt.DTypeLike = np.float32, generator: Generator | None = None,
     ) -> None:  # fmt: skip
+        num_embeddings = size("Embedding", "num_embeddings", num_embeddings)
+        embedding_dim = size("Embedding", "embedding_dim", embedding_dim)
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype))
         init.normal_(self.weight, generator=generator)
         if padding_idx is not None:
-            if not -num_embeddings <= padding_idx < num_embeddings:
+            if index(padding_idx) not in range(-num_embeddings, num_embeddings):
                 raise ValueError(f"padding_idx is one of {num_embeddings} embeddings, got {padding_idx}")
-            self.padding_idx = padding_idx % num_embeddings
+            self.padding_idx = index(padding_idx) % num_embeddings
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, indices: TensorLike) -> Tensor:

@@ -28,7 +28,7 @@ class Loss(Function):
 
     def __post_init__(self) -> None:
         settings = vars(self)
-        check_settings(settings["reduction"], settings.get("label_smoothing", 0.0))
+        check_settings(**settings)
         for name in {"weight", "pos_weight"} & settings.keys():
             if settings[name] is not None:
                 settings[name] = np.array(settings[name], float)

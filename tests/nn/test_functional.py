@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+import nn
 from minigrad.graph import sweep
 from minigrad.testing import gradcheck
 from minigrad.testing.layouts import LAYOUTS
@@ -163,6 +164,28 @@ def test_dropout_is_the_identity_outside_training_and_for_probability_zero():
     x = mg.tensor([1.0, 2.0])
     assert F.dropout(x, 0.5, training=False) is x
     assert F.dropout(x, 0.0) is x
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("function", [F.dropout, F.dropout2d])
+@pytest.mark.parametrize("kept", [1e-7, 1e-6, 2**-16, 1e-4, 1e-3, 1 - 1e-6])
+def test_dropout_near_its_ends_keeps_the_share_it_is_to_keep_and_the_mean(kept, function, dtype):
+    n, generator = 4_000_000, np.random.default_rng(2)
+    x = mg.tensor(np.full((n // 4, 4, 1, 1), 2**-10, dtype), requires_grad=True)
+    out = function(x, 1 - kept, generator=generator)
+    out.backward(np.full(x.shape, 2**-10))
+    deviation = 0.01 * n * min(kept, 1 - kept) + 5 * (n * kept * (1 - kept)) ** 0.5 + 1  # of a binomial distribution
+    assert abs(np.count_nonzero(out.data) - n * kept) < deviation
+    np.testing.assert_allclose(out.data[out.data > 0], 2**-10 / kept, rtol=1.2e-2)
+    assert out.dtype == x.grad.dtype == dtype
+    np.testing.assert_array_equal(out.data, x.grad.data)
+
+
+def test_what_is_dropped_for_certain_is_zero_whatever_it_was():
+    x = mg.tensor([np.inf, np.nan, -1.0], requires_grad=True)
+    out = F.dropout(x, 1.0)
+    out.backward(np.ones(3))
+    assert out.data.tolist() == x.grad.data.tolist() == [0, 0, 0]
 
 
 def test_dropout_refuses_bad_probabilities_and_integers():
@@ -509,3 +532,27 @@ def test_linear_has_gradients_where_an_axis_is_empty(shapes):
 def test_an_embedding_refuses_an_index_of_padding_that_it_does_not_have(padding_idx):
     with pytest.raises(ValueError, match=f"padding_idx to be one of 3 indices, got {padding_idx}"):
         F.embedding(np.array([0]), np.ones((3, 2)), padding_idx)
+
+
+def test_the_gradient_of_a_row_in_half_precision_counts_all_its_uses():
+    weight = mg.tensor(np.ones((3, 2), np.float16), requires_grad=True)
+    out = F.embedding(np.zeros(5000, int), weight)
+    assert out.dtype == np.float16
+    out.backward(np.ones(out.shape))
+    assert weight.grad.data.tolist() == [[5000, 5000], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "sentence"),
+    [
+        (lambda: nn.Linear(3.0, 2), ValueError, "Linear expects in_features to be an integer of at least 0, got 3.0"),
+        (lambda: nn.Linear(3, -2), ValueError, "Linear expects out_features to be an integer of at least 0, got -2"),
+        (lambda: nn.Embedding(3, "2"), ValueError, "Embedding expects embedding_dim to be an integer of at least 0"),
+        (lambda: nn.Embedding(3, 2, 1.0), TypeError, "'float' object cannot be interpreted as an integer"),
+        (lambda: nn.Dropout(0.5, True), TypeError, "Dropout draws from a numpy.random.Generator, got True"),
+        (lambda: nn.Dropout("half"), ValueError, "Dropout expects a probability from 0 to 1, got half"),
+    ],
+)
+def test_settings_of_layers_that_make_no_sense_are_refused(make, error, sentence):
+    with pytest.raises(error, match=f"^{sentence}"):
+        make()

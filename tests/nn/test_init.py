@@ -177,3 +177,9 @@ def test_filling_between_forward_and_backward_is_caught():
     init.ones_(w)
     with pytest.raises(RuntimeError, match="updated in place"):
         loss.backward()
+
+
+@pytest.mark.parametrize(("a", "b"), [(2.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])
+def test_uniform_draws_need_an_interval(a, b):
+    with pytest.raises(ValueError, match=f"^uniform draws lie in an interval from a to b, got {a} and {b}"):
+        init.uniform_(Tensor([0.0]), a, b)

@@ -494,3 +494,27 @@ def test_a_class_that_is_ruled_out_may_be_ruled_out_in_half_precision_too():
     loss.backward()
     assert loss.item() == pytest.approx(math.log(2), rel=1e-3)
     assert logits.grad.data.tolist() == [[-0.5, 0, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: nn.CrossEntropyLoss(label_smoothing="a"), "label_smoothing is from 0 to 1, got 'a'"),
+        (lambda: nn.CrossEntropyLoss(ignore_index=1.5), "ignore_index is an integer, got 1.5"),
+        (lambda: nn.NLLLoss(None, None), "ignore_index is an integer, got None"),
+        (lambda: nn.CrossEntropyLoss(None, 1, -100), "reduction is 'none', 'mean' or 'sum', got -100"),
+        (lambda: nn.SmoothL1Loss(beta=-1.0), "smooth_l1_loss expects beta of at least 0, got -1.0"),
+        (lambda: nn.MSELoss(None), "reduction is 'none', 'mean' or 'sum', got None"),
+    ],
+)
+def test_settings_that_no_loss_has_are_refused_when_it_is_made(make, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        make()
+
+
+def test_settings_may_be_numbers_of_numpy():
+    loss = nn.CrossEntropyLoss([1, 2, 3], np.int64(2), "mean", np.float32(0.0))
+    expected = nn.CrossEntropyLoss([1, 2, 3], 2)
+    x, y = rng().standard_normal((4, 3)), np.array([0, 1, 2, 1])
+    assert loss(x, y).item() == expected(x, y).item()
+    assert F.smooth_l1_loss([1.0], [3.0], beta=np.float32(1)).item() == 1.5
