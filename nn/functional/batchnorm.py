@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.layout import Axes, inverse, memory_axes
-from nn.functional.normalization import recorded_gradient, recorded_normal
+from nn.functional.normalization import checked_eps, recorded_gradient, recorded_normal, rescaled
 
 __all__ = ["batch_norm"]
 
@@ -27,7 +28,7 @@ def batch_norm(
     bias: TensorLike | None = None,
     training: bool = False,
     momentum: float = 0.1,
-    eps: float = 1e-5,
+    eps: float | Array = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel.
 
@@ -42,11 +43,16 @@ def batch_norm(
 
     Raises:
         TypeError: if the running estimates are not arrays.
-        ValueError: if `x` is not floating, shapes do not fit, or a channel of a training batch has a single value.
+        ValueError: if `x` is not floating, shapes do not fit, a channel of a training batch has one value, eps is
+            negative or momentum not from 0 to 1.
 
     Source: Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training, ICML 2015.
     """
     x = as_tensor(x)
+    if not isinstance(eps, np.ndarray):
+        eps = checked_eps("batch_norm", eps)
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"batch_norm expects a momentum from 0 to 1, got {momentum}")
     for estimate in (running_mean, running_var):
         if not isinstance(estimate, np.ndarray | None):
             raise TypeError(f"batch_norm updates arrays in place, got running estimates in a {type(estimate).__name__}")
@@ -69,11 +75,21 @@ def batch_norm(
     count = x.size // max(channels, 1)
     if count < 2:
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
-    mean, var = moments(rows_of(x.data, row_axes(x.data)))
-    if training and running_mean is not None and running_var is not None:
-        running_mean += momentum * (mean - running_mean)
-        running_var += momentum * (var * (count / (count - 1)) - running_var)
-    return normalized(x, weight, bias, mean, (1 / np.sqrt(var + eps)).astype(x.dtype), eps)
+    with np.errstate(over="ignore", invalid="ignore"):  # a variance may not fit its dtype
+        mean, var = moments(rows_of(x.data, row_axes(x.data)))
+        deviation = np.sqrt(var.reshape(1, channels, *[1] * (x.ndim - 2)) + eps)
+        if (scaled := rescaled(x, deviation, eps)) is not None:
+            near_one, start, unit = scaled
+            center, spread = np.zeros((2, channels), x.dtype)
+            out = batch_norm(near_one, center, spread, weight, bias, True, 1.0, eps / unit / unit)
+            mean, unbiased = center * unit.ravel() + start.ravel(), spread * unit.ravel() * unit.ravel()
+        else:
+            unbiased = var * (count / (count - 1))
+            out = normalized(x, weight, bias, mean, (1 / deviation).ravel().astype(x.dtype), eps)
+        if training and running_mean is not None and running_var is not None:
+            running_mean += momentum * (mean - running_mean)
+            running_var += momentum * (unbiased - running_var)
+    return out
 
 
 def along_channels(p: Tensor, x: Tensor) -> Tensor:
@@ -82,7 +98,7 @@ def along_channels(p: Tensor, x: Tensor) -> Tensor:
 
 
 @operation("batch_norm", arity=3)
-def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_std: Array, eps: float) -> Tensor:
+def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_std: Array, eps: Any) -> Tensor:
     """`x`, normalised by its own moments, times `weight`, plus `bias`."""
     axes, count, order = (0, *range(2, x.ndim)), x.size // x.shape[1], row_axes(x.data)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Iterable, Sequence
+from math import inf, prod
 
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import wrap
+from minigrad.tensor import Array, wrap
+from nn.functional.affine import size
 
 __all__ = ["group_norm", "layer_norm"]
 
@@ -27,7 +28,7 @@ def layer_norm(
         eps: added to the variance, so that equal elements do no harm.
 
     Raises:
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not fit, or eps is negative.
 
     Source: Ba, Kiros and Hinton, Layer Normalization, 2016, eq. 4.
 
@@ -35,6 +36,7 @@ def layer_norm(
     tensor([[-1.,  1.]], dtype=float64)
     """
     x, shape = as_tensor(x), as_shape(normalized_shape)
+    eps = checked_eps("layer_norm", eps)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm expects inputs of shape (..., {', '.join(map(str, shape))}), got {x.shape}")
     scale, shift = scale_and_shift("layer_norm", x, shape, weight, bias)
@@ -54,7 +56,7 @@ def group_norm(
         eps: added to the variance.
 
     Raises:
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not fit, or eps is negative.
 
     Source: Wu and He, Group Normalization, ECCV 2018, eq. 7.
 
@@ -62,6 +64,7 @@ def group_norm(
     tensor([[-1.,  1., -1.,  1.]], dtype=float64)
     """
     x = as_tensor(x)
+    eps = checked_eps("group_norm", eps)
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(f"group_norm splits channels, the second axis, into {num_groups} groups, got shape {x.shape}")
     n, channels, *rest = x.shape
@@ -71,13 +74,16 @@ def group_norm(
 
 
 @operation("standardize", arity=3)
-def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], eps: float | Array) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are those over `axes`."""
     if x.dtype == np.float16:  # in which squares overflow from 256 on
         wide = standardize(x.astype(np.float32), weight, bias, axes, eps)
         return wide.astype(np.result_type(x.dtype, weight.dtype, bias.dtype))
-    normal = x.data - x.data.mean(axes, keepdims=True)
-    deviation = np.sqrt(np.square(normal).mean(axes, keepdims=True) + eps)
+    with np.errstate(over="ignore", invalid="ignore"):
+        normal = x.data - x.data.mean(axes, keepdims=True)
+        deviation = np.sqrt(np.square(normal).mean(axes, keepdims=True) + eps)
+    if (scaled := rescaled(x, deviation, eps)) is not None:
+        return standardize(scaled[0], weight, bias, axes, eps / scaled[2] / scaled[2])
     normal /= deviation
     data = normal * weight.data
     data = np.add(data, bias.data, out=data if data.dtype == bias.dtype else None)
@@ -99,13 +105,41 @@ def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], 
     return record(standardize, data, (x, to_x), (weight, to_weight), (bias, lambda grad, out: grad))
 
 
-def recorded_normal(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
+def rescaled(x: Tensor, deviation: Array, eps: float | Array) -> tuple[Tensor, Array, Array] | None:
+    """(x - shift) / unit with shift and unit, if standard deviations are too large or too small to work with.
+
+    A deviation is if its powers, up to the third, lose digits. What it is of is then divided by a power of two that
+    brings it near 1, which changes nothing once it is normalised, as little as the shift by one of its own elements.
+
+    Args:
+        x: what is normalised.
+        deviation: √(variance + eps), of length 1 along the axes normalised over.
+        eps: what was added to the variance.
+    """
+    bound, one = float(np.finfo(deviation.dtype).max) ** 0.25, deviation.dtype.type(1)
+    poor = ~((deviation > 1 / bound) & (deviation < bound))
+    if not poor.any():
+        return None
+    first = x.data[tuple(slice(1 if length == 1 else None) for length in deviation.shape)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.abs(x.data / 2 - first / 2)
+    axes = tuple(axis for axis, length in enumerate(deviation.shape) if length == 1)
+    largest = np.maximum(sizes.max(axes, keepdims=True, initial=0), np.sqrt(eps, dtype=one.dtype))
+    poor &= (largest > 0) & (largest < inf)  # the others, equal or not finite, stay as they are
+    if not poor.any():
+        return None
+    unit, shift = np.where(poor, np.ldexp(one, np.frexp(largest)[1]), one), np.where(poor, first, 0 * one)
+    large, small = np.maximum(unit, 1), np.minimum(unit, 1)
+    return (x / large - shift / large) / small, shift, unit
+
+
+def recorded_normal(x: Tensor, axes: tuple[int, ...], eps: float | Array) -> tuple[Tensor, Tensor]:
     """The normalised x and the standard deviation it was divided by, recorded as functions of x."""
     deviation = (x.var(axes, keepdims=True) + eps) ** 0.5
     return (x - x.mean(axes, keepdims=True)) / deviation, deviation
 
 
-def recorded_gradient(x: Tensor, grad: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+def recorded_gradient(x: Tensor, grad: Tensor, axes: tuple[int, ...], eps: float | Array) -> Tensor:
     """The gradient of normalising x: (grad - mean(grad) - z * mean(grad * z)) / deviation, for the normalised z."""
     z, deviation = recorded_normal(x, axes, eps)
     numerator = grad - grad.mean(axes, keepdims=True) - z * (grad * z).mean(axes, keepdims=True)
@@ -126,4 +160,12 @@ def scale_and_shift(
 
 def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape as a tuple; one number stands for one axis."""
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    lengths = shape if isinstance(shape, Iterable) else [shape]
+    return tuple(size("a shape to normalise over", "its lengths", length) for length in lengths)
+
+
+def checked_eps(name: str, eps: float) -> float:
+    """What is added to variances, as a plain number, which changes no dtype; ValueError if it is negative."""
+    if not 0 <= eps < inf:
+        raise ValueError(f"{name} expects a finite eps of at least 0, got {eps}")
+    return float(eps)

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
+from nn.functional.affine import size
+from nn.functional.normalization import checked_eps
 from nn.module import Module, Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
@@ -27,7 +29,8 @@ class BatchNorm(Module):
         num_batches_tracked: how many batches the estimates have seen.
 
     Raises:
-        ValueError: if the input has another number of axes or channels, or a training batch one value a channel.
+        ValueError: if a setting is out of range, the input has another number of axes or channels, or a training batch
+            one value a channel.
 
     See `nn.functional.batch_norm` for the formula and its source.
     """
@@ -43,7 +46,10 @@ class BatchNorm(Module):
         track_running_stats: bool = True,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        name, num_features = type(self).__name__, size(type(self).__name__, "num_features", num_features)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ValueError(f"{name} expects a momentum from 0 to 1, or None, got {momentum}")
+        self.num_features, self.eps, self.momentum = num_features, checked_eps(name, eps), momentum
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
         self.running_mean = np.zeros(num_features, dtype) if track_running_stats else None

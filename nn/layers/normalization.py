@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
-from nn.functional.normalization import as_shape
+from nn.functional.affine import size
+from nn.functional.normalization import as_shape, checked_eps
 from nn.module import Module, Parameter
 
 __all__ = ["GroupNorm", "LayerNorm"]
@@ -20,7 +21,7 @@ class LayerNorm(Module):
 
     Args:
         normalized_shape: the lengths of these axes.
-        eps: added to the variance.
+        eps: added to the variance, at least 0.
         elementwise_affine: whether to multiply by a learned weight afterwards, which starts as ones.
         bias: whether to add a learned offset too, which starts as zeros.
 
@@ -34,7 +35,7 @@ class LayerNorm(Module):
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
         bias: bool = True, dtype: npt.DTypeLike = np.float32,
     ) -> None:  # fmt: skip
-        self.normalized_shape, self.eps = as_shape(normalized_shape), eps
+        self.normalized_shape, self.eps = as_shape(normalized_shape), checked_eps("LayerNorm", eps)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
 
@@ -66,9 +67,11 @@ class GroupNorm(Module):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:  # fmt: skip
+        num_groups = size("GroupNorm", "num_groups", num_groups)
+        num_channels = size("GroupNorm", "num_channels", num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm splits channels into equal groups, got {num_channels} for {num_groups} groups")
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, checked_eps("GroupNorm", eps)
         self.weight = Parameter(np.ones(num_channels, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_channels, dtype)) if affine else None
 

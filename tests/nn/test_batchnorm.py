@@ -395,3 +395,21 @@ def test_a_gradient_that_is_changed_between_two_passes_is_used_as_it_is_then():
 def test_running_estimates_that_cannot_be_updated_in_place_are_refused():
     with pytest.raises(TypeError, match="updates arrays in place, got running estimates in a Tensor"):
         F.batch_norm(np.ones((4, 2)), mg.tensor(np.zeros(2)), np.ones(2), training=True)
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("size", [1e-18, 1.0, 1e9, 1e13, 1e18])
+def test_running_estimates_are_those_of_values_of_any_size(size):
+    x = (size * rng().standard_normal((50, 3, 2)) + size).astype(np.float32)
+    mean, var = np.zeros(3, np.float32), np.zeros(3, np.float32)
+    F.batch_norm(x, mean, var, training=True, momentum=1.0, eps=0.0)
+    np.testing.assert_allclose(mean, x.astype(float).mean((0, 2)), rtol=1e-5)
+    np.testing.assert_allclose(var, x.astype(float).var((0, 2), ddof=1), rtol=1e-5)
+
+
+def test_a_variance_beyond_its_dtype_is_infinite_and_the_batch_is_normalised_all_the_same():
+    layer, x = nn.BatchNorm1d(2), np.array([[1e25, 1.0], [-1e25, 3.0]], np.float32)
+    np.testing.assert_allclose(layer(x).data, [[1, -1], [-1, 1]], rtol=1e-4)
+    np.testing.assert_allclose(layer.running_var, [np.inf, 0.9 + 0.1 * 2], rtol=1e-6)

@@ -177,3 +177,117 @@ def test_a_network_with_normalisation_has_the_gradients_of_numerical_differentia
         nn.LayerNorm(4, dtype=np.float64),
     )  # fmt: skip
     gradcheck(model, rng().standard_normal((3, 5)), model=model)
+
+
+# ---------------------------------------------------------------- sizes
+
+SIZES = {
+    np.float16: [1e-3, 300.0, 6e4],
+    np.float32: [1e-36, 1e-20, 1e-10, 1e13, 1e19, 1e25, 3.4e38],
+    np.float64: [1e-300, 1e-160, 1e80, 1e153, 1e300, 1.7e308],
+}
+NORMS = {
+    "layer": (lambda x, weight, bias, eps: F.layer_norm(x, 6, weight, bias, eps), (4, 5, 6), (-1,), (6,)),
+    "layer, two axes": (
+        lambda x, weight, bias, eps: F.layer_norm(x, (5, 6), weight, bias, eps), (4, 5, 6), (-2, -1), (5, 6)
+    ),
+    "group": (lambda x, weight, bias, eps: F.group_norm(x, 1, weight, bias, eps), (4, 5, 6), (-2, -1), (5, 1)),
+    "batch": (lambda x, weight, bias, eps: F.batch_norm(x, None, None, weight, bias, eps=eps), (7, 6), (0,), (6,)),
+    "batch of signals": (
+        lambda x, weight, bias, eps: F.batch_norm(x, None, None, weight, bias, True, eps=eps), (4, 5, 6), (0, 2), (5, 1)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("eps", [0.0, 1e-5])
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+@pytest.mark.parametrize(("dtype", "size"), [(dtype, size) for dtype, sizes in SIZES.items() for size in sizes])
+@pytest.mark.parametrize("kind", NORMS)
+def test_values_of_any_size_are_normalised_as_if_they_were_near_one(kind, dtype, size, offset, eps, create_graph):
+    norm, shape, axes, affine = NORMS[kind]
+    x = (size * (offset + rng().uniform(-0.5, 0.5, shape))).astype(dtype)
+    scale, shift = (a.astype(dtype) for a in rng().uniform(0.5, 1, (2, *affine)))
+    cotangent = rng().standard_normal(shape).astype(dtype)
+    given = [x, *(a.reshape(-1) if affine[-1] == 1 else a for a in (scale, shift))]
+    tensors = [mg.tensor(a, requires_grad=True) for a in given]
+    out = norm(*tensors, eps)
+    out.backward(mg.tensor(cotangent), create_graph=create_graph)
+
+    unit = 2.0 ** np.floor(np.log2(max(size, eps**0.5)))
+    near = mg.tensor(x.astype(float) / unit, requires_grad=True)
+    weight, bias = (mg.tensor(a.astype(float), requires_grad=True) for a in (scale, shift))
+    centered = near - near.mean(axes, keepdims=True)
+    normal = centered / ((centered**2).mean(axes, keepdims=True) + eps / unit / unit) ** 0.5
+    expected = normal * weight + bias
+    expected.backward(cotangent.astype(float))
+    tolerance = {np.float16: 6e-3, np.float32: 1e-4, np.float64: 1e-10}[dtype]
+    with np.errstate(over="ignore", under="ignore"):
+        pairs = [(out, expected.data), (tensors[0].grad, (near.grad.data / unit).astype(dtype))]
+        pairs += [(tensors[1].grad, weight.grad.data.reshape(tensors[1].shape)), (tensors[2].grad, bias.grad.data)]
+    for found, right in pairs:
+        assert found.dtype == dtype
+        atol = tolerance * float(abs(right).max()) + 8 * float(np.finfo(dtype).smallest_subnormal)
+        np.testing.assert_allclose(found.data.ravel(), np.ravel(right), rtol=tolerance, atol=atol)
+
+
+@pytest.mark.parametrize("kind", NORMS)
+@pytest.mark.parametrize("value", [3e38, 1e25, 7e-30, 0.0, 0.1])
+def test_equal_values_of_any_size_become_zeros(kind, value):
+    norm, shape, _, _ = NORMS[kind]
+    x = mg.tensor(np.full(shape, value, np.float32), requires_grad=True)
+    out = norm(x, None, None, 1e-5)
+    out.backward(rng().standard_normal(shape).astype(np.float32))
+    np.testing.assert_allclose(out.data, 0, atol=1e-4)
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_an_infinite_value_spoils_its_own_group_alone():
+    x = np.array([[np.inf, 1.0, 2.0], [1e25, -1e25, 1e25], [1.0, 2.0, 3.0]], np.float32)
+    with np.errstate(invalid="ignore"):
+        out = F.layer_norm(x, 3, eps=0.0).data
+    assert np.isnan(out[0]).all()
+    np.testing.assert_allclose(out[1:], [[0.5**0.5, -(2**0.5), 0.5**0.5], [-(1.5**0.5), 0, 1.5**0.5]], rtol=1e-5)
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: nn.BatchNorm1d(2, eps=-1.0), "BatchNorm1d expects a finite eps of at least 0, got -1.0"),
+        (lambda: nn.LayerNorm(2, eps=np.nan), "LayerNorm expects a finite eps of at least 0, got nan"),
+        (lambda: nn.GroupNorm(1, 2, eps=np.inf), "GroupNorm expects a finite eps of at least 0, got inf"),
+        (lambda: F.layer_norm(np.ones(2), 2, eps=-1.0), "layer_norm expects a finite eps of at least 0, got -1.0"),
+        (lambda: F.group_norm(np.ones((1, 2)), 1, eps=-1.0), "group_norm expects a finite eps of at least 0, got -1"),
+        (lambda: F.batch_norm(np.ones((2, 2)), None, None, eps=-1.0), "batch_norm expects a finite eps of at least 0"),
+        (lambda: nn.BatchNorm2d(2, momentum=-0.5), "BatchNorm2d expects a momentum from 0 to 1, or None, got -0.5"),
+        (lambda: nn.BatchNorm2d(2, momentum=np.nan), "BatchNorm2d expects a momentum from 0 to 1, or None, got nan"),
+        (lambda: F.batch_norm(np.ones((2, 2)), None, None, momentum=2), "batch_norm expects a momentum from 0 to 1"),
+        (lambda: nn.BatchNorm1d(-2), "BatchNorm1d expects num_features to be an integer of at least 0, got -2"),
+        (lambda: nn.BatchNorm1d(2.5), "BatchNorm1d expects num_features to be an integer of at least 0, got 2.5"),
+        (lambda: nn.LayerNorm(2.5), "a shape to normalise over expects its lengths to be an integer"),
+        (lambda: nn.GroupNorm(2.0, 4), "GroupNorm expects num_groups to be an integer of at least 0, got 2.0"),
+    ],
+)
+def test_settings_out_of_range_are_named(make, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        make()
+
+
+def test_sizes_may_be_integers_of_numpy():
+    three, four = np.int64(3), np.uint8(4)
+    assert repr(nn.LayerNorm(three)) == repr(nn.LayerNorm(3))
+    assert repr(nn.LayerNorm(np.array([3, 4]))) == repr(nn.LayerNorm((3, 4)))
+    assert repr(nn.GroupNorm(np.int64(2), four)) == repr(nn.GroupNorm(2, 4))
+    assert repr(nn.BatchNorm1d(three)) == repr(nn.BatchNorm1d(3))
+    assert F.group_norm(np.ones((1, 4)), np.int64(2)).shape == (1, 4)
+    assert repr(nn.Linear(three, four)) == repr(nn.Linear(3, 4))
+    assert repr(nn.Embedding(three, four, np.int64(-1))) == repr(nn.Embedding(3, 4, -1))
+    x = rng().standard_normal((4, 3, 2)).astype(np.float32)
+    for layer in (nn.LayerNorm, lambda n, eps: nn.GroupNorm(1, 3, eps=eps), lambda n, eps: nn.BatchNorm1d(3, eps=eps)):
+        found, expected = layer(2, eps=np.float64(1e-3))(x), layer(2, eps=1e-3)(x)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found.data, expected.data)
+    assert F.layer_norm(np.arange(6).reshape(2, 3), 3).dtype == np.float64
