@@ -1,7 +1,11 @@
 """What layers compute, as functions. The fused ones are operations like any other, with rules of their own.
 
-Some rules have two bodies: tensor operations while gradients are recorded, for derivatives of gradients, and otherwise
-the same on arrays, which is faster (`if is_grad_enabled()`). What PyTorch calls `input` goes by what it is: `x`, …
+Some of these rules have two bodies. `if is_grad_enabled()`, the gradient is to be differentiated again, and the rule is
+calculus in tensor operations, like every rule of the engine. Otherwise the same numbers are computed on arrays, faster:
+in place, by one product, in the order of memory. To read how a network learns, read the first body and skip the second,
+and all that stands below a line "on arrays". Both are checked against numerical derivatives, and so against each other.
+
+What PyTorch calls `input` goes by what it is: `x`, `logits`.
 """
 
 from minigrad import elu as elu

@@ -230,6 +230,44 @@ def test_losses_of_classes_have_the_values_gradients_and_state_of_pytorch(name, 
     compare(ours, theirs, rng.standard_normal((4, 3, *rest)), target)
 
 
+EDGES = {
+    "tiny": [1e-300, -1e-300, 0.0], "small": [1e-30, -1e-30, 1e-25], "offset": [1e4, 1e4 + 1, 1e4 - 1],
+    "large": [1e30, -1e30, 1e29], "inf": [np.inf, 0.0, 1.0], "-inf": [-np.inf, 0.0, 1.0],
+    "both": [np.inf, -np.inf, 0.0], "nan": [np.nan, 0.0, 1.0],
+}  # fmt: skip
+EDGE_LOSSES = [
+    ("mse_loss", {}), ("l1_loss", {}), ("smooth_l1_loss", {}), ("smooth_l1_loss", {"beta": 0.3}),
+    ("binary_cross_entropy_with_logits", {}), ("binary_cross_entropy_with_logits", {"pos_weight": WEIGHT}),
+    ("cross_entropy", {}), ("cross_entropy", {"weight": WEIGHT, "label_smoothing": 0.1}),
+    ("cross_entropy", {"ignore_index": 1}), ("nll_loss", {"weight": WEIGHT, "ignore_index": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize(("name", "settings"), EDGE_LOSSES)
+def test_losses_at_the_ends_of_the_range_are_those_of_pytorch_or_a_limit_where_it_has_none(
+    name, settings, edge, reduction
+):
+    x = np.array([np.roll(EDGES[edge], i) for i in range(3)] * 2)
+    target = np.arange(6) // 2 if name in ("cross_entropy", "nll_loss") else np.array([[0.0, 1.0, 0.25]] * 6)
+    ours, theirs = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    tensors = {key: torch.tensor(s) if isinstance(s, np.ndarray) else s for key, s in settings.items()}
+    with np.errstate(invalid="ignore"):
+        loss = getattr(nn.functional, name)(ours, target, reduction=reduction, **settings)
+        loss.backward(np.ones(loss.shape))
+    reference = getattr(torch.nn.functional, name)(theirs, torch.tensor(target), reduction=reduction, **tensors)
+    reference.backward(torch.ones_like(reference))
+    pairs = [(loss.numpy(), reference.detach().numpy()), (ours.grad.numpy(), theirs.grad.numpy())]
+    for found, expected in pairs:
+        if name == "binary_cross_entropy_with_logits" and edge != "nan":  # PyTorch multiplies 0 by infinity
+            assert not np.isnan(found).any()
+            found = np.where(np.isnan(expected), np.nan, found)
+        if name == "l1_loss" and expected.shape == x.shape:  # PyTorch's slope of |NaN| is 0
+            expected = np.where(np.isnan(x), np.nan, expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15 * (edge not in ("tiny", "small")))
+
+
 @pytest.mark.parametrize(
     "settings",
     [
