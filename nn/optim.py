@@ -94,7 +94,7 @@ class Optimizer:
                 fault = "is given twice" if p in seen else "requires no gradients" if p.is_leaf else "is no leaf"
                 raise ValueError(f"a parameter of shape {p.shape} {fault}, so it cannot be optimized")
             seen.add(p)
-        group = {**self.defaults, **param_group, "params": params}
+        group = {name: plain(setting) for name, setting in {**self.defaults, **param_group, "params": params}.items()}
         self.check(group)
         self.param_groups.append(group)
 
@@ -576,6 +576,13 @@ class Adagrad(Optimizer):
         p.data -= change
 
 
+def plain(setting: Any) -> Any:
+    """A setting with numbers of Python in place of NumPy's, which would change dtypes and cannot be written as JSON."""
+    if isinstance(setting, tuple | list):
+        return type(setting)(map(plain, setting))
+    return setting.item() if isinstance(setting, np.generic) else setting
+
+
 def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
     """An array of the shape of `p` that is remembered from step to step, at first filled with `start`."""
     array: Array | None = state.get(name)
@@ -589,7 +596,7 @@ def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
 @cache
 def largest_sum(dtype: np.dtype[Any]) -> float:
     """How large a sum of squares may be so that thousands of them can be added; none is too large for the widest."""
-    return math.inf if dtype not in WIDER or WIDER[dtype.type] == dtype else float(np.finfo(dtype).max) / 4096
+    return math.inf if WIDER.get(dtype.type, dtype) == dtype else float(np.finfo(dtype).max) / 4096
 
 
 def clip_grad_norm_(

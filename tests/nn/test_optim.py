@@ -727,9 +727,24 @@ def test_gradients_may_be_filled_with_zeros_instead_of_forgotten():
     assert w.item() == -0.5  # by momentum
 
 
+@needs_longdouble
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("part", [1e-3, 1e-2, 0.1, 0.9])
+@each_elementwise_case
+def test_squares_that_just_fit_may_be_added_up(kind, settings, dtype, part):
+    gradients = [np.full(1, part * float(np.finfo(dtype).max) ** 0.5)] * 6
+    p, _ = stepped(kind, settings, dtype, np.ones(1), gradients)
+    exact, _ = stepped(kind, settings, np.longdouble, np.ones(1), gradients)
+    np.testing.assert_allclose(p.data, exact.data.astype(dtype), rtol=100 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("number", [np.float32, np.float64, np.int64, int])
 def test_settings_may_be_numbers_of_numpy(number):
-    assert SGD([parameter([1.0])], lr=number(1), momentum=number(0)).param_groups[0]["lr"] == 1
+    settings = {"lr": number(1), "momentum": number(0), "nesterov": np.False_}
+    groups = SGD([parameter([1.0])], **settings).state_dict()["param_groups"]
+    assert json.loads(json.dumps(groups))[0]["lr"] == 1
+    betas = (np.float32(0.5), np.float64(0.75))
+    assert Adam([{"params": parameter([1.0]), "betas": betas}]).param_groups[0]["betas"] == (0.5, 0.75)
     w = parameter(np.eye(2))
     w.grad = Tensor(np.eye(2))
     Muon([w], ns_steps=np.int64(5)).step()
