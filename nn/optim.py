@@ -42,7 +42,7 @@ class Optimizer:
 
     Parameters in half precision are updated, and what is remembered of them is kept, in single precision, where steps
     and squares are neither 0 nor infinite. So is a parameter in the next wider dtype once its gradient is so large that
-    sums of squares could overflow: beyond about 1e17 in float32, where PyTorch's optimizers stand still for ever.
+    sums of squares could overflow: beyond about 1e16 in float32, where PyTorch's optimizers stand still for ever.
 
     Args:
         params: tensors, or dicts `{"params": tensors, "lr": 0.01, ...}` with settings of their own.
@@ -595,8 +595,8 @@ def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
 
 @cache
 def largest_sum(dtype: np.dtype[Any]) -> float:
-    """How large a sum of squares may be so that thousands of them can be added; none is too large for the widest."""
-    return math.inf if WIDER.get(dtype.type, dtype) == dtype else float(np.finfo(dtype).max) / 4096
+    """How large a sum of squares may be so that a million of them can be added; none is too large for the widest."""
+    return math.inf if WIDER.get(dtype.type, dtype) == dtype else float(np.finfo(dtype).max) / 2**20
 
 
 def clip_grad_norm_(
