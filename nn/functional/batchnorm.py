@@ -77,8 +77,9 @@ def batch_norm(
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # a variance may not fit its dtype
         mean, var = moments(rows_of(x.data, row_axes(x.data)))
-        deviation = np.sqrt(var.reshape(1, channels, *[1] * (x.ndim - 2)) + eps)
-        if (scaled := rescaled(x, deviation, eps)) is not None:
+        shape = (1, channels, *[1] * (x.ndim - 2))
+        deviation = np.sqrt(var.reshape(shape) + eps)
+        if (scaled := rescaled(x, mean.reshape(shape), deviation, eps)) is not None:
             near_one, start, unit = scaled
             center, spread = np.zeros((2, channels), x.dtype)
             out = batch_norm(near_one, center, spread, weight, bias, True, 1.0, eps / unit / unit)

@@ -80,9 +80,10 @@ def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], 
         wide = standardize(x.astype(np.float32), weight, bias, axes, eps)
         return wide.astype(np.result_type(x.dtype, weight.dtype, bias.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
-        normal = x.data - x.data.mean(axes, keepdims=True)
+        mean = x.data.mean(axes, keepdims=True)
+        normal = x.data - mean
         deviation = np.sqrt(np.square(normal).mean(axes, keepdims=True) + eps)
-    if (scaled := rescaled(x, deviation, eps)) is not None:
+    if (scaled := rescaled(x, mean, deviation, eps)) is not None:
         return standardize(scaled[0], weight, bias, axes, eps / scaled[2] / scaled[2])
     normal /= deviation
     data = normal * weight.data
@@ -105,19 +106,21 @@ def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], 
     return record(standardize, data, (x, to_x), (weight, to_weight), (bias, lambda grad, out: grad))
 
 
-def rescaled(x: Tensor, deviation: Array, eps: float | Array) -> tuple[Tensor, Array, Array] | None:
+def rescaled(x: Tensor, mean: Array, deviation: Array, eps: float | Array) -> tuple[Tensor, Array, Array] | None:
     """(x - shift) / unit with shift and unit, if standard deviations are too large or too small to work with.
 
-    A deviation is if its powers, up to the third, lose digits. What it is of is then divided by a power of two that
-    brings it near 1, which changes nothing once it is normalised, as little as the shift by one of its own elements.
+    A deviation is if its powers, up to the third, lose digits, or if it is not far above the rounding of the mean. What
+    it is of is then divided by a power of two that brings it near 1, which changes nothing once it is normalised, as
+    little as the shift by one of its own elements: equal ones become exact zeros.
 
     Args:
         x: what is normalised.
-        deviation: √(variance + eps), of length 1 along the axes normalised over.
+        mean, deviation: its mean and √(variance + eps), of length 1 along the axes normalised over.
         eps: what was added to the variance.
     """
-    bound, one = float(np.finfo(deviation.dtype).max) ** 0.25, deviation.dtype.type(1)
-    poor = ~((deviation > 1 / bound) & (deviation < bound))
+    limits, one = np.finfo(deviation.dtype), deviation.dtype.type(1)
+    bound, share = float(limits.max) ** 0.25, float(limits.eps) * 1024
+    poor = ~((deviation > 1 / bound) & (deviation < bound) & (deviation > share * np.abs(mean)))
     if not poor.any():
         return None
     first = x.data[tuple(slice(1 if length == 1 else None) for length in deviation.shape)]
@@ -126,9 +129,9 @@ def rescaled(x: Tensor, deviation: Array, eps: float | Array) -> tuple[Tensor, A
     axes = tuple(axis for axis, length in enumerate(deviation.shape) if length == 1)
     largest = np.maximum(sizes.max(axes, keepdims=True, initial=0), np.sqrt(eps, dtype=one.dtype))
     poor &= (largest > 0) & (largest < inf)  # the others, equal or not finite, stay as they are
-    if not poor.any():
-        return None
     unit, shift = np.where(poor, np.ldexp(one, np.frexp(largest)[1]), one), np.where(poor, first, 0 * one)
+    if (unit == 1).all() and not shift.any():
+        return None
     large, small = np.maximum(unit, 1), np.minimum(unit, 1)
     return (x / large - shift / large) / small, shift, unit
 

@@ -230,14 +230,28 @@ def test_values_of_any_size_are_normalised_as_if_they_were_near_one(kind, dtype,
 
 
 @pytest.mark.parametrize("kind", NORMS)
-@pytest.mark.parametrize("value", [3e38, 1e25, 7e-30, 0.0, 0.1])
-def test_equal_values_of_any_size_become_zeros(kind, value):
-    norm, shape, _, _ = NORMS[kind]
-    x = mg.tensor(np.full(shape, value, np.float32), requires_grad=True)
-    out = norm(x, None, None, 1e-5)
-    out.backward(rng().standard_normal(shape).astype(np.float32))
-    np.testing.assert_allclose(out.data, 0, atol=1e-4)
-    assert np.isfinite(x.grad.data).all()
+@pytest.mark.parametrize("value", [3e38, 1e25, 1e4 + 0.1, 123.4, 0.1, 7e-30, 0.0])
+def test_equal_values_of_any_size_become_zeros_with_the_slope_of_their_deviation(kind, value):
+    norm, shape, axes, _ = NORMS[kind]
+    cotangent = rng().standard_normal(shape)
+    for dtype in (np.float32, np.float64):
+        x = mg.tensor(np.full(shape, value, dtype), requires_grad=True)
+        out = norm(x, None, None, 1e-5)
+        out.backward(cotangent.astype(dtype))
+        rounding = np.finfo(dtype).eps * value / 1e-5**0.5  # of the mean, in deviations
+        np.testing.assert_allclose(out.data, 0, atol=8 * rounding if rounding < 1 / 1024 else 0)
+        expected = (cotangent - cotangent.mean(axes, keepdims=True)) / 1e-5**0.5
+        np.testing.assert_allclose(x.grad.data, expected, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", NORMS)
+@pytest.mark.parametrize("offset", [1e3, 1e5, 1e6, 1e7])
+def test_a_mean_far_larger_than_the_deviations_costs_few_digits_or_none(kind, offset):
+    norm, shape, axes, _ = NORMS[kind]
+    x = (offset + 3 * rng().standard_normal(shape)).astype(np.float32)
+    exact = x.astype(float)
+    expected = (exact - exact.mean(axes, keepdims=True)) / np.sqrt(exact.var(axes, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(norm(x, None, None, 1e-5).data, expected, rtol=1e-5, atol=2e-4)
 
 
 def test_an_infinite_value_spoils_its_own_group_alone():
