@@ -34,6 +34,7 @@ def dropout(
         raise ValueError(f"dropout expects a probability from 0 to 1, got {p}")
     if x.dtype.kind != "f":
         raise TypeError(f"dropout expects floating values, which can be scaled, got dtype {x.dtype}")
+    p = float(p)  # a small dtype of NumPy would overflow below
     length = 16 if abs(round(p * 65536) - p * 65536) <= 655 * min(p, 1 - p) else 32
     numbers = 1 << length
     dropped = round(p * numbers)
@@ -45,7 +46,7 @@ def dropout(
     kept = np.empty_like(x.data, bool)  # in the memory order of x: arithmetic on mixed orders takes four times as long
     kept[...] = (bits >= dropped).reshape(x.shape)
     scale = numbers / (numbers - dropped)  # may be more than half precision can hold
-    mask = np.multiply(kept, (x.dtype if scale < 65504 else np.result_type(x, np.float32)).type(scale))
+    mask = np.multiply(kept, (x.dtype if scale < 65504 else np.result_type(x.dtype, np.float32)).type(scale))
     return record(dropout, (x.data * mask).astype(x.dtype, copy=False), (x, lambda grad, out: grad * mask))
 
 
