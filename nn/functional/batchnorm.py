@@ -28,7 +28,7 @@ def batch_norm(
     bias: TensorLike | None = None,
     training: bool = False,
     momentum: float = 0.1,
-    eps: float | Array = 1e-5,
+    eps: float = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel.
 
@@ -49,8 +49,7 @@ def batch_norm(
     Source: Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training, ICML 2015.
     """
     x = as_tensor(x)
-    if not isinstance(eps, np.ndarray):
-        eps = checked_eps("batch_norm", eps)
+    eps = checked_eps("batch_norm", eps)
     if not 0 <= momentum <= 1:
         raise ValueError(f"batch_norm expects a momentum from 0 to 1, got {momentum}")
     for estimate in (running_mean, running_var):
@@ -76,21 +75,25 @@ def batch_norm(
     if count < 2:
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # a variance may not fit its dtype
-        mean, var = moments(rows_of(x.data, row_axes(x.data)))
-        shape = (1, channels, *[1] * (x.ndim - 2))
-        deviation = np.sqrt(var.reshape(shape) + eps)
-        if (scaled := rescaled(x, mean.reshape(shape), deviation, eps)) is not None:
-            near_one, start, unit = scaled
-            center, spread = np.zeros((2, channels), x.dtype)
-            out = batch_norm(near_one, center, spread, weight, bias, True, 1.0, eps / unit / unit)
-            mean, unbiased = center * unit.ravel() + start.ravel(), spread * unit.ravel() * unit.ravel()
-        else:
-            unbiased = var * (count / (count - 1))
-            out = normalized(x, weight, bias, mean, (1 / deviation).ravel().astype(x.dtype), eps)
+        out, mean, var = by_the_batch(x, weight, bias, eps)
         if training and running_mean is not None and running_var is not None:
             running_mean += momentum * (mean - running_mean)
-            running_var += momentum * (unbiased - running_var)
+            running_var += momentum * (var - running_var)
     return out
+
+
+def by_the_batch(x: Tensor, weight: Tensor, bias: Tensor, eps: float | Array) -> tuple[Tensor, Array, Array]:
+    """`x` normalised by its own moments, their mean, and their variance by its unbiased estimate."""
+    mean, var = moments(rows_of(x.data, row_axes(x.data)))
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    deviation = np.sqrt(var.reshape(shape) + eps)
+    if (scaled := rescaled(x, mean.reshape(shape), deviation, eps)) is not None:
+        near_one, shift, unit = scaled[0], scaled[1].ravel(), scaled[2].ravel()
+        out, mean, var = by_the_batch(near_one, weight, bias, eps / scaled[2] / scaled[2])
+        return out, mean * unit + shift, var * unit * unit
+    count = x.size // x.shape[1]
+    out = normalized(x, weight, bias, mean, (1 / deviation).ravel().astype(x.dtype), eps)
+    return out, mean, var * (count / (count - 1))
 
 
 def along_channels(p: Tensor, x: Tensor) -> Tensor:
