@@ -145,13 +145,13 @@ class Objective(nn.CrossEntropyLoss):
         super().__init__(label_smoothing=recipe.label_smoothing)
         self._weights, self.l1, self.l2, self.kind = weights, recipe.l1, recipe.l2, recipe.loss
 
-    def forward(self, *inputs: TensorLike) -> Tensor:
+    def forward(self, *inputs: TensorLike, **named_inputs: TensorLike) -> Tensor:
         if self.kind == "sigmoid":
             logits, labels = as_tensor(inputs[0]), np.asarray(inputs[1])
             classes = logits.shape[1]
             loss = F.binary_cross_entropy_with_logits(logits, np.eye(classes, dtype=logits.dtype)[labels]) * classes
         else:
-            loss = super().forward(*inputs)
+            loss = super().forward(*inputs, **named_inputs)
         return loss + F.penalty(self._weights, self.l1, self.l2) if self.l1 or self.l2 else loss
 
 
