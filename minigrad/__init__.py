@@ -24,6 +24,7 @@ from minigrad.transforms import checkpoint as checkpoint
 from minigrad.transforms import grad as grad
 from minigrad.transforms import hessian as hessian
 from minigrad.transforms import hvp as hvp
+from minigrad.transforms import is_recomputing as is_recomputing
 from minigrad.transforms import jacobian as jacobian
 from minigrad.transforms import jvp as jvp
 from minigrad.transforms import value_and_grad as value_and_grad

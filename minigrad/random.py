@@ -5,22 +5,77 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import numpy as np
 
 _default: np.random.Generator | None = None  # made when it is first used: importing numpy.random takes its time
-_of_thread = threading.local()  # its `generator` takes the place of the default in one thread
+States: TypeAlias = dict[np.random.Generator, Any]  # where generators stand
+
+
+class OfThread(threading.local):
+    """What holds in one thread: the generator that takes the place of the default, and who notes what is drawn from."""
+
+    generator: np.random.Generator | None = None
+    notes: tuple[States, ...] = ()
+
+
+_of_thread = OfThread()
 
 
 def default_generator() -> np.random.Generator:
     """The generator that initialisers, dropout and data loaders draw from unless they are given their own."""
     global _default
-    own: np.random.Generator | None = getattr(_of_thread, "generator", None)
-    if own is not None:
-        return own
+    if _of_thread.generator is not None:
+        return source(_of_thread.generator)
     if _default is None:
         _default = np.random.default_rng()
-    return _default
+    return source(_default)
+
+
+def source(generator: np.random.Generator | None) -> np.random.Generator:
+    """What to draw from, right away: the generator, or the default one. `noting` hears of it."""
+    if generator is None:
+        return default_generator()
+    for states in _of_thread.notes:
+        if generator not in states:
+            states[generator] = generator.bit_generator.state
+    return generator
+
+
+@contextmanager
+def noting() -> Iterator[States]:
+    """Inside, and in this thread, it is noted where each generator stood before it was drawn from.
+
+    >>> with noting() as states:
+    ...     first = default_generator().random()
+    >>> with standing(states):
+    ...     first == default_generator().random()
+    True
+    """
+    before, states = _of_thread.notes, States()
+    _of_thread.notes = (*before, states)
+    try:
+        yield states
+    finally:
+        _of_thread.notes = before
+
+
+@contextmanager
+def standing(states: States) -> Iterator[None]:
+    """Inside, generators stand where they stood then; afterwards again where they stand now."""
+    now = {generator: generator.bit_generator.state for generator in states}
+    put(states)
+    try:
+        yield
+    finally:
+        put(now)
+
+
+def put(states: States) -> None:
+    """Set generators to where they stood."""
+    for generator, state in states.items():
+        generator.bit_generator.state = state
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -32,7 +87,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     """
     global _default
     generator = np.random.default_rng(seed)
-    if getattr(_of_thread, "generator", None) is None:
+    if _of_thread.generator is None:
         _default = generator
     else:
         _of_thread.generator = generator
@@ -48,7 +103,7 @@ def drawing_from(generator: np.random.Generator) -> Iterator[None]:
     >>> first == np.random.default_rng(0).random()
     True
     """
-    before = getattr(_of_thread, "generator", None)
+    before = _of_thread.generator
     _of_thread.generator = generator
     try:
         yield

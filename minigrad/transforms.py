@@ -7,7 +7,9 @@ gradients: that is what makes `grad(grad(f))` work.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from operator import index
 from typing import Any, TypeAlias
@@ -18,7 +20,7 @@ from minigrad.graph import constant, record, sweep, topological_order
 from minigrad.guards import reachable
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
-from minigrad.random import default_generator
+from minigrad.random import default_generator, drawing_from, noting, standing
 from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
 
 Tree: TypeAlias = Any  # an array, a tensor, a number, or nested tuples, lists and dicts of them
@@ -288,8 +290,10 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """`f`, not keeping what it computes in between: the backward pass computes that again (Chen et al., 2016).
 
     Gradients are the same bit for bit, also those of parameters that `f` uses without taking them as arguments, and
-    also if it draws from the default random generator, which is set back to where it was for the second time. (Only
-    where a tensor is used several times inside `f`, and elsewhere too, are the same terms added in another order.)
+    also if it draws from the default random generator, or a layer from its own, which are set back to where they were
+    for the second time, and stand afterwards as if it had not been. (Only where a tensor is used several times inside
+    `f`, and elsewhere too, are the same terms added in another order.) The second time counts nothing: what keeps
+    statistics, as batch norm does, asks `is_recomputing`.
 
     Args:
         f: takes anything, and returns a tensor or a nested container of tensors.
@@ -305,18 +309,17 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
-        start, state = clock.tick(), default_generator().bit_generator.state
-        tree = f(*args, **kwargs)
+        start = clock.tick()
+        with noting() as states:
+            default = default_generator()
+            tree = f(*args, **kwargs)
         outputs = [as_tensor(leaf) for leaf in leaves(tree)]
         values = [out._data for out in outputs]
         inputs = entries(outputs, start)
 
         def compute_again(position: int) -> Tensor:
-            now = default_generator().bit_generator.state
-            default_generator().bit_generator.state = state
-            with enable_grad():
+            with enable_grad(), drawing_from(default), standing(states), recomputing():
                 again = as_tensor(leaves(f(*args, **kwargs))[position])
-            default_generator().bit_generator.state = now
             if not np.array_equal(again._data, values[position], equal_nan=True):
                 raise RuntimeError("a checkpointed function must be deterministic, but its values differ when repeated")
             return again
@@ -325,6 +328,39 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         return rebuilt(tree, [record(checkpoint, v, *k.rules()) for v, k in zip(values, kept, strict=True)])
 
     return call
+
+
+class OfThread(threading.local):
+    """Whether a checkpointed function is computed again, separately in each thread."""
+
+    recomputing = False
+
+
+_of_thread = OfThread()
+
+
+def is_recomputing() -> bool:
+    """Whether this is not the first time that this is computed: statistics have counted it already, see `checkpoint`.
+
+    >>> seen = []
+    >>> def f(x):
+    ...     seen.append(is_recomputing())
+    ...     return x * x
+    >>> checkpoint(f)(Tensor(1.0, requires_grad=True)).backward()
+    >>> seen
+    [False, True]
+    """
+    return _of_thread.recomputing
+
+
+@contextmanager
+def recomputing() -> Iterator[None]:
+    """Inside, and in this thread, nothing is counted: `is_recomputing`."""
+    before, _of_thread.recomputing = _of_thread.recomputing, True
+    try:
+        yield
+    finally:
+        _of_thread.recomputing = before
 
 
 def entries(outputs: Sequence[Tensor], start: int) -> list[Tensor]:

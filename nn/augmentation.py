@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from nn.data import Array, Arrays
-from nn.random import default_generator
+from nn.random import source
 
 Generator = np.random.Generator
 
@@ -49,7 +49,7 @@ class RandomFlip:
         self.p, self.generator = probability(self, p), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
-        mirrored = (self.generator or default_generator()).random(len(images)) < self.p
+        mirrored = source(self.generator).random(len(images)) < self.p
         return (flipped(self, images, mirrored), *others)
 
 
@@ -77,7 +77,7 @@ class AlternatingFlip:
     """
 
     def __init__(self, samples: int, generator: Generator | None = None) -> None:
-        self.next_mirrored = (generator or default_generator()).permutation(samples) < samples // 2
+        self.next_mirrored = source(generator).permutation(samples) < samples // 2
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         *others_left, numbers = others
@@ -105,7 +105,7 @@ class RandomShift:
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
-        margin, rng = self.pixels, self.generator or default_generator()
+        margin, rng = self.pixels, source(self.generator)
         fill = as_pixel(self, self.fill, images.dtype)
         padded = np.full((*images.shape[:-2], height + 2 * margin, width + 2 * margin), fill, images.dtype)
         padded[..., margin : margin + height, margin : margin + width] = images
@@ -142,7 +142,7 @@ class RandomErase:
         height, width = image_size(self, images)
         if self.size > min(height, width):
             raise ValueError(f"RandomErase cannot erase {self.size} x {self.size} pixels of images {height} x {width}")
-        rng = self.generator or default_generator()
+        rng = source(self.generator)
         chosen = np.flatnonzero(rng.random(len(images)) < self.p)
         y = rng.integers(0, height - self.size, len(chosen), endpoint=True)
         x = rng.integers(0, width - self.size, len(chosen), endpoint=True)
@@ -186,7 +186,7 @@ class Mixup:
             raise TypeError(f"Mixup expects floating images, got {images.dtype}: put Normalize() before it")
         if not ((labels >= 0) & (labels < self.classes)).all():
             raise ValueError(f"Mixup expects labels from 0 to {self.classes - 1}, got {labels.min()} to {labels.max()}")
-        rng = self.generator or default_generator()
+        rng = source(self.generator)
         share, partners = float(rng.beta(self.alpha, self.alpha)), rng.permutation(len(images))
         mixed = images.take(partners, axis=0)
         mixed -= images

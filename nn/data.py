@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nn.random import default_generator
+from nn.random import source
 
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = tuple[Array, ...]
@@ -63,7 +63,7 @@ class DataLoader:
         return self.num_samples // self.batch_size if self.drop_last else -(-self.num_samples // self.batch_size)
 
     def __iter__(self) -> Iterator[Arrays]:
-        order = (self.generator or default_generator()).permutation(self.num_samples) if self.shuffle else None
+        order = source(self.generator).permutation(self.num_samples) if self.shuffle else None
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             chosen = slice(start, start + self.batch_size)
             if order is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor, operation, record, value
+from minigrad import Tensor, TensorLike, as_tensor, is_recomputing, operation, record, value
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Array, wrap
 from nn.functional.layout import Axes, inverse, memory_axes
@@ -76,7 +76,7 @@ def batch_norm(
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # a variance may not fit its dtype
         out, mean, var = by_the_batch(x, weight, bias, eps)
-        if training and running_mean is not None and running_var is not None:
+        if training and running_mean is not None and running_var is not None and not is_recomputing():
             running_mean += momentum * (mean - running_mean)
             running_var += momentum * (var - running_var)
     return out

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, where
 from minigrad.tensor import Array
-from nn.random import default_generator
+from nn.random import source
 
 __all__ = ["dropout", "dropout2d"]
 
@@ -42,7 +42,7 @@ def dropout(
         return x
     if dropped == numbers:
         return where(False, x, 0)
-    bits = random_bits(x.size, generator or default_generator(), np.uint16 if length == 16 else np.uint32)
+    bits = random_bits(x.size, source(generator), np.uint16 if length == 16 else np.uint32)
     kept = np.empty_like(x.data, bool)  # in the memory order of x: arithmetic on mixed orders takes four times as long
     kept[...] = (bits >= dropped).reshape(x.shape)
     scale = numbers / (numbers - dropped)  # may be more than half precision can hold

@@ -1,6 +1,7 @@
 """Transforms against closed forms and against each other."""
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
+import nn
 from minigrad.recording import Recorded, recording
 
 rng = np.random.default_rng(0)
@@ -359,3 +361,57 @@ def test_gradients_that_are_zero_everywhere_are_zero_at_every_order():
     np.testing.assert_array_equal(mg.hessian(lambda x: mg.relu(x).sum())(x).numpy(), np.zeros((2, 2)))
     np.testing.assert_array_equal(mg.hvp(lambda x: mg.relu(x).sum(), [x], [x])[0].numpy(), [0, 0])
     np.testing.assert_array_equal(mg.jvp(slope, [x], [x])[1].numpy(), [0, 0])
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_checkpoints_leave_every_generator_as_if_it_had_drawn_once(kind):
+    def run(wrapper):
+        mg.manual_seed(1)
+        own, unused = np.random.Generator(kind(2)), np.random.Generator(kind(3))
+        layers = [nn.Dropout(0.5, own), nn.Dropout(0.3, own), nn.Dropout2d(0.5, own), nn.Dropout(0.2)]
+        f = nn.Sequential(nn.Unflatten(1, (4, 2, 1)), *layers)
+        x = mg.tensor(np.ones((5, 8)), requires_grad=True)
+        out = wrapper(f)(x)
+        between = own.random(), mg.default_generator().random()
+        out.sum().backward()
+        return [out.data, x.grad.data, between, own.random(), unused.random(), mg.default_generator().random()]
+
+    once = run(lambda f: f)
+    for wrapper in (mg.checkpoint, lambda f: mg.checkpoint(lambda x: mg.checkpoint(f)(x) * 1.0)):
+        for expected, got in zip(once, run(wrapper), strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_generators_are_put_back_when_the_second_time_fails():
+    first = []
+
+    def f(x):
+        mg.default_generator().random()
+        if first:
+            raise OSError("gone")
+        first.append(True)
+        return x * x
+
+    mg.manual_seed(0)
+    out = mg.checkpoint(f)(mg.tensor(1.0, requires_grad=True))
+    state = mg.default_generator().bit_generator.state
+    with pytest.raises(OSError, match="gone"):
+        out.backward()
+    assert mg.default_generator().bit_generator.state == state
+    assert not mg.is_recomputing()
+
+
+def test_what_is_computed_again_knows_it_in_its_thread_alone():
+    seen, elsewhere = [], []
+
+    def f(x):
+        seen.append(mg.is_recomputing())
+        thread = threading.Thread(target=lambda: elsewhere.append(mg.is_recomputing()))
+        thread.start()
+        thread.join()
+        return x * x
+
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    mg.checkpoint(lambda x: mg.checkpoint(f)(x))(x).sum().backward()
+    assert seen == [False, True, True], "the inner one runs again with the outer one, and then by itself"
+    assert elsewhere == [False] * 3

@@ -413,3 +413,36 @@ def test_a_variance_beyond_its_dtype_is_infinite_and_the_batch_is_normalised_all
     layer, x = nn.BatchNorm1d(2), np.array([[1e25, 1.0], [-1e25, 3.0]], np.float32)
     np.testing.assert_allclose(layer(x).data, [[1, -1], [-1, 1]], rtol=1e-4)
     np.testing.assert_allclose(layer.running_var, [np.inf, 0.9 + 0.1 * 2], rtol=1e-6)
+
+
+# ---------------------------------------------------------------- computed again
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_batch_is_counted_once_also_when_it_is_computed_again(momentum, dtype, workers):
+    class Checkpointed(nn.Module):
+        def __init__(self, *wrappers):
+            self.body = nn.Sequential(nn.BatchNorm1d(3, momentum=momentum, dtype=dtype), nn.Dropout(0.5))
+            self.wrappers = wrappers
+
+        def forward(self, x):
+            f = self.body
+            for wrapper in self.wrappers:
+                f = wrapper(f)
+            return f(x)
+
+    def trained(*wrappers):
+        nn.manual_seed(0)
+        model = Checkpointed(*wrappers)
+        learner = nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), workers=workers)
+        data = rng().standard_normal((10, 3)).astype(dtype), np.arange(10) % 3
+        learner.fit(nn.DataLoader(data, 5, shuffle=True), epochs=2)
+        return model.state_dict()
+
+    once = trained()
+    assert once["body.0.num_batches_tracked"] == 4
+    for wrappers in ([mg.checkpoint], [mg.checkpoint, lambda f: mg.checkpoint(lambda x: f(x) * 1.0)]):
+        for name, array in trained(*wrappers).items():
+            np.testing.assert_array_equal(array, once[name], err_msg=name)
