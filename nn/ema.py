@@ -49,7 +49,8 @@ class WeightAverage:
         if not 0 <= decay < 1:
             raise ValueError(f"WeightAverage expects a decay from 0 to less than 1, got {decay}")
         self.model, self.decay, self.updates = model, decay, 0
-        self.state = model.state_dict()
+        state, firsts = model.state_dict(), model.first_names()
+        self.state = {name: state[firsts[name]] for name in state}  # what has several names has one average
         memory = np.empty(max((array.nbytes for array in self.state.values()), default=0), np.uint8)
         self._scratch = {name: memory[: a.nbytes].view(a.dtype).reshape(a.shape) for name, a in self.state.items()}
 

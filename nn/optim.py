@@ -671,5 +671,5 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 def gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """The gradients of those parameters that have one."""
-    params = [parameters] if isinstance(parameters, Tensor) else parameters
+    params = [parameters] if isinstance(parameters, Tensor) else dict.fromkeys(parameters)  # what comes twice is one
     return [p.grad for p in params if p.grad is not None]
