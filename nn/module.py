@@ -58,6 +58,7 @@ class Module:
     """
 
     training = True
+    frozen = False  # see `freeze`
 
     def forward(self, *inputs: Any) -> Any:
         """What the module computes; call the module itself instead."""
@@ -147,14 +148,32 @@ class Module:
     # ---------------------------------------------------------------- modes
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode (dropout drops, batch norm uses the batch) here and below; returns the module."""
+        """Set training mode (dropout drops, batch norm uses the batch) here and below; returns the module.
+
+        What is frozen stays in evaluation mode, and a module below with a `train` of its own has the last word.
+        """
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module.frozen
+        for module in self.modules():
+            if module is not self and getattr(module.train, "__func__", None) is not Module.train:
+                module.train(mode)
         return self
 
     def eval(self) -> Self:
         """Set evaluation mode here and below; returns the module."""
         return self.train(False)
+
+    def freeze(self, frozen: bool = True) -> Self:
+        """Train this module and all below it no longer: evaluation mode, whatever `train` says, and no gradients.
+
+        `freeze(False)` ends that. An optimizer takes the parameters that require gradients, so freeze before it is made
+        and give it `[p for p in model.parameters() if p.requires_grad]`.
+        """
+        for module in self.modules():
+            module.frozen = frozen
+        for parameter in self.parameters():
+            parameter.requires_grad = not frozen
+        return self.train(not frozen)
 
     @contextmanager
     def in_mode(self, training: bool) -> Iterator[None]:

@@ -548,3 +548,75 @@ def test_a_schedule_that_looks_at_the_metric_of_an_epoch_is_refused():
     optimizer = SGD(model.parameters(), lr=0.5)
     with pytest.raises(TypeError, match="step it in a callback"):
         Learner(model, optimizer, scheduler=ReduceLROnPlateau(optimizer))
+
+
+# ---------------------------------------------------------------- frozen parts
+
+
+def normed():
+    """A body with batch norm and dropout, and a head."""
+    return nn.Sequential(nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5)), nn.Linear(8, 4))
+
+
+def trainable(model):
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_frozen_part_stays_as_it_was_in_a_whole_training(workers):
+    model = normed()
+    model[0].freeze()
+    before = model.state_dict()
+    learner = Learner(model, SGD(trainable(model), lr=0.1), workers=workers)
+    learner.fit(DataLoader(batch(), 8), DataLoader(batch(seed=1), 8), epochs=2)
+    model.eval()
+    learner.fit(DataLoader(batch(), 8), epochs=1)
+    for name, array in model.state_dict().items():
+        assert np.array_equal(array, before[name]) == name.startswith("0."), name
+    assert modes(model) == [True, False, False, False, False, True]
+    assert all(parameter.grad is None for parameter in model[0].parameters())
+
+
+def test_what_was_frozen_is_trained_again_when_it_is_freed():
+    model = normed()
+    model.freeze()
+    assert not trainable(model)
+    assert not any(modes(model.train()))
+    model.freeze(False)
+    assert all(modes(model))
+    before = model.state_dict()
+    Learner(model, SGD(trainable(model), lr=0.1)).fit(DataLoader(batch(), 8))
+    assert not any(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+
+
+def test_a_frozen_part_computes_the_same_in_training_and_evaluation():
+    model = normed()
+    model[0].freeze()
+    inputs = batch()[0]
+    np.testing.assert_array_equal(model.train()(inputs).data, model.eval()(inputs).data)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_module_that_decides_on_its_mode_itself_is_asked(depth):
+    class Kept(nn.Module):
+        def __init__(self):
+            self.norm, self.drop = nn.BatchNorm1d(6), nn.Dropout(0.5)
+
+        def train(self, mode=True):
+            super().train(mode)
+            self.norm.eval()
+            return self
+
+        def forward(self, x):
+            return self.drop(self.norm(x))
+
+    kept = Kept()
+    body = kept
+    for _ in range(depth):
+        body = nn.Sequential(body)
+    model = nn.Sequential(body, nn.Linear(6, 4))
+    before = kept.state_dict()
+    learner_of(model).fit(DataLoader(batch(), 8), DataLoader(batch(), 8), epochs=2)
+    assert (kept.training, kept.norm.training, kept.drop.training) == (True, False, True)
+    assert kept.norm.num_batches_tracked == 0
+    np.testing.assert_array_equal(kept.norm.running_mean, before["norm.running_mean"])

@@ -154,7 +154,7 @@ def test_a_state_without_either_name_lacks_it_and_one_with_two_values_is_refused
     with pytest.raises(ValueError, match=rf"first\.{name} is missing, second\.{name} is missing"):
         model.load_state_dict({n: array for n, array in state.items() if not n.endswith(name)})
     state[f"second.{name}"] += 1
-    with pytest.raises(ValueError, match=rf"second\.{name} is shared with first\.{name}, which has other values"):
+    with pytest.raises(ValueError, match=rf"second\.{name} .* first\.{name}, which"):
         model.load_state_dict(state)
     for n, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[n])
