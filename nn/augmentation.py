@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nn.data import Array, Arrays
+from nn.data import Array, Arrays, whole
 from nn.random import source
 
 Generator = np.random.Generator
@@ -99,9 +99,8 @@ class RandomShift:
     """
 
     def __init__(self, pixels: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
-        if pixels < 0:
-            raise ValueError(f"RandomShift moves by 0 pixels or more, got {pixels}")
-        self.pixels, self.fill, self.p, self.generator = pixels, fill, probability(self, p), generator
+        self.pixels = whole(pixels, 0, "RandomShift moves by 0 pixels or more")
+        self.fill, self.p, self.generator = fill, probability(self, p), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
@@ -134,9 +133,8 @@ class RandomErase:
     """
 
     def __init__(self, size: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
-        if size < 0:
-            raise ValueError(f"RandomErase expects a size of 0 pixels or more, got {size}")
-        self.size, self.fill, self.p, self.generator = size, fill, probability(self, p), generator
+        self.size = whole(size, 0, "RandomErase expects a size of 0 pixels or more")
+        self.fill, self.p, self.generator = fill, probability(self, p), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from operator import index
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -52,9 +53,8 @@ class DataLoader:
         lengths = sorted({len(array) for array in self.arrays})
         if len(lengths) != 1:
             raise ValueError(f"DataLoader expects arrays with the same number of samples, got {lengths}")
-        if batch_size < 1:
-            raise ValueError(f"DataLoader expects a positive batch size, got {batch_size}")
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.batch_size = whole(batch_size, 1, "DataLoader expects a positive batch size")
+        self.shuffle, self.drop_last = shuffle, drop_last
         self.generator, self.transform = generator, transform
         self.num_samples = lengths[0]
 
@@ -74,22 +74,55 @@ class DataLoader:
 
 
 class Normalize:
-    """Turns batches of uint8 images and labels into float32: (pixel / 255 - mean) / std.
+    """Turns batches of images and labels into float32: (pixel - mean) / std, with pixels scaled to [0, 1].
 
-    It works on each batch, which is faster than gathering from images that were converted beforehand: those take four
-    times the memory to read. Raises ValueError unless std > 0.
+    Integers are bytes, from 0 to 255, and are divided by 255; floating (and boolean) images are in [0, 1] already. It
+    works on each batch of bytes, which is faster than gathering from images that were converted beforehand: those take
+    four times the memory to read.
+
+    Raises ValueError unless std > 0, and if pixels are outside of these ranges or not real numbers.
+
+    >>> Normalize(0.5, 0.5)(np.array([[0, 255]], np.uint8)), Normalize(0.5, 0.5)(np.array([[0.0, 1.0]]))
+    ((array([[-1.,  1.]], dtype=float32),), (array([[-1.,  1.]], dtype=float32),))
     """
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
         if not std > 0:
             raise ValueError(f"Normalize expects a positive standard deviation, got {std}")
-        self.scale = np.float32(1 / (255 * std))
-        self.shift = np.float32(-mean / std)
+        self.mean, self.std = mean, std
 
     def __call__(self, images: npt.NDArray[Any], *others: npt.NDArray[Any]) -> Arrays:
-        scaled = np.multiply(images, self.scale, dtype=np.float32)
-        scaled += self.shift
+        white = 255 if images.dtype.kind in "iu" else 1
+        if images.dtype != np.uint8:
+            check_pixels(images, white)
+        scaled = np.multiply(images, np.float32(1 / (white * self.std)), dtype=np.float32)
+        scaled += np.float32(-self.mean / self.std)
         return (scaled, *others)
+
+
+def check_pixels(images: npt.NDArray[Any], white: int) -> None:
+    """Raise ValueError unless all pixels are from 0 to `white`."""
+    if images.dtype.kind not in "iufb":
+        raise ValueError(f"Normalize expects images of numbers, got {images.dtype}")
+    lowest, highest = (images.min(), images.max()) if images.size else (0, 0)
+    if not (lowest >= 0 and highest <= white):
+        expected = "bytes from 0 to 255, or floating pixels from 0 to 1"
+        raise ValueError(f"Normalize expects {expected}, got {images.dtype} from {lowest:g} to {highest:g}")
+
+
+def whole(value: SupportsIndex, least: int, sentence: str) -> int:
+    """`value` as an integer, or ValueError with this sentence if it is none, or less than `least`.
+
+    >>> whole(np.int64(32), 1, "a batch has samples")
+    32
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{sentence}, got {value!r}")
+    return number
 
 
 def stratified_split(

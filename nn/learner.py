@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad import Tensor, no_grad
 from nn import files
-from nn.data import Array, DataLoader
+from nn.data import Array, DataLoader, whole
 from nn.functional import softmax
 from nn.layers import CrossEntropyLoss
 from nn.layers.loss import sum_and_weight
@@ -23,7 +23,7 @@ from nn.memory import keep_freed_memory
 from nn.metrics import Evaluation, confusion_matrix
 from nn.module import Module
 from nn.optim import Optimizer
-from nn.parallel import Backward, check_workers, data_parallel
+from nn.parallel import WORKERS, Backward, data_parallel
 from nn.schedules import LRScheduler, ReduceLROnPlateau
 
 Row = dict[str, float]
@@ -94,7 +94,7 @@ class Learner:
         callbacks: Sequence[Callback] = (),
         workers: int = 1,
     ) -> None:
-        check_workers(workers)
+        workers = whole(workers, 1, WORKERS)
         if isinstance(scheduler, ReduceLROnPlateau):
             raise TypeError("ReduceLROnPlateau needs the metric of an epoch: step it in a callback's on_epoch_end()")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler

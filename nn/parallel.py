@@ -20,9 +20,10 @@ from minigrad.graph import sweep, watches
 from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
-from nn.data import Array
+from nn.data import Array, whole
 from nn.module import Module
 
+WORKERS = "the number of workers is an integer of at least 1"
 Backward = Callable[[Array, Array], float]
 
 
@@ -57,7 +58,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     >>> model.weight.grad.shape
     (2, 2)
     """
-    check_workers(workers)
+    workers = whole(workers, 1, WORKERS)
     models = [model, *(copy_sharing_parameters(model) for _ in range(workers - 1))]
     generators = [derived(default_generator()) for _ in models]
 
@@ -100,12 +101,6 @@ def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence
     finally:
         wait(pending)  # also after an error: nothing runs on behind the back of what follows
     return [result, *(task.result() for task in pending)]
-
-
-def check_workers(workers: int) -> None:
-    """Raise ValueError unless this many threads can work."""
-    if not isinstance(workers, int) or workers < 1:
-        raise ValueError(f"the number of workers is an integer of at least 1, got {workers!r}")
 
 
 def copy_sharing_parameters(model: Module) -> Module:

@@ -11,9 +11,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, Literal
+from operator import index
+from typing import Any, Literal, SupportsIndex
+from weakref import WeakKeyDictionary, ref
 
+from nn.data import whole
 from nn.optim import Optimizer
+
+leaders: WeakKeyDictionary[Optimizer, ref[LRScheduler]] = WeakKeyDictionary()  # the schedule that was stepped last
 
 
 class LRScheduler:
@@ -39,6 +44,8 @@ class LRScheduler:
     [0.05]
     """
 
+    _has_led = False  # whether it was stepped, see `lead`
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
         for group in optimizer.param_groups:
@@ -46,8 +53,8 @@ class LRScheduler:
                 raise ValueError(f"to resume after step {last_epoch}, load the optimizer first: it has no 'initial_lr'")
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs: list[float] = [float(group["initial_lr"]) for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self.step()
+        self.last_epoch = index(last_epoch) + 1
+        self.apply(self.last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
         """The learning rate after `step` steps of a group that started with `base_lr`."""
@@ -61,11 +68,26 @@ class LRScheduler:
     def step(self) -> None:
         """Count one more step, after the optimizer's, and set the learning rates for the next.
 
-        Raises ValueError if the optimizer was given more parameter groups since this schedule was made.
+        Raises ValueError if the optimizer was given more parameter groups since this schedule was made, or if another
+        schedule has set its learning rates since the last step.
         """
         check_groups(self.optimizer, self.base_lrs)
+        self.lead()
         self.apply(self.last_epoch + 1)
         self.last_epoch += 1
+
+    def lead(self) -> None:
+        """Be the one that sets the learning rates; ValueError if this was the one, and another took over."""
+        known = leaders.get(self.optimizer)
+        leader = known() if known else None
+        if self._has_led and leader is not None and leader is not self:
+            kinds = f"{type(self).__name__} and {type(leader).__name__}"
+            raise ValueError(
+                f"{kinds} both set the learning rates of one optimizer, so that one of them is without effect: "
+                "step one of them, or a SequentialLR of both"
+            )
+        self._has_led = True
+        leaders[self.optimizer] = ref(self)
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each parameter group."""
@@ -73,7 +95,8 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the settings and the count, in plain numbers and lists."""
-        return deepcopy({name: entry for name, entry in vars(self).items() if name not in ("optimizer", "schedulers")})
+        left_out = "optimizer", "schedulers", "_has_led"
+        return deepcopy({name: entry for name, entry in vars(self).items() if name not in left_out})
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where the schedule was whose `state_dict` this is, and set the learning rates of that step.
@@ -122,7 +145,7 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones, self.gamma = sorted(milestones), gamma
+        self.milestones, self.gamma = sorted(map(index, milestones)), gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -313,7 +336,7 @@ class SequentialLR(LRScheduler):
             if schedule.optimizer is not optimizer or isinstance(schedule, ReduceLROnPlateau):
                 reason = "depends on a metric" if schedule.optimizer is optimizer else "is of another optimizer"
                 raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        self.schedulers, self.milestones = list(schedulers), [*map(index, milestones)]
         super().__init__(optimizer, last_epoch)
 
     def apply(self, step: int) -> None:
@@ -374,9 +397,11 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: float) -> None:  # type: ignore[override]  # the one schedule that looks at more than a count
         """Take note of an epoch's metric, and reduce the learning rates if it is time to.
 
-        Raises ValueError if the optimizer was given more parameter groups since this schedule was made.
+        Raises ValueError if the optimizer was given more parameter groups since this schedule was made, or if another
+        schedule has set its learning rates since the last step.
         """
         check_groups(self.optimizer, self.min_lrs)
+        self.lead()
         self.last_epoch += 1
         self.num_bad_epochs += 1
         if self.is_better(float(metrics)):
@@ -415,17 +440,15 @@ def cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def positive(name: str, value: int) -> int:
+def positive(name: str, value: SupportsIndex) -> int:
     """`value`, or ValueError if it is not a positive integer."""
-    if not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{name} is a positive integer, got {value!r}")
-    return value
+    return whole(value, 1, f"{name} is a positive integer")
 
 
 def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:
     """One number for each parameter group, from a list of them or from one for all."""
     groups = len(optimizer.param_groups)
-    values = [float(x) for x in value] if isinstance(value, Sequence) else [float(value)] * groups
+    values = [float(x) for x in value] if isinstance(value, Iterable) else [float(value)] * groups
     if len(values) != groups:
         raise ValueError(f"{name} needs one value for each of {groups} parameter groups, got {value}")
     return values

@@ -104,13 +104,13 @@ def test_a_transform_sees_each_batch_as_a_whole():
     [
         ((np.ones(3), np.ones(4)), 1, ValueError, r"the same number of samples, got \[3, 4\]"),
         ((), 1, ValueError, r"the same number of samples, got \[\]"),
-        ((np.ones(3),), 0, ValueError, "a positive batch size, got 0"),
-        ((np.ones(3),), -1, ValueError, "a positive batch size, got -1"),
+        ((np.ones(3),), 0, ValueError, "DataLoader expects a positive batch size, got 0"),
+        ((np.ones(3),), -1, ValueError, "DataLoader expects a positive batch size, got -1"),
         (np.ones((3, 2)), 1, TypeError, r"a tuple of arrays, got one array of shape \(3, 2\)"),
     ],
 )
 def test_loaders_that_cannot_work_are_refused(arrays, batch_size, error, sentence):
-    with pytest.raises(error, match=f"DataLoader expects .*{sentence}"):
+    with pytest.raises(error, match=sentence):
         DataLoader(arrays, batch_size)
 
 
@@ -127,6 +127,51 @@ def test_normalize_scales_bytes_to_one_and_standardises_them(mean, std):
     # Two roundings to float32, of numbers that are at most (1 + |mean|) / std.
     np.testing.assert_allclose(scaled, expected, rtol=0, atol=4 * 2**-24 * (1 + abs(mean)) / std)
     np.testing.assert_array_equal(images.ravel(), np.arange(256))
+
+
+PIXELS = np.array([[0, 51, 255]], np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint64])
+def test_integer_pixels_are_bytes(dtype):
+    for got, expected in zip(Normalize(0.2, 0.5)(PIXELS.astype(dtype)), Normalize(0.2, 0.5)(PIXELS), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_floating_pixels_are_scaled_already(dtype):
+    pixels = (PIXELS / 255).astype(dtype)
+    scaled, _ = Normalize(0.2, 0.5)(pixels, np.arange(1))
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, (pixels.astype(float) - 0.2) / 0.5, rtol=0, atol=2**-21)
+    np.testing.assert_array_equal(Normalize()(pixels.astype(np.float32))[0], pixels.astype(np.float32))
+
+
+def test_masks_are_black_and_white():
+    np.testing.assert_array_equal(Normalize(0.5, 0.5)(np.array([[True, False]]))[0], [[1.0, -1.0]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, bool])
+def test_no_images_are_normalised_to_none(dtype):
+    assert Normalize()(np.empty((0, 28, 28), dtype))[0].shape == (0, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("images", "given"),
+    [
+        (PIXELS.astype(np.float32), "float32 from 0 to 255"),
+        (PIXELS / 127.5 - 1, "float64 from -1 to 1"),
+        (np.array([0.5, np.nan]), "float64 from nan to nan"),
+        (np.array([0.5, np.inf]), "float64 from 0.5 to inf"),
+        (np.array([0, 65535], np.uint16), "uint16 from 0 to 65535"),
+        (np.array([-1, 5]), "int64 from -1 to 5"),
+        (np.array([1 + 0j]), "images of numbers, got complex128"),
+        (np.array(["1"]), "images of numbers, got <U1"),
+    ],
+)
+def test_pixels_of_another_scale_are_refused(images, given):
+    with pytest.raises(ValueError, match=f"Normalize expects .*{given}"):
+        Normalize(0.5, 0.5)(images)
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, float("nan")])

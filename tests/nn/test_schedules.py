@@ -1,8 +1,11 @@
 """Schedules against closed forms and recorded values of PyTorch 2.13, and how they resume."""
 
+import gc
 import json
 import math
+import weakref
 
+import numpy as np
 import pytest
 
 from minigrad import Tensor
@@ -285,3 +288,86 @@ def test_parameter_groups_that_came_later_are_said_and_nothing_is_changed(make):
     with pytest.raises(ValueError, match="made for 1 parameter groups, but the optimizer has 2 by now"):
         schedule.step(*[1.0] * isinstance(schedule, ReduceLROnPlateau))
     assert (schedule.state_dict(), [dict(group) for group in optimizer.param_groups]) == before
+
+
+# ---------------------------------------------------------------- two on one optimizer
+
+PAIRS = {
+    "two alike": (lambda o: StepLR(o, 2), lambda o: StepLR(o, 3)),
+    "two kinds": (lambda o: LinearLR(o), lambda o: CosineAnnealingLR(o, 10)),
+    "a plateau behind": (lambda o: ExponentialLR(o, 0.9), lambda o: ReduceLROnPlateau(o)),
+    "a plateau before": (lambda o: ReduceLROnPlateau(o), lambda o: ExponentialLR(o, 0.9)),
+    "a part of a sequence": (lambda o: SequentialLR(o, [StepLR(o, 2)], []), lambda o: StepLR(o, 2)),
+}
+
+
+def advance(schedule):
+    schedule.step(*([1.0] if isinstance(schedule, ReduceLROnPlateau) else []))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_schedules_that_take_turns_are_refused_and_the_learning_rate_stays(name):
+    optimizer = optimizer_of()
+    first, second = (make(optimizer) for make in PAIRS[name])
+    advance(first)
+    advance(second)
+    rate = optimizer.param_groups[0]["lr"]
+    kinds = f"{type(first).__name__} and {type(second).__name__}"
+    with pytest.raises(ValueError, match=f"{kinds} both set the learning rates of one optimizer.*SequentialLR"):
+        advance(first)
+    assert optimizer.param_groups[0]["lr"] == rate
+    advance(second)
+
+
+def test_a_schedule_may_take_over_when_another_is_done():
+    optimizer = optimizer_of()
+    warmup, decay = LinearLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)
+    for _ in range(3):
+        warmup.step()
+    assert optimizer.param_groups[0]["lr"] == 1
+    for _ in range(3):
+        decay.step()
+    assert optimizer.param_groups[0]["lr"] == 0.5**3
+    del decay
+    warmup.step()
+    assert optimizer.param_groups[0]["lr"] == 1
+
+
+def test_schedules_of_different_optimizers_keep_out_of_each_others_way():
+    schedules = [StepLR(optimizer_of(), 1, 0.5) for _ in range(2)]
+    for _ in range(3):
+        for schedule in schedules:
+            schedule.step()
+    assert [schedule.get_last_lr() for schedule in schedules] == [[0.125]] * 2
+
+
+def test_an_optimizer_is_freed_with_its_schedules():
+    gc.collect()
+    gc.disable()
+    try:
+        optimizer = optimizer_of()
+        schedules = [StepLR(optimizer, 1), LinearLR(optimizer)]
+        for schedule in schedules:
+            schedule.step()
+        watch = weakref.ref(optimizer)
+        del optimizer, schedule, schedules
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_numbers_of_numpy_are_settings_and_can_be_saved():
+    def states(number):
+        optimizer = optimizer_of()
+        made = [
+            StepLR(optimizer, number(2)), MultiStepLR(optimizer, [number(1), number(4)]),
+            LinearLR(optimizer, total_iters=number(3)), CosineAnnealingLR(optimizer, number(5)),
+            OneCycleLR(optimizer, 1.0, epochs=number(3), steps_per_epoch=number(2)),
+            SequentialLR(optimizer, [StepLR(optimizer, number(1)), StepLR(optimizer, 2)], [number(3)]),
+            StepLR(optimizer, 1, last_epoch=number(4)),
+        ]  # fmt: skip
+        return [schedule.state_dict() for schedule in made]
+
+    assert json.dumps(states(np.int64)) == json.dumps(states(np.uint8)) == json.dumps(states(int))
+    lrs = OneCycleLR(optimizer_of(), np.array([2.0]), total_steps=8).get_last_lr()
+    assert lrs == OneCycleLR(optimizer_of(), [2.0], total_steps=8).get_last_lr()
