@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 
+from minigrad.random import noting, put
 from nn.data import Array, DataLoader
 from nn.learner import Learner, NonFiniteLoss
+from nn.module import Module
+from nn.optim import Optimizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +36,10 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
 
     It rises exponentially from `low` to `high`, the same for all parameter groups, through the batches of `train`, as
     often as needed. The search ends early when the smoothed loss (0.9 of the one before, 0.1 of the new loss) exceeds
-    four times its lowest value, or when a loss is not finite. Model, optimizer, schedule and counts of the learner are
-    afterwards as they were, without gradients; its callbacks hear nothing. Only the generators that batches and dropout
-    are drawn from have moved on.
+    four times its lowest value, or when a loss is not finite. Afterwards model, loss, optimizer, schedule and counts of
+    the learner, without gradients, are as they were, and so are all generators that batches, transforms and layers drew
+    from; its callbacks hear nothing. Only what a transform keeps beside a generator, as `AlternatingFlip` does, has
+    moved on.
 
     Raises:
         ValueError: unless 0 < low < high and steps >= 2, if there is no data, or the loss diverges right away.
@@ -54,10 +59,12 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
         raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
     lrs, losses, smoothed = np.geomspace(low, high, steps), list[float](), list[float]()
     model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
-    before = model.state_dict(), optimizer.state_dict()
+    parts: list[Any] = [part for part in (model, learner.loss, optimizer) if isinstance(part, Module | Optimizer)]
+    before = [part.state_dict() for part in parts]
     learner.scheduler = None
     try:
-        with model.in_mode(training=True), suppress(NonFiniteLoss), np.errstate(over="ignore", invalid="ignore"):
+        silence = np.errstate(over="ignore", invalid="ignore")
+        with noting() as generators, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
             for lr, batch in zip(lrs, chain.from_iterable(repeat(train)), strict=False):
                 for group in optimizer.param_groups:
                     group["lr"] = float(lr)
@@ -67,8 +74,9 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
                     break
     finally:
         learner.scheduler, learner.step = scheduler, step
-        model.load_state_dict(before[0])
-        optimizer.load_state_dict(before[1])
+        for part, state in zip(parts, before, strict=True):
+            part.load_state_dict(state)
+        put(generators)
         optimizer.zero_grad()
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")

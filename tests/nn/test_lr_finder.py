@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import nn
+from nn.augmentation import Compose, RandomErase, RandomFlip, RandomShift
 from nn.data import DataLoader
 from nn.learner import Callback, Learner
 from nn.lr_finder import find_lr
@@ -127,3 +128,55 @@ def test_searches_that_cannot_work_are_refused(settings, given):
 def test_a_loss_that_diverges_at_once_is_an_error():
     with pytest.raises(ValueError, match=r"the loss diverges with a learning rate of only 1e\+200"):
         find_lr(quadratic(), nothing(), low=1e200, high=1e300, steps=3)
+
+
+class Learned(nn.Module):
+    """A cross-entropy with a temperature that is trained and a count that is kept."""
+
+    def __init__(self):
+        self.temperature, self.calls = nn.Parameter(np.ones(1, np.float32)), np.array(0)
+
+    def forward(self, logits, targets):
+        self.calls += 1
+        return nn.functional.cross_entropy(logits * self.temperature, targets)
+
+
+@pytest.mark.parametrize("steps", [2, 30])
+def test_training_is_the_same_with_a_search_before_it(steps):
+    def trained(search):
+        generator = nn.manual_seed(1)
+        own = np.random.default_rng(2)
+        layers = [nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Dropout(0.5, own), nn.Dropout(0.2)]
+        model, loss = nn.Sequential(*layers, nn.Linear(8, 2)), Learned()
+        moves = Compose(RandomShift(1, generator=own), RandomFlip(generator=np.random.default_rng(3)), RandomErase(1))
+        data = np.random.default_rng(0).standard_normal((10, 4, 4)).astype(np.float32), np.arange(10) % 2
+        loader = DataLoader(data, 4, shuffle=True, generator=generator, transform=moves)
+        optimizer = Adam([*model.parameters(), *loss.parameters()])
+        learner = Learner(model, optimizer, loss)
+        if search:
+            find_lr(learner, loader, high=1.0, steps=steps)
+        learner.fit(loader, epochs=2)
+        return model.state_dict() | {f"loss.{name}": array for name, array in loss.state_dict().items()}
+
+    expected = trained(search=False)
+    assert expected["loss.calls"] == 6
+    for name, array in trained(search=True).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+def test_a_search_leaves_frozen_layers_alone():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+    model[0].freeze()
+    before = model.state_dict()
+    seen = []
+
+    class Watch(nn.Module):
+        def forward(self, logits, targets):
+            seen.append([module.training for module in model.modules()])
+            return nn.functional.cross_entropy(logits, targets)
+
+    data = DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 2)
+    find_lr(Learner(model, SGD(model[1].parameters()), Watch()), data, steps=5)
+    assert seen == [[True, False, True]] * 5
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
