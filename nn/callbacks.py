@@ -7,8 +7,8 @@ import importlib.util
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TextIO
 
 from numpy.typing import NDArray
 
@@ -38,12 +38,26 @@ class EpochTable(Callback):
         self.file = file
 
     def on_fit_start(self, learner: Learner) -> None:
-        print("".join(f"{title:>11}" for title, _, _ in self.COLUMNS), file=self.file, flush=True)
+        others = [(f"val {name}", f"valid_{name}", "{:.4g}") for name in learner.metrics if name != "accuracy"]
+        self.columns = [*self.COLUMNS[:4], *others, *self.COLUMNS[4:]]
+        self._print(title for title, _, _ in self.columns)
 
     def on_epoch_end(self, learner: Learner) -> None:
         row = learner.history[-1]
-        cells = (form.format(row[key]) if key in row else "–" for _, key, form in self.COLUMNS)
-        print("".join(f"{cell:>11}" for cell in cells), file=self.file, flush=True)
+        self._print(form.format(row[key]) if key in row else "–" for _, key, form in self.columns)
+
+    def _print(self, cells: Iterable[str]) -> None:
+        file = sys.stdout if self.file is None else self.file
+        print(printable("".join(f" {cell:>10}" for cell in cells), file), file=file, flush=True)
+
+
+def printable(text: str, file: TextIO) -> str:
+    """The text as a file can encode it, be it in ASCII: a hyphen stands for a dash, and ? for what else it lacks."""
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    try:
+        return text.encode(encoding).decode(encoding)
+    except UnicodeEncodeError:
+        return text.replace("–", "-").encode(encoding, "replace").decode(encoding)
 
 
 class ProgressBar(Callback):
@@ -80,10 +94,12 @@ class AfterEpoch(Callback):
 
 
 class MetricCallback(Callback):
-    """What callbacks share that follow one entry of the history: of a name that ends in "loss" the least is best."""
+    """What callbacks share that follow one entry of the history, of which the least or the largest is best."""
 
-    def __init__(self, metric: str) -> None:
-        self.metric = metric
+    def __init__(self, metric: str | None, mode: Literal["min", "max"] | None = None) -> None:
+        if mode not in ("min", "max", None):
+            raise ValueError(f"mode is 'min' or 'max', got {mode!r}")
+        self.metric, self.mode = metric, mode
 
     def on_fit_start(self, learner: Learner) -> None:
         self.best = -math.inf
@@ -91,10 +107,13 @@ class MetricCallback(Callback):
     def improved(self, learner: Learner, margin: float = 0.0) -> bool:
         """Whether the last epoch was better by more than `margin` than the best so far, and is so the best now."""
         row = learner.history[-1]
-        if self.metric not in row:
+        usual = "valid_loss" if "valid_loss" in row and "valid_accuracy" not in row else "valid_accuracy"
+        metric = self.metric or usual
+        if metric not in row:
             hint = " (valid_loss and valid_accuracy need validation data)" if "valid_loss" not in row else ""
-            raise ValueError(f"there is no metric {self.metric!r} in the history, only {', '.join(row)}{hint}")
-        score = -row[self.metric] if self.metric.endswith("loss") else row[self.metric]
+            raise ValueError(f"there is no metric {metric!r} in the history, only {', '.join(row)}{hint}")
+        is_best_low = metric.endswith("loss") if self.mode is None else self.mode == "min"
+        score = -row[metric] if is_best_low else row[metric]
         if not score > self.best + margin:
             return False
         self.best = score
@@ -108,6 +127,7 @@ class EarlyStopping(MetricCallback):
         metric: an entry of the history; the less the better if its name ends in "loss", else the more.
         patience: how many epochs in a row without improvement it takes.
         min_delta: by more than how much the best must be beaten to count as improvement.
+        mode: "min" or "max" if it is otherwise, as for a mean absolute error.
 
     Raises:
         ValueError: if `patience` is not positive or `min_delta` negative; after the first epoch, if there is no such
@@ -121,10 +141,13 @@ class EarlyStopping(MetricCallback):
     3
     """
 
-    def __init__(self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0) -> None:
+    def __init__(
+        self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0,
+        mode: Literal["min", "max"] | None = None,
+    ) -> None:  # fmt: skip
         if not (patience >= 1 and min_delta >= 0):
             raise ValueError(f"EarlyStopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
-        super().__init__(metric)
+        super().__init__(metric, mode)
         self.patience, self.min_delta, self.waited = patience, min_delta, 0
 
     def on_epoch_end(self, learner: Learner) -> None:
@@ -139,7 +162,9 @@ class KeepBest(MetricCallback):
     They are kept in memory; if training ends with an exception, the model is left as it is.
 
     Args:
-        metric: an entry of the history; the less the better if its name ends in "loss", else the more.
+        metric: an entry of the history; the less the better if its name ends in "loss", else the more. If None, the
+            accuracy, or the loss where the targets are no classes, on the validation data.
+        mode: "min" or "max" if it is otherwise, as for a mean absolute error.
 
     Attributes:
         epoch: the number of the best epoch.
@@ -148,8 +173,8 @@ class KeepBest(MetricCallback):
         ValueError: after the first epoch, if there is no such metric.
     """
 
-    def __init__(self, metric: str = "valid_accuracy") -> None:
-        super().__init__(metric)
+    def __init__(self, metric: str | None = None, mode: Literal["min", "max"] | None = None) -> None:
+        super().__init__(metric, mode)
         self.state: dict[str, NDArray[Any]] | None = None
 
     def on_epoch_end(self, learner: Learner) -> None:
@@ -201,6 +226,7 @@ class AveragedWeights(Callback):
 def write_history(history: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write a learner's history as a CSV file. Raises `nn.FileError`."""
     with atomic_write(path, "w") as file:
-        writer = csv.DictWriter(file, history[0] if history else (), lineterminator="\n")
+        names = dict.fromkeys(name for row in history for name in row)
+        writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias
 
@@ -61,6 +62,17 @@ class DataLoader:
     def __len__(self) -> int:
         """The number of batches in an epoch."""
         return self.num_samples // self.batch_size if self.drop_last else -(-self.num_samples // self.batch_size)
+
+    @property
+    def smallest_batch(self) -> int:
+        """The number of samples in the last batch."""
+        left = self.num_samples % self.batch_size
+        return left if left and not self.drop_last else self.batch_size
+
+    def example(self) -> Arrays:
+        """A batch of the first sample alone; the transform, which may count what it sees, does not hear of it."""
+        batch = tuple(array[:1] for array in self.arrays)
+        return batch if self.transform is None else deepcopy(self.transform)(*batch)
 
     def __iter__(self) -> Iterator[Arrays]:
         order = source(self.generator).permutation(self.num_samples) if self.shuffle else None

@@ -1,32 +1,35 @@
-"""The learner: trains a classifier in mini-batches, evaluates it, and predicts with it."""
+"""The learner: trains a model in mini-batches, evaluates it, and predicts with it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import isfinite, nan
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor, no_grad
+from minigrad import Tensor, no_grad, value
+from minigrad.random import noting, put
+from minigrad.transforms import leaves, rebuilt
 from nn import files
 from nn.data import Array, DataLoader, whole
 from nn.functional import softmax
 from nn.layers import CrossEntropyLoss
 from nn.layers.loss import sum_and_weight
 from nn.memory import keep_freed_memory
-from nn.metrics import Evaluation, confusion_matrix
+from nn.metrics import Evaluation, Metric, confusion_of
 from nn.module import Module
 from nn.optim import Optimizer
 from nn.parallel import WORKERS, Backward, data_parallel
 from nn.schedules import LRScheduler, ReduceLROnPlateau
 
 Row = dict[str, float]
+NOTHING_COUNTS = "every label is one that the loss ignores, or of a class of weight 0"
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -59,18 +62,20 @@ class Learner:
     """Brings together what training takes.
 
     Args:
-        model: maps a batch of inputs to logits, (batch, classes).
+        model: maps a batch of inputs to outputs: to logits, (batch, classes), or whatever the loss takes.
         optimizer: over the model's parameters.
-        loss: maps logits and targets to a number. Means over an epoch or over data are of what it says by a method
+        loss: maps outputs and targets to a number. Means over an epoch or over data are of what it says by a method
             `sum_and_weight(loss, targets)`, see `nn.layers.loss.Loss`; without one it is taken for a mean over samples.
         scheduler: sets the learning rate; stepped after every batch, so it cannot be `ReduceLROnPlateau`, which looks
             at the metric of an epoch: step that from a callback.
         callbacks: told about everything that happens, in their order.
+        metrics: what else to evaluate by: functions of all outputs and all targets of the data, as arrays, by name.
         workers: in how many threads `fit` computes a step, see `data_parallel`; `train_batch` by itself uses one.
 
     Attributes:
-        history: one row an epoch: `epoch`, `train_loss`, `valid_loss`, `valid_accuracy` (if there is validation data),
-            `lr` at its end, `images_per_second` of training, `seconds` since `fit` began.
+        history: one row an epoch: `epoch`, `train_loss`, `lr` at its end, `images_per_second` of training, `seconds`
+            since `fit` began; if there is validation data `valid_loss`, `valid_accuracy` where its targets are classes,
+            and `valid_` with the name of each metric.
         epoch: the number of the current one, from 1; epochs: that of the last one `fit` will train.
         step: how many steps have been taken; batches: how many an epoch has.
         batch_loss: of the last batch, before its step.
@@ -93,10 +98,16 @@ class Learner:
         scheduler: LRScheduler | None = None,
         callbacks: Sequence[Callback] = (),
         workers: int = 1,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         workers = whole(workers, 1, WORKERS)
         if isinstance(scheduler, ReduceLROnPlateau):
             raise TypeError("ReduceLROnPlateau needs the metric of an epoch: step it in a callback's on_epoch_end()")
+        if scheduler is not None and scheduler.optimizer is not optimizer:
+            raise ValueError(f"the {type(scheduler).__name__} is of another optimizer: it would be without effect")
+        self.metrics = dict(metrics or {})
+        if "loss" in self.metrics:
+            raise ValueError("a metric cannot be named 'loss', which is what the history has the loss under")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loss = loss if loss is not None else CrossEntropyLoss()
         self.callbacks, self.workers = list(callbacks), workers
@@ -111,10 +122,13 @@ class Learner:
 
         Raises:
             NonFiniteLoss: as soon as the loss of a batch, or on the validation data, is NaN or infinite.
-            ValueError: if there is nothing to train on.
+            ValueError: if there is nothing to train on, or the model cannot be trained on a last batch of one sample,
+                see `check_batches_of_one`.
         """
         if not len(train):
             raise ValueError("cannot train on no data: the loader has no batches")
+        epochs = whole(epochs, 0, "the number of epochs is an integer of at least 0")
+        self.check_batches_of_one(train)
         keep_freed_memory()
         self.epochs, self.batches, self.stop = self.epoch + epochs, len(train), False
         start = perf_counter()
@@ -127,7 +141,7 @@ class Learner:
                 if valid is not None:
                     evaluation = self.evaluate(valid)
                     self._check_finite(evaluation.loss, "validation loss", f"after step {self.step}")
-                    row |= {"valid_loss": evaluation.loss, "valid_accuracy": evaluation.accuracy}
+                    row |= {f"valid_{name}": number for name, number in evaluation.numbers().items()}
                 self.history.append(row | {"seconds": perf_counter() - start})
                 self._notify("on_epoch_end")
             self._notify("on_fit_end")
@@ -142,26 +156,56 @@ class Learner:
                 self.batch_loss = self.train_batch(inputs, targets)
                 part, weight = sum_and_weight(self.loss, self.batch_loss, targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
-                self._notify("on_batch_end")
+                if weight:
+                    self._notify("on_batch_end")
                 if self.stop:
                     break
+        if not weights:
+            raise ValueError(f"cannot train on these {samples} samples: {NOTHING_COUNTS}")
         return {
             "epoch": self.epoch,
-            "train_loss": sums / weights if weights else nan,
+            "train_loss": sums / weights,
             "lr": self.optimizer.param_groups[0]["lr"],
             "images_per_second": samples / (perf_counter() - start),
         }
 
     def train_batch(self, inputs: Array, targets: Array) -> float:
-        """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none."""
+        """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none.
+
+        No step is taken either, and the loss is NaN, if all labels are ignored: there is no mean over no samples.
+        """
         self.optimizer.zero_grad()
         loss = self._backward(inputs, targets)
+        if loss != loss and not sum_and_weight(self.loss, loss, targets)[1]:
+            return loss
         self._check_finite(loss, "loss", f"at step {self.step + 1}")
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
         self.step += 1
         return loss
+
+    def check_batches_of_one(self, train: DataLoader) -> None:
+        """Raise ValueError if there is a batch of one sample and the model cannot be trained on it, as with batch norm.
+
+        That is tried with the first sample, and leaves everything as it was.
+        """
+        if train.smallest_batch != 1:
+            return
+        before = self.model.state_dict()
+        try:
+            with noting() as generators, self.model.in_mode(training=True), no_grad():
+                fault = fault_with_one(self.model, train)
+        finally:
+            self.model.load_state_dict(before)
+            put(generators)
+        if fault is not None:
+            size, samples = train.batch_size, train.num_samples
+            which = "each" if size == 1 else f"the last of {samples} samples in batches of {size}"
+            raise ValueError(
+                f"the model cannot be trained on a batch of one sample, which is {which} ({fault}): choose another "
+                "batch_size, or leave the last batch out with drop_last=True"
+            ) from fault
 
     def _in_one_thread(self, inputs: Array, targets: Array) -> float:
         """Compute the loss of a batch and, in the parameters' `.grad`, its gradients."""
@@ -182,8 +226,8 @@ class Learner:
                 self._backward = self._in_one_thread
 
     def evaluate(self, data: DataLoader) -> Evaluation:
-        """Mean loss and confusion matrix over some data, in evaluation mode. Raises ValueError if there is none."""
-        return evaluate(self.model, self.loss, data)
+        """Mean loss, metrics and, for classes, confusion matrix of some data: see `evaluate`."""
+        return evaluate(self.model, self.loss, data, self.metrics)
 
     def predict_proba(self, data: DataLoader) -> Array:
         """(samples, classes) the probability of each class, in evaluation mode. Raises ValueError if there are none."""
@@ -207,8 +251,10 @@ class Learner:
                 arrays[f"optimizer.{number}.{name}"] = state.pop(name)
         optimizer["state"] = {str(number): state for number, state in optimizer["state"].items()}
         scheduler = None if self.scheduler is None else self.scheduler.state_dict()
-        metadata = {"parts": self._parts(), "optimizer": optimizer, "scheduler": scheduler}
-        files.save(arrays, path, metadata | {"history": self.history, "epoch": self.epoch, "step": self.step})
+        metadata: dict[str, Any] = {"parts": self._parts(), "optimizer": optimizer, "scheduler": scheduler}
+        metadata |= {"history": self.history, "epoch": self.epoch, "step": self.step}
+        numbers = [x.item() if isinstance(x, np.generic) else x for x in leaves(metadata)]
+        files.save(arrays, path, rebuilt(metadata, numbers))
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Continue where the learner was that wrote this file: the same weights, optimizer, schedule, history, counts.
@@ -261,34 +307,60 @@ def below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
+def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
+    """What a model raises for one sample, if it takes two."""
+    try:
+        inputs, *_ = train.example()
+        model(np.concatenate([inputs, inputs]))
+    except Exception:  # not for lack of samples: training will say it
+        return None
+    try:
+        model(inputs)
+    except Exception as error:
+        return error
+    return None
+
+
 def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """(logits, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before."""
+    """(outputs, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before."""
     with model.in_mode(training=False):
         for inputs, *targets in data:
             with no_grad():
-                logits = model(inputs)
-            yield (logits, *targets)
+                outputs = model(inputs)
+            yield (outputs, *targets)
 
 
-def evaluate(model: Module, loss: Module, data: DataLoader) -> Evaluation:
-    """Mean loss and confusion matrix over all samples, in evaluation mode; samples that the loss ignores do not count.
+def evaluate(
+    model: Module, loss: Callable[..., Tensor], data: DataLoader, metrics: Mapping[str, Metric] | None = None
+) -> Evaluation:
+    """Mean loss, metrics and, for classes, confusion matrix of some data, in evaluation mode.
 
-    The mean is that of all the data at once, also if the loss weighs classes, or is a sum: see `sum_and_weight`.
-    Raises ValueError if there is no data, or the targets are no class indices.
+    The mean is that of all the data at once, also if the loss weighs classes, or is a sum: see `sum_and_weight`. What
+    the loss ignores counts neither there nor in the confusion matrix.
+
+    Args:
+        model: maps inputs (batch, ...) to outputs (batch, ...).
+        loss: maps outputs and targets to a number.
+        data: batches of inputs and targets.
+        metrics: functions of all outputs and all targets, as arrays, by name.
+
+    Raises:
+        ValueError: if there is no data, or none of it counts.
     """
-    sums, weights, confusion = 0.0, 0.0, None
-    for logits, targets in forward(model, data):
-        part, weight = sum_and_weight(loss, loss(logits, targets), targets)
+    sums, weights, kept = 0.0, 0.0, list[tuple[Array, Array]]()
+    confusion: Any = 0  # None as soon as something is no class
+    for outputs, targets in forward(model, data):
+        part, weight = sum_and_weight(loss, loss(outputs, targets), targets)
         sums, weights = sums + part, weights + weight
-        is_counted = loss.counted(targets) if hasattr(loss, "counted") else slice(None)
-        true, predicted = targets[is_counted], logits.data.argmax(1)[is_counted]
-        if not len(true):
-            continue
-        counts = confusion_matrix(true, predicted, logits.shape[1])
-        confusion = counts if confusion is None else confusion + counts
-    if confusion is None:
-        raise ValueError("cannot evaluate on no data")
-    return Evaluation(sums / weights if weights else nan, confusion)
+        counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))
+        confusion = None if confusion is None or counts is None else confusion + counts
+        if metrics:
+            kept.append((value(outputs), targets))
+    if not weights:
+        nothing = isinstance(confusion, int)
+        raise ValueError(f"cannot evaluate on {'no data' if nothing else f'these samples: {NOTHING_COUNTS}'}")
+    everything = [np.concatenate(arrays) for arrays in zip(*kept, strict=True)]
+    return Evaluation(sums / weights, confusion, {name: float(f(*everything)) for name, f in (metrics or {}).items()})
 
 
 def predict_proba(model: Module, data: DataLoader) -> Array:

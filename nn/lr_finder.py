@@ -42,7 +42,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     moved on.
 
     Raises:
-        ValueError: unless 0 < low < high and steps >= 2, if there is no data, or the loss diverges right away.
+        ValueError: unless 0 < low < high and steps >= 2, if there is no data, the loss diverges right away, or the model
+            cannot be trained on a batch of one sample that there is.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3; when to stop is from
     Gugger, How Do You Find A Good Learning Rate, 2018.
@@ -57,7 +58,9 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     if not (0 < low < high and steps >= 2 and len(train)):
         given = f"from {low} to {high} in {steps} steps with {len(train)} batches"
         raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
-    lrs, losses, smoothed = np.geomspace(low, high, steps), list[float](), list[float]()
+    learner.check_batches_of_one(train)
+    rising, batches = np.geomspace(low, high, steps).tolist(), chain.from_iterable(repeat(train))
+    lrs, losses, smoothed = list[float](), list[float](), list[float]()
     model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
     parts: list[Any] = [part for part in (model, learner.loss, optimizer) if isinstance(part, Module | Optimizer)]
     before = [part.state_dict() for part in parts]
@@ -65,10 +68,14 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     try:
         silence = np.errstate(over="ignore", invalid="ignore")
         with noting() as generators, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
-            for lr, batch in zip(lrs, chain.from_iterable(repeat(train)), strict=False):
+            for lr, batch in zip(rising, batches, strict=False):
                 for group in optimizer.param_groups:
-                    group["lr"] = float(lr)
-                losses.append(learner.train_batch(*batch))
+                    group["lr"] = lr
+                loss = learner.train_batch(*batch)
+                if loss != loss:  # all labels are ignored
+                    continue
+                lrs.append(lr)
+                losses.append(loss)
                 smoothed.append(0.9 * smoothed[-1] + 0.1 * losses[-1] if smoothed else losses[0])
                 if smoothed[-1] > 4 * min(smoothed):
                     break
@@ -81,4 +88,4 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
     steepest = np.gradient(smoothed).argmin()
-    return LRSearch(lrs[: len(losses)], np.array(losses), float(lrs[steepest]))
+    return LRSearch(np.array(lrs), np.array(losses), lrs[steepest])

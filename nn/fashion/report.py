@@ -65,7 +65,7 @@ def draw_curves(axes: Axes, history: Sequence[Row]) -> None:
 
 def draw_confusion(axes: Axes, evaluation: Evaluation, classes: Sequence[str]) -> None:
     """The confusion matrix in per cent of each true class."""
-    shares = 100 * evaluation.confusion / evaluation.confusion.sum(1, keepdims=True).clip(1)
+    shares = 100 * evaluation.counts / evaluation.counts.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.set(title=f"test accuracy {evaluation.accuracy:.2%}", xlabel="predicted", ylabel="true, in % of each class")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")

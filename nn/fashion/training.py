@@ -36,6 +36,10 @@ class Run:
         data: what to train on.
         folder: where the files go; made when training begins.
         callbacks: told about everything the learner does.
+
+    Raises:
+        ValueError: if the recipe's settings do not fit each other or the data, such as batches of one sample for batch
+            norm.
     """
 
     def __init__(
@@ -72,6 +76,10 @@ class Run:
         self.learner = Learner(
             model, optimizer, objective, scheduler, [*watchers, *callbacks], workers=recipe.workers
         )
+        try:
+            self.learner.check_batches_of_one(self.train)
+        except ValueError as error:
+            raise ValueError(f"{error}; here it is the recipe's batch_size, or the flag --batch-size") from error
 
     def fit(self, warn: Callable[[str], None]) -> None:
         """Train for all epochs of the recipe, keeping model, metrics and configuration in the folder after each.
@@ -95,7 +103,8 @@ class Run:
             except nn.FileError as error:
                 warn(f"epoch {learner.epoch} could not be saved: {error}")
 
-        self.learner.callbacks.append(AfterEpoch(checkpoint))
+        # First of all: what shows something may fail, on a pipe that was closed, say.
+        self.learner.callbacks.insert(0, AfterEpoch(checkpoint))
         try:
             self.learner.fit(self.train, self.valid, self.recipe.epochs)
         except NonFiniteLoss as error:

@@ -300,3 +300,53 @@ def test_a_further_fit_starts_from_the_averages():
     learner.fit(data(10), epochs=1)
     assert equal(states.steps[-1], final)
     assert equal(learner.model.state_dict(), final)
+
+
+# ---------------------------------------------------------------- other metrics, other consoles
+
+
+@pytest.mark.parametrize("callback_type", [EarlyStopping, KeepBest])
+def test_a_metric_may_be_best_where_it_is_least(callback_type):
+    values = [3.0, 1.0, 2.0, 4.0]
+    model = nn.Linear(3, 2)
+    metrics = {"error": lambda outputs, targets: values[learner.epoch - 1]}
+    settings = {"patience": 1} if callback_type is EarlyStopping else {}
+    callback = callback_type("valid_error", mode="min", **settings)
+    learner = Learner(model, nn.optim.SGD(model.parameters()), callbacks=[callback], metrics=metrics)
+    learner.fit(data(6), data(6), epochs=4)
+    assert callback.best == -1.0
+    assert len(learner.history) == (3 if callback_type is EarlyStopping else 4)
+    with pytest.raises(ValueError, match="mode is 'min' or 'max', got 'least'"):
+        callback_type("valid_error", mode="least")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "title"),
+    [("ascii", "val R?"), ("latin-1", "val R²"), ("cp437", "val R²"), ("utf-8", "val R²"), ("utf-16", "val R²")],
+)
+def test_the_table_is_printed_in_any_encoding(encoding, title):
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding=encoding) as file:
+        model = nn.Linear(3, 2)
+        learner = Learner(model, nn.optim.SGD(model.parameters()), callbacks=[EpochTable(file)],
+                          metrics={"R²": lambda outputs, targets: 0.5})  # fmt: skip
+        learner.fit(data(6))
+        learner.fit(data(6), data(6))
+        file.flush()
+        heading, without, _, with_validation = raw.getvalue().decode(encoding).splitlines()
+    dash = "–" if encoding.startswith("utf") else "-"
+    assert title in heading
+    assert without.split()[2:5] == [dash] * 3
+    assert with_validation.split()[4] == "0.5"
+
+
+def test_a_history_of_which_only_a_part_was_validated_is_written(tmp_path):
+    model = nn.Linear(3, 2)
+    learner = Learner(model, nn.optim.SGD(model.parameters()))
+    learner.fit(data(6))
+    learner.fit(data(6), data(6))
+    write_history(learner.history, tmp_path / "history.csv")
+    with open(tmp_path / "history.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["valid_loss"] == ""
+    assert float(second["valid_loss"]) == learner.history[1]["valid_loss"]

@@ -180,3 +180,20 @@ def test_a_search_leaves_frozen_layers_alone():
     assert seen == [[True, False, True]] * 5
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_batches_of_which_nothing_counts_are_passed_over():
+    model = nn.Linear(2, 2)
+    labels = np.array([0, 1, -100, -100])
+    data = DataLoader((np.eye(4, 2, dtype=np.float32), labels), 2)
+    search = find_lr(Learner(model, SGD(model.parameters())), data, low=0.1, high=1.0, steps=10)
+    np.testing.assert_allclose(search.lrs, np.geomspace(0.1, 1.0, 10)[::2])
+    assert np.isfinite(search.losses).all()
+    assert search.losses.shape == (5,)
+
+
+def test_batches_that_are_too_small_for_the_model_are_refused_first():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    data = DataLoader((np.ones((5, 2), np.float32), np.zeros(5, int)), 2)
+    with pytest.raises(ValueError, match=r"the last of 5 samples in batches of 2 .* choose another batch_size"):
+        find_lr(Learner(model, SGD(model.parameters())), data)

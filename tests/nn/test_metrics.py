@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nn.metrics import Evaluation, confusion_matrix
+from nn.metrics import Evaluation, confusion_matrix, confusion_of
 
 
 @st.composite
@@ -63,3 +63,50 @@ def test_the_most_confused_pairs_are_counted_both_ways(case, n):
 def test_a_class_that_does_not_exist_is_refused(true, predicted):
     with pytest.raises(ValueError, match=r"expects class indices from 0 to 1, got -?[12]"):
         confusion_matrix(np.array(true), np.array(predicted), 2)
+
+
+# ---------------------------------------------------------------- what is a class
+
+
+@given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from([(7,), (0,), (3, 2), (2, 2, 2)]))
+def test_classes_are_counted_as_integers_and_as_ones_in_rows_of_zeros(seed, shape):
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(0, 3, shape)
+    outputs = rng.standard_normal((shape[0], 3, *shape[1:]))
+    expected = np.zeros((3, 3), int)
+    for true, predicted in zip(targets.ravel(), outputs.argmax(1).ravel(), strict=True):
+        expected[true, predicted] += 1
+    one_hot = np.moveaxis(np.eye(3)[targets], -1, 1)
+    for classes in (targets, targets.astype(np.uint8), one_hot, one_hot.astype(int), one_hot.astype(bool)):
+        np.testing.assert_array_equal(confusion_of(outputs, classes), expected)
+    ignored = confusion_of(outputs, targets, lambda targets: targets != 1)
+    np.testing.assert_array_equal(ignored, expected * [[1], [0], [1]])
+
+
+OUTPUTS = np.array([[0.2, 0.8], [0.6, 0.4]])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets"),
+    [
+        (OUTPUTS, OUTPUTS),
+        (OUTPUTS, np.array([[1.0, 1.0], [0.0, 1.0]])),
+        (OUTPUTS, np.array([[0.0, 0.0], [0.0, 1.0]])),
+        (OUTPUTS, np.array([0.0, 1.0])),
+        (OUTPUTS, np.array([0, 2])),
+        (OUTPUTS, np.array([0, -1])),
+        (OUTPUTS, np.array([[0], [1]])),
+        (OUTPUTS[:, :1], np.array([0, 0])),
+        (OUTPUTS[:, :1], np.array([[1.0], [1.0]])),
+        (OUTPUTS[:, 0], np.array([0, 1])),
+        ((OUTPUTS, OUTPUTS), np.array([0, 1])),
+    ],
+)
+def test_what_is_no_class_has_no_confusion_matrix(outputs, targets):
+    assert confusion_of(outputs, targets) is None
+
+
+@pytest.mark.parametrize("name", ["accuracy", "precision", "recall", "f1", "counts", "most_confused"])
+def test_what_takes_classes_says_so_where_there_are_none(name):
+    with pytest.raises(ValueError, match="only targets that are classes have a confusion matrix"):
+        getattr(Evaluation(0.5), name)()
