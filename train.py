@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -42,7 +43,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--l2", type=positive(float, zero=True), metavar="X", help="add X times the sum of w² over all weights")
     add("--raw-pixels", action="store_true", help="feed pixels as bytes from 0 to 255, to see why they are scaled")
     add("--dropout", type=positive(float, zero=True), metavar="P", help="share of activations dropped in training")
-    add("--seed", type=positive(int, zero=True), metavar="N", help="of everything random; same seed, same result")
+    seed_help = "of everything random; the same result again with the same --threads and --workers on the same machine"
+    add("--seed", type=positive(int, zero=True), metavar="N", help=seed_help)
     add("--val-size", type=positive(int, zero=True), metavar="N", help="training images held out for validation")
     add("--out", type=Path, metavar="DIR", help="folder for model, metrics and report (default: runs/NAME)")
     add("--evaluate", type=Path, metavar="MODEL", help="train nothing: evaluate a saved model on the test images")
@@ -66,6 +68,12 @@ def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[s
 
     convert.__name__ = f"{'non-negative' if zero else 'positive'} {number.__name__}"  # argparse: "invalid … value"
     return convert
+
+
+def print_anywhere() -> None:
+    """Let everything be printed in the encoding of the console: what that lacks becomes a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # standard error is written like this anyhow
 
 
 def use_threads(count: int) -> None:
@@ -121,12 +129,14 @@ def train(arguments: argparse.Namespace, data: Dataset) -> Evaluation | None:
 
 def list_recipes() -> None:
     """Print a table of the recipes and what they reach on the test images."""
+    from nn.callbacks import printable
     from nn.fashion.recipes import RECIPES
     from nn.xor import SUMMARY
 
     print(f"{'recipe':<22}{'published':<30}{'ours':<17}what it is")
     for recipe in RECIPES.values():
-        print(f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}")
+        line = f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}"
+        print(printable(line, sys.stdout))
     print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{SUMMARY}")
 
 
@@ -143,6 +153,7 @@ def evaluate(arguments: argparse.Namespace, data: Dataset) -> Evaluation:
 
 def main() -> int:
     """Run the command; returns its exit status."""
+    print_anywhere()
     arguments = parse_arguments()
     if arguments.threads:
         use_threads(arguments.threads)

@@ -42,8 +42,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     moved on.
 
     Raises:
-        ValueError: unless 0 < low < high and steps >= 2, if there is no data, the loss diverges right away, or the model
-            cannot be trained on a batch of one sample that there is.
+        ValueError: unless 0 < low < high and steps >= 2, if there is no data, the loss diverges right away, or there is
+            a batch of one sample that the model cannot be trained on.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3; when to stop is from
     Gugger, How Do You Find A Good Learning Rate, 2018.

@@ -18,6 +18,12 @@ from nn.fashion.recipes import RECIPES
 ROOT = Path(__file__).parent.parent
 QUICK = ["--epochs", "2", "--val-size", "100", "--threads", "1"]
 
+UTF8 = {"PYTHONIOENCODING": "utf-8"}
+CONSOLES = {
+    **{name: {"PYTHONIOENCODING": name} for name in ("latin-1", "cp437", "shift_jis", "ascii:strict")},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
 # `python -c` with this runs the command with some libraries out of sight.
 WITHOUT = """
 import sys
@@ -45,13 +51,14 @@ def start(data_folder, tmp_path):
     """Starts the command in an empty folder on the small data set; the test reads, signals and waits."""
     running = []
 
-    def start(*arguments, without=(), data=data_folder):
+    def start(*arguments, without=(), data=data_folder, console=UTF8):
         program = ["-c", WITHOUT.format(names=without)] if without else [str(ROOT / "train.py")]
+        encoding = console.get("PYTHONIOENCODING", "ascii").removesuffix(":strict")
         source = {"FASHION_MNIST_DIR": str(data)}
         process = subprocess.Popen(
             [sys.executable, *program, *map(str, arguments)],
-            cwd=tmp_path, env=os.environ | source | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            cwd=tmp_path, env=os.environ | source | {"PYTHONPATH": str(ROOT)} | console,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding=encoding,
         )  # fmt: skip
         running.append(process)
         return process
@@ -339,3 +346,63 @@ def test_a_safetensors_model_without_its_library_is_one_sentence_that_names_the_
     status, _, err = run("--evaluate", "model.safetensors", without=("safetensors",))
     assert status == 1
     assert 'pip install "minigrad[safetensors]"' in err.splitlines()[-1]
+
+
+# ---------------------------------------------------------------- consoles
+
+
+@pytest.mark.parametrize("console", CONSOLES.values(), ids=CONSOLES)
+def test_training_goes_on_whatever_the_console_can_show(run, tmp_path, console):
+    status, out, _ = run("--epochs", 2, "--val-size", 0, "--threads", 1, "--out", "Blus\u00e9n", console=console)
+    assert status == 0
+    rows = [line.split() for line in out.splitlines() if line.split()[:1] in (["1"], ["2"])]
+    assert [row[2] in ("-", "\N{EN DASH}") for row in rows] == [True, True]
+    assert "Test loss" in out
+    (folder,) = tmp_path.iterdir()
+    assert len(metrics(folder)) == 2
+    assert (folder / "model.npz").exists()
+
+
+@pytest.mark.parametrize("flags", ["--help", "--list-recipes", "--recipe xor", "--dry-run", "--evaluate missing.npz"])
+@pytest.mark.parametrize("console", [CONSOLES["ascii:strict"], CONSOLES["C"]], ids=["ascii", "C"])
+def test_everything_can_be_printed_on_any_console(run, flags, console):
+    status, out, err = run(*flags.split(), console=console)
+    assert status == (1 if "missing" in flags else 0)
+    assert out if status == 0 else "missing.npz" in err
+    if flags == "--list-recipes":
+        assert " ? " not in out, "a dash is a hyphen"
+
+
+@pytest.mark.parametrize("console", [CONSOLES["ascii:strict"], CONSOLES["C"]], ids=["ascii", "C"])
+def test_benchmarks_print_on_any_console(console):
+    program = ["-m", "benchmarks", "--only", "import", "--rounds", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | console
+    done = subprocess.run([sys.executable, *program], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("flags", [["--batch-size", 599], ["--batch-size", 1]])
+@pytest.mark.parametrize("mode", [[], ["--dry-run"]])
+def test_a_last_batch_of_one_image_is_refused_before_training(run, tmp_path, flags, mode):
+    status, out, err = run("--recipe", "best-mlp", "--val-size", 0, *flags, *mode)
+    assert status == 1
+    assert "a batch of one sample, which is " in err
+    assert "--batch-size" in err
+    assert "epoch" not in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_shown_may_fail_but_an_epoch_is_saved_first(start, tmp_path):
+    process = start("--epochs", 500, "--val-size", 0, "--threads", 1)
+    for line in process.stdout:
+        if line.split()[:1] == ["epoch"]:
+            break
+    process.stdout.close()
+    process.wait()
+    assert process.returncode == 1
+    assert len(metrics(tmp_path / "runs" / "default")) >= 1
+
+
+def test_the_seed_promises_what_is_kept(run):
+    help_text = " ".join(run("--help")[1].split())
+    assert "the same result again with the same --threads and --workers on the same machine" in help_text

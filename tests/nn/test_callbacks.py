@@ -350,3 +350,20 @@ def test_a_history_of_which_only_a_part_was_validated_is_written(tmp_path):
         first, second = csv.DictReader(file)
     assert first["valid_loss"] == ""
     assert float(second["valid_loss"]) == learner.history[1]["valid_loss"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "utf-8"])
+def test_the_bar_is_drawn_in_any_encoding(monkeypatch, encoding):
+    pytest.importorskip("tqdm")
+    raw = io.BytesIO()
+
+    class Console(io.TextIOWrapper):
+        def isatty(self):
+            return True
+
+    with Console(raw, encoding=encoding, write_through=True) as console:
+        monkeypatch.setattr(sys, "stderr", console)
+        assert ProgressBar.is_available()
+        fit(ProgressBar(), epochs=2)
+        drawn = raw.getvalue().decode(encoding)
+    assert "epoch 2/2" in drawn
