@@ -77,6 +77,7 @@ class AlternatingFlip:
     """
 
     def __init__(self, samples: int, generator: Generator | None = None) -> None:
+        samples = whole(samples, 0, "AlternatingFlip expects the number of samples")
         self.next_mirrored = source(generator).permutation(samples) < samples // 2
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
@@ -177,7 +178,8 @@ class Mixup:
     def __init__(self, alpha: float, classes: int, generator: Generator | None = None) -> None:
         if not alpha > 0:
             raise ValueError(f"Mixup expects a positive alpha, got {alpha}")
-        self.alpha, self.classes, self.generator = alpha, classes, generator
+        self.alpha, self.generator = alpha, generator
+        self.classes = whole(classes, 1, "Mixup expects a positive number of classes")
 
     def __call__(self, images: Array, labels: Array, *others: Array) -> Arrays:
         if images.dtype.kind != "f":

@@ -12,6 +12,7 @@ from typing import Any, Literal, TextIO
 
 from numpy.typing import NDArray
 
+from nn.data import whole
 from nn.ema import WeightAverage
 from nn.files import atomic_write
 from nn.learner import Callback, Learner, Row
@@ -148,7 +149,8 @@ class EarlyStopping(MetricCallback):
         if not (patience >= 1 and min_delta >= 0):
             raise ValueError(f"EarlyStopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
         super().__init__(metric, mode)
-        self.patience, self.min_delta, self.waited = patience, min_delta, 0
+        self.patience = whole(patience, 1, "EarlyStopping waits for an integer number of epochs")
+        self.min_delta, self.waited = min_delta, 0
 
     def on_epoch_end(self, learner: Learner) -> None:
         self.waited = 0 if self.improved(learner, self.min_delta) else self.waited + 1
@@ -204,7 +206,7 @@ class AveragedWeights(Callback):
     def __init__(self, decay: float, every: int = 1) -> None:
         if not (0 <= decay < 1 and every >= 1):
             raise ValueError(f"AveragedWeights needs 0 <= decay < 1 and every >= 1, got {decay} and {every}")
-        self.decay, self.every = decay, every
+        self.decay, self.every = decay, whole(every, 1, "AveragedWeights updates every integer number of steps")
 
     def on_fit_start(self, learner: Learner) -> None:
         self.average = WeightAverage(learner.model, self.decay**self.every)

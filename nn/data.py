@@ -154,6 +154,7 @@ def stratified_split(
     """
     if not 0 <= size < len(labels):
         raise ValueError(f"cannot hold out {size} of {len(labels)} samples: at least one must remain for training")
+    size = whole(size, 0, "stratified_split holds out an integer number of samples")
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
     share = counts * size / len(labels)

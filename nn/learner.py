@@ -122,11 +122,13 @@ class Learner:
 
         Raises:
             NonFiniteLoss: as soon as the loss of a batch, or on the validation data, is NaN or infinite.
-            ValueError: if there is nothing to train on, or the model cannot be trained on a last batch of one sample,
-                see `check_batches_of_one`.
+            ValueError: if there is nothing to train or evaluate on, or the model cannot be trained on a batch of one
+                sample that there is, see `check_batches_of_one`.
         """
         if not len(train):
             raise ValueError("cannot train on no data: the loader has no batches")
+        if valid is not None and not len(valid):
+            raise ValueError("cannot evaluate on no data: the loader of the validation data has no batches")
         epochs = whole(epochs, 0, "the number of epochs is an integer of at least 0")
         self.check_batches_of_one(train)
         keep_freed_memory()
@@ -230,11 +232,11 @@ class Learner:
         return evaluate(self.model, self.loss, data, self.metrics)
 
     def predict_proba(self, data: DataLoader) -> Array:
-        """(samples, classes) the probability of each class, in evaluation mode. Raises ValueError if there are none."""
+        """(samples, classes) the probability of each class, in evaluation mode, see `predict_proba`."""
         return predict_proba(self.model, data)
 
     def predict(self, data: DataLoader) -> Array:
-        """(samples,) the most probable class. Raises ValueError if there is no data."""
+        """(samples,) the most probable class, in evaluation mode, see `predict_proba`."""
         classes: Array = self.predict_proba(data).argmax(1)
         return classes
 
@@ -360,12 +362,28 @@ def evaluate(
         nothing = isinstance(confusion, int)
         raise ValueError(f"cannot evaluate on {'no data' if nothing else f'these samples: {NOTHING_COUNTS}'}")
     everything = [np.concatenate(arrays) for arrays in zip(*kept, strict=True)]
-    return Evaluation(sums / weights, confusion, {name: float(f(*everything)) for name, f in (metrics or {}).items()})
+    found = {name: number(name, metric(*everything)) for name, metric in (metrics or {}).items()}
+    return Evaluation(sums / weights, confusion, found)
+
+
+def number(name: str, result: Any) -> float:
+    """What a metric returned, if it is a number."""
+    try:
+        return float(result)
+    except (TypeError, ValueError):
+        raise TypeError(f"the metric {name!r} returns one number for all the data, got {result!r:.80}") from None
 
 
 def predict_proba(model: Module, data: DataLoader) -> Array:
-    """(samples, classes) the probability of each class, in evaluation mode. Raises ValueError if there is no data."""
-    batches = [softmax(logits, 1).numpy() for logits, *_ in forward(model, data)]
+    """(samples, classes) the probability of each class, in evaluation mode.
+
+    Raises ValueError if there is no data, or the model's outputs are not of two classes or more.
+    """
+    batches = []
+    for outputs, *_ in forward(model, data):
+        if outputs.ndim < 2 or outputs.shape[1] < 2:
+            raise ValueError(f"outputs of shape {outputs.shape} are no classes to predict: call the model for them")
+        batches.append(softmax(outputs, 1).numpy())
     if not batches:
         raise ValueError("cannot predict on no data")
     return np.concatenate(batches)

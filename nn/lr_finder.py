@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.random import noting, put
-from nn.data import Array, DataLoader
+from nn.data import Array, DataLoader, whole
 from nn.learner import Learner, NonFiniteLoss
 from nn.module import Module
 from nn.optim import Optimizer
@@ -58,6 +58,7 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     if not (0 < low < high and steps >= 2 and len(train)):
         given = f"from {low} to {high} in {steps} steps with {len(train)} batches"
         raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
+    steps = whole(steps, 2, "find_lr takes an integer number of steps")
     learner.check_batches_of_one(train)
     rising, batches = np.geomspace(low, high, steps).tolist(), chain.from_iterable(repeat(train))
     lrs, losses, smoothed = list[float](), list[float](), list[float]()

@@ -7,10 +7,11 @@ import pytest
 
 import nn
 from nn import FileError
-from nn.augmentation import AlternatingFlip, Compose, RandomShift
-from nn.callbacks import EarlyStopping, EpochTable, KeepBest, write_history
+from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomShift
+from nn.callbacks import AveragedWeights, EarlyStopping, EpochTable, KeepBest, write_history
 from nn.data import DataLoader
 from nn.learner import Callback, Learner, NonFiniteLoss, evaluate, predict_proba
+from nn.lr_finder import find_lr
 from nn.optim import SGD, Adam, AdamW
 from nn.schedules import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
@@ -886,3 +887,47 @@ def test_a_module_that_decides_on_its_mode_itself_is_asked(depth):
     assert (kept.training, kept.norm.training, kept.drop.training) == (True, False, True)
     assert kept.norm.num_batches_tracked == 0
     np.testing.assert_array_equal(kept.norm.running_mean, before["norm.running_mean"])
+
+
+def test_validation_data_that_are_empty_are_refused_before_training():
+    learner = learner_of()
+    with pytest.raises(ValueError, match="cannot evaluate on no data: the loader of the validation data"):
+        learner.fit(DataLoader(batch(), 8), DataLoader(batch(0), 8))
+    assert learner.step == 0
+
+
+@pytest.mark.parametrize("result", [None, np.ones(2), "good"])
+def test_a_metric_that_is_no_number_is_named(result):
+    learner = learner_of(metrics={"odd": lambda outputs, targets: result})
+    with pytest.raises(TypeError, match="the metric 'odd' returns one number for all the data, got"):
+        learner.evaluate(DataLoader(batch(), 8))
+
+
+@pytest.mark.parametrize("model", [nn.Linear(6, 1), nn.Sequential(nn.Linear(6, 3), nn.Flatten(0))])
+def test_outputs_that_are_no_classes_are_not_predicted(model):
+    with pytest.raises(ValueError, match="are no classes to predict: call the model"):
+        learner_of(model).predict(DataLoader(batch(), 8))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: EarlyStopping(patience=number),
+        lambda number: AveragedWeights(0.5, every=number),
+        lambda number: AlternatingFlip(number),
+        lambda number: RandomShift(number),
+        lambda number: RandomErase(number),
+        lambda number: Mixup(0.2, number),
+        lambda number: DataLoader(batch(), number),
+        lambda number: learner_of(workers=number),
+        lambda number: nn.data.stratified_split(batch()[1], number),
+        lambda number: find_lr(learner_of(), DataLoader(batch(), 8), steps=number),
+        lambda number: learner_of().fit(DataLoader(batch(), 8), epochs=number),
+    ],
+)
+def test_a_count_is_any_integer_and_nothing_else(make):
+    for number in (np.int64(3), np.uint8(3)):
+        make(number)
+    for number in (3.5, np.float32(3.0)):
+        with pytest.raises(ValueError, match=f"got {number!r}|got {number}".replace("(", r"\(").replace(")", r"\)")):
+            make(number)
