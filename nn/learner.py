@@ -194,13 +194,8 @@ class Learner:
         """
         if train.smallest_batch != 1:
             return
-        before = self.model.state_dict()
-        try:
-            with noting() as generators, self.model.in_mode(training=True), no_grad():
-                fault = fault_with_one(self.model, train)
-        finally:
-            self.model.load_state_dict(before)
-            put(generators)
+        with undone(self.model), self.model.in_mode(training=True), no_grad():
+            fault = fault_with_one(self.model, train)
         if fault is not None:
             size, samples = train.batch_size, train.num_samples
             which = "each" if size == 1 else f"the last of {samples} samples in batches of {size}"
@@ -307,6 +302,19 @@ class Learner:
 def below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays whose names start with the prefix, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def undone(*parts: Any) -> Iterator[None]:
+    """Inside is a trial: afterwards the parts that have a state, and all generators, are as they were before."""
+    states = [(part, part.state_dict()) for part in parts if hasattr(part, "state_dict")]
+    with noting() as generators:
+        try:
+            yield
+        finally:
+            for part, state in states:
+                part.load_state_dict(state)
+            put(generators)
 
 
 def fault_with_one(model: Module, train: DataLoader) -> Exception | None:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any
 
 import numpy as np
 
-from minigrad.random import noting, put
 from nn.data import Array, DataLoader, whole
-from nn.learner import Learner, NonFiniteLoss
-from nn.module import Module
-from nn.optim import Optimizer
+from nn.learner import Learner, NonFiniteLoss, undone
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +59,10 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     rising, batches = np.geomspace(low, high, steps).tolist(), chain.from_iterable(repeat(train))
     lrs, losses, smoothed = list[float](), list[float](), list[float]()
     model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
-    parts: list[Any] = [part for part in (model, learner.loss, optimizer) if isinstance(part, Module | Optimizer)]
-    before = [part.state_dict() for part in parts]
     learner.scheduler = None
     try:
-        silence = np.errstate(over="ignore", invalid="ignore")
-        with noting() as generators, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
+        trial, silence = undone(model, learner.loss, optimizer), np.errstate(over="ignore", invalid="ignore")
+        with trial, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
             for lr, batch in zip(rising, batches, strict=False):
                 for group in optimizer.param_groups:
                     group["lr"] = lr
@@ -82,9 +76,6 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
                     break
     finally:
         learner.scheduler, learner.step = scheduler, step
-        for part, state in zip(parts, before, strict=True):
-            part.load_state_dict(state)
-        put(generators)
         optimizer.zero_grad()
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
