@@ -21,7 +21,7 @@ EVALUATION_BATCH = 1000
 
 @dataclass
 class Classifier:
-    """A network for images of garments.
+    """A network for images of garments: bytes, or floating pixels from 0 to 1 (see `nn.data.Normalize`).
 
     Attributes:
         architecture: what `nn.fashion.models.build` made `model` from.
@@ -36,15 +36,15 @@ class Classifier:
     classes: tuple[str, ...] = CLASSES
 
     def loader(self, images: nn.data.Array, labels: nn.data.Array) -> DataLoader:
-        """Batches of images (n, 28, 28) of bytes and their labels (n,), standardised, for evaluation."""
+        """Batches of images (n, 28, 28) and their labels (n,), standardised, for evaluation."""
         return DataLoader((images, labels), EVALUATION_BATCH, transform=Normalize(self.mean, self.std))
 
     def evaluate(self, images: nn.data.Array, labels: nn.data.Array) -> Evaluation:
-        """Mean loss and confusion matrix on images (n, 28, 28) of bytes with labels (n,)."""
+        """Mean loss and confusion matrix on images (n, 28, 28) with labels (n,)."""
         return evaluate(self.model, nn.CrossEntropyLoss(), self.loader(images, labels))
 
     def predict_proba(self, images: nn.data.Array) -> nn.data.Array:
-        """(n, classes) probabilities for images (n, 28, 28) of bytes, light garments on a black ground."""
+        """(n, classes) probabilities for images (n, 28, 28), light garments on a black ground."""
         return predict_proba(self.model, self.loader(images, images))
 
     def predict(self, images: nn.data.Array) -> list[str]:

@@ -150,3 +150,13 @@ def test_a_damaged_model_file_is_one_sentence(tmp_path, damage):
 def test_a_missing_model_file_is_one_sentence(tmp_path):
     with pytest.raises(nn.FileError, match=r"cannot read .*none\.npz: No such file"):
         Classifier.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_classifier_takes_bytes_and_what_they_are_between_0_and_1(dtype):
+    classifier = Classifier(build(ARCHITECTURE), ARCHITECTURE, mean=0.25, std=0.5)
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+    expected = classifier.predict_proba(images)
+    np.testing.assert_allclose(classifier.predict_proba((images / 255).astype(dtype)), expected, rtol=1e-4)
+    with pytest.raises(ValueError, match="floating pixels from 0 to 1, got"):
+        classifier.predict(images.astype(dtype))
