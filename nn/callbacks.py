@@ -56,9 +56,10 @@ def printable(text: str, file: TextIO) -> str:
     """The text as a file can encode it, be it in ASCII: a hyphen stands for a dash, and ? for what else it lacks."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     try:
-        return text.encode(encoding).decode(encoding)
+        text.encode(encoding)
     except UnicodeEncodeError:
-        return text.replace("–", "-").encode(encoding, "replace").decode(encoding)
+        text = text.replace("–", "-").encode(encoding, "replace").decode(encoding)
+    return text
 
 
 class ProgressBar(Callback):

@@ -20,6 +20,7 @@ from minigrad.graph import sweep, watches
 from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
+from minigrad.transforms import leaves
 from nn.data import Array, whole
 from nn.module import Module
 
@@ -105,7 +106,7 @@ def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence
 
 def copy_sharing_parameters(model: Module) -> Module:
     """A copy of a model that has the same parameters, but buffers and generators of its own."""
-    settings = [setting for module in model.modules() for setting in vars(module).values()]
+    settings = [setting for module in model.modules() for setting in leaves(vars(module))]
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     memo |= {id(s): derived(s) for s in settings if isinstance(s, np.random.Generator)}
     return deepcopy(model, memo)

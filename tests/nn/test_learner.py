@@ -931,3 +931,10 @@ def test_a_count_is_any_integer_and_nothing_else(make):
     for number in (3.5, np.float32(3.0)):
         with pytest.raises(ValueError, match=f"got {number!r}|got {number}".replace("(", r"\(").replace(")", r"\)")):
             make(number)
+
+
+def test_whatever_has_a_length_and_gives_batches_is_a_loader():
+    inputs, labels = batch(9)
+    batches = [(inputs[:8], labels[:8]), (inputs[8:], labels[8:])]
+    (row,) = learner_of().fit(batches, batches)
+    assert row["valid_loss"] > 0

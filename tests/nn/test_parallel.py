@@ -11,6 +11,7 @@ import pytest
 import minigrad as mg
 import nn
 from minigrad.random import default_generator, drawing_from
+from minigrad.transforms import leaves
 from nn.parallel import data_parallel, one_thread_for_products
 
 
@@ -250,3 +251,22 @@ def test_a_seed_inside_belongs_to_the_generator_of_the_thread():
     with drawing_from(np.random.default_rng(0)):
         assert nn.manual_seed(1) is default_generator()
     assert default_generator() is default
+
+
+@pytest.mark.parametrize("keep", [lambda g: g, lambda g: [g], lambda g: {"a": ({"b": g},)}])
+def test_generators_of_layers_are_the_workers_own_wherever_a_layer_keeps_them(keep):
+    drawn = []
+
+    class Noise(nn.Module):
+        def __init__(self):
+            self.kept = keep(np.random.default_rng(0))
+
+        def forward(self, x):
+            (generator,) = leaves(self.kept)
+            drawn.append(generator.random())
+            return x * 1.0
+
+    model = nn.Sequential(Noise(), nn.Linear(4, 3))
+    with data_parallel(model, nn.CrossEntropyLoss(), 3) as backward:
+        backward(np.ones((9, 4), np.float32), np.zeros(9, int))
+    assert len(set(drawn)) == 3
