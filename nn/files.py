@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import read_array_header_1_0, read_magic
 
+from minigrad.transforms import leaves, rebuilt
+
 METADATA = "__metadata__"  # the name safetensors reserves too
 MAX_INFLATION = 20  # weights hardly compress, so a file that unpacks to more than this many times its size is an attack
 PLAIN = "?bBhHiIlLqQefd"  # the type codes of bool, integers and float16/32/64; long double varies between machines
@@ -99,6 +101,15 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     except Exception as error:  # a hostile file can make the libraries below raise nearly anything
         raise FileError(f"{path} is damaged, or not in the {path.suffix} format: get or save it again") from error
     return arrays, metadata
+
+
+def plain(metadata: Any) -> Any:
+    """The same nested dicts, lists and tuples with Python's numbers in place of NumPy's, which JSON cannot hold.
+
+    >>> plain({"lr": np.float32(0.5), "milestones": [np.int64(3)]})
+    {'lr': 0.5, 'milestones': [3]}
+    """
+    return rebuilt(metadata, [leaf.item() if isinstance(leaf, np.generic) else leaf for leaf in leaves(metadata)])
 
 
 @contextmanager

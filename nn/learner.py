@@ -15,7 +15,6 @@ import numpy as np
 
 from minigrad import Tensor, no_grad, value
 from minigrad.random import noting, put
-from minigrad.transforms import leaves, rebuilt
 from nn import files
 from nn.data import Array, DataLoader, whole
 from nn.functional import softmax
@@ -155,10 +154,11 @@ class Learner:
         self._notify("on_epoch_start")
         with self._backward_passes():
             for inputs, targets in train:
+                before = self.step
                 self.batch_loss = self.train_batch(inputs, targets)
                 part, weight = sum_and_weight(self.loss, self.batch_loss, targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
-                if weight:
+                if self.step > before:
                     self._notify("on_batch_end")
                 if self.stop:
                     break
@@ -174,11 +174,11 @@ class Learner:
     def train_batch(self, inputs: Array, targets: Array) -> float:
         """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none.
 
-        No step is taken either, and the loss is NaN, if all labels are ignored: there is no mean over no samples.
+        No step is taken either if all labels are ignored: a mean over no samples, which is NaN, has no slope.
         """
         self.optimizer.zero_grad()
         loss = self._backward(inputs, targets)
-        if loss != loss and not sum_and_weight(self.loss, loss, targets)[1]:
+        if (loss != loss or loss == 0) and not sum_and_weight(self.loss, loss, targets)[1]:
             return loss
         self._check_finite(loss, "loss", f"at step {self.step + 1}")
         self.optimizer.step()
@@ -250,8 +250,7 @@ class Learner:
         scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         metadata: dict[str, Any] = {"parts": self._parts(), "optimizer": optimizer, "scheduler": scheduler}
         metadata |= {"history": self.history, "epoch": self.epoch, "step": self.step}
-        numbers = [x.item() if isinstance(x, np.generic) else x for x in leaves(metadata)]
-        files.save(arrays, path, rebuilt(metadata, numbers))
+        files.save(arrays, path, files.plain(metadata))
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Continue where the learner was that wrote this file: the same weights, optimizer, schedule, history, counts.

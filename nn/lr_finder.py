@@ -66,8 +66,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
             for lr, batch in zip(rising, batches, strict=False):
                 for group in optimizer.param_groups:
                     group["lr"] = lr
-                loss = learner.train_batch(*batch)
-                if loss != loss:  # all labels are ignored
+                before, loss = learner.step, learner.train_batch(*batch)
+                if learner.step == before:  # all labels are ignored
                     continue
                 lrs.append(lr)
                 losses.append(loss)

@@ -57,7 +57,7 @@ class Classifier:
             "architecture": self.architecture, "mean": self.mean, "std": self.std, "classes": self.classes,
             "minigrad_version": __version__,
         }  # fmt: skip
-        nn.save(self.model.state_dict(), path, metadata)
+        nn.save(self.model.state_dict(), path, nn.files.plain(metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Classifier:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -39,6 +39,9 @@ class Recipe:
         val_size: how many training images are held out for validation; one in twelve, 5,000 of 60,000, if None.
         seed: of everything random but the validation split.
         published_schedule: the settings of the reference's own schedule, where this recipe has a better one.
+
+    Raises:
+        ValueError: if there is no such optimizer, loss, schedule or flip.
     """
 
     name: str
@@ -71,6 +74,11 @@ class Recipe:
     seed: int = 0
     published_schedule: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is one of {', '.join(choices)}, got {getattr(self, name)!r}")
+
 
 OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
     "sgd": nn.optim.SGD,
@@ -79,6 +87,11 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
     "adamw": nn.optim.AdamW,
     "muon": nn.optim.Muon,
 }
+
+CHOICES: dict[str, Iterable[str]] = {
+    "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "constant"),
+    "flip": ("none", "random", "alternating"),
+}  # fmt: skip
 
 ARTICLE_NETWORK = {"name": "mlp", "sizes": [784, 256, 64, 10], "dropout": 0.2}
 

@@ -92,7 +92,7 @@ class Run:
             NonFiniteLoss: if training diverges; the message names the last good model.
         """
         with nn.files.atomic_write(self.folder / "config.json", "w") as file:
-            json.dump(asdict(self.recipe), file, indent=2)
+            json.dump(nn.files.plain(asdict(self.recipe)), file, indent=2)
         saved_epoch = 0
 
         def checkpoint(learner: Learner) -> None:

@@ -334,3 +334,20 @@ def test_drawn_weights_are_the_same_under_a_seed():
         models.append(nn.Linear(3, 4))
         draw_normal(models[-1], 0.5)
     np.testing.assert_array_equal(models[0].weight.data, models[1].weight.data)
+
+
+@pytest.mark.parametrize("setting", ["optimizer", "loss", "schedule", "flip"])
+def test_a_setting_that_a_recipe_does_not_know_is_refused(setting):
+    with pytest.raises(ValueError, match=f"{setting} is one of .*, got 'unheard of'"):
+        replace(RECIPES["default"], **{setting: "unheard of"})
+
+
+def test_a_recipe_takes_numbers_of_numpy(data, tmp_path):
+    architecture = {"name": "mlp", "sizes": [np.int64(784), np.int64(10)]}
+    numbers = {"epochs": np.int64(1), "batch_size": np.int64(50), "lr": np.float32(0.01), "seed": np.int64(0)}
+    settings = numbers | {"architecture": architecture, "workers": np.int64(1), "val_size": np.int64(10)}
+    run = Run(replace(RECIPES["default"], **settings), data, tmp_path)
+    run.fit(warn=print)
+    assert run.save() == ["model.npz", "metrics.csv", "config.json"]
+    assert json.loads((tmp_path / "config.json").read_text())["architecture"]["sizes"] == [784, 10]
+    assert Classifier.load(tmp_path / "model.npz").architecture == {"name": "mlp", "sizes": [784, 10]}
