@@ -156,7 +156,7 @@ class Learner:
             for inputs, targets in train:
                 before = self.step
                 self.batch_loss = self.train_batch(inputs, targets)
-                part, weight = sum_and_weight(self.loss, self.batch_loss, targets)
+                part, weight = sum_and_weight(self.loss, np.float64(self.batch_loss), targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
                 if self.step > before:
                     self._notify("on_batch_end")
@@ -178,7 +178,7 @@ class Learner:
         """
         self.optimizer.zero_grad()
         loss = self._backward(inputs, targets)
-        if (loss != loss or loss == 0) and not sum_and_weight(self.loss, loss, targets)[1]:
+        if (loss != loss or loss == 0) and not sum_and_weight(self.loss, np.float64(loss), targets)[1]:
             return loss
         self._check_finite(loss, "loss", f"at step {self.step + 1}")
         self.optimizer.step()

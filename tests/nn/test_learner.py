@@ -537,6 +537,8 @@ def test_a_loss_of_ones_own_is_a_mean_over_samples_unless_it_says_what_it_is():
     assert learner_of(model, loss=mean_of).evaluate(data).loss == pytest.approx(each.mean(), rel=1e-6)
     expected = each.sum() / (labels**2).sum()
     assert learner_of(model, loss=Squares()).evaluate(data).loss == pytest.approx(expected, rel=1e-6)
+    (row,) = learner_of(model, lr=0.0, loss=Squares()).fit(data)
+    assert row["train_loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def regression(n=20, seed=0):
