@@ -516,7 +516,7 @@ def test_several_tensors_become_one_by_stack_and_that_is_what_a_refusal_says():
     for make in (
         lambda: np.array([x, x]), lambda: mg.tensor([x, x]), lambda: mg.tensor([[x[0]], [3.0]]), lambda: x * [x],
     ):  # fmt: skip
-        with pytest.raises(TypeError, match=r"by itself: .detach\(\) or mg.stack it"):
+        with pytest.raises(TypeError, match=r"by itself: use .detach\(\) or mg.stack"):
             make()
     np.testing.assert_array_equal(mg.tensor([x.detach(), x.detach()]).numpy(), [[1, 2], [1, 2]])
 
