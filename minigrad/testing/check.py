@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.testing.blame import Local, Step, blamed, first_wrong, recording, reproduction
+from minigrad.testing.blame import Local, Step, blamed, first_wrong, recording, reproduction_of, unblamed
 from minigrad.testing.numeric import Finding, Tolerance, Verdict
 from minigrad.testing.patterns import recognised
 from minigrad.testing.probe import Place, Probe, excused_by_kinks
 from minigrad.testing.report import GradientError, Report
-from minigrad.testing.spelling import LONGEST, spelled
+from minigrad.testing.reproduce import Call, attempt
 from minigrad.testing.structure import CHECKS, Run, changed
 from minigrad.testing.subject import HandWritten, SecondOrder, Subject, TensorSubject
 
@@ -40,6 +40,7 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
     >>> print(gradcheck(lambda x: x * x, np.array([1.0, 2.0])))
     the gradient of <lambda> is correct (slopes: 3 correct)
     """
+    __tracebackhide__ = True  # the report says more than our own lines
     report = gradient_report(f, *inputs, **options)
     if not report.ok:
         raise GradientError(report)
@@ -80,6 +81,8 @@ def gradient_report(
     >>> report.ok, report.problems[0]
     (False, 'the cotangent is ignored: two different ones give the same gradient of input 0')
     """
+    call = Call(dict(locals()))
+    f = call.function
     if unknown := set(CHECKS if checks is None else checks) - set(CHECKS):
         raise ValueError(f"there is no check {sorted(unknown)}: take some of {', '.join(CHECKS)}")
     if model is None and hasattr(f, "named_parameters"):
@@ -89,7 +92,7 @@ def gradient_report(
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
     report = Report(getattr(f, "__name__", type(f).__name__))
     chosen = [check for name, check in CHECKS.items() if checks is None or name in checks]
-    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed)
+    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed, call)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         run = examination.first_run()
         if run and examination.structure(run, chosen):
@@ -115,9 +118,10 @@ class Examination:
     """What is needed all along while one report is written."""
 
     def __init__(
-        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int
-    ) -> None:
-        self.report, self.subject, self.tolerance = report, subject, tolerance
+        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int,
+        call: Call,
+    ) -> None:  # fmt: skip
+        self.report, self.subject, self.tolerance, self.call = report, subject, tolerance, call
         self.directions, self.every_entry, self.seed = directions, every_entry, seed
         self.rng = np.random.default_rng(seed)
         self.order = 1
@@ -224,7 +228,7 @@ class Examination:
         Unless several kinks meet: their slopes may differ in sign, and no single line shows what is allowed. Then each
         operation has been found right on its own, and so is the whole beside the kinks.
         """
-        local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng)
+        local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng, self.subject)
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng)
             tolerated = kink and not nearby.is_wrong(nearby.random_direction(self.rng))
@@ -234,6 +238,9 @@ class Examination:
             self.report.notes.append("several kinks meet here: each operation's own slope is one of those allowed")
             return [Finding(Verdict.KINK, f.analytic, f.numeric, f.error, 0.0) if f.verdict is Verdict.WRONG else f
                     for f in findings]  # fmt: skip
+        if attempt.running:
+            self.report.problems.append("it is wrong here too")
+            return findings
         place = probe.locate(self.rng)
         self.describe(probe, run, place, next(f for f in findings if f.verdict is Verdict.WRONG))
         self.blame(local)
@@ -268,8 +275,11 @@ class Examination:
 
     def blame(self, local: Local | None) -> None:
         """Name the operation whose own gradient is wrong, if there is one, and give a line that reproduces it."""
+        if attempt.running:
+            return
         if local is None and not self.report.details:
-            local, _ = first_wrong(self.steps, self.order, self.tolerance, self.rng)
+            local, _ = first_wrong(self.steps, self.order, self.tolerance, self.rng, self.subject)
+        again: list[str] = []
         if local is not None:
             finite = all(np.isfinite(g).all() for g in local.probe.gradients)
             place = local.probe.locate(self.rng) if finite else None
@@ -278,13 +288,10 @@ class Examination:
                 pattern = self.pattern(local.probe, local.probe.cotangents, place.variable)
                 said += f": there {pattern}" if pattern and pattern not in self.report.details else ""
             self.report.details.append(said)
-            self.report.details.append(f"reproduce: {reproduction(local, self.order, self.seed)}")
+            again = reproduction_of(local, self.call.numbers, gradient_report)
         elif self.steps:
-            self.report.details.append("blamed: no single operation, each is right on its own: detach() or .data in f?")
-        if local is None:
-            arrays = ", ".join(spelled(x, LONGEST) for x in self.subject.arrays)
-            extra = ", gradient=..." if isinstance(self.subject, HandWritten) else ""
-            self.report.details.append(f"reproduce: gradcheck({self.report.name}, {arrays}{extra}, seed={self.seed})")
+            self.report.details.append(unblamed(self.steps))
+        self.report.details += again or self.call.again(gradient_report)
 
     # ---------------------------------------------------------------- derivatives of derivatives
 
