@@ -88,7 +88,7 @@ def arguments_of(f: Callable[..., Any], count: int) -> tuple[list[str], list[str
     if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
         names += [f"argument_{i}" for i in range(len(names), count)]
     if count > len(names):
-        raise TypeError(f"{count} strategies were given for a function of {len(names)} arguments: one for each, at most")
+        raise TypeError(f"{count} strategies for a function of {len(names)} arguments: give one for each, or fewer")
     return names, names[len(names) - count :]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import linecache
 import os
 import sys
 import threading
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
@@ -63,24 +64,23 @@ def users_frames() -> Iterator[Any]:
 def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
     """(import, expression, what the names in it mean) by which a user may call something; None if it has no name.
 
-    A name is one of `mg`, what a global variable of the user's or of the function's own module holds, something that
-    can be imported, or what a `def` says.
+    A name is one of `mg`, what a `def` says, what a module assigns at its top level, or something to be imported.
     """
     own, path = getattr(thing, "__name__", ""), getattr(thing, "__qualname__", "")
-    for outer, inner in ((getattr(thing, "adapter", ""), "({})"), ("", f"{{}}.{own}")):
-        holder = thing.adapted if outer else getattr(thing, "__self__", None)  # a method: of what?
-        if holder is not None and not isinstance(holder, ModuleType):
-            found = named(holder)
-            return found and (found[0], outer + inner.format(found[1]), found[2])
+    adapter, holder = getattr(thing, "adapter", None), getattr(thing, "__self__", None)
+    if adapter or (holder is not None and not isinstance(holder, ModuleType)):  # a method: of what?
+        found = named(thing.adapted if adapter else holder)
+        return found and (found[0], f"{adapter}({found[1]})" if adapter else f"{found[1]}.{own}", found[2])
     for name, known in operations.items():
         if known.function is thing and at(minigrad, name) is thing:
             return "", f"mg.{name}", {}
-    scopes = [ChainMap(frame.f_locals, frame.f_globals) for frame in users_frames()]
-    if own.isidentifier() and any(is_named(scope.get(own), thing) for scope in scopes):
+    frames = list(users_frames())
+    modules: list[Any] = [getattr(thing, "__globals__", {}), *(frame.f_globals for frame in frames)]
+    if own.isidentifier() and any(is_named(scope.get(own), thing) for scope in [*modules, *(f.f_locals for f in frames)]):
         return "", own, {own: thing}
-    for globals_ in [getattr(thing, "__globals__", {}), *(frame.f_globals for frame in users_frames())]:
-        for name, held in () if inside_engine(globals_.get("__name__")) else list(globals_.items()):
-            if is_named(held, thing) and not name.startswith("_"):
+    for scope in modules:
+        for name in assigned(scope.get("__file__")) if any(is_named(x, thing) for x in scope.values()) else ():
+            if is_named(scope.get(name), thing) and not inside_engine(scope.get("__name__")):
                 return "", name, {name: thing}
     module = str(getattr(thing, "__module__", None))
     if module != "__main__" and path and at(sys.modules.get(module), path) is thing:
@@ -91,6 +91,12 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
 def is_named(held: Any, thing: Any) -> bool:
     """Whether a variable holds something, or the property test of it."""
     return held is thing or getattr(held, "__dict__", {}).get("checks_gradient_of") is thing
+
+
+def assigned(file: str | None) -> list[str]:
+    """The variables that a file assigns at its top level, not in a loop."""
+    statements = ast.parse("".join(linecache.getlines(file))).body if file else []
+    return [target.id for s in statements if isinstance(s, ast.Assign) for target in s.targets if hasattr(target, "id")]
 
 
 def place_of(file: str, line: int) -> str:
