@@ -75,17 +75,23 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
         if known.function is thing and at(minigrad, name) is thing:
             return "", f"mg.{name}", {}
     frames = list(users_frames())
-    modules: list[Any] = [getattr(thing, "__globals__", {}), *(frame.f_globals for frame in frames)]
+    home = getattr(thing, "__globals__", {})
+    modules: list[Any] = [{} if is_ours(home) else home, *(frame.f_globals for frame in frames)]
     if own.isidentifier() and any(is_named(scope.get(own), thing) for scope in [*modules, *(f.f_locals for f in frames)]):
         return "", own, {own: thing}
     for scope in modules:
         for name in assigned(scope.get("__file__")) if any(is_named(x, thing) for x in scope.values()) else ():
-            if is_named(scope.get(name), thing) and not inside_engine(scope.get("__name__")):
+            if is_named(scope.get(name), thing):
                 return "", name, {name: thing}
     module = str(getattr(thing, "__module__", None))
     if module != "__main__" and path and at(sys.modules.get(module), path) is thing:
         return f"from {module} import {path.partition('.')[0]}; ", path, {}
     return ("", own, {own: thing}) if own.isidentifier() and hasattr(thing, "__code__") else None
+
+
+def is_ours(scope: dict[str, Any]) -> bool:
+    """Whether these are the variables of a module of minigrad, or of nn."""
+    return str(scope.get("__name__")).partition(".")[0] in (ENGINE, "nn")
 
 
 def is_named(held: Any, thing: Any) -> bool:
