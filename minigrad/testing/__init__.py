@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from minigrad.testing.adapters import from_jax as from_jax
+from minigrad.testing.adapters import from_torch as from_torch
 from minigrad.testing.check import gradcheck as gradcheck
 from minigrad.testing.check import gradient_report as gradient_report
 from minigrad.testing.mutation import MutationReport as MutationReport

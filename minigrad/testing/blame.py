@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,7 +18,8 @@ from minigrad.graph import enable_grad, watches
 from minigrad.ops import operations
 from minigrad.tensor import Tensor, TensorLike, as_tensor, extras_of
 from minigrad.testing.numeric import Tolerance, Verdict
-from minigrad.testing.probe import Place, Probe, excused_by_kinks
+from minigrad.testing.patterns import recognised
+from minigrad.testing.probe import Probe, excused_by_kinks
 from minigrad.testing.reproduce import Line, inside_engine, place_of, reproduction
 from minigrad.testing.spelling import Name, called
 from minigrad.testing.subject import SecondOrder, Subject, TensorSubject
@@ -79,13 +80,16 @@ class Recorder:
         if self.outer is not None:
             self.outer.on_record(operation, out, inputs)
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
+        code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
+        while frame is not None and frame.f_code is not code:
             frame = frame.f_back
         line = line_above(frame or sys._getframe(1))
         if out._edges:
             extras_of(out).line = line
         if len(self.steps) < MOST_STEPS:  # an operation that is no function has no frame of its own
             given = (tuple(inputs), {}) if frame is None else arguments_in(frame)
+            if given[0] and given[0][0] is operation:  # an object, called
+                given = given[0][1:], given[1]
             self.steps.append(Step(operation, out, *given, line))
 
     def on_contribution(self, out: Tensor, grad: Tensor, parent: Tensor, contribution: Tensor) -> None:
@@ -255,6 +259,10 @@ def first_wrong(
     for position, step in enumerate(steps):
         if not step.out.requires_grad:
             continue
+        for piece in pieces_of(step):
+            local = checked(piece, order, tolerance, rng)
+            if local is not None and local.is_wrong:
+                return local, kink
         local = checked(step, order, tolerance, rng)
         unsure = local is None or (local.is_wrong and follows_variables(steps, position, subject, rng))
         if unsure and within < MOST_WITHIN:
@@ -266,21 +274,35 @@ def first_wrong(
     return None, kink
 
 
+def pieces_of(step: Step) -> list[Step]:
+    """What a step is made of, if it is a function of another framework."""
+    try:
+        return step.operation.pieces(step.arguments) if hasattr(step.operation, "pieces") else []
+    except Exception:  # whatever it is: it cannot be looked into
+        return []
+
+
 # ------------------------------------------------------------------------------------------------ in words
 
 
 def rule_line(step: Step, parent: Tensor) -> str | None:
     """Where the gradient rule for one parent is written."""
-    codes = [getattr(rule, "__code__", None) for x, rule in step.out._edges if x is parent]
+    rules = [rule for x, rule in step.out._edges if x is parent]
+    if hasattr(step.operation, "adapted"):
+        rules = [step.operation.backward]
+    codes = [getattr(getattr(rule, "func", rule), "__code__", None) for rule in rules]
     return place_of(codes[0].co_filename, codes[0].co_firstlineno) if codes and codes[0] else None
 
 
 def argument_name(step: Step, parent: Tensor) -> str:
     """What the operation calls an argument."""
     try:
-        bound = inspect.signature(step.operation).bind(*step.arguments, **step.options).arguments
+        signature = inspect.signature(step.operation)
+        bound = signature.bind(*step.arguments, **step.options).arguments
     except (TypeError, ValueError):
         return "its input"
+    if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()) and parent in step.arguments:
+        return f"input {[x is parent for x in step.arguments].index(True)}"
     names = [name for name, given in bound.items() if any(x is parent for x in leaves(given))]
     return f"`{names[0]}`" if names else "its input"
 
@@ -297,17 +319,29 @@ def reproduction_of(local: Local, options: dict[str, Any], check: Callable[..., 
     return reproduction(function, local.probe.arrays, options, check) if local.alone else []
 
 
-def blamed(local: Local, place: Place | None) -> str:
-    """The sentence that names an operation, the line that called it, and the line of the rule."""
+def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = ()) -> str:
+    """The sentence that names an operation, the line that called it, the line of the rule, and the pattern."""
     step = local.step
     what = f"blamed: {step.name}, called at {step.line}"
     if not local.alone:
         return f"{what}: the gradients of what it takes are right, that of its result is not"
+    finite = all(np.isfinite(g).all() for g in local.probe.gradients)
+    place = local.probe.locate(rng) if finite else None
     if place is None:
         return what
     parent = step.tensors()[place.variable]
-    line = rule_line(step, parent)
-    return f"{what}; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
+    line, pattern = rule_line(step, parent), pattern_of(local.probe, place.variable) if place.wrong else None
+    what += f"; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
+    return what + (f": there {pattern}" if pattern and pattern not in said else "")
+
+
+def pattern_of(probe: Probe, variable: int) -> str | None:
+    """The well-known mistake that explains the gradient of a variable, if there is one."""
+    jacobian = probe.jacobian(variable)
+    if jacobian is None:
+        return None
+    ones = probe.subject.gradients(probe.arrays, [np.ones(c.shape) for c in probe.cotangents])[variable]
+    return recognised(probe.gradients[variable], jacobian, probe.cotangents, ones)
 
 
 def unblamed(steps: Sequence[Step]) -> str:

@@ -32,8 +32,9 @@ def recognised(
     if not (np.isfinite(numeric).all() and np.isfinite(analytic).all()):
         return None
     if same(analytic, numeric):
-        digits = -math.log10(float(np.abs(analytic - numeric).max()) / float(np.abs(numeric).max() or 1) or CLOSE)
-        return f"it is right to {digits:.0f} digits of the largest entry: float32 inside, a constant cut short, or an iteration cut short?"
+        off = float(np.abs(analytic - numeric).max()) / float(np.abs(numeric).max() or 1) or CLOSE
+        digits = f"{-math.log10(off):.0f} digits of the largest entry"
+        return f"it is right to {digits}: float32 inside, or a constant or an iteration that is cut short?"
     if not analytic.any():
         return "no gradient arrives: cut off by detach() or .data, by no_grad(), or a rule is missing"
     ignored = same(analytic, jacobian.sum(-1)) and (cotangent != 1).any()

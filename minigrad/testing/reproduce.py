@@ -77,7 +77,8 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
     frames = list(users_frames())
     home = getattr(thing, "__globals__", {})
     modules: list[Any] = [{} if is_ours(home) else home, *(frame.f_globals for frame in frames)]
-    if own.isidentifier() and any(is_named(scope.get(own), thing) for scope in [*modules, *(f.f_locals for f in frames)]):
+    scopes = [*modules, *(frame.f_locals for frame in frames)]
+    if own.isidentifier() and any(is_named(scope.get(own), thing) for scope in scopes):
         return "", own, {own: thing}
     for scope in modules:
         for name in assigned(scope.get("__file__")) if any(is_named(x, thing) for x in scope.values()) else ():
