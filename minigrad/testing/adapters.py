@@ -37,7 +37,7 @@ def from_torch(f: Callable[..., Any]) -> Adapted:
 def from_jax(f: Callable[..., Any]) -> Adapted:
     """A JAX function, to be checked like ours, in float64.
 
-    A wrong gradient is blamed on the `custom_vjp` or `custom_jvp` that it comes from, unless `jax.jit` hides it.
+    A wrong gradient is blamed on the `custom_vjp` or `custom_jvp` that it comes from, inside of `jax.jit` as well.
 
     >>> gradcheck(from_jax(my_function), np.array([0.5, 2.0]))  # doctest: +SKIP
     """
@@ -69,9 +69,9 @@ class Adapted:
         tree = [list(inputs), self.parameters]
         given = leaves(tree)
         places = [place for place, leaf in enumerate(given) if is_variable(leaf)]
-        others = {i: self.framework.theirs(x) for i, x in enumerate(given) if isinstance(x, np.ndarray)}
 
         def function(*arrays: Any) -> Any:
+            others = {i: self.framework.theirs(x) for i, x in enumerate(given) if isinstance(x, np.ndarray)}
             new = others | dict(zip(places, arrays, strict=True))
             return self.framework.call(self.adapted, *rebuilt(tree, [new.get(i, leaf) for i, leaf in enumerate(given)]))
 
@@ -116,8 +116,9 @@ class Adapted:
         steps: list[Step] = []
         for function, inputs, line in found:
             plain = [self.framework.ours(x) for x in inputs]
+            f: Any = getattr(function, "apply", function)
             with recording() as made:
-                Adapted(getattr(function, "apply", function), self.framework, self.adapter)(
+                Adapted(f, self.framework, self.adapter)(
                     *(Tensor(x, requires_grad=True) if is_variable(x) else x for x in plain)
                 )
             for step in made:
@@ -208,7 +209,8 @@ class Jax:
 
     def active(self) -> Any:
         """The context to compute in."""
-        return (getattr(self.jax, "enable_x64", None) or import_module("jax.experimental").enable_x64)(True)
+        home = self.jax if hasattr(self.jax, "enable_x64") else import_module("jax.experimental")
+        return home.enable_x64(True)
 
     def theirs(self, array: Array) -> Any:
         return self.jax.numpy.array(array)
@@ -250,6 +252,7 @@ class Jax:
 
         jax = self.jax
         with (
+            jax.disable_jit(),
             replaced(jax.custom_vjp, "__call__", noting(jax.custom_vjp)),
             replaced(jax.custom_jvp, "__call__", noting(jax.custom_jvp)),
         ):

@@ -79,17 +79,11 @@ class Recorder:
         """Find the operation's own frame, and read its arguments there."""
         if self.outer is not None:
             self.outer.on_record(operation, out, inputs)
-        frame: FrameType | None = sys._getframe(1)
-        code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
-        while frame is not None and frame.f_code is not code:
-            frame = frame.f_back
-        line = line_above(frame or sys._getframe(1))
+        frame, given = recorded_call(operation, inputs, sys._getframe(1))
+        line = line_above(frame)
         if out._edges:
             extras_of(out).line = line
-        if len(self.steps) < MOST_STEPS:  # an operation that is no function has no frame of its own
-            given = (tuple(inputs), {}) if frame is None else arguments_in(frame)
-            if given[0] and given[0][0] is operation:  # an object, called
-                given = given[0][1:], given[1]
+        if len(self.steps) < MOST_STEPS:
             self.steps.append(Step(operation, out, *given, line))
 
     def on_contribution(self, out: Tensor, grad: Tensor, parent: Tensor, contribution: Tensor) -> None:
@@ -104,6 +98,22 @@ def recording() -> Iterator[list[Step]]:
     recorder = Recorder(watches.get(threading.get_ident()))
     with watching(recorder):
         yield recorder.steps
+
+
+def recorded_call(
+    operation: Callable[..., Any], inputs: Sequence[Any], innermost: FrameType
+) -> tuple[FrameType, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The frame in which an operation runs that is being recorded, and its arguments; else what `record` was given."""
+    code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
+    frame: FrameType | None = innermost
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    if frame is None:
+        return innermost, (tuple(inputs), {})
+    arguments, options = arguments_in(frame)
+    if arguments and arguments[0] is operation:  # an object, called
+        arguments = arguments[1:]
+    return frame, (arguments, options)
 
 
 def line_above(frame: FrameType) -> str:
@@ -287,9 +297,9 @@ def pieces_of(step: Step) -> list[Step]:
 
 def rule_line(step: Step, parent: Tensor) -> str | None:
     """Where the gradient rule for one parent is written."""
-    rules = [rule for x, rule in step.out._edges if x is parent]
-    if hasattr(step.operation, "adapted"):
-        rules = [step.operation.backward]
+    rules: list[Any] = [rule for x, rule in step.out._edges if x is parent]
+    if hasattr(step.operation, "adapted"):  # the rule of another framework
+        rules = [getattr(step.operation, "backward", None)]
     codes = [getattr(getattr(rule, "func", rule), "__code__", None) for rule in rules]
     return place_of(codes[0].co_filename, codes[0].co_firstlineno) if codes and codes[0] else None
 
@@ -307,7 +317,7 @@ def argument_name(step: Step, parent: Tensor) -> str:
     return f"`{names[0]}`" if names else "its input"
 
 
-def reproduction_of(local: Local, options: dict[str, Any], check: Callable[..., Any]) -> list[str]:
+def reproduced(local: Local, options: dict[str, Any], check: Callable[..., Any]) -> list[str]:
     """Lines that check the step on its own."""
     parents = local.step.tensors()
     names = [Name(f"x{i}" if len(parents) > 1 else "x") for i in range(len(parents))]

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.testing.blame import (
-    Local, Step, accusation, first_wrong, pattern_of, recording, reproduction_of, unblamed,
-)  # fmt: skip
+from minigrad.testing.blame import Local, Step, accusation, first_wrong, pattern_of, recording, reproduced, unblamed
 from minigrad.testing.numeric import Finding, Tolerance, Verdict
 from minigrad.testing.probe import Place, Probe, excused_by_kinks
 from minigrad.testing.report import GradientError, Report
@@ -278,7 +276,7 @@ class Examination:
         again: list[str] = []
         if local is not None:
             self.report.details.append(accusation(local, self.rng, self.report.details))
-            again = reproduction_of(local, self.call.numbers, gradient_report)
+            again = reproduced(local, self.call.numbers, gradient_report)
         elif self.steps:
             self.report.details.append(unblamed(self.steps))
         self.report.details += again or self.call.again(gradient_report)

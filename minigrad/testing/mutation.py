@@ -6,6 +6,7 @@ works for the operations of `minigrad`, of `nn`, and for anybody's own.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -124,8 +125,9 @@ class MutationReport:
 
     @property
     def score(self) -> float:
-        """The share of killed mutants among those that made a difference."""
-        return len(self.killed) / max(1, len(self.killed) + len(self.survived))
+        """The share of killed mutants among those that made a difference; NaN if none did."""
+        different = len(self.killed) + len(self.survived)
+        return len(self.killed) / different if different else math.nan
 
     def __str__(self) -> str:
         groups = {"killed": self.killed, "survived": self.survived, "equivalent": self.equivalent}
@@ -140,7 +142,8 @@ class MutationReport:
         made = [f"  {name} has no rule of its own: it is made of {', '.join(sorted(parts))}"
                 for name, parts in self.composed.items()]  # fmt: skip
         survived = [f"  survived: {mutant}" for mutant in self.survived]
-        return "\n".join([f"{counts}: score {self.score:.0%}", *table, *made, *survived])
+        score = "no fault made a difference" if math.isnan(self.score) else f"score {self.score:.0%}"
+        return "\n".join([f"{counts}: {score}", *table, *made, *survived])
 
 
 class Breaker:
@@ -160,7 +163,7 @@ class Breaker:
         for place, position in enumerate(live[: len(edges)]):
             if self.mutant is None:
                 self.note(operation, position, edges[place][1])
-            if self.mutant and (self.mutant.operation, self.mutant.position) == (name_of_operation(operation), position):
+            elif (self.mutant.operation, self.mutant.position) == (name_of_operation(operation), position):
                 parent, rule = edges[place]
                 edges[place] = (parent, self.broken(rule, MUTATIONS[self.mutant.mutation](rule, parent), parent.shape))
         if edges:
@@ -270,8 +273,9 @@ def chosen_of(operations: Iterable[str] | None, observer: Breaker, report: Mutat
         chosen = observer.users if operations is None else recorded
         if chosen:
             return chosen
-        advice = f": it records {listed(recorded)}, which are not yours: ask for them by operations=" if recorded else ""
-        raise ValueError(f"the check records no {'' if not recorded else 'own '}operation to break{advice}")
+        if not recorded:
+            raise ValueError("there is nothing to break: the check records no operation")
+        raise ValueError(f"the check records no operation of yours: for {listed(recorded)}, name them in operations=")
     asked = [operations] if isinstance(operations, str) else list(operations)
     names = {name: registry[name].function.__name__ if name in registry else name for name in asked}
     report.composed = {name: observer.callers[inner] for name, inner in names.items()
