@@ -311,8 +311,9 @@ def argument_name(step: Step, parent: Tensor) -> str:
         bound = signature.bind(*step.arguments, **step.options).arguments
     except (TypeError, ValueError):
         return "its input"
-    if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()) and parent in step.arguments:
-        return f"input {[x is parent for x in step.arguments].index(True)}"
+    places = [i for i, x in enumerate(step.arguments) if x is parent]
+    if places and any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        return f"input {places[0]}"
     names = [name for name, given in bound.items() if any(x is parent for x in leaves(given))]
     return f"`{names[0]}`" if names else "its input"
 

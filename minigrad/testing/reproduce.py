@@ -18,6 +18,7 @@ import numpy as np
 import minigrad
 from minigrad.ops import operations
 from minigrad.tensor import Tensor
+from minigrad.testing.numeric import Verdict
 from minigrad.testing.report import Report
 from minigrad.testing.spelling import LONGEST, Name, spelled
 from minigrad.testing.subject import is_variable
@@ -103,7 +104,8 @@ def is_named(held: Any, thing: Any) -> bool:
 def assigned(file: str | None) -> list[str]:
     """The variables that a file assigns at its top level, not in a loop."""
     statements = ast.parse("".join(linecache.getlines(file))).body if file else []
-    return [target.id for s in statements if isinstance(s, ast.Assign) for target in s.targets if hasattr(target, "id")]
+    targets = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
+    return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
 
 
 def place_of(file: str, line: int) -> str:
@@ -169,7 +171,7 @@ class Line:
                 exec(as_printed(self.imports + source), names)
         except Exception:  # whatever it is: the line does not run
             return False
-        return bool(found) and not found[0].ok
+        return bool(found) and not found[0].ok and (bool(found[0].verdicts[Verdict.WRONG]) or not found[0].verdicts)
 
 
 def reproduction(
