@@ -7,7 +7,8 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
-from hypothesis import Phase, given, note, target
+import hypothesis
+from hypothesis import Phase, note, target
 from hypothesis import settings as Settings
 from hypothesis.strategies import DataObject, SearchStrategy
 
@@ -29,10 +30,10 @@ def gradient_property(
 
     Args:
         strategies: for the last arguments of the function that have no default, as many as there are, then for those
-            with one, then for `*args`. Other arguments are left to fixtures and to `pytest.mark.parametrize`. Floating
-            arrays are variables; all else is handed over as it is. Reject arguments that do not fit together with
-            `hypothesis.assume` inside of the function. What the function draws itself from `st.data()` is constant
-            while one example is checked.
+            with one, then for `*args`. Floating arrays and numbers among them are variables, all else is handed over
+            as it is. Arguments before them are left to fixtures and `pytest.mark.parametrize`. Reject arguments that
+            do not fit together with `hypothesis.assume` inside of the function. What the function draws itself from
+            `st.data()` is constant while one example is checked.
         settings: hypothesis settings, such as the number of examples; or decorate with `@settings`, above or below.
         options: those of `gradient_report`, for example `order=2`; `seed` too.
 
@@ -50,18 +51,19 @@ def gradient_property(
         @wraps(f)
         def test(*by_position: Any, **by_name: Any) -> None:
             __tracebackhide__ = True
-            values = arguments.bind(*by_position, **by_name).args
-            inputs = [Replay(x) if isinstance(x, DataObject) else x for x in values]
-            report = gradient_report(called_with(f, names, inputs), *inputs, **options)
+            given = arguments.bind(*by_position, **by_name).arguments
+            inputs = [Replay(given[name]) if isinstance(given[name], DataObject) else given[name] for name in drawn]
+            called = called_with(f, given, drawn, inputs)
+            report = gradient_report(called, *inputs, **options)
             target(min(report.margin, 1e6), label="the worst margin")
             if not report.ok:
-                again = Call({"f": f, "inputs": inputs} | options).again(gradient_report)[-1]
+                again = Call({"f": called, "inputs": inputs} | options).again(gradient_report)[-1]
                 if again not in report.details:
                     note(again)
                 raise GradientError(report)
 
         test.__signature__ = arguments  # type: ignore[attr-defined]
-        checked = given(**dict(zip(drawn, strategies, strict=True)))(test)
+        checked = hypothesis.given(**dict(zip(drawn, strategies, strict=True)))(test)
         if settings is not None:
             checked = settings(checked)
 
@@ -92,22 +94,25 @@ def arguments_of(f: Callable[..., Any], count: int) -> tuple[list[str], list[str
     return names, names[len(names) - count :]
 
 
-def called_with(f: Callable[..., Any], names: list[str], inputs: list[Any]) -> Callable[..., Any]:
-    """`f`, its keyword-only arguments by name, and with what it draws itself the same each time."""
+def called_with(
+    f: Callable[..., Any], given: dict[str, Any], drawn: list[str], inputs: list[Any]
+) -> Callable[..., Any]:
+    """`f` as a function of what is drawn: the rest is fixed, and so is what it draws itself."""
     parameters = signature(f).parameters
-    by_name = [name for name in names if name in parameters and parameters[name].kind is Parameter.KEYWORD_ONLY]
+    by_name = [name for name in given if name in parameters and parameters[name].kind is Parameter.KEYWORD_ONLY]
     replays = [x for x in inputs if isinstance(x, Replay)]
-    if not by_name and not replays:
+    if len(drawn) == len(given) and not by_name and not replays:
         return f
 
     @wraps(f)
     def call(*values: Any) -> Any:
         for replay in replays:
             replay.position = 0
-        arguments = dict(zip(names, values, strict=True))
+        arguments = given | dict(zip(drawn, values, strict=True))
         keywords = {name: arguments.pop(name) for name in by_name}
         return f(*arguments.values(), **keywords)
 
+    call.is_unnamed = True  # type: ignore[attr-defined]  # nobody can call it
     return call
 
 

@@ -67,6 +67,8 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
 
     A name is one of `mg`, what a `def` says, what a module assigns at its top level, or something to be imported.
     """
+    if hasattr(thing, "is_unnamed"):
+        return None
     own, path = getattr(thing, "__name__", ""), getattr(thing, "__qualname__", "")
     adapter, holder = getattr(thing, "adapter", None), getattr(thing, "__self__", None)
     if adapter or (holder is not None and not isinstance(holder, ModuleType)):  # a method: of what?
