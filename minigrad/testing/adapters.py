@@ -152,7 +152,7 @@ class Torch:
         return self.torch.from_numpy(np.array(array))
 
     def ours(self, x: Any) -> Any:
-        return np.array(x.detach().cpu()) if isinstance(x, self.torch.Tensor) else x
+        return x.numpy(force=True).copy() if isinstance(x, self.torch.Tensor) else x
 
     def parameters(self, f: Any) -> dict[str, Array]:
         """Those of a module, as arrays."""
