@@ -276,7 +276,7 @@ class Examination:
         again: list[str] = []
         if local is not None:
             self.report.details.append(accusation(local, self.rng, self.report.details))
-            again = reproduced(local, self.call.numbers, gradient_report)
+            again = reproduced(local, self.call.numbers(), gradient_report)
         elif self.steps:
             self.report.details.append(unblamed(self.steps))
         self.report.details += again or self.call.again(gradient_report)

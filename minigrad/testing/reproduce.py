@@ -219,20 +219,26 @@ class Call:
 
     Attributes:
         function: what is checked: of a property test, the function that it tests.
-        numbers: the options that a check of one step needs as well.
     """
 
     def __init__(self, given: dict[str, Any]) -> None:
-        given_inputs = list(given.pop("inputs"))
-        plain = [x.numpy() if isinstance(x, Tensor) and is_variable(x) else x for x in leaves(given_inputs)]
-        self.inputs = rebuilt(given_inputs, plain)
-        self.function = given.pop("f")
+        self.function, self.inputs = given["f"], given["inputs"]
         self.function = getattr(self.function, "checks_gradient_of", self.function)
+        self.given = {name: x for name, x in given.items() if name not in ("f", "inputs")}
+
+    def options(self) -> dict[str, Any]:
+        """Those that are not as usual."""
         usual = signature(minigrad.testing.gradient_report).parameters
-        self.options = {name: x for name, x in given.items() if repr(x) != repr(usual[name].default)}
-        numbers = {name: x for name, x in self.options.items() if name in ("order", "rtol", "atol")}
-        self.numbers = numbers | {"seed": given.get("seed", 0)}
+        return {name: x for name, x in self.given.items() if repr(x) != repr(usual[name].default)}
+
+    def numbers(self) -> dict[str, Any]:
+        """The options that a check of one step needs as well."""
+        kept = {name: x for name, x in self.options().items() if name in ("order", "rtol", "atol")}
+        return kept | {"seed": self.given.get("seed", 0)}
 
     def again(self, check: Callable[..., Any]) -> list[str]:
         """A line that makes the call again, or words that say which call to repeat."""
-        return reproduction(lambda line: line.name(self.function), self.inputs, self.options, check) or [in_words()]
+        inputs = list(self.inputs)
+        plain = [x.numpy() if isinstance(x, Tensor) and is_variable(x) else x for x in leaves(inputs)]
+        lines = reproduction(lambda line: line.name(self.function), rebuilt(inputs, plain), self.options(), check)
+        return lines or [in_words()]
