@@ -31,10 +31,9 @@ def spelled(value: Any, longest: int | None = None) -> str:
         return f"slice({', '.join(map(spelled, parts))})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {spelled(part, longest)}" for key, part in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(spelled(part, longest) for part in value)}]"
-    if isinstance(value, tuple):
-        return f"({', '.join(spelled(part, longest) for part in value)}{',' * (len(value) == 1)})"
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(spelled(part, longest) for part in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     if isinstance(value, type) and issubclass(value, np.generic):
         return f"np.{value.__name__}"
     if isinstance(value, float) and not np.isfinite(value):
