@@ -6,7 +6,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -162,9 +162,10 @@ def checked(step: Step, order: int, tolerance: Tolerance, rng: np.random.Generat
 
 
 def judged(
-    step: Step, subject: TensorSubject, order: int, tolerance: Tolerance, rng: np.random.Generator, alone: bool = True
-) -> Local:
-    """The verdict on a function that ends with a step."""
+    step: Step, subject: TensorSubject, order: int, tolerance: Tolerance, rng: np.random.Generator,
+    alone: bool = True, excusing: bool = True,
+) -> Local:  # fmt: skip
+    """The verdict on a function that ends with a step; `excusing` what is wrong where kinks meet, which takes long."""
     cotangents = [rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
     if order == 2:
         subject = SecondOrder(subject, cotangents)
@@ -178,7 +179,7 @@ def judged(
         directions += [probe.ones(), *(probe.only(i, probe.ones()) for i in range(len(subject.arrays)))]
         verdicts = [probe.along(direction).verdict for direction in directions]
     wrong = [d for d, verdict in zip(directions, verdicts, strict=True) if verdict is Verdict.WRONG]
-    excused = bool(wrong) and excused_by_kinks(probe, wrong, rng)
+    excused = excusing and bool(wrong) and excused_by_kinks(probe, wrong, rng)
     return Local(step, probe, bool(wrong) and not excused, excused or Verdict.KINK in verdicts, alone)
 
 
@@ -203,8 +204,9 @@ def steps_of(subject: TensorSubject, variables: Sequence[Tensor]) -> list[Step]:
 
 
 def checked_within(
-    steps: Sequence[Step], position: int, subject: Subject, order: int, tolerance: Tolerance, rng: np.random.Generator
-) -> Local | None:
+    steps: Sequence[Step], position: int, subject: Subject | None,
+    order: int, tolerance: Tolerance, rng: np.random.Generator,
+) -> Local | None:  # fmt: skip
     """The verdict on a step as part of the whole function: it is wrong if its gradient is, and that before it is not.
 
     So are steps checked that cannot be called again: what they take as plain arrays may follow from the variables.
@@ -212,16 +214,17 @@ def checked_within(
     whole = subject.first if isinstance(subject, SecondOrder) else subject
     if not isinstance(whole, TensorSubject):
         return None
+    step, until, before = steps[position], Within(whole, position, False), Within(whole, position, True)
     try:
-        local = judged(steps[position], Within(whole, position, False), order, tolerance, rng, False)
-        if local.is_wrong and judged(steps[position], Within(whole, position, True), order, tolerance, rng).is_wrong:
+        local = judged(step, until, order, tolerance, rng, False, False)
+        if local.is_wrong and judged(step, before, order, tolerance, rng, False, False).is_wrong:
             return None
+        return judged(step, until, order, tolerance, rng, False) if local.is_wrong else local
     except Exception:  # whatever it is: it takes other steps at other points
         return None
-    return local
 
 
-def follows_variables(steps: Sequence[Step], position: int, subject: Subject, rng: np.random.Generator) -> bool:
+def follows_variables(steps: Sequence[Step], position: int, subject: Subject | None, rng: np.random.Generator) -> bool:
     """Whether a step is handed numbers, not as tensors, that change with the variables: then it is not called again
     with the same ones at another point."""
     if not isinstance(subject, TensorSubject):
@@ -262,9 +265,18 @@ def position_in(step: Step) -> int | None:
 
 
 def first_wrong(
-    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject
+    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None
 ) -> tuple[Local | None, bool]:
     """The first step whose own gradient disagrees, and whether one before it is at a kink."""
+    at_the_point = subject.at(subject.arrays) if isinstance(subject, TensorSubject) else nullcontext()
+    with at_the_point:  # where the parameters are in float64
+        return searched(steps, order, tolerance, rng, subject)
+
+
+def searched(
+    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None
+) -> tuple[Local | None, bool]:
+    """See `first_wrong`."""
     kink, within = False, 0
     for position, step in enumerate(steps):
         if not step.out.requires_grad:

@@ -157,7 +157,7 @@ class Examination:
         if (wrong := CHECKS["shapes"](run)) is not None:
             self.report.problems.append(wrong)
         if not all(good):
-            self.blame(None)
+            self.blame(self.first_wrong()[0])
         return run if all(good) and wrong is None else None
 
     def finite(self, name: str, array: Any) -> bool:
@@ -230,7 +230,7 @@ class Examination:
         Unless several kinks meet: their slopes may differ in sign, and no single line shows what is allowed. Then each
         operation has been found right on its own, and so is the whole beside the kinks.
         """
-        local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng, self.subject)
+        local, kink = self.first_wrong()
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng)
             tolerated = kink and not nearby.is_wrong(nearby.random_direction(self.rng))
@@ -267,12 +267,15 @@ class Examination:
         elif place is not None and (pattern := pattern_of(probe, place.variable)):
             self.report.details.append(pattern)
 
+    def first_wrong(self) -> tuple[Local | None, bool]:
+        """The step to blame; only among those that can be checked on their own while a line is tried."""
+        subject = None if attempt.running else self.subject
+        return first_wrong(self.steps, self.order, self.tolerance, self.rng, subject)
+
     def blame(self, local: Local | None) -> None:
         """Name the operation whose own gradient is wrong, if there is one, and give a line that reproduces it."""
         if attempt.running:
             return
-        if local is None and not self.report.details:
-            local, _ = first_wrong(self.steps, self.order, self.tolerance, self.rng, self.subject)
         again: list[str] = []
         if local is not None:
             self.report.details.append(accusation(local, self.rng, self.report.details))

@@ -61,7 +61,18 @@ def test_a_step_that_is_handed_numbers_of_its_input_is_not_blamed_for_others(ste
 def test_in_a_model_with_batch_norm_the_broken_operation_is_blamed(name, position):
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
     with breaking(Mutant(name, position, "factor two")):
-        assert f"blamed: {name}," in blame(model, IMAGES)
+        said = blame(model, IMAGES)
+    assert f"blamed: {name}," in said
+    assert ("what it takes" if name == "normalized" else "the gradient for ") in said
+
+
+def test_steps_of_a_model_in_float32_are_checked_on_their_own():
+    class Cut(nn.Module):
+        def forward(self, x):
+            return x * x.detach()
+
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), Cut(), nn.Linear(4, 2))
+    assert "each is right on its own" in blame(model, X)
 
 
 def test_an_operation_that_draws_numbers_or_is_an_object_is_judged_as_part_of_the_whole():
