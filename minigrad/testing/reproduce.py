@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def is_ours(scope: dict[str, Any]) -> bool:
 
 def is_named(held: Any, thing: Any) -> bool:
     """Whether a variable holds something, or the property test of it."""
-    return held is thing or getattr(held, "__dict__", {}).get("checks_gradient_of") is thing
+    return held is thing or (isinstance(held, FunctionType) and vars(held).get("checks_gradient_of") is thing)
 
 
 def assigned(file: str | None) -> list[str]:

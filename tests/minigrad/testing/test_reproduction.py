@@ -182,6 +182,22 @@ def test_arrays_that_are_too_long_are_replaced_where_others_show_the_fault_too()
     assert pasted(gradient_report(one_wrong, LONG)) is None
 
 
+def test_a_line_is_whole_in_a_report_with_many_problems():
+    def awful(a, b, c):
+        def rule(grad, out):
+            grad.data[...] *= 2
+            return grad * np.full(X.shape, 2.0)
+
+        return record(awful, value(a) * value(b) * value(c), (a, rule), (b, lambda grad, out: grad),
+                      (c, lambda grad, out: mg.tensor(grad.data.copy())))  # fmt: skip
+
+    a = np.random.default_rng(0).standard_normal((2, 3))
+    report = gradient_report(awful, a / 3, a / 7, a / 9)
+    assert len(report.problems) > 3
+    assert len(str(report).splitlines()) <= 24
+    assert not outcome(pasted(report), awful=awful).ok
+
+
 SEVERAL = ("linalg.qr", "linalg.svd")  # made of steps that cannot be called alone
 SINGLE = sorted(op.name for op in operations.values()
                 if op.function.__module__.startswith("minigrad") and op.name not in SEVERAL)  # fmt: skip
