@@ -84,6 +84,8 @@ class Adapted:
                 tree = function(*(self.framework.theirs(x._data) for x in variables))
             except Exception as error:
                 if order < 2:
+                    if "dtype" in str(error):
+                        error.add_note("inputs are handed over in float64: adapt a module itself, or its .double()")
                     raise
                 raise NotImplementedError(f"{self.__name__} cannot be differentiated twice: {error}") from error
             values = [self.framework.ours(out) for out in leaves(tree)]

@@ -132,6 +132,17 @@ def test_a_module_of_torch_is_checked_with_its_parameters_and_left_as_it_was(tor
     assert "it is 0.5 times the right one" in said
 
 
+def test_several_results_in_containers_are_checked_and_a_module_in_float32_within_a_function_is_explained(torch):
+    def several(x):
+        return {"a": x.sum(), "b": [torch.sin(x), 3, x.argmax()]}
+
+    assert gradcheck(from_torch(several), X, checks=("linear", "forward", "unshared")).ok
+    net = torch.nn.Linear(3, 2)
+    with pytest.raises(RuntimeError) as caught:
+        gradcheck(from_torch(lambda x: net(x)), X)
+    assert any("adapt a module itself" in note for note in caught.value.__notes__)
+
+
 # ------------------------------------------------------------------------------------------------ JAX
 
 
