@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.testing.blame import Local, Step, blamed, first_wrong, recording, reproduction
+from minigrad.testing.blame import Local, Step, accusation, first_wrong, pattern_of, recording, reproduced, unblamed
 from minigrad.testing.numeric import Finding, Tolerance, Verdict
-from minigrad.testing.patterns import recognised
 from minigrad.testing.probe import Place, Probe, excused_by_kinks
 from minigrad.testing.report import GradientError, Report
-from minigrad.testing.spelling import LONGEST, spelled
+from minigrad.testing.reproduce import Call, attempt
 from minigrad.testing.structure import CHECKS, Run, changed
 from minigrad.testing.subject import HandWritten, SecondOrder, Subject, TensorSubject
 
@@ -40,6 +39,7 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
     >>> print(gradcheck(lambda x: x * x, np.array([1.0, 2.0])))
     the gradient of <lambda> is correct (slopes: 3 correct)
     """
+    __tracebackhide__ = True  # the report says more than our own lines
     report = gradient_report(f, *inputs, **options)
     if not report.ok:
         raise GradientError(report)
@@ -80,6 +80,8 @@ def gradient_report(
     >>> report.ok, report.problems[0]
     (False, 'the cotangent is ignored: two different ones give the same gradient of input 0')
     """
+    call = Call(dict(locals()))
+    f = call.function
     if unknown := set(CHECKS if checks is None else checks) - set(CHECKS):
         raise ValueError(f"there is no check {sorted(unknown)}: take some of {', '.join(CHECKS)}")
     if model is None and hasattr(f, "named_parameters"):
@@ -89,7 +91,7 @@ def gradient_report(
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
     report = Report(getattr(f, "__name__", type(f).__name__))
     chosen = [check for name, check in CHECKS.items() if checks is None or name in checks]
-    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed)
+    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed, call)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         run = examination.first_run()
         if run and examination.structure(run, chosen):
@@ -115,9 +117,10 @@ class Examination:
     """What is needed all along while one report is written."""
 
     def __init__(
-        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int
-    ) -> None:
-        self.report, self.subject, self.tolerance = report, subject, tolerance
+        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int,
+        call: Call,
+    ) -> None:  # fmt: skip
+        self.report, self.subject, self.tolerance, self.call = report, subject, tolerance, call
         self.directions, self.every_entry, self.seed = directions, every_entry, seed
         self.rng = np.random.default_rng(seed)
         self.order = 1
@@ -154,7 +157,7 @@ class Examination:
         if (wrong := CHECKS["shapes"](run)) is not None:
             self.report.problems.append(wrong)
         if not all(good):
-            self.blame(None)
+            self.blame(self.first_wrong()[0])
         return run if all(good) and wrong is None else None
 
     def finite(self, name: str, array: Any) -> bool:
@@ -173,6 +176,9 @@ class Examination:
         for check in checks:
             try:
                 problem = check(run)
+            except NotImplementedError as error:  # of another framework's function
+                self.report.notes.append(f"not checked: {check.__name__}, {error}")
+                continue
             except Exception as error:  # of whatever kind: it is part of what is reported
                 problem = f"the check {check.__name__!r} ends with {type(error).__name__}: {error}"
             if problem:
@@ -199,7 +205,7 @@ class Examination:
             findings = decided + self.entries(probe)
         wrong = [d for d, finding in tried if finding.verdict is Verdict.WRONG]
         if any(finding.verdict is Verdict.WRONG for finding in findings):
-            findings = self.explained(probe, run, findings, wrong)
+            findings = self.explained(probe, findings, wrong)
         for finding in findings:
             self.report.count(finding)
         self.undecided(findings)
@@ -218,13 +224,13 @@ class Examination:
             said = f"{len(open_ones)} of {len(findings)} slopes are inconclusive: {open_ones[0].reason}"
             (self.report.problems if 2 * len(open_ones) > len(findings) else self.report.notes).append(said)
 
-    def explained(self, probe: Probe, run: Run, findings: list[Finding], wrong: list[list[Any]]) -> list[Finding]:
+    def explained(self, probe: Probe, findings: list[Finding], wrong: list[list[Any]]) -> list[Finding]:
         """Report where a gradient is wrong, which operation is to blame, and how it can be reproduced.
 
         Unless several kinks meet: their slopes may differ in sign, and no single line shows what is allowed. Then each
         operation has been found right on its own, and so is the whole beside the kinks.
         """
-        local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng)
+        local, kink = self.first_wrong()
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng)
             tolerated = kink and not nearby.is_wrong(nearby.random_direction(self.rng))
@@ -234,14 +240,17 @@ class Examination:
             self.report.notes.append("several kinks meet here: each operation's own slope is one of those allowed")
             return [Finding(Verdict.KINK, f.analytic, f.numeric, f.error, 0.0) if f.verdict is Verdict.WRONG else f
                     for f in findings]  # fmt: skip
+        if attempt.running:
+            self.report.problems.append("it is wrong here too")
+            return findings
         place = probe.locate(self.rng)
-        self.describe(probe, run, place, next(f for f in findings if f.verdict is Verdict.WRONG))
+        self.describe(probe, place, next(f for f in findings if f.verdict is Verdict.WRONG))
         self.blame(local)
         return findings
 
     # ---------------------------------------------------------------- in words
 
-    def describe(self, probe: Probe, run: Run, place: Place | None, along: Finding) -> None:
+    def describe(self, probe: Probe, place: Place | None, along: Finding) -> None:
         """Where, by how much, and the pattern."""
         prefix = "the second derivative: " if self.order == 2 else ""
         if place is None or place.index is None:
@@ -255,36 +264,25 @@ class Examination:
             self.report.problems.append(f"{prefix}{entry}: {compared(place.finding)}{of}")
         if place is not None and place.looked_at and not place.wrong:
             self.report.details.append("each entry is a slope of one side, but not all at once: ties share a gradient")
-        elif place is not None and (pattern := self.pattern(probe, run.cotangents, place.variable)):
+        elif place is not None and (pattern := pattern_of(probe, place.variable)):
             self.report.details.append(pattern)
 
-    def pattern(self, probe: Probe, cotangents: list[Any], variable: int) -> str | None:
-        """The well-known mistake that explains the gradient of a variable, if there is one."""
-        jacobian = probe.jacobian(variable)
-        if jacobian is None:
-            return None
-        ones = probe.subject.gradients(probe.arrays, [np.ones(c.shape) for c in cotangents])[variable]
-        return recognised(probe.gradients[variable], jacobian, cotangents, ones)
+    def first_wrong(self) -> tuple[Local | None, bool]:
+        """The step to blame; only among those that can be checked on their own while a line is tried."""
+        subject = None if attempt.running else self.subject
+        return first_wrong(self.steps, self.order, self.tolerance, self.rng, subject)
 
     def blame(self, local: Local | None) -> None:
         """Name the operation whose own gradient is wrong, if there is one, and give a line that reproduces it."""
-        if local is None and not self.report.details:
-            local, _ = first_wrong(self.steps, self.order, self.tolerance, self.rng)
+        if attempt.running:
+            return
+        again: list[str] = []
         if local is not None:
-            finite = all(np.isfinite(g).all() for g in local.probe.gradients)
-            place = local.probe.locate(self.rng) if finite else None
-            said = blamed(local, place)
-            if place is not None and place.wrong:
-                pattern = self.pattern(local.probe, local.probe.cotangents, place.variable)
-                said += f": there {pattern}" if pattern and pattern not in self.report.details else ""
-            self.report.details.append(said)
-            self.report.details.append(f"reproduce: {reproduction(local, self.order, self.seed)}")
+            self.report.details.append(accusation(local, self.rng, self.report.details))
+            again = reproduced(local, self.call.numbers(), gradient_report)
         elif self.steps:
-            self.report.details.append("blamed: no single operation, each is right on its own: detach() or .data in f?")
-        if local is None:
-            arrays = ", ".join(spelled(x, LONGEST) for x in self.subject.arrays)
-            extra = ", gradient=..." if isinstance(self.subject, HandWritten) else ""
-            self.report.details.append(f"reproduce: gradcheck({self.report.name}, {arrays}{extra}, seed={self.seed})")
+            self.report.details.append(unblamed(self.steps))
+        self.report.details += again or self.call.again(gradient_report)
 
     # ---------------------------------------------------------------- derivatives of derivatives
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minigrad.testing.numeric import Finding, Verdict
 
@@ -64,6 +64,8 @@ class Report:
             lines += textwrap.wrap(
                 paragraph, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
             )
+        if len(lines) > HEIGHT and len(self.problems) > 2:  # rather these than a part of a line to be pasted
+            return str(replace(self, problems=[self.problems[0], f"... and {len(self.problems) - 1} more problems"]))
         if len(lines) > HEIGHT:
             lines = [*lines[: HEIGHT - 1], "  ... (the report's problems, details and notes have the rest)"]
         return "\n".join(lines)
