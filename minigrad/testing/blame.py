@@ -155,8 +155,8 @@ def checked(step: Step, order: int, tolerance: Tolerance, rng: np.random.Generat
         return Local(step, probe, True, False)
     directions = [probe.random_direction(rng) for _ in range(2)]
     verdicts = [probe.along(direction).verdict for direction in directions]
-    if any(verdict is not Verdict.CORRECT for verdict in verdicts):
-        directions += [probe.ones(), *(probe.only(i, probe.ones()) for i in range(len(parents)))]
+    if any(verdict not in (Verdict.CORRECT, Verdict.WRONG) for verdict in verdicts):
+        directions += probe.aimed()
         verdicts = [probe.along(direction).verdict for direction in directions]
     wrong = [d for d, verdict in zip(directions, verdicts, strict=True) if verdict is Verdict.WRONG]
     excused = bool(wrong) and excused_by_kinks(probe, wrong, rng)
