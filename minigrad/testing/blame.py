@@ -146,8 +146,8 @@ def judged(
         return Local(step, probe, True, False, alone)
     directions = [probe.random_direction(rng) for _ in range(2)]
     verdicts = [probe.along(direction).verdict for direction in directions]
-    if any(verdict is not Verdict.CORRECT for verdict in verdicts):
-        directions += [probe.ones(), *(probe.only(i, probe.ones()) for i in range(len(subject.arrays)))]
+    if any(verdict not in (Verdict.CORRECT, Verdict.WRONG) for verdict in verdicts):
+        directions += probe.aimed()
         verdicts = [probe.along(direction).verdict for direction in directions]
     wrong = [d for d, verdict in zip(directions, verdicts, strict=True) if verdict is Verdict.WRONG]
     excused = excusing and bool(wrong) and excused_by_kinks(probe, wrong, rng)
@@ -236,21 +236,23 @@ def position_in(step: Step) -> int | None:
 
 
 def first_wrong(
-    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None
-) -> tuple[Local | None, bool]:
+    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
+    start: int = 0,
+) -> tuple[Local | None, bool]:  # fmt: skip
     """The first step whose own gradient disagrees, and whether one before it is at a kink."""
     at_the_point = subject.at(subject.arrays) if isinstance(subject, TensorSubject) else nullcontext()
     with at_the_point:  # where the parameters are in float64
-        return searched(steps, order, tolerance, rng, subject)
+        return searched(steps, order, tolerance, rng, subject, start)
 
 
 def searched(
-    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None
-) -> tuple[Local | None, bool]:
+    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
+    start: int,
+) -> tuple[Local | None, bool]:  # fmt: skip
     """See `first_wrong`."""
     kink, within = False, 0
     for position, step in enumerate(steps):
-        if not step.out.requires_grad:
+        if position < start or not step.out.requires_grad:
             continue
         for piece in pieces_of(step):
             local = checked(piece, order, tolerance, rng)
@@ -320,7 +322,7 @@ def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = (
     if not local.alone:
         return f"{what}: the gradients of what it takes are right, that of its result is not"
     finite = all(np.isfinite(g).all() for g in local.probe.gradients)
-    place = local.probe.locate(rng) if finite else None
+    place = local.probe.locate(rng, by_entry=False) if finite else None
     if place is None:
         return what
     parent = step.tensors()[place.variable]
