@@ -345,7 +345,7 @@ class Examination:
         operation has been found right on its own, and so is the whole beside the kinks. Or unless rounding explains it.
         """
         local, kink = self.culprit()
-        if amplified(run, findings) if local is None else self.order == 1 and rounding_explains(local, self.rng):
+        if amplified(run, findings) if local is None else self.explained_by_rounding(local):
             reason = f"rounding: {'f' if local is None else local.step.name} is ill-conditioned"
             self.report.undecided.append(f"undecided: the gradient is off by what rounding may do. {reason[10:]}")
             return [replace(f, verdict=Verdict.INCONCLUSIVE, reason=reason) if f.verdict is Verdict.WRONG else f
@@ -366,6 +366,10 @@ class Examination:
         self.describe(probe, place, next(f for f in findings if f.verdict is Verdict.WRONG))
         self.blame(local)
         return findings
+
+    def explained_by_rounding(self, local: Local) -> bool:
+        """Whether a step that can be called again is off by no more than rounding may do."""
+        return self.order == 1 and local.alone and rounding_explains(local, self.rng)
 
     def culprit(self, finite: bool = True) -> tuple[Local | None, bool]:
         """The first step whose own gradient is wrong, and whether one before it is at a kink.
