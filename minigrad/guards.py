@@ -80,7 +80,7 @@ def held_by(x: Any) -> list[Any]:
     if isinstance(x, (Tensor, np.ndarray, ModuleType, type, CodeType)):
         return []
     if hasattr(x, "cache_info"):  # of `functools.cache`; what is in there was computed in a pass, by what it wraps
-        return [x.__wrapped__]
+        return [x.__wrapped__] if hasattr(x, "__wrapped__") else []  # JAX has caches of its own
     if not isinstance(x, FunctionType):
         return gc.get_referents(x)
     held = [*(x.__closure__ or ()), x.__defaults__, x.__kwdefaults__, x.__dict__]

@@ -197,7 +197,7 @@ class Tensor(Methods):
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
-            raise TypeError("a tensor requiring gradients does not become an array by itself: use .detach() or mg.stack")
+            raise TypeError("a tensor with requires_grad does not become an array by itself: use .detach() or mg.stack")
         return np.array(self._data, dtype=dtype, copy=copy)
 
     __hash__ = object.__hash__

@@ -1,10 +1,20 @@
-"""Testing gradients: `gradcheck` needs NumPy alone, strategies and the decorator need hypothesis (the extra `test`)."""
+"""Testing gradients: `gradcheck` needs NumPy alone, strategies and the decorator need hypothesis (the extra `test`).
+
+The idea is in `numeric`: slopes by differences, with an error bar, and a verdict. The rest in the order of a check:
+`subject` (what is checked, at which arrays), `probe` (its slopes along directions), `structure` (what is no number),
+`check` (all of it, written into a `report`). If something is wrong, `blame` (each recorded step on its own),
+`patterns` (well-known mistakes) and `reproduce` (a line that shows it again, in the words of `spelling`) explain it.
+`adapters` bring functions of other frameworks; `mutation` breaks rules to see who notices; `plugin` and `survey` are
+for pytest; `values`, `calls`, `programs` and `property` are for hypothesis: what it draws, and the test it makes of it.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
+from minigrad.testing.adapters import from_jax as from_jax
+from minigrad.testing.adapters import from_torch as from_torch
 from minigrad.testing.check import gradcheck as gradcheck
 from minigrad.testing.check import gradient_report as gradient_report
 from minigrad.testing.mutation import MutationReport as MutationReport

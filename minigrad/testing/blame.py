@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from minigrad.guards import user_frame
+from minigrad.modes import enable_grad
 from minigrad.ops import operations
-from minigrad.recording import Event, Recorded
+from minigrad.recording import Event, Recorded, arguments_in
 from minigrad.recording import recording as recording_events
 from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
-from minigrad.testing.probe import Place, Probe, excused_by_kinks
-from minigrad.testing.spelling import LONGEST, Name, called, spelled
-from minigrad.testing.subject import SecondOrder, TensorSubject
+from minigrad.testing.patterns import recognised
+from minigrad.testing.probe import Probe, excused_by_kinks
+from minigrad.testing.reproduce import Line, place_of, reproduction
+from minigrad.testing.spelling import Name, called
+from minigrad.testing.subject import SecondOrder, Subject, TensorSubject
 from minigrad.transforms import leaves, rebuilt
 
-ENGINE = __name__.partition(".")[0]
 MOST_STEPS = 2000
+MOST_WITHIN = 20  # steps that are checked as part of the whole function, which takes longer
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Step:
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     line: str
+    unchecked: bool = False
 
     @property
     def name(self) -> str:
@@ -44,6 +50,10 @@ class Step:
         found = [x for x in leaves([self.arguments, self.options]) if isinstance(x, Tensor) and x.requires_grad]
         return list(dict.fromkeys(found))
 
+    def constants(self) -> list[Any]:
+        """All else among the arguments."""
+        return [x for x in leaves([self.arguments, self.options]) if not isinstance(x, Tensor)]
+
     def call(self, replacements: dict[Tensor, Any]) -> Any:
         """The operation with other things in place of some tensors."""
         inside = leaves([self.arguments, self.options])
@@ -51,13 +61,12 @@ class Step:
         arguments, options = rebuilt([self.arguments, self.options], new)
         return self.operation(*arguments, **options)
 
-    def spelled(self, names: dict[Tensor, Any]) -> str:
+    def spelled(self, names: dict[Tensor, Any], line: Line) -> str:
         """The call as Python source."""
         inside = leaves([self.arguments, self.options])
         new = [names.get(x, x) if isinstance(x, Tensor) else x for x in inside]
-        arguments, options = rebuilt([self.arguments, self.options], new)
-        registered = [name for name, known in operations.items() if known.function is self.operation]
-        return called(f"mg.{registered[0]}" if registered else self.name, arguments, options, LONGEST)
+        arguments, options = rebuilt([self.arguments, self.options], [line.leaf(x, None) for x in new])
+        return called(line.name(self.operation), arguments, options)
 
 
 @contextmanager
@@ -67,17 +76,33 @@ def recording() -> Iterator[list[Step]]:
 
     def listen(event: Event) -> None:
         if isinstance(event, Recorded) and len(steps) < MOST_STEPS:
-            line = place_of(event.place.file, event.place.line)
-            steps.append(Step(event.operation, event.result, event.arguments, event.options, line))
+            _, given = recorded_call(event.operation, event.inputs, sys._getframe(1))
+            steps.append(Step(event.operation, event.result, *given, place_of(event.place.file, event.place.line)))
 
     with recording_events(listen):
         yield steps
 
 
-def place_of(file: str, line: int) -> str:
-    """`file:line`, the file relative to the working directory if it is below."""
-    inside = os.path.isabs(file) and file.startswith(os.getcwd() + os.sep)
-    return f"{os.path.relpath(file) if inside else file}:{line}"
+def recorded_call(
+    operation: Callable[..., Any], inputs: Sequence[Any], innermost: FrameType
+) -> tuple[FrameType, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The frame in which an operation runs that is being recorded, and its arguments; else what `record` was given."""
+    code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
+    frame: FrameType | None = innermost
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    if frame is None:
+        return innermost, (tuple(inputs), {})
+    arguments, options = arguments_in(frame)
+    if arguments and arguments[0] is operation:  # an object, called
+        arguments = arguments[1:]
+    return frame, (arguments, options)
+
+
+def calling_line() -> str:
+    """`file:line` of the user's program that is running."""
+    frame = user_frame()
+    return place_of(frame.f_code.co_filename, frame.f_lineno)
 
 
 # ------------------------------------------------------------------------------------------------ one step on its own
@@ -85,18 +110,18 @@ def place_of(file: str, line: int) -> str:
 
 @dataclass(frozen=True)
 class Local:
-    """What checking one step on its own found."""
+    """What checking one step found: on its own, or else as the last one of the whole function."""
 
     step: Step
     probe: Probe
     is_wrong: bool
     is_kink: bool
+    alone: bool = True
 
 
 def checked(step: Step, order: int, tolerance: Tolerance, rng: np.random.Generator) -> Local | None:
     """The verdict on one step; None if calling its operation again does not give the recorded value."""
-    parents = step.tensors()
-    position = position_in(step)
+    parents, position = step.tensors(), position_in(step)
     if not parents or position is None:
         return None
 
@@ -104,22 +129,89 @@ def checked(step: Step, order: int, tolerance: Tolerance, rng: np.random.Generat
         inputs = (symmetrised(step, x) for x in variables)
         return as_tensor(leaves(step.call(dict(zip(parents, inputs, strict=True))))[position])
 
-    subject = TensorSubject(again, [x._data for x in parents])
+    return judged(step, TensorSubject(again, [x._data for x in parents]), order, tolerance, rng)
+
+
+def judged(
+    step: Step, subject: TensorSubject, order: int, tolerance: Tolerance, rng: np.random.Generator,
+    alone: bool = True, excusing: bool = True,
+) -> Local:  # fmt: skip
+    """The verdict on a function that ends with a step; `excusing` what is wrong where kinks meet, which takes long."""
     cotangents = [rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
     if order == 2:
         subject = SecondOrder(subject, cotangents)
         cotangents = [rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
     probe = Probe(subject, cotangents, subject.gradients(subject.arrays, cotangents), tolerance)
     if not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all():
-        return Local(step, probe, True, False)
+        return Local(step, probe, True, False, alone)
     directions = [probe.random_direction(rng) for _ in range(2)]
     verdicts = [probe.along(direction).verdict for direction in directions]
-    if any(verdict is not Verdict.CORRECT for verdict in verdicts):
-        directions += [probe.ones(), *(probe.only(i, probe.ones()) for i in range(len(parents)))]
+    if any(verdict not in (Verdict.CORRECT, Verdict.WRONG) for verdict in verdicts):
+        directions += probe.aimed()
         verdicts = [probe.along(direction).verdict for direction in directions]
     wrong = [d for d, verdict in zip(directions, verdicts, strict=True) if verdict is Verdict.WRONG]
-    excused = bool(wrong) and excused_by_kinks(probe, wrong, rng)
-    return Local(step, probe, bool(wrong) and not excused, excused or Verdict.KINK in verdicts)
+    excused = excusing and bool(wrong) and excused_by_kinks(probe, wrong, rng)
+    return Local(step, probe, bool(wrong) and not excused, excused or Verdict.KINK in verdicts, alone)
+
+
+class Within(TensorSubject):
+    """The part of a function that ends with one of its steps: with its result, or `before` it with all it takes."""
+
+    def __init__(self, whole: TensorSubject, position: int, before: bool) -> None:
+        self.whole, self.position, self.before = whole, position, before
+        self.function, self.inputs, self.parameters = whole.function, whole.inputs, whole.parameters
+        self.names, self.arrays = whole.names, whole.arrays
+
+    def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
+        out = steps_of(self.whole, variables)[self.position].out
+        return list(dict.fromkeys(x for x, _ in out._edges if x._edges)) if self.before else [out]
+
+
+def steps_of(subject: TensorSubject, variables: Sequence[Tensor]) -> list[Step]:
+    """What a function records."""
+    with enable_grad(), recording() as steps:
+        subject.outputs(variables)
+    return steps
+
+
+def checked_within(
+    steps: Sequence[Step], position: int, subject: Subject | None,
+    order: int, tolerance: Tolerance, rng: np.random.Generator,
+) -> Local | None:  # fmt: skip
+    """The verdict on a step as part of the whole function: it is wrong if its gradient is, and that before it is not.
+
+    So are steps checked that cannot be called again: what they take as plain arrays may follow from the variables.
+    """
+    whole = subject.first if isinstance(subject, SecondOrder) else subject
+    if not isinstance(whole, TensorSubject):
+        return None
+    step, until, before = steps[position], Within(whole, position, False), Within(whole, position, True)
+    try:
+        local = judged(step, until, order, tolerance, rng, False, False)
+        if local.is_wrong and judged(step, before, order, tolerance, rng, False, False).is_wrong:
+            return None
+        return judged(step, until, order, tolerance, rng, False) if local.is_wrong else local
+    except Exception:  # whatever it is: it takes other steps at other points
+        return None
+
+
+def follows_variables(steps: Sequence[Step], position: int, subject: Subject | None, rng: np.random.Generator) -> bool:
+    """Whether a step is handed numbers, not as tensors, that change with the variables: then it is not called again
+    with the same ones at another point."""
+    if not isinstance(subject, TensorSubject):
+        return False
+    with subject.at([x * (1 + 1e-3 * rng.standard_normal(x.shape)) for x in subject.arrays]) as variables:
+        moved = steps_of(subject, variables)
+    if position >= len(moved) or moved[position].operation is not steps[position].operation:
+        return False
+    return not all(same_number(a, b) for a, b in zip(steps[position].constants(), moved[position].constants()))  # noqa: B905
+
+
+def same_number(a: Any, b: Any) -> bool:
+    """Whether two constants are the same number or array, or anything else."""
+    if not all(isinstance(x, (np.ndarray, np.generic, float)) and np.asarray(x).dtype.kind == "f" for x in (a, b)):
+        return True
+    return np.array_equal(a, b, equal_nan=True)
 
 
 def symmetrised(step: Step, x: TensorLike) -> TensorLike:
@@ -144,16 +236,45 @@ def position_in(step: Step) -> int | None:
 
 
 def first_wrong(
-    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator
-) -> tuple[Local | None, bool]:
+    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
+    start: int = 0,
+) -> tuple[Local | None, bool]:  # fmt: skip
     """The first step whose own gradient disagrees, and whether one before it is at a kink."""
-    kink = False
-    for step in steps:
-        local = checked(step, order, tolerance, rng) if step.out.requires_grad else None
-        if local is not None and local.is_wrong:
+    at_the_point = subject.at(subject.arrays) if isinstance(subject, TensorSubject) else nullcontext()
+    with at_the_point:  # where the parameters are in float64
+        return searched(steps, order, tolerance, rng, subject, start)
+
+
+def searched(
+    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
+    start: int,
+) -> tuple[Local | None, bool]:  # fmt: skip
+    """See `first_wrong`."""
+    kink, within = False, 0
+    for position, step in enumerate(steps):
+        if position < start or not step.out.requires_grad:
+            continue
+        for piece in pieces_of(step):
+            local = checked(piece, order, tolerance, rng)
+            if local is not None and local.is_wrong:
+                return local, kink
+        local = checked(step, order, tolerance, rng)
+        unsure = local is None or (local.is_wrong and follows_variables(steps, position, subject, rng))
+        if unsure and within < MOST_WITHIN:
+            local, within = checked_within(steps, position, subject, order, tolerance, rng), within + 1
+        step.unchecked = local is None or (unsure and local.alone)
+        if local is not None and local.is_wrong and not step.unchecked:
             return local, kink
         kink = kink or (local is not None and local.is_kink)
     return None, kink
+
+
+def pieces_of(step: Step) -> list[Step]:
+    """What a step is made of, if it is a function of another framework."""
+    try:
+        return step.operation.pieces(step.arguments) if hasattr(step.operation, "pieces") else []
+    except Exception:  # whatever it is: it cannot be looked into
+        return []
 
 
 # ------------------------------------------------------------------------------------------------ in words
@@ -161,36 +282,70 @@ def first_wrong(
 
 def rule_line(step: Step, parent: Tensor) -> str | None:
     """Where the gradient rule for one parent is written."""
-    codes = [getattr(rule, "__code__", None) for x, rule in step.out._edges if x is parent]
+    rules: list[Any] = [rule for x, rule in step.out._edges if x is parent]
+    if hasattr(step.operation, "adapted"):  # the rule of another framework
+        rules = [getattr(step.operation, "backward", None)]
+    codes = [getattr(getattr(rule, "func", rule), "__code__", None) for rule in rules]
     return place_of(codes[0].co_filename, codes[0].co_firstlineno) if codes and codes[0] else None
 
 
 def argument_name(step: Step, parent: Tensor) -> str:
     """What the operation calls an argument."""
     try:
-        bound = inspect.signature(step.operation).bind(*step.arguments, **step.options).arguments
+        signature = inspect.signature(step.operation)
+        bound = signature.bind(*step.arguments, **step.options).arguments
     except (TypeError, ValueError):
         return "its input"
+    places = [i for i, x in enumerate(step.arguments) if x is parent]
+    if places and any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        return f"input {places[0]}"
     names = [name for name, given in bound.items() if any(x is parent for x in leaves(given))]
     return f"`{names[0]}`" if names else "its input"
 
 
-def reproduction(local: Local, order: int, seed: int) -> str:
-    """One line that checks the step on its own."""
+def reproduced(local: Local, options: dict[str, Any], check: Callable[..., Any]) -> list[str]:
+    """Lines that check the step on its own."""
     parents = local.step.tensors()
     names = [Name(f"x{i}" if len(parents) > 1 else "x") for i in range(len(parents))]
-    call = local.step.spelled(dict(zip(parents, names, strict=True)))
-    values = ", ".join(spelled(x, LONGEST) for x in local.probe.arrays)
-    extra = "" if order == 1 else f", order={order}"
-    return f"gradcheck(lambda {', '.join(map(repr, names))}: {call}, {values}{extra}, seed={seed})"
+
+    def function(line: Line) -> str:
+        call = local.step.spelled(dict(zip(parents, names, strict=True)), line)
+        return f"lambda {', '.join(map(repr, names))}: {call}"
+
+    return reproduction(function, local.probe.arrays, options, check) if local.alone else []
 
 
-def blamed(local: Local, place: Place | None) -> str:
-    """The sentence that names an operation, the line that called it, and the line of the rule."""
+def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = ()) -> str:
+    """The sentence that names an operation, the line that called it, the line of the rule, and the pattern."""
     step = local.step
     what = f"blamed: {step.name}, called at {step.line}"
+    if not local.alone:
+        return f"{what}: the gradients of what it takes are right, that of its result is not"
+    finite = all(np.isfinite(g).all() for g in local.probe.gradients)
+    place = local.probe.locate(rng, by_entry=False) if finite else None
     if place is None:
         return what
     parent = step.tensors()[place.variable]
-    line = rule_line(step, parent)
-    return f"{what}; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
+    line, pattern = rule_line(step, parent), pattern_of(local.probe, place.variable) if place.wrong else None
+    what += f"; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
+    return what + (f": there {pattern}" if pattern and pattern not in said else "")
+
+
+def pattern_of(probe: Probe, variable: int) -> str | None:
+    """The well-known mistake that explains the gradient of a variable, if there is one."""
+    jacobian = probe.jacobian(variable)
+    if jacobian is None:
+        return None
+    ones = probe.subject.gradients(probe.arrays, [np.ones(c.shape) for c in probe.cotangents])[variable]
+    return recognised(probe.gradients[variable], jacobian, probe.cotangents, ones)
+
+
+def unblamed(steps: Sequence[Step]) -> str:
+    """The sentence if no step is found wrong: which ones have been checked."""
+    missed = list(dict.fromkeys(step.name for step in steps if step.unchecked))
+    if len(steps) >= MOST_STEPS:
+        missed.append(f"all after the first {MOST_STEPS:,} steps")
+    if not missed:
+        return "blamed: no single operation, each is right on its own: detach() or .data in f?"
+    more = f" and {len(missed) - 3} more" if len(missed) > 3 else ""
+    return f"blamed: no single operation that could be checked on its own; not checked: {', '.join(missed[:3])}{more}"

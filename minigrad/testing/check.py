@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minigrad.testing.blame import Local, Step, blamed, first_wrong, recording, reproduction
-from minigrad.testing.numeric import Finding, Tolerance, Verdict
-from minigrad.testing.patterns import recognised
-from minigrad.testing.probe import Place, Probe, excused_by_kinks
+from minigrad.tensor import Tensor, wrap
+from minigrad.testing.blame import (
+    Local,
+    Step,
+    accusation,
+    checked,
+    first_wrong,
+    pattern_of,
+    recording,
+    reproduced,
+    unblamed,
+)
+from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
+from minigrad.testing.probe import Moved, Place, Probe, excused_by_kinks, precision
 from minigrad.testing.report import GradientError, Report
-from minigrad.testing.spelling import LONGEST, spelled
-from minigrad.testing.structure import CHECKS, Run, changed
+from minigrad.testing.reproduce import Call, attempt
+from minigrad.testing.structure import CHECKS, QUARTER, Run, changed
 from minigrad.testing.subject import HandWritten, SecondOrder, Subject, TensorSubject
+from minigrad.transforms import leaves, rebuilt
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
+BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
+AWAY = 1e-3  # of each element's own size: how far from the first a second point is
 NUMBERS = Tolerance()
 
 
@@ -35,11 +49,13 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
         The report, of which `print` shows what was checked.
 
     Raises:
-        GradientError: if anything is wrong; its message is the report.
+        GradientError: if anything is wrong, or more than half undecided; its message is the report. A part that the
+            numbers say nothing of is no error, but the report calls itself undecided: see `Report.state`.
 
     >>> print(gradcheck(lambda x: x * x, np.array([1.0, 2.0])))
     the gradient of <lambda> is correct (slopes: 3 correct)
     """
+    __tracebackhide__ = True  # the report says more than our own lines
     report = gradient_report(f, *inputs, **options)
     if not report.ok:
         raise GradientError(report)
@@ -74,14 +90,21 @@ def gradient_report(
         seed: what directions and cotangents are drawn from.
 
     Raises:
-        ValueError: if there is nothing to check, or a check has no such name.
+        ValueError: if there is nothing to check, a check has no such name, or there is no such order.
+        TypeError: if `f` returns nothing floating, or what is neither array nor number.
 
     >>> report = gradient_report(np.tanh, np.array([1.0, 2.0]), gradient=lambda x, cotangent: 1 - np.tanh(x) ** 2)
     >>> report.ok, report.problems[0]
     (False, 'the cotangent is ignored: two different ones give the same gradient of input 0')
     """
+    call = Call(dict(locals()))
+    f = call.function
     if unknown := set(CHECKS if checks is None else checks) - set(CHECKS):
         raise ValueError(f"there is no check {sorted(unknown)}: take some of {', '.join(CHECKS)}")
+    if order not in (1, 2):
+        raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {order!r}")
+    if directions < 1:
+        raise ValueError(f"there must be at least 1 direction to look along, got {directions!r}")
     if model is None and hasattr(f, "named_parameters"):
         model = f
     subject = HandWritten(f, gradient, inputs) if gradient else TensorSubject(f, inputs, model)
@@ -89,7 +112,7 @@ def gradient_report(
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
     report = Report(getattr(f, "__name__", type(f).__name__))
     chosen = [check for name, check in CHECKS.items() if checks is None or name in checks]
-    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed)
+    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed, call)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         run = examination.first_run()
         if run and examination.structure(run, chosen):
@@ -115,13 +138,15 @@ class Examination:
     """What is needed all along while one report is written."""
 
     def __init__(
-        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int
-    ) -> None:
-        self.report, self.subject, self.tolerance = report, subject, tolerance
+        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int,
+        call: Call,
+    ) -> None:  # fmt: skip
+        self.report, self.subject, self.tolerance, self.call = report, subject, tolerance, call
         self.directions, self.every_entry, self.seed = directions, every_entry, seed
         self.rng = np.random.default_rng(seed)
         self.order = 1
         self.steps: list[Step] = []
+        self.place: Place | None = None  # a wrong entry, if one has been come across
 
     # ---------------------------------------------------------------- the first run
 
@@ -146,6 +171,7 @@ class Examination:
             self.report.problems.append(f"{said}, {notes}" if notes else said)
             return None
         self.steps = steps
+        run = replace(run, epsilon=precision([*run.values, *(step.out for step in steps if step.out.requires_grad)]))
         if name := changed(subject.names, arrays, subject.arrays):
             self.report.problems.append(f"f, or its gradient, writes into {name}: copy it first")
             return None
@@ -154,7 +180,7 @@ class Examination:
         if (wrong := CHECKS["shapes"](run)) is not None:
             self.report.problems.append(wrong)
         if not all(good):
-            self.blame(None)
+            self.blame(self.culprit(finite=False)[0])
         return run if all(good) and wrong is None else None
 
     def finite(self, name: str, array: Any) -> bool:
@@ -173,75 +199,195 @@ class Examination:
         for check in checks:
             try:
                 problem = check(run)
+            except NotImplementedError as error:  # of another framework's function
+                self.report.notes.append(f"not checked: {check.__name__}, {error}")
+                continue
             except Exception as error:  # of whatever kind: it is part of what is reported
                 problem = f"the check {check.__name__!r} ends with {type(error).__name__}: {error}"
-            if problem:
+            if problem and check is CHECKS["forward"] and self.ill_conditioned():
+                self.report.notes.append(f"an operation is ill-conditioned: {problem}")
+            elif problem:
                 self.report.problems.append(problem)
                 if check is CHECKS["deterministic"]:
                     return False
         return True
 
+    def ill_conditioned(self) -> bool:
+        """Whether rounding the arguments of some operation leaves its gradient with a few digits only."""
+        locals = (checked(step, 1, self.tolerance, self.rng) for step in self.steps[:SAMPLED] if step.out.requires_grad)
+        return any(
+            QUARTER * abs(local.probe.slope(direction)) < moved
+            for local in locals if local is not None
+            for direction, moved in moved_by_rounding(local, self.rng)
+        )  # fmt: skip
+
     # ---------------------------------------------------------------- slopes
 
     def slopes(self, run: Run) -> None:
         """Judge the gradients along directions, and on request by entries; explain what is wrong."""
-        probe = Probe(self.subject, run.cotangents, run.gradients, self.tolerance)
-        if not any(x.size for x in probe.arrays) or not probe.here.size:
+        if not any(x.size for x in self.subject.arrays) or not any(value.size for value in run.values):
             return
-        tried = [(d, probe.along(d)) for d in (probe.random_direction(self.rng) for _ in range(self.directions))]
+        self.place = None
+        elsewhere = self.elsewhere(run) if self.directions > 1 else None
+        probe = self.probe(run)
+        here = self.directions - (elsewhere is not None)
+        tried = [(d, probe.look(d)) for d in (probe.random_direction(self.rng) for _ in range(here))]
         if any(finding.verdict is Verdict.KINK for _, finding in tried):
-            ones, n = probe.ones(), len(probe.arrays)
-            aimed = [ones, *(probe.only(i, ones) for i in range(n) if n > 1)]
-            tried += [(d, probe.along(d)) for d in aimed]
+            tried += [(d, probe.along(d)) for d in probe.aimed()]
+        if all(finding.error > BLURRED * finding.size for _, finding in tried):  # kinks within each first step
+            tried.append(self.sharpened(probe, *min(tried, key=lambda pair: pair[1].error)))
+            tried = [(d, f) for d, f in tried if d is not tried[-1][0]] + tried[-1:]
+        tried += self.small_ones(probe, [finding for _, finding in tried])
+        decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
         findings = [finding for _, finding in tried]
-        decided = [finding for finding in findings if finding.verdict is not Verdict.INCONCLUSIVE]
-        if self.every_entry or 2 * len(decided) < len(findings):  # one entry may spoil every direction
-            findings = decided + self.entries(probe)
+        if self.every_entry or not decided:  # one entry may spoil every direction
+            findings = decided + self.entries(probe, bool(decided))
         wrong = [d for d, finding in tried if finding.verdict is Verdict.WRONG]
         if any(finding.verdict is Verdict.WRONG for finding in findings):
             findings = self.explained(probe, run, findings, wrong)
+        if elsewhere is not None:
+            known = any(finding.verdict is Verdict.WRONG for finding in findings)
+            second = self.second_point(elsewhere, probe, known)
+            findings += [second] if decided or second.verdict is Verdict.WRONG else []
         for finding in findings:
             self.report.count(finding)
-        self.undecided(findings)
+        if open_ones := [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]:
+            said = f"{len(open_ones)} of {len(findings)} slopes are inconclusive: {open_ones[0].reason}"
+            self.report.notes.append(said)
 
-    def entries(self, probe: Probe) -> list[Finding]:
+    def probe(self, run: Run) -> Probe:
+        return Probe(run.subject, run.cotangents, run.gradients, self.tolerance, run.values, run.epsilon)
+
+    def sharpened(self, probe: Probe, direction: list[Any], finding: Finding) -> tuple[list[Any], Finding]:
+        """A direction, and the finding along it at smaller steps, where that has a smaller error bar."""
+        line = probe.line(direction)
+        for first, step in enumerate(steps(probe.epsilon)[1:5], 1):
+            closer = line.at(step)
+            if closer is None or closer.error >= finding.error:  # noise
+                break
+            if closer.verdict is not Verdict.CORRECT:
+                closer = judge(line, first)
+            finding = finding if closer.verdict is Verdict.INCONCLUSIVE else closer
+            if finding.error <= BLURRED * finding.size or finding.verdict is Verdict.WRONG:
+                break
+        return direction, finding
+
+    def small_ones(self, probe: Probe, findings: list[Finding]) -> list[tuple[list[Any], Finding]]:
+        """Wrong slopes along directions of those entries only whose slopes are lost beside the others'."""
+        allowed = min((f.allowed for f in findings if f.verdict is not Verdict.INCONCLUSIVE), default=0.0)
+        while masks := probe.unseen(allowed):
+            direction = [self.rng.standard_normal(o.shape) * o * m for o, m in zip(probe.own, masks, strict=True)]
+            finding = probe.along(direction)
+            if finding.verdict is Verdict.WRONG:
+                return [(direction, finding)]
+            if not 0 < finding.allowed < allowed / SHRINK:
+                break
+            allowed = finding.allowed
+        return []
+
+    def entries(self, probe: Probe, decided: bool) -> list[Finding]:
         """Findings of single entries: of all if asked for, else of some at random."""
         everywhere = [(i, index) for i, x in enumerate(probe.arrays) for index in np.ndindex(x.shape)]
+        chosen = everywhere
         if not self.every_entry and len(everywhere) > SAMPLED:
-            everywhere = [everywhere[k] for k in self.rng.choice(len(everywhere), SAMPLED, replace=False)]
-        return [probe.entry(i, index) for i, index in everywhere]
+            chosen = [everywhere[k] for k in self.rng.choice(len(everywhere), SAMPLED, replace=False)]
+        found = {place: probe.entry(*place) for place in chosen}
+        bad, wrong = ([place for place, finding in found.items() if finding.verdict is verdict]
+                      for verdict in (Verdict.INCONCLUSIVE, Verdict.WRONG))  # fmt: skip
+        if wrong:
+            worst = max(wrong, key=lambda place: found[place].difference)
+            self.place = Place(*worst, found[worst], len(wrong), len(chosen))
+        if bad and not decided:
+            names = [f"entry {index} of {probe.subject.names[i]}" if index else probe.subject.names[i]
+                     for i, index in bad[:3]]  # fmt: skip
+            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+            self.report.undecided.append(f"undecided: {', '.join(names)}{more}; another point may tell")
+        elif len(chosen) < len(everywhere) and not decided:
+            self.report.undecided.append(f"undecided: all but {len(chosen)} of {len(everywhere)} entries")
+        return list(found.values())
 
-    def undecided(self, findings: Sequence[Finding]) -> None:
-        """Report if too many findings are inconclusive, and note if some are."""
-        open_ones = [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]
-        if open_ones:
-            said = f"{len(open_ones)} of {len(findings)} slopes are inconclusive: {open_ones[0].reason}"
-            (self.report.problems if 2 * len(open_ones) > len(findings) else self.report.notes).append(said)
+    def elsewhere(self, run: Run) -> Run | None:
+        """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
+        subject, rng = self.subject, run.rng()
+        moves = [AWAY * np.abs(rng.standard_normal(x.shape)) * np.abs(x) for x in subject.arrays]
+        for sign in (1, -1):  # the first may lead out of the domain
+            arrays = [x + sign * move for x, move in zip(subject.arrays, moves, strict=True)]
+            try:
+                values, gradients = subject.both([x.copy() for x in arrays], run.cotangents)
+            except Exception:  # outside of the domain of f
+                continue
+            same = [value.shape for value in values] == [value.shape for value in run.values]
+            if same and all(np.isfinite(x).all() for x in [*values, *gradients] if x is not None):
+                return replace(run, subject=Moved(subject, arrays), values=values, gradients=gradients)
+        return None
+
+    def second_point(self, run: Run, first: Probe, known: bool) -> Finding:
+        """The finding along a direction there; what is wrong is explained unless something is known to be wrong."""
+        probe = self.probe(run)
+        probe.scales = first.scales
+        direction = probe.random_direction(self.rng)
+        finding = probe.look(direction)
+        if finding.verdict is not Verdict.WRONG or known:
+            return finding
+        with recording() as self.steps:
+            self.subject.gradients(probe.arrays, run.cotangents)
+        before = len(self.report.problems)
+        (finding,) = self.explained(probe, run, [finding], [direction])
+        if len(self.report.problems) > before:
+            self.report.problems[before] = f"at a second point nearby: {self.report.problems[before]}"
+            self.report.details.append("right at the point itself: does a rule keep something from an earlier call?")
+        return finding
 
     def explained(self, probe: Probe, run: Run, findings: list[Finding], wrong: list[list[Any]]) -> list[Finding]:
         """Report where a gradient is wrong, which operation is to blame, and how it can be reproduced.
 
         Unless several kinks meet: their slopes may differ in sign, and no single line shows what is allowed. Then each
-        operation has been found right on its own, and so is the whole beside the kinks.
+        operation has been found right on its own, and so is the whole beside the kinks. Or unless rounding explains it.
         """
-        local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng)
+        local, kink = self.culprit()
+        if amplified(run, findings) if local is None else self.explained_by_rounding(local):
+            reason = f"rounding: {'f' if local is None else local.step.name} is ill-conditioned"
+            self.report.undecided.append(f"undecided: the gradient is off by what rounding may do. {reason[10:]}")
+            return [replace(f, verdict=Verdict.INCONCLUSIVE, reason=reason) if f.verdict is Verdict.WRONG else f
+                    for f in findings]  # fmt: skip
         if isinstance(self.subject, TensorSubject):
-            nearby = probe.moved(self.rng)
-            tolerated = kink and not nearby.is_wrong(nearby.random_direction(self.rng))
+            nearby = probe.moved(self.rng) if local is None and kink else None
+            shown = [*wrong[:1], probe.random_direction(self.rng)]
+            tolerated = nearby is not None and not any(map(nearby.is_wrong, shown))
         else:
             tolerated = bool(wrong) and excused_by_kinks(probe, wrong, self.rng)
-        if local is None and tolerated:
+        if tolerated:
             self.report.notes.append("several kinks meet here: each operation's own slope is one of those allowed")
-            return [Finding(Verdict.KINK, f.analytic, f.numeric, f.error, 0.0) if f.verdict is Verdict.WRONG else f
-                    for f in findings]  # fmt: skip
-        place = probe.locate(self.rng)
-        self.describe(probe, run, place, next(f for f in findings if f.verdict is Verdict.WRONG))
+            return [replace(f, verdict=Verdict.KINK, margin=0.0) if f.verdict is Verdict.WRONG else f for f in findings]
+        if attempt.running:
+            self.report.problems.append("it is wrong here too")
+            return findings
+        place = self.place or probe.locate(self.rng)
+        self.describe(probe, place, next(f for f in findings if f.verdict is Verdict.WRONG))
         self.blame(local)
         return findings
 
+    def explained_by_rounding(self, local: Local) -> bool:
+        """Whether a step that can be called again is off by no more than rounding may do."""
+        return self.order == 1 and local.alone and rounding_explains(local, self.rng)
+
+    def culprit(self, finite: bool = True) -> tuple[Local | None, bool]:
+        """The first step whose own gradient is wrong, and whether one before it is at a kink.
+
+        What is not finite there, though all gradients are finite, has had no part in them. While a line is tried, only
+        steps are looked at that can be checked on their own.
+        """
+        start, kinks, subject = 0, False, None if attempt.running else self.subject
+        while True:
+            local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng, subject, start)
+            kinks = kinks or kink
+            if local is None or not finite or all(np.isfinite(g).all() for g in local.probe.gradients):
+                return local, kinks
+            start = next((i for i, step in enumerate(self.steps) if step is local.step), len(self.steps)) + 1
+
     # ---------------------------------------------------------------- in words
 
-    def describe(self, probe: Probe, run: Run, place: Place | None, along: Finding) -> None:
+    def describe(self, probe: Probe, place: Place | None, along: Finding) -> None:
         """Where, by how much, and the pattern."""
         prefix = "the second derivative: " if self.order == 2 else ""
         if place is None or place.index is None:
@@ -255,36 +401,20 @@ class Examination:
             self.report.problems.append(f"{prefix}{entry}: {compared(place.finding)}{of}")
         if place is not None and place.looked_at and not place.wrong:
             self.report.details.append("each entry is a slope of one side, but not all at once: ties share a gradient")
-        elif place is not None and (pattern := self.pattern(probe, run.cotangents, place.variable)):
+        elif place is not None and (pattern := pattern_of(probe, place.variable)):
             self.report.details.append(pattern)
-
-    def pattern(self, probe: Probe, cotangents: list[Any], variable: int) -> str | None:
-        """The well-known mistake that explains the gradient of a variable, if there is one."""
-        jacobian = probe.jacobian(variable)
-        if jacobian is None:
-            return None
-        ones = probe.subject.gradients(probe.arrays, [np.ones(c.shape) for c in cotangents])[variable]
-        return recognised(probe.gradients[variable], jacobian, cotangents, ones)
 
     def blame(self, local: Local | None) -> None:
         """Name the operation whose own gradient is wrong, if there is one, and give a line that reproduces it."""
-        if local is None and not self.report.details:
-            local, _ = first_wrong(self.steps, self.order, self.tolerance, self.rng)
+        if attempt.running:
+            return
+        again: list[str] = []
         if local is not None:
-            finite = all(np.isfinite(g).all() for g in local.probe.gradients)
-            place = local.probe.locate(self.rng) if finite else None
-            said = blamed(local, place)
-            if place is not None and place.wrong:
-                pattern = self.pattern(local.probe, local.probe.cotangents, place.variable)
-                said += f": there {pattern}" if pattern and pattern not in self.report.details else ""
-            self.report.details.append(said)
-            self.report.details.append(f"reproduce: {reproduction(local, self.order, self.seed)}")
+            self.report.details.append(accusation(local, self.rng, self.report.details))
+            again = reproduced(local, self.call.numbers(), gradient_report)
         elif self.steps:
-            self.report.details.append("blamed: no single operation, each is right on its own: detach() or .data in f?")
-        if local is None:
-            arrays = ", ".join(spelled(x, LONGEST) for x in self.subject.arrays)
-            extra = ", gradient=..." if isinstance(self.subject, HandWritten) else ""
-            self.report.details.append(f"reproduce: gradcheck({self.report.name}, {arrays}{extra}, seed={self.seed})")
+            self.report.details.append(unblamed(self.steps))
+        self.report.details += again or self.call.again(gradient_report)
 
     # ---------------------------------------------------------------- derivatives of derivatives
 
@@ -306,3 +436,49 @@ def compared(finding: Finding) -> str:
     sides = "" if finding.sides is None else f" (a kink: {finding.sides[0]:.6g} to {finding.sides[1]:.6g})"
     return f"analytic {finding.analytic:.8g}, numeric {finding.numeric:.8g} ± {finding.error:.1g}{sides}"
 
+
+def amplified(run: Run, findings: Sequence[Finding]) -> bool:
+    """Whether rounding inputs and cotangents moves the gradients, relatively, as far as they are off."""
+    wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
+    if any(finding.difference > abs(finding.analytic) / SHRINK for finding in wrong):
+        return False
+    off = max(finding.difference / abs(finding.analytic) for finding in wrong)
+    moved = run.shaken(run.subject.arrays, run.cotangents)[len(run.values) :]
+    sizes = [np.abs(g).max(initial=0.0) for g in run.dense(run.gradients)]
+    return off <= SHRINK * max(by / size if size else 0.0 for by, size in zip(moved, sizes, strict=True)) < 1 / SHRINK
+
+
+def rounding_explains(local: Local, rng: np.random.Generator) -> bool:
+    """Whether rounding moves the gradient of an operation as far as it is off; at a kink that says nothing."""
+    for direction, moved in moved_by_rounding(local, rng):
+        if not local.is_kink and moved > QUARTER**2 * abs(local.probe.slope(direction)):
+            finding = local.probe.along(direction)
+            if finding.sides is None and finding.difference <= moved:
+                return True
+    return False
+
+
+def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[list[Any], float]]:
+    """Directions, and how far rounding its arguments, constant ones too, may move an operation's slope along them."""
+    step, parents, probe = local.step, local.step.tensors(), local.probe
+
+    def shaken(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return x if any(x is parent for parent in parents) else wrap(shaken(x._data))
+        floating = isinstance(x, np.ndarray) and x.dtype.kind == "f"
+        return x * (1 + 4 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
+
+    for direction in (probe.random_direction(rng) for _ in range(3)):
+        inside = [*map(shaken, leaves([step.arguments, step.options]))]
+        arguments, options = rebuilt([step.arguments, step.options], inside)
+        other = replace(step, arguments=arguments, options=options)
+
+        def again(*variables: Any, other: Step = other) -> Any:
+            return other.call(dict(zip(parents, variables, strict=True)))
+
+        subject = TensorSubject(again, [*map(shaken, probe.arrays)])
+        try:
+            nearby = Probe(subject, probe.cotangents, subject.gradients(subject.arrays, probe.cotangents), Tolerance())
+        except Exception:  # it does not take these, or has several results
+            return
+        yield direction, SHRINK * abs(nearby.slope(direction) - probe.slope(direction))

@@ -6,18 +6,24 @@ works for the operations of `minigrad`, of `nn`, and for anybody's own.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import CellType, FunctionType
+from itertools import chain
+from types import CellType, FrameType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from minigrad.graph import unbroadcast
+from minigrad.ops import operations as registry
 from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Rule, Tensor, wrap
+from minigrad.testing.reproduce import place_of
 
+OURS = ("minigrad", "nn")
 Mutation = Callable[[Rule, Tensor], Rule]
 
 
@@ -101,21 +107,43 @@ class Mutant:
 
 @dataclass
 class MutationReport:
-    """Which mutants a check noticed.
+    """Which mutants a check noticed; `print` shows a table of the rules, and what survived.
 
     Attributes:
         killed: those with which the check failed.
         survived: those it did not notice although the wrong rule ran and made a difference.
         equivalent: those whose wrong rule ran, but gave the same gradients throughout.
+        lines: (operation, position) -> where the rule is written.
+        composed: operations that were asked for and have no rules of their own -> those they are made of.
     """
 
     killed: list[Mutant] = field(default_factory=list)
     survived: list[Mutant] = field(default_factory=list)
     equivalent: list[Mutant] = field(default_factory=list)
+    lines: dict[tuple[str, int], str] = field(default_factory=dict)
+    composed: dict[str, set[str]] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        """The share of killed mutants among those that made a difference; NaN if none did."""
+        different = len(self.killed) + len(self.survived)
+        return len(self.killed) / different if different else math.nan
 
     def __str__(self) -> str:
-        lines = [f"{len(self.killed)} mutants killed, {len(self.survived)} survived, {len(self.equivalent)} equivalent"]
-        return "\n".join([*lines, *(f"  survived: {mutant}" for mutant in self.survived)])
+        groups = {"killed": self.killed, "survived": self.survived, "equivalent": self.equivalent}
+        counts = f"{len(self.killed)} mutants killed, {len(self.survived)} survived, {len(self.equivalent)} equivalent"
+        tried = dict.fromkeys((m.operation, m.position) for m in chain(*groups.values()))
+        rows = [["rule", *groups, "line"]]
+        for key in sorted(tried):
+            numbers = (str(sum((m.operation, m.position) == key for m in group)) for group in groups.values())
+            rows.append([f"{key[0]}, input {key[1]}", *numbers, self.lines.get(key, "")])
+        width = max(len(row[0]) for row in rows)
+        table = [f"  {row[0]:<{width}}  {row[1]:>6}  {row[2]:>8}  {row[3]:>10}  {row[4]}" for row in rows if tried]
+        made = [f"  {name} has no rule of its own: it is made of {', '.join(sorted(parts))}"
+                for name, parts in self.composed.items()]  # fmt: skip
+        survived = [f"  survived: {mutant}" for mutant in self.survived]
+        score = "no fault made a difference" if math.isnan(self.score) else f"score {self.score:.0%}"
+        return "\n".join([f"{counts}: {score}", *table, *made, *survived])
 
 
 class Breaker:
@@ -123,7 +151,9 @@ class Breaker:
 
     def __init__(self, mutant: Mutant | None) -> None:
         self.mutant = mutant
-        self.seen: set[tuple[str, int]] = set()
+        self.seen: dict[tuple[str, int], str] = {}  # where each rule is written
+        self.users: set[str] = set()  # operations that are not ours
+        self.callers: dict[str, set[str]] = {}  # functions -> the operations that they are made of
         self.made_a_difference = False
 
     def listen(self, event: Event) -> None:
@@ -134,12 +164,25 @@ class Breaker:
         live = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x._requires_grad]
         edges = list(out._edges)
         for place, position in enumerate(live[: len(edges)]):
-            self.seen.add((operation.__name__, position))
-            if self.mutant and (self.mutant.operation, self.mutant.position) == (operation.__name__, position):
+            if self.mutant is None:
+                self.note(operation, position, edges[place][1])
+            elif (self.mutant.operation, self.mutant.position) == (name_of_operation(operation), position):
                 parent, rule = edges[place]
                 edges[place] = (parent, self.broken(rule, MUTATIONS[self.mutant.mutation](rule, parent), parent.shape))
         if edges:
             out._edges = tuple(edges)
+
+    def note(self, operation: Callable[..., Any], position: int, rule: Rule) -> None:
+        """What there is to break, whose it is, and what was running."""
+        name, code = name_of_operation(operation), getattr(getattr(rule, "func", rule), "__code__", None)
+        if (name, position) in self.seen:
+            return
+        self.seen[name, position] = place_of(code.co_filename, code.co_firstlineno) if code else ""
+        self.users |= {name} if str(getattr(operation, "__module__", "")).partition(".")[0] not in OURS else set()
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            self.callers.setdefault(frame.f_code.co_name, set()).add(name)
+            frame = frame.f_back
 
     def broken(self, rule: Rule, mutant: Rule, shape: tuple[int, ...]) -> Rule:
         """The mutant's rule, which notes whether it comes to another gradient than the true rule does."""
@@ -170,17 +213,26 @@ def breaking(mutant: Mutant | None) -> Iterator[Breaker]:
         yield breaker
 
 
+def name_of_operation(operation: Callable[..., Any]) -> str:
+    """What an operation is called; the name of its class if it is an object."""
+    return getattr(operation, "__name__", type(operation).__name__)
+
+
 def mutate_rules(
-    check: Callable[[], object], operations: Iterable[str] | None = None, mutations: Iterable[str] = tuple(MUTATIONS)
+    check: Callable[[], object],
+    operations: Iterable[str] | None = None,
+    mutations: Iterable[str] = tuple(MUTATIONS),
 ) -> MutationReport:
-    """Break every gradient rule that a check exercises, one at a time, and see whether the check notices.
+    """Break every gradient rule of yours that a check exercises, one at a time, and see whether the check notices.
 
     Args:
         check: raises if something is wrong, like a test; it must pass as things are, and do the same every time.
-        operations: names of the operations whose rules to break; all that the check uses by default.
+        operations: names of the operations whose rules to break, or "all" of them; by default those that are yours,
+            that is defined neither in `minigrad` nor in `nn`: those are tested here.
         mutations: the faults to try, of `MUTATIONS`.
 
     Raises:
+        ValueError: if there are no such mutations or operations, or nothing to break.
         Exception: whatever the check raises when nothing is broken.
 
     >>> from minigrad import Tensor
@@ -189,24 +241,62 @@ def mutate_rules(
     ...     (x * x).sum().backward()
     ...     assert x.grad.numpy().sum() == 6  # too weak: it does not see an order that is wrong
     >>> print(mutate_rules(check, operations=["multiply"], mutations=["opposite sign", "result permuted"]))
-    2 mutants killed, 2 survived, 0 equivalent
+    2 mutants killed, 2 survived, 0 equivalent: score 50%
+      rule               killed  survived  equivalent  line
+      multiply, input 0       1         1           0  ...arithmetic.py:...
+      multiply, input 1       1         1           0  ...arithmetic.py:...
       survived: multiply, rule of input 0: result permuted
       survived: multiply, rule of input 1: result permuted
     """
+    faults = [mutations] if isinstance(mutations, str) else list(mutations)
+    if unknown := [name for name in faults if name not in MUTATIONS] or (not faults and ["()"]):
+        raise ValueError(f"there is no mutation {', '.join(map(repr, unknown))}: take some of {', '.join(MUTATIONS)}")
     with breaking(None) as observer:
         check()
-    report = MutationReport()
-    chosen = None if operations is None else set(operations)
+    report = MutationReport(lines=observer.seen)
+    chosen = chosen_of(operations, observer, report)
     for name, position in sorted(observer.seen):
-        if chosen is not None and name not in chosen:
-            continue
-        for mutation in mutations:
+        for mutation in faults if name in chosen else ():
             mutant = Mutant(name, position, mutation)
             with breaking(mutant) as breaker:
-                try:
-                    check()
-                except Exception:
+                if fails(check):
                     report.killed.append(mutant)
                     continue
             (report.survived if breaker.made_a_difference else report.equivalent).append(mutant)
     return report
+
+
+def chosen_of(operations: Iterable[str] | None, observer: Breaker, report: MutationReport) -> set[str]:
+    """The names of the operations to break; raises if there are none, or one is none."""
+    recorded = {name for name, _ in observer.seen}
+    if operations is None or operations == "all":
+        chosen = observer.users if operations is None else recorded
+        if chosen:
+            return chosen
+        if not recorded:
+            raise ValueError("there is nothing to break: the check records no operation")
+        raise ValueError(f"the check records no operation of yours: for {listed(recorded)}, name them in operations=")
+    asked = [operations] if isinstance(operations, str) else list(operations)
+    names = {name: registry[name].function.__name__ if name in registry else name for name in asked}
+    report.composed = {name: observer.callers[inner] for name, inner in names.items()
+                       if inner not in recorded and inner in observer.callers}  # fmt: skip
+    lost = [name for name, inner in names.items() if inner not in recorded and name not in report.composed]
+    if lost or not asked:
+        raise ValueError(f"the check records no {', '.join(map(repr, lost))}: it records {listed(recorded)}")
+    return set(names.values())
+
+
+def listed(names: set[str]) -> str:
+    """Some names in a sentence."""
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def fails(check: Callable[[], object]) -> bool:
+    """Whether a check raises anything that is a failure: pytest's own are no `Exception`."""
+    try:
+        check()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return True
+    return False

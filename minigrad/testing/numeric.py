@@ -19,8 +19,10 @@ from minigrad.tensor import Array
 EPSILON = float(np.finfo(np.float64).eps)
 FRACTIONS = np.array([1, 1 / 2, 1 / 4])
 SHRINK = 16  # from each step to the next, if a kink or a wild curve lies within the step
-RETRIES = 3
+FINEST = 128  # steps of fewer ε than this say nothing
 NOISE = "noise: the numerical slopes of different steps do not agree"
+WILD = "the function changes faster than the steps can follow"
+SETTLING = 0.6  # half a step: a quarter of the error, or half where sides differ in curvature
 SAFETY = 8  # an error bar from two estimates may be too small by chance
 
 
@@ -41,6 +43,9 @@ class Finding:
         margin: the difference as a fraction of what is tolerated.
         sides: at a kink, the slopes to the left and to the right.
         reason: why the numbers decide nothing, if they do not.
+        allowed: how far both may be apart: of slopes smaller than this nothing is known.
+        size: of the values and terms that rounding is in proportion to.
+        resolved: whether slopes come closer to each other as the step is halved.
     """
 
     verdict: Verdict
@@ -50,13 +55,34 @@ class Finding:
     margin: float
     sides: tuple[float, float] | None = None
     reason: str = ""
+    allowed: float = 0.0
+    size: float = 0.0
+    resolved: bool = True
+    step: float = 0.0
+
+    @property
+    def difference(self) -> float:
+        return abs(self.analytic - self.numeric)
+
+    @property
+    def width(self) -> float:
+        return 0.0 if self.sides is None else self.sides[1] - self.sides[0]
+
+    def excuses(self, other: Finding) -> bool:
+        """Whether this one, of a larger step, agrees with the gradient much better than the other one denies it.
+
+        Then it is noise that the other one has come to see, unless this one has lost more than noise from sight.
+        """
+        agrees = self.difference <= self.allowed < other.difference / 4
+        return agrees and (self.resolved or self.error * self.step < EPSILON ** (1 / 4) * self.size)
 
 
 @dataclass(frozen=True)
 class Tolerance:
     """|analytic - numeric| may be atol + rtol · (the sum of the sizes of the terms) + the error bar.
 
-    A rule that keeps half of the digits passes: rtol is √ε. What is smaller than atol counts as 0.
+    A rule that keeps half of the digits passes: rtol is √ε. What is smaller than atol counts as 0, unless the numerical
+    slope stands clear of its error bar: then it is no rounding, however small it is.
     """
 
     rtol: float = EPSILON**0.5
@@ -71,6 +97,8 @@ class Slopes:
         pair: two extrapolated central slopes, the second from half the step of the first.
         left, right: slopes to either side, extrapolated.
         uncertain: error bars of the one-sided slopes.
+        settling: how far the central slope moves from the first to the second step, and from there to the third.
+        largest: the sizes of the values that the slopes are found from.
         grain: how far a slope may be moved by rounding a value of size 1.
     """
 
@@ -78,6 +106,8 @@ class Slopes:
     left: Array
     right: Array
     uncertain: Array
+    settling: Array
+    largest: Array
     grain: float
 
 
@@ -89,15 +119,20 @@ def slopes(f: Callable[[float], Array], here: Array, step: float, epsilon: float
     (array([ True]), array([ True]))
     """
     distance = step * FRACTIONS[:, None]
-    ahead, behind = (np.stack([f(side * t) for t in distance[:, 0]]) for side in (1, -1))
-    if not (np.isfinite(ahead).all() and np.isfinite(behind).all()):
-        return None
+    around = []
+    for t in distance[:, 0]:
+        around.append((f(t), f(-t)))
+        if not (np.isfinite(around[-1][0]).all() and np.isfinite(around[-1][1]).all()):
+            return None
+    ahead, behind = np.stack(around, axis=1)
     central = (ahead - behind) / (2 * distance)
     grain = 4 * epsilon / float(distance[-1, 0])
     right, of_right = one_sided((ahead - here) / distance)
     left, of_left = one_sided((here - behind) / distance)
-    uncertain = of_left + of_right + 4 * grain * np.abs(here)
-    return Slopes((4 * central[1:] - central[:-1]) / 3, left, right, uncertain, grain)
+    largest = np.maximum(np.abs(here), np.maximum(np.abs(ahead[0]), np.abs(behind[0])))
+    uncertain = of_left + of_right + 4 * grain * largest
+    pair = (4 * central[1:] - central[:-1]) / 3
+    return Slopes(pair, left, right, uncertain, np.abs(np.diff(central, axis=0)), largest, grain)
 
 
 def one_sided(differences: Array) -> tuple[Array, Array]:
@@ -107,85 +142,165 @@ def one_sided(differences: Array) -> tuple[Array, Array]:
     return twice, np.abs(twice - once[1])
 
 
-def judge(
-    f: Callable[[float], Array],
-    here: Array,
-    cotangent: Array,
-    analytic: float,
-    magnitude: float,
-    tolerance: Tolerance,
-    epsilon: float = EPSILON,
-) -> Finding:
-    """Compare an analytic slope of cotangent · f at 0 with the numerical one, at smaller and smaller steps.
+def steps(epsilon: float) -> list[float]:
+    """From the best step of a smooth function to the finest that says anything; then a coarse one, for noise."""
+    found = [float(epsilon ** (1 / 5))]
+    while found[-1] > FINEST * epsilon:
+        found.append(found[-1] / (SHRINK if found[-1] > FINEST**3 * epsilon else SHRINK**0.5))
+    return [*found, SHRINK * found[0]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A function along a line, and its analytic slope at 0, to be compared with numerical ones.
+
+    Attributes:
+        f: its values; `here` is that at 0.
+        cotangent: the slope is that of cotangent · f.
+        magnitude: the sum of the sizes of the terms of the analytic slope.
+        epsilon: the precision of the values.
+    """
+
+    f: Callable[[float], Array]
+    here: Array
+    cotangent: Array
+    analytic: float
+    magnitude: float
+    tolerance: Tolerance
+    epsilon: float = EPSILON
+
+    def at(self, step: float) -> Finding | None:
+        """The verdict at one step, and None if f is not finite there."""
+        found = slopes(self.f, self.here, step, self.epsilon)
+        return None if found is None else replace(self.compared(found), step=step)
+
+    def compared(self, found: Slopes) -> Finding:
+        """The verdict of slopes at one step.
+
+        Each output has a kink of its own, so what is accepted is the sum of their intervals: a slope in between for
+        each. Whether the error bar is honest is seen from how slopes settle: halving the step must bring them closer.
+        """
+        vague_from = self.epsilon ** (1 / 4)  # a slope that is less certain than this, relatively, decides nothing
+        coarse, numeric = (float(pair @ self.cotangent) for pair in found.pair)
+        sizes = np.abs(self.cotangent)
+        value_size = float(sizes @ found.largest)
+        size = value_size + max(self.magnitude, abs(numeric))
+        rounding = found.grain * (value_size + self.magnitude)
+        error = SAFETY * abs(numeric - coarse) + rounding
+        first, second = (float(move @ sizes) for move in found.settling)
+        resolved = second <= SETTLING * first + rounding
+        stands_out = resolved and 4 * error < abs(numeric)
+        atol = 0.0 if stands_out and self.tolerance.atol <= Tolerance.atol else self.tolerance.atol
+        allowed = atol + self.tolerance.rtol * max(self.magnitude, abs(numeric)) + error
+        width = self.jump(found, sizes)
+        is_kink = width > 2 * (allowed - self.tolerance.rtol * max(0.0, abs(numeric) - self.magnitude))
+        allowed += width / 2 if is_kink else 0
+        sides = (numeric - width / 2, numeric + width / 2) if is_kink else None
+        difference = abs(self.analytic - numeric)
+        floor = 0.0 if stands_out else vague_from
+        scale = max(self.magnitude, abs(numeric), width, vague_from * value_size, floor)
+        vague = error > vague_from * scale
+        if not np.isfinite(difference) or (vague and not difference > 10 * allowed):
+            verdict, reason = Verdict.INCONCLUSIVE, NOISE if resolved else WILD
+        elif difference > allowed:
+            verdict, reason = (Verdict.WRONG, "") if resolved else (Verdict.INCONCLUSIVE, WILD)
+        else:
+            verdict, reason = Verdict.KINK if is_kink else Verdict.CORRECT, ""
+            if is_kink and not resolved:
+                verdict, reason = Verdict.INCONCLUSIVE, WILD
+        return Finding(verdict, self.analytic, numeric, error, difference / allowed if allowed else 0.0, sides,
+                       reason, allowed, size, resolved)  # fmt: skip
+
+    def jump(self, found: Slopes, sizes: Array) -> float:
+        """How far the slopes to both sides are apart, of all outputs together, as far as that is certain."""
+        jumps = np.abs(found.right - found.left)
+        sides = np.abs(found.right) + np.abs(found.left)
+        jumps[jumps <= SAFETY * found.uncertain + self.tolerance.rtol * sides] = 0
+        return float(sizes @ jumps)
+
+    def holds(self, finding: Finding, step: float) -> bool:
+        """Whether what was found at a step, a wrong slope or a kink, is still so at the finest step that can tell.
+
+        A function with structure below the step looks smooth, or kinked, with another slope than it has.
+        """
+        what = finding.width / 4 if finding.verdict is Verdict.KINK else finding.difference
+        fine, tried = max(FINEST, SHRINK**2 * finding.size / what) * self.epsilon, False
+        while fine <= step / 4:
+            closer = self.at(fine)
+            if closer is not None and closer.resolved and closer.error < what / 2:
+                if finding.verdict is Verdict.KINK:
+                    return abs(closer.width - finding.width) < finding.width / 4
+                return abs(closer.numeric - finding.numeric) < what / 4
+            fine, tried = 4 * fine, tried or closer is not None
+        return not tried
+
+
+def judge(line: Line, first: int = 0) -> Finding:
+    """Compare an analytic slope with the numerical one, at smaller and smaller steps.
 
     A kink beside 0 or a wild curve makes the error bar wide, and a smaller step may avoid it. The first step whose
-    slope agrees settles it. For a kink the smallest step that tells decides; to be wrong, two steps must agree.
+    slope agrees settles it. A wrong slope, or a kink, must be seen at two steps, and still be there at the finest one.
+
+    Args:
+        first: how many of the largest steps to leave out.
     """
     findings: list[Finding] = []
-    moving = True
-    for retry in range(RETRIES + 1):
-        found = slopes(f, here, float(epsilon ** (1 / 5)) / SHRINK**retry, epsilon)
-        if found is None:
+    moving, confirmed = True, True
+    for step in steps(line.epsilon)[first:]:
+        finding = line.at(step)
+        if finding is None:
             continue
-        finding = compared(found, here, cotangent, analytic, magnitude, tolerance, epsilon)
         if finding.verdict is Verdict.CORRECT:
-            return finding
-        if same := confirming(finding, findings):
-            return min(finding, *same, key=lambda finding: finding.error)
-        was_moving, moving = moving, bool(found.pair.any())
-        if moving or not was_moving or not findings:  # else the step is so small that rounding hides it
-            findings.append(finding)
+            return denied(line, finding, findings) or finding
+        was_moving, moving = moving, finding.numeric != 0
+        if findings and was_moving and not moving:  # the step is so small that rounding hides it
+            continue
+        if confirmed and (same := confirming(finding, findings)):
+            confirmed = line.holds(finding, step) and not noisy(line, finding, findings)
+            if confirmed:
+                return min(finding, *same, key=lambda finding: finding.error)
+        findings.append(finding)
+    return settled(line, findings)
+
+
+def noisy(line: Line, finding: Finding, others: list[Finding]) -> bool:
+    """Whether slopes did not settle at larger steps, and the largest one agrees: rounding hides the slope at others."""
+    coarse = None if all(x.resolved for x in others) else line.at(steps(line.epsilon)[-1])
+    return coarse is not None and coarse.excuses(finding)
+
+
+def denied(line: Line, finding: Finding, others: list[Finding]) -> Finding | None:
+    """What a larger step denied and the largest one denies too, where the step that agrees sees less than they did."""
+    sharper = [x for x in others if x.verdict is Verdict.WRONG and x.difference < finding.allowed]
+    coarse = line.at(steps(line.epsilon)[-1]) if sharper else None
+    return coarse if coarse is not None and confirming(coarse, sharper) else None
+
+
+def settled(line: Line, findings: list[Finding]) -> Finding:
+    """The verdict where no step agrees, and none is confirmed at once."""
     if not findings:
-        return Finding(Verdict.INCONCLUSIVE, analytic, np.nan, np.inf, 0.0, reason="f is not finite beside the point")
+        return Finding(
+            Verdict.INCONCLUSIVE, line.analytic, np.nan, np.inf, 0.0, reason="f is not finite beside the point"
+        )
     telling = [finding for finding in findings if finding.verdict is not Verdict.INCONCLUSIVE]
+    for i, finding in reversed(list(enumerate(telling))):
+        if finding.verdict is Verdict.KINK and confirming(finding, telling[:i]):
+            return finding
     if telling and telling[-1].verdict is Verdict.KINK:
         return telling[-1]
     best = min(findings, key=lambda finding: finding.error)
-    return best if best.reason else replace(best, verdict=Verdict.INCONCLUSIVE, reason=NOISE)
+    return replace(best, verdict=Verdict.INCONCLUSIVE, reason=best.reason or NOISE)
 
 
 def confirming(finding: Finding, others: list[Finding]) -> list[Finding]:
-    """If a gradient is wrong: what other steps have found that say so too, with about the same numerical slope."""
-    near = abs(finding.analytic - finding.numeric) / 4
+    """What other steps have found that say the same, wrong or a kink, with about the same numerical slope."""
+    if finding.verdict is Verdict.WRONG and any(x.excuses(finding) for x in others):
+        return []
+    if finding.verdict is Verdict.KINK:
+        return [x for x in others if x.verdict is Verdict.KINK and abs(x.width - finding.width) < finding.width / 4]
+    near = min(finding.difference, abs(finding.numeric)) / 4
     return [
         other for other in others
         if finding.verdict is other.verdict is Verdict.WRONG
         and abs(finding.numeric - other.numeric) <= finding.error + other.error + near
     ]  # fmt: skip
-
-
-def compared(
-    found: Slopes,
-    here: Array,
-    cotangent: Array,
-    analytic: float,
-    magnitude: float,
-    tolerance: Tolerance,
-    epsilon: float = EPSILON,
-) -> Finding:
-    """The verdict of slopes at one step.
-
-    Each output has a kink of its own, so what is accepted is the sum of their intervals: a slope in between for each.
-    """
-    vague_from = epsilon ** (1 / 4)  # a numerical slope that is less certain than this, relatively, decides nothing
-    coarse, numeric = (float(pair @ cotangent) for pair in found.pair)
-    size = np.abs(cotangent)
-    value_size = float(size @ np.abs(here))
-    error = SAFETY * abs(numeric - coarse) + found.grain * (value_size + magnitude)
-    allowed = tolerance.atol + tolerance.rtol * max(magnitude, abs(numeric)) + error
-    jumps = np.abs(found.right - found.left)
-    jumps[jumps <= SAFETY * found.uncertain + tolerance.rtol * (np.abs(found.right) + np.abs(found.left))] = 0
-    width = float(size @ jumps)
-    is_kink = width > 2 * (tolerance.atol + tolerance.rtol * magnitude + error)
-    allowed += width / 2 if is_kink else 0
-    difference = abs(analytic - numeric)
-    sides = tuple(sorted((numeric - width / 2, numeric + width / 2))) if is_kink else None
-    scale = max(magnitude, abs(numeric), width, vague_from * value_size, vague_from)
-    vague = error > vague_from * scale and not difference > 10 * allowed
-    verdict = (
-        Verdict.INCONCLUSIVE if vague or not np.isfinite(difference)
-        else Verdict.WRONG if difference > allowed
-        else Verdict.KINK if is_kink
-        else Verdict.CORRECT
-    )  # fmt: skip
-    return Finding(verdict, analytic, numeric, error, difference / allowed, sides, NOISE if vague else "")  # type: ignore[arg-type]

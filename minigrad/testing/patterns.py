@@ -31,6 +31,10 @@ def recognised(
     numeric = jacobian @ cotangent
     if not (np.isfinite(numeric).all() and np.isfinite(analytic).all()):
         return None
+    if same(analytic, numeric):
+        off = float(np.abs(analytic - numeric).max()) / float(np.abs(numeric).max() or 1) or CLOSE
+        digits = f"{-math.log10(off):.0f} digits of the largest entry"
+        return f"it is right to {digits}: float32 inside, or a constant or an iteration that is cut short?"
     if not analytic.any():
         return "no gradient arrives: cut off by detach() or .data, by no_grad(), or a rule is missing"
     ignored = same(analytic, jacobian.sum(-1)) and (cotangent != 1).any()
@@ -40,25 +44,28 @@ def recognised(
         factor_pattern(analytic, numeric, [c.shape for c in cotangents])
         or order_pattern(analytic, numeric)
         or slice_pattern(analytic, jacobian, cotangents)
-        or count_pattern(analytic if with_ones is None else with_ones, jacobian.sum(-1))
+        or count_pattern(analytic if with_ones is None else with_ones, jacobian)
     )
 
 
 def factor_pattern(analytic: Array, numeric: Array, shapes: list[tuple[int, ...]]) -> str | None:
-    """The right gradient times a constant."""
+    """The right gradient times a constant; of a single element any one is, so there only if the constant is simple."""
     largest = np.unravel_index(int(np.abs(numeric).argmax()), numeric.shape) if numeric.size else ()
     if not numeric.size or not numeric[largest]:
         return None
     factor = float(analytic[largest] / numeric[largest])
-    if not same(analytic, factor * numeric) or not factor:
+    if not factor or not same(analytic, factor * numeric):
         return None
     if abs(factor + 1) < CLOSE:
         return "it has the opposite sign"
     n = factor if abs(factor) > 1 else 1 / factor
+    whole = abs(n - round(n)) < CLOSE * abs(n)
+    if np.count_nonzero(numeric) == 1 and not (whole and abs(n) < 100):
+        return None
     said = f"it is {factor:.6g} times the right one"
     lengths = {numeric.size, *numeric.shape, *(math.prod(shape) for shape in shapes), *(k for s in shapes for k in s)}
     lengths |= {a // b for a in lengths for b in lengths if b and a % b == 0}
-    if round(n) in lengths and abs(n - round(n)) < CLOSE * n and round(n) > 1:
+    if round(n) in lengths and whole and round(n) > 2:  # 2 is as often that of a square
         by = "" if factor == n else f", 1/{round(n)}"
         said += f"{by}, and {round(n)} is a number of elements: 1/n of a mean, or a broadcast axis, missing or twice"
     return said
@@ -86,16 +93,18 @@ def slice_pattern(analytic: Array, jacobian: Array, cotangents: list[Array]) -> 
             part = np.zeros_like(c)
             part[(slice(None),) * axis + (i,)] = c[(slice(None),) * axis + (i,)]
             if n > 1 and same(analytic, jacobian @ part.ravel()):
-                return f"only entry {i} along output axis {axis} counts: a sum over this broadcast axis is missing"
+                repeated = analytic.astype(bool).all()  # each element of the input went into several of the output
+                why = "a sum over this broadcast axis is missing" if repeated else "nothing arrives from the others"
+                return f"only entry {i} along output axis {axis} counts: {why}"
     return None
 
 
-def count_pattern(analytic: Array, numeric: Array) -> str | None:
-    """With a cotangent of ones, whole multiples: what is used several times was counted once."""
-    used = numeric != 0
-    with np.errstate(all="ignore"):
-        times = np.where(used, numeric / analytic, 1)
-    whole = np.isfinite(times).all() and same(times, np.round(times))
-    if whole and (times >= 1 - CLOSE).all() and len(set(np.round(times).ravel())) > 1:
+def count_pattern(with_ones: Array, jacobian: Array) -> str | None:
+    """With a cotangent of ones, as often too small as the element of the input is used."""
+    large = np.abs(jacobian) > CLOSE * np.abs(jacobian).max(initial=0.0)
+    slopes, uses = np.where(large, jacobian, 0.0), large.sum(-1)
+    once = slopes.sum(-1) / np.maximum(uses, 1)
+    alike = same(np.where(large, once[..., None], 0.0), slopes)  # each use counts the same
+    if alike and uses.max(initial=0) > 1 and same(with_ones, once):
         return "duplicates are counted once: elements that are used several times get the gradient of one use"
     return None

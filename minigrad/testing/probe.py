@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from minigrad.tensor import Array
-from minigrad.testing.numeric import EPSILON, Finding, Tolerance, Verdict, judge, slopes
+from minigrad.testing.numeric import EPSILON, SHRINK, Finding, Line, Tolerance, Verdict, judge, slopes
 from minigrad.testing.subject import Gradients, Subject
 
-NEARBY = 1e-4
+NEARBY = 1e-7  # so near that what is smooth has the same slopes
+SEEN = 4  # a slope of so many times what is allowed is not overlooked if it is wrong by half
 NEIGHBOURS = 48
+STEEPEST = 4
 FEW = 256  # entries that are all looked at, one by one, to locate a failure
 
 
@@ -33,28 +36,67 @@ class Probe:
 
     Attributes:
         scales: of each array, how far a step of 1 moves each element: by its size, or a typical one if it is small.
+        own: by its size in any case, unless it is 0.
     """
 
     def __init__(
-        self, subject: Subject, cotangents: Sequence[Array], gradients: Gradients, tolerance: Tolerance
+        self,
+        subject: Subject,
+        cotangents: Sequence[Array],
+        gradients: Gradients,
+        tolerance: Tolerance,
+        values: Sequence[Array] | None = None,
+        epsilon: float = EPSILON,
     ) -> None:
         self.subject, self.cotangents, self.tolerance = subject, list(cotangents), tolerance
         self.arrays = subject.arrays
         self.gradients = [np.zeros(x.shape) if g is None else g for x, g in zip(self.arrays, gradients, strict=True)]
-        values = subject.values(self.arrays)
-        self.epsilon = max([EPSILON, *(float(np.finfo(value.dtype).eps) for value in values)])
+        values = subject.values(self.arrays) if values is None else values
+        self.epsilon = max(epsilon, precision(values))
         self.here, self.cotangent = flat(values), flat(cotangents)
-        self.scales = [scale(x) for x in self.arrays]
 
-    def along(self, direction: Sequence[Array]) -> Finding:
-        """The verdict on the slope along a direction, which has one array for each variable."""
+    @cached_property
+    def scales(self) -> list[Array]:
+        return [scale(x) for x in self.arrays]
+
+    @cached_property
+    def own(self) -> list[Array]:
+        return [np.where(x == 0, s, np.abs(x)) for x, s in zip(self.arrays, self.scales, strict=True)]
+
+    def line(self, direction: Sequence[Array]) -> Line:
+        """The function along a direction, which has one array for each variable."""
 
         def f(t: float) -> Array:
             return flat(self.subject.values([x + t * d for x, d in zip(self.arrays, direction, strict=True)]))
 
         terms = np.concatenate([np.ravel(g * d) for g, d in zip(self.gradients, direction, strict=True)])
         analytic, magnitude = float(terms.sum()), float(np.abs(terms).sum())
-        return judge(f, self.here, self.cotangent, analytic, magnitude, self.tolerance, self.epsilon)
+        return Line(f, self.here, self.cotangent, analytic, magnitude, self.tolerance, self.epsilon)
+
+    def along(self, direction: Sequence[Array]) -> Finding:
+        """The verdict on the slope along a direction."""
+        return judge(self.line(direction))
+
+    def look(self, direction: Sequence[Array]) -> Finding:
+        """The verdict along a direction; if that is none, with each element moved by as much as it is large itself."""
+        found = self.along(direction)
+        if found.verdict is not Verdict.INCONCLUSIVE:
+            return found
+        own = [d * (o / s) for d, o, s in zip(direction, self.own, self.scales, strict=True)]
+        again = found if all(map(np.array_equal, own, direction)) else self.along(own)
+        return found if again.verdict is Verdict.INCONCLUSIVE else again
+
+    def unseen(self, allowed: float) -> list[Array] | None:
+        """A mask for each variable: what has a slope so small that a difference in it is lost in what is allowed.
+
+        Of many elements some are always small; then only variables are looked at that are so as a whole.
+        """
+        terms = [np.abs(g * s) for g, s in zip(self.gradients, self.scales, strict=True)]
+        many = sum(x.size for x in self.arrays) > FEW
+        masks = [t < SEEN * allowed for t in terms]
+        if many:
+            masks = [np.full(mask.shape, mask.all()) for mask in masks]
+        return masks if any(mask.any() for mask in masks) else None
 
     def random_direction(self, rng: np.random.Generator) -> list[Array]:
         """All variables at once, each element by a random multiple of its scale."""
@@ -64,6 +106,22 @@ class Probe:
         """All elements of all variables by the same amount: keeps ties."""
         amount = min((float(s.min()) for s in self.scales if s.size), default=1.0)
         return [np.full(x.shape, amount) for x in self.arrays]
+
+    def aimed(self) -> list[list[Array]]:
+        """Directions that show a slope which is none of those at a kink: along ties, the gradient, and entries."""
+        ones, n = self.ones(), len(self.arrays)
+        signs = [np.sign(g) * s for g, s in zip(self.gradients, self.scales, strict=True)]
+        found = [ones, *(self.only(i, ones) for i in range(n) if n > 1), signs, *self.steepest()]
+        return [d for d in found if any(part.any() for part in d)]
+
+    def steepest(self) -> list[list[Array]]:
+        """Single entries of each variable, those of the largest slopes."""
+        found = []
+        for i, (g, s) in enumerate(zip(self.gradients, self.scales, strict=True)):
+            places = np.arange(g.size).reshape(g.shape)
+            for place in np.argsort(-np.abs(g * s), axis=None)[:STEEPEST]:
+                found.append(self.only(i, self.scales, places == place))
+        return found
 
     def only(self, variable: int, direction: Sequence[Array], mask: Any = True) -> list[Array]:
         """A direction that leaves everything else unmoved: other variables, and elements outside of `mask`."""
@@ -83,10 +141,8 @@ class Probe:
         unit[index] = amount
         found = self.along([unit if i == variable else np.zeros_like(x) for i, x in enumerate(self.arrays)])
         sides = None if found.sides is None else (found.sides[0] / amount, found.sides[1] / amount)
-        return Finding(
-            found.verdict, found.analytic / amount, found.numeric / amount, found.error / amount, found.margin, sides,
-            found.reason,
-        )  # fmt: skip
+        per = {name: getattr(found, name) / amount for name in ("analytic", "numeric", "error", "allowed", "size")}
+        return replace(found, **per, sides=sides)
 
     def jacobian(self, variable: int) -> Array | None:
         """Numerical derivatives of all outputs by all entries of a variable: (*input, outputs); None if too many."""
@@ -106,20 +162,24 @@ class Probe:
             rows[position] = np.nan if found is None else found.pair[1]
         return rows.reshape(*x.shape, -1)
 
-    def locate(self, rng: np.random.Generator) -> Place | None:
+    def locate(self, rng: np.random.Generator, by_entry: bool = True) -> Place | None:
         """The variable, and the entry of it, whose gradient is wrong; None if it shows only along other directions."""
         for variable, x in enumerate(self.arrays):
-            candidates = [self.random_direction(rng), self.random_direction(rng), self.ones()]
-            wrong = [d for d in candidates if x.size and self.is_wrong(self.only(variable, d))]
-            if wrong:
-                return self.by_entries(variable) if x.size <= FEW else self.by_halves(variable, wrong[0])
+            for attempt in range(3 if x.size else 0):
+                direction = self.only(variable, self.random_direction(rng) if attempt < 2 else self.ones())
+                finding = self.along(direction)
+                if finding.verdict is Verdict.WRONG and x.size <= FEW:
+                    return self.by_entries(variable)
+                if finding.verdict is Verdict.WRONG:
+                    there = self.by_halves(variable, direction, finding.step) if by_entry else None
+                    return there or Place(variable, None, finding, 0, 0)
         return None
 
     def moved(self, rng: np.random.Generator) -> Probe:
         """The same comparison at a random point nearby, where there is no kink unless there are many."""
         arrays = [x + NEARBY * rng.standard_normal(x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
         gradients = self.subject.gradients(arrays, self.cotangents)
-        return Probe(Moved(self.subject, arrays), self.cotangents, gradients, self.tolerance)
+        return Probe(Moved(self.subject, arrays), self.cotangents, gradients, self.tolerance, epsilon=self.epsilon)
 
     def slope(self, direction: Sequence[Array]) -> float:
         """The analytic slope along a direction."""
@@ -138,30 +198,30 @@ class Probe:
             return Place(variable, indices[worst], found[worst], len(wrong), len(indices))
         return Place(variable, None, self.along(self.only(variable, self.ones())), 0, len(indices))
 
-    def by_halves(self, variable: int, direction: Sequence[Array]) -> Place:
-        """Halve the set of entries, keeping a half whose slope is wrong, until one is left."""
+    def by_halves(self, variable: int, direction: Sequence[Array], step: float) -> Place | None:
+        """One wrong entry among many: halve the set of entries, keeping the first half if its slope is wrong."""
+        shape = self.arrays[variable].shape
         inside = np.arange(self.arrays[variable].size)
-        finding = self.along(self.only(variable, direction))
         while inside.size > 1:
-            for half in np.array_split(inside, 2):
-                mask = np.zeros(self.arrays[variable].size, bool)
-                mask[half] = True
-                found = self.along(self.only(variable, direction, mask.reshape(self.arrays[variable].shape)))
-                if found.verdict is Verdict.WRONG:
-                    inside, finding = half, found
-                    break
-            else:
-                return Place(variable, None, finding, 0, 0)
-        index = tuple(int(i) for i in np.unravel_index(int(inside[0]), self.arrays[variable].shape))
-        return Place(variable, index, self.entry(variable, index), 1, 1)
+            half, rest = np.array_split(inside, 2)
+            mask = np.zeros(self.arrays[variable].size, bool)
+            mask[half] = True
+            line = self.line(self.only(variable, direction, mask.reshape(shape)))
+            found = line.at(step)  # where the whole was wrong, so that one step tells
+            if found is None or found.verdict is Verdict.INCONCLUSIVE:
+                found = line.at(step / SHRINK)
+            inside = half if found is not None and found.verdict is Verdict.WRONG else rest
+        index = tuple(int(i) for i in np.unravel_index(int(inside[0]), shape))
+        finding = self.entry(variable, index)
+        return Place(variable, index, finding, 1, 1) if finding.verdict is Verdict.WRONG else None
 
 
 class Moved:
     """A subject at another point."""
 
     def __init__(self, subject: Subject, arrays: list[Array]) -> None:
-        self.function, self.names, self.arrays = subject.function, subject.names, arrays
-        self.values, self.gradients = subject.values, subject.gradients
+        self.function, self.names, self.arrays = subject.function, subject.names, list(map(np.asarray, arrays))
+        self.values, self.gradients, self.both = subject.values, subject.gradients, subject.both
 
 
 def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.random.Generator) -> bool:
@@ -171,10 +231,11 @@ def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.ran
     both sides do not bound the generalised gradient (Clarke, 1975); those of points nearby do. If not all of these
     have been seen several times, there are too many to see the outermost ones.
     """
-    beside = [probe.moved(rng) for _ in range(NEIGHBOURS)]
-    if any(other.is_wrong(other.random_direction(rng)) for other in beside[:2]):
+    beside = [probe.moved(rng) for _ in range(2)]
+    if any(other.is_wrong(direction) for other in beside for direction in [*wrong[:1], other.random_direction(rng)]):
         return False
-    for direction in wrong:
+    beside += [probe.moved(rng) for _ in range(NEIGHBOURS - 2)]
+    for direction in [*wrong, *probe.steepest()]:
         around = np.array([other.slope(direction) for other in beside])
         low, high = around.min(), around.max()
         near = 1e-2 * (high - low)
@@ -183,6 +244,11 @@ def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.ran
         if not low - margin <= probe.slope(direction) <= high + margin:
             return False
     return True
+
+
+def precision(arrays: Sequence[Any]) -> float:
+    """The ε of the least precise of some arrays or tensors: float64's, or a larger one."""
+    return max([EPSILON, *(float(np.finfo(x.dtype).eps) for x in arrays if x.dtype.kind == "f")])
 
 
 def flat(arrays: Sequence[Array]) -> Array:

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from typing import Any
 
-from hypothesis import given, note, target
+import hypothesis
+from hypothesis import Phase, note, target
 from hypothesis import settings as Settings
-from hypothesis.strategies import SearchStrategy
+from hypothesis.strategies import DataObject, SearchStrategy
 
 from minigrad.testing.check import gradient_report
 from minigrad.testing.report import GradientError
-from minigrad.testing.spelling import spelled
+from minigrad.testing.reproduce import Call
+
+SETTINGS = "_hypothesis_internal_use_settings"  # where hypothesis keeps what `@settings`, above or below, has said
 
 
 def gradient_property(
     *strategies: SearchStrategy[Any], settings: Settings | None = None, **options: Any
-) -> Callable[[Callable[..., Any]], Callable[[], None]]:
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a test of a function: that its gradient is right for whatever the strategies draw.
 
     hypothesis is steered towards the largest difference between gradient and numerical slope, has no deadline, and
-    reports the smallest example that fails, with the whole report of `gradcheck` and a line that reproduces it.
+    reports the smallest example that fails, with the whole report of `gradcheck` and a line that reproduces it. (What
+    it does to explain a failure is left out: that takes longer than all the rest, and the report says more.)
 
     Args:
-        strategies: one for each argument of the function. Floating arrays are variables; all else is handed over as it
-            is. Reject arguments that do not fit together with `hypothesis.assume` inside of the function.
-        settings: hypothesis settings, such as the number of examples.
+        strategies: for the last arguments of the function that have no default, as many as there are, then for those
+            with one, then for `*args`. Floating arrays and numbers among them are variables, all else is handed over
+            as it is. Arguments before them are left to fixtures and `pytest.mark.parametrize`. Reject arguments that
+            do not fit together with `hypothesis.assume` inside of the function. What the function draws itself from
+            `st.data()` is constant while one example is checked.
+        settings: hypothesis settings, such as the number of examples; or decorate with `@settings`, above or below.
         options: those of `gradient_report`, for example `order=2`; `seed` too.
 
     >>> from minigrad.testing.strategies import tensors
@@ -37,19 +44,87 @@ def gradient_property(
     >>> test_that_the_gradient_of_my_function_is_right()
     """
 
-    def decorate(f: Callable[..., Any]) -> Callable[[], None]:
+    def decorate(f: Callable[..., Any]) -> Callable[..., None]:
+        names, drawn = arguments_of(f, len(strategies))
+        arguments = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+
         @wraps(f)
-        def test(*given_by_position: Any, **given_by_name: Any) -> None:
-            arguments = signature(f).bind(*given_by_position, **given_by_name).args
-            report = gradient_report(f, *arguments, **options)
+        def test(*by_position: Any, **by_name: Any) -> None:
+            __tracebackhide__ = True
+            given = arguments.bind(*by_position, **by_name).arguments
+            inputs = [Replay(given[name]) if isinstance(given[name], DataObject) else given[name] for name in drawn]
+            called = called_with(f, given, drawn, inputs)
+            report = gradient_report(called, *inputs, **options)
             target(min(report.margin, 1e6), label="the worst margin")
             if not report.ok:
-                extra = "".join(f", {key}={value!r}" for key, value in options.items())
-                note(f"reproduce: gradcheck({f.__name__}, {', '.join(map(spelled, arguments))}{extra})")
+                again = Call({"f": called, "inputs": inputs} | options).again(gradient_report)[-1]
+                if again not in report.details:
+                    note(again)
                 raise GradientError(report)
 
-        combined = Settings(settings, deadline=None)
-        checked: Callable[[], None] = combined(given(*strategies)(test))
-        return checked
+        test.__signature__ = arguments  # type: ignore[attr-defined]
+        checked = hypothesis.given(**dict(zip(drawn, strategies, strict=True)))(test)
+        if settings is not None:
+            checked = settings(checked)
+
+        @wraps(checked)
+        def run(*fixtures: Any, **named_fixtures: Any) -> None:
+            __tracebackhide__ = True
+            said = {name: x for name, x in vars(run).items() if name != "__wrapped__"}  # by decorators above this one
+            phases = [phase for phase in said[SETTINGS].phases if phase is not Phase.explain]
+            vars(checked).update(said | {SETTINGS: Settings(said[SETTINGS], deadline=None, phases=phases)})
+            checked(*fixtures, **named_fixtures)
+
+        run.checks_gradient_of = f  # type: ignore[attr-defined]
+        return run
 
     return decorate
+
+
+def arguments_of(f: Callable[..., Any], count: int) -> tuple[list[str], list[str]]:
+    """The names of all arguments that a test is called with, and of the `count` last ones of them that are drawn."""
+    parameters = signature(f).parameters.values()
+    named = [p for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
+    names = [p.name for p in named if p.default is Parameter.empty]
+    names += [p.name for p in named if p.default is not Parameter.empty][: max(0, count - len(names))]
+    if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
+        names += [f"argument_{i}" for i in range(len(names), count)]
+    if count > len(names):
+        raise TypeError(f"{count} strategies for a function of {len(names)} arguments: give one for each, or fewer")
+    return names, names[len(names) - count :]
+
+
+def called_with(
+    f: Callable[..., Any], given: dict[str, Any], drawn: list[str], inputs: list[Any]
+) -> Callable[..., Any]:
+    """`f` as a function of what is drawn: the rest is fixed, and so is what it draws itself."""
+    parameters = signature(f).parameters
+    by_name = [name for name in given if name in parameters and parameters[name].kind is Parameter.KEYWORD_ONLY]
+    replays = [x for x in inputs if isinstance(x, Replay)]
+    if len(drawn) == len(given) and not by_name and not replays:
+        return f
+
+    @wraps(f)
+    def call(*values: Any) -> Any:
+        for replay in replays:
+            replay.position = 0
+        arguments = given | dict(zip(drawn, values, strict=True))
+        keywords = {name: arguments.pop(name) for name in by_name}
+        return f(*arguments.values(), **keywords)
+
+    call.is_unnamed = True  # type: ignore[attr-defined]  # nobody can call it
+    return call
+
+
+class Replay:
+    """What `st.data()` gives, drawing once and then the same again: a function is called many times for one example."""
+
+    def __init__(self, data: DataObject) -> None:
+        self.data, self.drawn, self.position = data, list[Any](), 0
+
+    def draw(self, strategy: SearchStrategy[Any], label: Any = None) -> Any:
+        """The next thing that was drawn, or a new one."""
+        if self.position == len(self.drawn):
+            self.drawn.append(self.data.draw(strategy, label))
+        self.position += 1
+        return self.drawn[self.position - 1]

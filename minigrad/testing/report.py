@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minigrad.testing.numeric import Finding, Verdict
 
@@ -32,6 +32,7 @@ class Report:
         name: what was checked.
         verdicts: how many slopes, along directions or by single entries, were judged how.
         problems: a sentence for each thing that is wrong.
+        undecided: a sentence for each part of the gradient of which the numbers say nothing.
         details: where and by how much, the pattern, the blamed operation, and one line that reproduces it.
         notes: what was not checked, and why.
         margin: the largest difference to a numerical slope as a fraction of what is tolerated: above 1 is wrong.
@@ -40,14 +41,20 @@ class Report:
     name: str
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     margin: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong, and not too much undecided."""
-        return not self.problems
+        """Whether nothing is wrong, and at least half of the slopes that were looked at could be decided."""
+        return not self.problems and 2 * self.verdicts[Verdict.INCONCLUSIVE] <= self.verdicts.total()
+
+    @property
+    def state(self) -> str:
+        """`WRONG`; `undecided` if nothing is wrong but the numbers say nothing of a part; else `correct`."""
+        return "WRONG" if self.problems else "undecided" if self.undecided else "correct"
 
     def count(self, finding: Finding) -> Finding:
         """Take the verdict on one slope into account."""
@@ -57,13 +64,14 @@ class Report:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n} {verdict.value}" for verdict in Verdict if (n := self.verdicts[verdict]))
-        state = "correct" if self.ok else "WRONG"
-        lines = [f"the gradient of {self.name} is {state}" + (f" (slopes: {counts})" if counts else "")]
+        lines = [f"the gradient of {self.name} is {self.state}" + (f" (slopes: {counts})" if counts else "")]
         more = [f"... and {len(self.problems) - MOST} more problems"] if len(self.problems) > MOST else []
-        for paragraph in [*self.problems[:MOST], *more, *self.details, *self.notes]:
+        for paragraph in [*self.problems[:MOST], *more, *self.details, *self.undecided, *self.notes]:
             lines += textwrap.wrap(
                 paragraph, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
             )
+        if len(lines) > HEIGHT and len(self.problems) > 2:  # rather these than a part of a line to be pasted
+            return str(replace(self, problems=[self.problems[0], f"... and {len(self.problems) - 1} more problems"]))
         if len(lines) > HEIGHT:
             lines = [*lines[: HEIGHT - 1], "  ... (the report's problems, details and notes have the rest)"]
         return "\n".join(lines)

@@ -14,28 +14,32 @@ LONGEST = 30  # elements of an array that is still spelled out in a message
 def spelled(value: Any, longest: int | None = None) -> str:
     """Python source of a value, which imports `numpy as np`; arrays with more than `longest` elements only in outline.
 
+    What has no source, such as a module, is given by its `repr`.
+
     >>> spelled((np.array([[0.5, 1.0]]), slice(0, 2), None))
     '(np.array([[0.5, 1.0]]), slice(0, 2), None)'
     """
     if isinstance(value, Tensor):
-        value = value.numpy()
+        return f"mg.tensor({spelled_array(value.numpy(), longest)})"
     if isinstance(value, np.ndarray):
         return spelled_array(value, longest)
     if isinstance(value, np.generic):
-        return f"np.{value.dtype.name}({value.item()!r})" if value.dtype != np.float64 else repr(value.item())
+        inner = spelled(value.item())
+        return f"np.{value.dtype.name}({inner})" if value.dtype != np.float64 else inner
     if isinstance(value, slice):
         parts = (value.start, value.stop) if value.step is None else (value.start, value.stop, value.step)
-        return f"slice({', '.join(map(repr, parts))})"
+        return f"slice({', '.join(map(spelled, parts))})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {spelled(part, longest)}" for key, part in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(spelled(part, longest) for part in value)}]"
-    if isinstance(value, tuple):
-        return f"({', '.join(spelled(part, longest) for part in value)}{',' * (len(value) == 1)})"
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(spelled(part, longest) for part in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     if isinstance(value, type) and issubclass(value, np.generic):
         return f"np.{value.__name__}"
-    if isinstance(value, float) and value in (np.inf, -np.inf):
-        return "np.inf" if value > 0 else "-np.inf"
+    if isinstance(value, float) and not np.isfinite(value):
+        return f"{'-' * (value < 0)}np.{'nan' if value != value else 'inf'}"
+    if isinstance(value, str):
+        return repr(value).replace(" ", r"\x20")  # so that a message may break lines between words
     return "..." if value is Ellipsis else repr(value)
 
 
@@ -45,8 +49,8 @@ def spelled_array(array: Any, longest: int | None) -> str:
         return f"<{array.dtype} array of shape {array.shape}>"
     if array.size == 0:
         return f"np.zeros({array.shape}{'' if array.dtype == np.float64 else f', np.{array.dtype.name}'})"
-    plain = array.dtype in (np.float64, np.int64, np.bool_)
-    body = str(array.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
+    plain = array.dtype in (np.float64, np.int64, np.bool_) or array.dtype.kind == "U"
+    body = spelled(array.tolist())
     return f"np.array({body})" if plain else f"np.array({body}, np.{array.dtype.name})"
 
 

@@ -9,6 +9,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -17,7 +18,9 @@ from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad, no_grad
 from minigrad.ops import operations
-from minigrad.tensor import Array, Tensor, as_tensor, wrap
+from minigrad.recording import Event, Recorded
+from minigrad.recording import recording as recording_events
+from minigrad.tensor import Array, Tensor, as_tensor, scalar_if_0d, wrap
 from minigrad.testing.blame import Step, recording
 from minigrad.testing.layouts import LAYOUTS, repeated
 from minigrad.testing.numeric import EPSILON
@@ -26,6 +29,8 @@ from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubj
 from minigrad.transforms import jvp, leaves
 
 HALF = EPSILON**0.5  # half of the digits
+QUARTER = EPSILON**0.25
+SHRINK = 16
 SINGLE = float(np.finfo(np.float32).eps)
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
 
@@ -36,6 +41,7 @@ class Run:
 
     Attributes:
         seed: for whatever else a check draws.
+        epsilon: the precision of the least precise results, intermediate ones too: tolerances follow it.
     """
 
     subject: Subject
@@ -43,6 +49,7 @@ class Run:
     cotangents: list[Array]
     gradients: Gradients
     seed: int
+    epsilon: float = EPSILON
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
@@ -56,24 +63,55 @@ class Run:
         return [np.zeros(x.shape) if g is None else g for x, g in pairs]
 
 
-def differing(a: Array, b: Array, tolerance: float = HALF) -> tuple[int, ...] | None:
+    def digits(self, share: float = 0.5) -> float:
+        """A tolerance that leaves a share of the digits."""
+        return float(self.epsilon**share)
+
+    def shaken(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
+        """How far rounding inputs and cotangents moves values and gradients: much where they jump, or amplify."""
+        groups = [[np.array(x, order="C") for x in group] for group in (arrays, cotangents)]
+        rng, here = self.rng(), both(self, *groups)
+        moved = [0.0] * len(here)
+        for _ in range(3):
+            near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
+                    for group in groups]  # fmt: skip
+            off = [np.abs(a - b).max(initial=0.0) for a, b in zip(both(self, *near), here, strict=True)]
+            moved = [float(np.maximum(a, np.nan_to_num(b, nan=np.inf))) for a, b in zip(moved, off, strict=True)]
+        return moved
+
+
+def differing(a: Array, b: Array, tolerance: float = HALF, moved: float = 0.0) -> tuple[int, ...] | None:
     """The index where two arrays of one shape differ most, if that is more than a fraction of the largest element."""
-    allowed = tolerance * float(np.abs(b).max(initial=0.0)) + ROUNDING
-    off = np.where(a == b, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf))
+    largest = float(np.abs(b).max(initial=0.0))
+    if moved > largest / SHRINK:  # as after rounding where a function jumps, or where nothing is left of its digits
+        return None
+    allowed = tolerance * largest + ROUNDING + SHRINK * moved
+    off = np.abs(a - b)
     if not off.size or off.max() <= allowed:
+        return None
+    off = np.where(a == b, 0.0, np.nan_to_num(off, nan=np.inf, posinf=np.inf))
+    if off.max() <= allowed:
         return None
     return tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))
 
 
 def first_difference(
-    names: Sequence[str], found: Sequence[Array], expected: Sequence[Array], tolerance: float = HALF
+    names: Sequence[str],
+    found: Sequence[Array],
+    expected: Sequence[Array],
+    tolerance: float = HALF,
+    moved: Sequence[float] | None = None,
 ) -> str | None:
-    """`<name> is <a> instead of <b> at <index>` for the first of some arrays that differs."""
-    for name, a, b in zip(names, found, expected, strict=True):
+    """`<name> is <a> instead of <b> at <index>` for the first of some arrays that differs.
+
+    Args:
+        moved: how far rounding may have moved each.
+    """
+    for name, a, b, by in zip(names, found, expected, moved or [0.0] * len(names), strict=True):
         if np.shape(a) != np.shape(b):
             return f"{name} has shape {np.shape(a)} instead of {np.shape(b)}"
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        if (index := differing(a, b, tolerance)) is not None:
+        if (index := differing(a, b, tolerance, by)) is not None:
             return f"{name} is {a[index]:.8g} instead of {b[index]:.8g}" + (f" at {index}" if index else "")
     return None
 
@@ -153,8 +191,9 @@ def linear(run: Run) -> str | None:
             return f"the cotangent is ignored: two different ones give the same gradient of {name}"
     expected = [2 * a - 3 * b for a, b in zip(base, other, strict=True)]
     names = [f"the gradient of {name}" for name in run.subject.names]
-    difference = first_difference(names, run.dense(run.subject.gradients(x, mixed)), expected)
-    if difference:
+    found, n = run.dense(run.subject.gradients(x, mixed)), len(run.values)
+    difference = first_difference(names, found, expected, run.digits())
+    if difference and first_difference(names, found, expected, run.digits(), run.shaken(x, mixed)[n:]):
         return f"not linear in the cotangent: for 2·c - 3·d, {difference}, which is 2·(that for c) - 3·(that for d)"
     zeros = run.dense(run.subject.gradients(x, [np.zeros(c.shape) for c in run.cotangents]))
     for name, g in zip(run.subject.names, zeros, strict=True):
@@ -179,7 +218,8 @@ def forward(run: Run) -> str | None:
     back = [g * t for g, t in zip(run.dense(run.gradients), tangents, strict=False)]
     ahead, behind = float(flat(terms).sum()), float(flat(back).sum())
     scale = max(float(np.abs(flat(terms)).sum()), float(np.abs(flat(back)).sum()))
-    if abs(ahead - behind) <= HALF * scale + ROUNDING:
+    tolerance = max(QUARTER, run.digits())  # both may lose digits, but a rule that is no tensor operation loses all
+    if abs(ahead - behind) <= tolerance * scale + ROUNDING * run.epsilon / EPSILON:
         return None
     return (
         f"jvp and vjp disagree: cotangent · jvp is {ahead:.8g}, vjp · tangent is {behind:.8g}. A rule must be written "
@@ -199,6 +239,8 @@ def repeatable(run: Run) -> str | None:
             passes = [run.dense(pulled_back(outputs, run.cotangents, variables)) for _ in range(2)]
     else:
         passes = [run.dense(subject.gradients(subject.arrays, run.cotangents)) for _ in range(2)]
+    if difference := first_difference(subject.names, passes[0], run.dense(run.gradients), run.digits(3 / 4)):
+        return f"two calls give different gradients: that of {difference}. Does a rule keep something?"
     for name, a, b in zip(subject.names, *passes, strict=True):
         if a.tobytes() != b.tobytes():
             return f"two backward passes give different gradients of {name}: is something that was saved changed?"
@@ -308,14 +350,21 @@ def layouts(run: Run) -> str | None:
         except Exception as error:
             return f"{layout} inputs raise {type(error).__name__}: {error}"
         names, _ = results(run, run.values, run.gradients)
-        if difference := first_difference(names, found, expected):
+        if not first_difference(names, found, expected, run.digits()):
+            continue
+        try:
+            moved = run.shaken(arrays, cotangents)  # a point where there is no derivative tells nothing
+        except Exception:
+            continue
+        if difference := first_difference(names, found, expected, run.digits(), moved):
             return f"the memory layout makes a difference: for {layout} inputs {difference}"
     return None
 
 
 def both(run: Run, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
     """Values and gradients for other arrays and cotangents."""
-    return [*run.subject.values(arrays), *run.dense(run.subject.gradients(arrays, cotangents))]
+    values, gradients = run.subject.both(arrays, cotangents)
+    return [*values, *run.dense(gradients)]
 
 
 def same_input(run: Run) -> str | None:
@@ -330,7 +379,7 @@ def same_input(run: Run) -> str | None:
             continue
         if not all(np.isfinite(x).all() for x in expected):
             continue
-        if difference := first_difference(["it"] * len(expected), found, expected):
+        if difference := first_difference(["it"] * len(expected), found, expected, run.digits()):
             names = f"{run.subject.names[i]} and {run.subject.names[j]}"
             return f"one and the same tensor as {names} does not get the sum of both gradients: {difference}"
     return None
@@ -363,8 +412,11 @@ def float32(run: Run) -> str | None:
     with subject.at(arrays) as variables, enable_grad(), recording() as steps:
         outputs = subject.outputs(variables)
         values, gradients = [out.numpy() for out in outputs], pulled_back(outputs, run.cotangents, variables)
-        if upcast := upcasting_step(steps) or upcasting_rule(outputs, variables):
-            return upcast
+        if cast := upcasting_step(steps) or casting_rule(outputs, variables):
+            return cast
+    with subject.at(run.copies()) as variables, enable_grad():
+        if cast := casting_rule(subject.outputs(variables), variables):
+            return cast
     if any(out.dtype != np.float32 for out in outputs) or not all(np.isfinite(value).all() for value in values):
         return None  # it computes in float64 on purpose, or float32 is too small for these numbers
     return single_precision_difference(run, arrays, values, gradients)
@@ -378,21 +430,30 @@ def single_precision_difference(
     exact = both(run, arrays, run.cotangents)
     if not all(np.isfinite(x).all() for x in exact) or any(a.shape != b.shape for a, b in zip(exact, values)):  # noqa: B905
         return None
-    moved = np.zeros(len(exact))
-    for _ in range(3):
-        nearby = [x * (1 + 2 * SINGLE * rng.standard_normal(x.shape)) for x in arrays]
-        others = both(run, nearby, run.cotangents)
-        moved = np.maximum(moved, [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)])
     names, found = results(run, values, gradients)
     size = 16 * max([1.0, *(float(np.abs(x).max(initial=0.0)) for x in arrays)])  # of what is rounded on the way
-    for name, a, b, uncertain in zip(names, found, exact, moved, strict=True):
-        largest = max(float(np.abs(b).max(initial=0.0)), *(float(np.abs(x).max(initial=0.0)) for x in exact))
-        tolerance = SINGLE**0.5 * largest + 16 * uncertain + size * SINGLE
-        off = np.abs(a.astype(np.float64) - b)
-        if off.size and not off.max() <= tolerance:
-            index = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
+    largest = max(float(np.abs(x).max(initial=0.0)) for x in exact)
+    off = [np.abs(a.astype(np.float64) - b) for a, b in zip(found, exact, strict=True)]
+    allowed = np.full(len(off), SINGLE**0.5 * largest + size * SINGLE)
+    for _ in range(3):
+        if all(not x.size or x.max() <= y for x, y in zip(off, allowed, strict=True)):
+            return None
+        nearby = [np.asarray(x * (1 + 2 * SINGLE * rng.standard_normal(x.shape))) for x in arrays]
+        with recording_events(cut_to_float32):
+            others = both(run, nearby, run.cotangents)
+        moved = [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)]
+        allowed = np.maximum(allowed, SINGLE**0.5 * largest + 16 * np.nan_to_num(moved, nan=np.inf))
+    for name, a, b, x, y in zip(names, found, exact, off, allowed, strict=True):
+        if x.size and y < np.inf and not x.max() <= y:
+            index = np.unravel_index(int(np.argmax(np.where(np.isnan(x), np.inf, x))), x.shape)
             return f"float32 does not agree with float64: {name} is {a[index]:.8g} instead of {b[index]:.8g}"
     return None
+
+
+def cut_to_float32(event: Event) -> None:
+    """Cut a recorded value to the precision and range of float32, as if it had been computed in float32."""
+    if isinstance(event, Recorded) and event.result.dtype == np.float64:
+        event.result._data = scalar_if_0d(event.result._data.astype(np.float32).astype(np.float64))
 
 
 def upcasting_step(steps: Sequence[Step]) -> str | None:
@@ -413,15 +474,18 @@ def asks_for_float64(step: Step) -> bool:
     return any(isinstance(x, (type, np.dtype)) for x in given) or bool(arrays and np.result_type(*arrays) == np.float64)
 
 
-def upcasting_rule(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> str | None:
-    """The first rule that makes float64 of float32; the sweep casts back, after twice the memory and time."""
+def casting_rule(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> str | None:
+    """The first rule that makes float64 of float32, or the reverse; the sweep casts back, after the loss.
+
+    That is of time and memory, or of digits.
+    """
     with no_grad():
         for tensor in topological_order(*outputs, until=variables):
             for parent, rule in tensor._edges:
-                if tensor.dtype == parent.dtype == np.float32:
-                    contribution = rule(wrap(np.ones_like(tensor._data)), tensor)
-                    if as_tensor(contribution).dtype == np.float64:
-                        return f"a gradient rule of {name_of(tensor)} makes float64 of float32"
+                if tensor.dtype == parent.dtype:
+                    made = as_tensor(rule(wrap(np.ones_like(tensor._data)), tensor)).dtype
+                    if made.kind == "f" and made != tensor.dtype:
+                        return f"a gradient rule of {name_of(tensor)} makes {made} of {tensor.dtype}"
     return None
 
 

@@ -29,6 +29,9 @@ class Subject(Protocol):
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         """The gradients of Σ cotangent · output with respect to each array."""
 
+    def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
+        """Values and gradients."""
+
 
 def is_variable(leaf: Any) -> bool:
     """Whether a leaf of the inputs is something to differentiate with respect to: floating."""
@@ -44,6 +47,26 @@ def paths(tree: Any, name: str) -> list[str]:
     if isinstance(tree, (list, tuple)):
         return [path for i, part in enumerate(tree) for path in paths(part, f"{name}[{i}]")]
     return [name]
+
+
+def floating(result: Any) -> list[Any]:
+    """The floating outputs among what a function returned.
+
+    Raises:
+        TypeError: if there is none, or something else than arrays, tensors and numbers.
+    """
+    found = leaves(result)
+    for out in found:
+        if not isinstance(out, (Tensor, np.ndarray, np.generic, float, int)):
+            raise TypeError(
+                f"f returned {'' if out is result else 'among others '}{out!r}, of type {type(out).__name__}: "
+                "return tensors, arrays or numbers, or nested lists, tuples and dicts of them"
+            )
+    chosen = [out for out in found if is_variable(out)]
+    if not chosen:
+        types = ", ".join(str(getattr(out, "dtype", type(out).__name__)) for out in found) or "nothing"
+        raise TypeError(f"f returned no floating output, but {types}: there is nothing to differentiate")
+    return chosen
 
 
 def array_of(leaf: Any, dtype: Any = np.float64) -> Array:
@@ -97,7 +120,7 @@ class TensorSubject:
     def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
         """The floating outputs of a call, recorded unless under `no_grad`."""
         result = self.function(*self.inputs.filled(variables[: len(self.inputs.names)]))
-        return [out for out in map(as_tensor, leaves(result)) if out.dtype.kind == "f"]
+        return [as_tensor(out) for out in floating(result)]
 
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         with self.at(arrays) as variables, no_grad():
@@ -106,6 +129,11 @@ class TensorSubject:
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         with self.at(arrays) as variables, enable_grad():
             return pulled_back(self.outputs(variables), cotangents, variables)
+
+    def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
+        with self.at(arrays) as variables, enable_grad():
+            outputs = self.outputs(variables)
+            return [out.numpy() for out in outputs], pulled_back(outputs, cotangents, variables)
 
 
 def pulled_back(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
@@ -146,9 +174,10 @@ class HandWritten:
         self.returns_one_number = False
 
     def values(self, arrays: Sequence[Array]) -> list[Array]:
-        outputs = leaves(self.function(*self.inputs.filled(arrays)))
-        self.returns_one_number = len(outputs) == 1 and np.ndim(outputs[0]) == 0
-        return [np.asarray(out) for out in outputs if np.asarray(out).dtype.kind == "f"]
+        result = self.function(*self.inputs.filled(arrays))
+        outputs = [np.asarray(out) for out in floating(result)]
+        self.returns_one_number = len(leaves(result)) == 1 and outputs[0].ndim == 0
+        return outputs
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         arguments = self.inputs.filled(arrays)
@@ -158,3 +187,6 @@ class HandWritten:
         if len(gradients) != len(self.arrays):
             raise ValueError(f"it returned {len(gradients)} gradients for {len(self.arrays)} floating inputs")
         return gradients
+
+    def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
+        return self.values(arrays), self.gradients(arrays, cotangents)

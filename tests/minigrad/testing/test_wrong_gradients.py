@@ -285,6 +285,22 @@ def test_an_operation_that_depends_on_the_memory_layout_is_named():
     assert "the memory layout makes a difference: for Fortran-ordered inputs output 0" in message(f, X)
 
 
+def test_layouts_are_compared_where_a_function_has_a_derivative_and_only_there():
+    def largest(x):  # the zero-stride copy has ties throughout
+        tied = value(x) == value(x).max(-1, keepdims=True)
+        share = tied / tied.sum(-1, keepdims=True) * (np.nan if 0 in value(x).strides else 1.0)
+        return record(largest, value(x).max(-1), (x, lambda grad, out: mg.expand_dims(grad, -1) * share))
+
+    assert gradcheck(largest, X, checks=["layouts"]).state == "correct"
+    smooth = operation(lambda grad, out, x: grad * 2 * x * (np.nan if 0 in x.data.strides else 1.0))
+    assert "for zero-stride inputs the gradient of input 0 is nan" in message(smooth, X)
+
+
+def test_a_rule_that_makes_float32_of_float64_is_named():
+    f = operation(lambda grad, out, x: (grad * 2 * x).astype(np.float32))
+    assert "a gradient rule of mine makes float32 of float64" in message(f, X)
+
+
 def test_a_rule_that_closes_over_its_result_is_named():
     def exp(x):
         holder = []
@@ -369,3 +385,95 @@ def test_the_same_seed_gives_the_same_report():
     wrong = operation(lambda grad, out, x: grad)
     assert str(gradient_report(wrong, X, seed=5)) == str(gradient_report(wrong, X, seed=5))
     assert str(gradient_report(wrong, X, seed=5)) != str(gradient_report(wrong, X, seed=6))
+
+
+@pytest.mark.parametrize("order", [0, 3, "2"])
+def test_an_order_that_is_not_checked_is_refused(order):
+    with pytest.raises(ValueError, match="order is 1, or 2 for derivatives of the gradients too, got "):
+        gradcheck(mg.exp, X, order=order)
+
+
+def test_less_than_one_direction_is_refused():
+    with pytest.raises(ValueError, match="at least 1 direction to look along, got 0"):
+        gradcheck(mg.exp, X, directions=0)
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: x.argmax(), "f returned no floating output, but int64: there is nothing to differentiate"),
+        (lambda x: (x.numpy() > 0, 3), "f returned no floating output, but bool, int: there is nothing"),
+        (lambda x: [], "f returned no floating output, but nothing"),
+        (lambda x: None, "f returned None, of type NoneType: return tensors, arrays or numbers"),
+        (lambda x: (x.sum(), None), "f returned among others None, of type NoneType: return tensors"),
+        (lambda x: {"loss": x.sum(), "name": "loss"}, "f returned among others 'loss', of type str: return tensors"),
+    ],
+)
+def test_what_cannot_be_differentiated_is_refused_in_a_sentence(f, message):
+    with pytest.raises(TypeError, match=message):
+        gradcheck(f, X)
+    with pytest.raises(TypeError, match=message):
+        gradcheck(lambda x: f(mg.tensor(x)), X, gradient=lambda x, *cotangents: x)
+
+
+def test_integers_beside_floating_outputs_are_left_alone():
+    assert gradcheck(lambda x: (x.sum(), 3, x.argmax(), True), X).ok
+
+
+def test_a_failing_check_of_a_large_model_takes_a_few_hundred_evaluations():
+    calls = []
+
+    def wrong(w):
+        calls.append(1)
+        return record(wrong, np.sin(value(w)), (w, lambda grad, out: grad * mg.cos(w) * 1.01))
+
+    w = np.random.default_rng(0).standard_normal((100, 100))
+    for f in (wrong, lambda w: wrong(w).sum(), lambda w: mg.relu(wrong(w)).mean()):
+        calls.clear()
+        assert not gradient_report(f, w).ok
+        assert len(calls) < 400
+
+
+# ------------------------------------------------------------------------------------------------ the second point
+
+
+def test_a_rule_that_keeps_something_from_an_earlier_call_is_found_at_a_second_point_and_told_so():
+    kept = {}
+    f = operation(lambda grad, out, x: grad * kept.setdefault(x.shape, 2 * x.data))
+    text = message(f, X)
+    assert "at a second point nearby: entry" in text
+    assert "does a rule keep something from an earlier call?" in text
+
+
+def test_a_rule_that_changes_from_call_to_call_is_told_so():
+    calls = iter(range(10**6))
+    f = operation(lambda grad, out, x: grad * 2 * x * (1 + 1e-6 * next(calls)))
+    assert "Does a rule keep something?" in message(f, X) or "two backward passes" in message(f, X)
+
+
+@pytest.mark.parametrize("f", [mg.arccos, mg.arctanh])
+def test_the_second_point_is_within_the_domain(f):
+    assert gradcheck(f, np.array([1 - 1e-4, -1 + 1e-4])).state == "correct"
+
+
+# ------------------------------------------------------------------------------------------------ undecided
+
+
+def test_a_gradient_is_called_undecided_where_the_numbers_say_nothing_of_an_entry():
+    report = gradcheck(lambda x: x**1.5, np.array([0.0, 1.0, 2.0]))
+    assert report.ok
+    assert report.state == "undecided"
+    assert str(report).startswith("the gradient of <lambda> is undecided (slopes: 2 correct, 1 inconclusive)")
+    assert "undecided: entry (0,) of input 0" in str(report)
+
+
+def test_where_most_is_undecided_the_check_fails_and_does_not_speak_of_a_wrong_gradient():
+    with pytest.raises(GradientError) as caught:
+        gradcheck(lambda x: x**1.5, np.zeros(2))
+    assert caught.value.report.state == "undecided"
+    assert "WRONG" not in str(caught.value)
+
+
+def test_an_undecided_entry_does_not_hide_a_wrong_one():
+    f = operation(lambda grad, out, x: grad * np.where(x.data == 2, 2.0, 1.5) * x**0.5, lambda x: x**1.5)
+    assert "entry (2,) of input 0" in message(f, np.array([0.0, 1.0, 2.0]))

@@ -1,0 +1,149 @@
+"""The gradients of whatever is recorded, each kind of call once: what `pytest --check-gradients` looks at."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from types import FrameType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from minigrad.guards import name_of
+from minigrad.random import default_generator
+from minigrad.recording import Event, Recorded, arguments_in
+from minigrad.tensor import Tensor, wrap
+from minigrad.testing.blame import Step, accusation, checked, recorded_call, reproduced
+from minigrad.testing.check import gradient_report
+from minigrad.testing.numeric import Tolerance
+from minigrad.testing.reproduce import place_of
+from minigrad.transforms import leaves, rebuilt
+
+CALLERS = 3  # functions around an operation that are looked at
+
+
+class Survey:
+    """Keeps one call of each kind as it was made, to be checked later."""
+
+    def __init__(self) -> None:
+        self.seen: set[Any] = set()
+        self.waiting: list[list[Step]] = []  # each the call of an operation, and then of the functions that called it
+        self.operations: set[str] = set()
+        self.unchecked: set[str] = set()
+        self.count = 0
+
+    def __str__(self) -> str:
+        said = f"{self.count} kinds of calls of {len(self.operations)} operations checked"
+        missed = ", ".join(sorted(self.unchecked - self.operations))
+        return said + (f"; not checked, as they cannot be called again alone: {missed}" if missed else "")
+
+    def listen(self, event: Event) -> None:
+        """Keep a copy of a call, if it is the first of its kind."""
+        if not isinstance(event, Recorded) or not event.result._edges:
+            return
+        try:
+            self.keep(event, *recorded_call(event.operation, event.inputs, sys._getframe(1)))
+        except Exception:  # whatever it is: what cannot be copied is no reason to disturb a test
+            self.unchecked.add(name_of(event.result))
+
+    def keep(self, event: Recorded, frame: FrameType, given: Any) -> None:
+        """Copy a call, and those of the functions around it."""
+        kind = (getattr(event.operation, "__code__", event.operation), *map(kind_of, leaves([*given])))
+        if kind in self.seen:
+            return
+        self.seen.add(kind)
+        copies: dict[int, Any] = {}
+        calls = [(f, copied(arguments, copies)) for f, arguments in [(event.operation, given), *callers(frame)]]
+        result = copy_of(event.result)
+        result._edges = tuple((copies[id(x)], Place(rule)) for x, rule in event.result._edges if id(x) in copies)
+        line = place_of(event.place.file, event.place.line)
+        self.waiting.append([Step(f, result, given[0], given[1], line) for f, given in calls])
+
+    def problems(self) -> list[str]:
+        """A report of each wrong one among the calls that were kept; they are forgotten."""
+        waiting, self.waiting = self.waiting, []
+        state, rng = default_generator().bit_generator.state, np.random.default_rng(0)
+        try:
+            with np.errstate(all="ignore"):
+                return [said for calls in waiting if (said := self.problem(calls, rng))]
+        finally:
+            default_generator().bit_generator.state = state
+
+    def problem(self, calls: list[Step], rng: np.random.Generator) -> str | None:
+        """The report of a call that is wrong.
+
+        If a function that called the operation is right, so is the operation: it was handed as plain numbers what
+        follows from its inputs.
+        """
+        step, *around = calls
+        local = attempt_at(step, rng)
+        if local is None:
+            self.unchecked.add(step.name)
+            return None
+        self.count += 1
+        self.operations.add(step.name)
+        plain = any(isinstance(x, (np.ndarray, np.generic, float)) for x in step.constants())
+        if not local.is_wrong or (plain and any((o := attempt_at(c, rng)) and not o.is_wrong for c in around)):
+            return None
+        again = reproduced(local, {"seed": 0}, gradient_report)
+        return "\n  ".join([f"the gradient of {step.name} is WRONG", accusation(local, rng), *again])
+
+
+class Place:
+    """Where a rule is written: without what the rule itself keeps alive."""
+
+    def __init__(self, rule: Any) -> None:
+        self.__code__ = getattr(getattr(rule, "func", rule), "__code__", None)
+
+    def __call__(self, grad: Tensor, out: Tensor) -> Tensor:
+        raise NotImplementedError("this is only the place of a rule")
+
+
+def attempt_at(step: Step, rng: np.random.Generator) -> Any:
+    """The verdict on a call; None if it cannot be made again."""
+    try:
+        return checked(step, 1, Tolerance(), rng)
+    except Exception:  # whatever it is: it cannot be called at other points
+        return None
+
+
+def kind_of(leaf: Any) -> Any:
+    """What makes a difference for a rule: of arrays how many axes they have, which of them are of length 1 or 0, and
+    the dtype; of other arguments the value, of numbers only if it is small."""
+    if isinstance(leaf, (Tensor, np.ndarray)):
+        live = isinstance(leaf, Tensor) and leaf.requires_grad
+        return type(leaf), live, leaf.dtype, tuple(min(n, 2) for n in leaf.shape)
+    if leaf is None or isinstance(leaf, (str, bool)) or (isinstance(leaf, int) and -8 <= leaf <= 8):
+        return leaf
+    return repr(leaf) if isinstance(leaf, slice) else type(leaf)
+
+
+def copied(tree: Any, copies: dict[int, Any]) -> Any:
+    """The same arguments with copies of arrays and generators; what was one tensor is one tensor."""
+    for x in leaves(tree):
+        if id(x) not in copies:
+            copies[id(x)] = copy_of(x)
+    return rebuilt(tree, [copies[id(x)] for x in leaves(tree)])
+
+
+def copy_of(x: Any) -> Any:
+    """A leaf that nobody else writes into."""
+    if isinstance(x, Tensor):
+        new = wrap(x._data.copy("K"))  # sums of another layout are rounded in another way
+        new._requires_grad = x.requires_grad
+        return new
+    return x.copy("K") if isinstance(x, np.ndarray) else deepcopy(x) if isinstance(x, np.random.Generator) else x
+
+
+def callers(frame: FrameType) -> Iterator[tuple[Callable[..., Any], Any]]:
+    """The functions, and their arguments, from which an operation was called."""
+    outer = frame.f_back
+    for _ in range(CALLERS):
+        if outer is None:
+            return
+        found = [f for f in gc.get_referrers(outer.f_code) if isinstance(f, FunctionType)]
+        if len(found) == 1:
+            yield found[0], arguments_in(outer)
+        outer = outer.f_back

@@ -1,0 +1,110 @@
+"""`mutate_rules`: what it breaks, what it refuses, and its report."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.testing import mutate_rules
+
+
+def double(x):
+    return mg.record(double, x.data * 2, (x, lambda grad, out: grad * 2))
+
+
+class Scaling:
+    """An operation that is an object without a name."""
+
+    def __call__(self, x):
+        return mg.record(self, x.data * 3, (x, self.rule))
+
+    def rule(self, grad, out):
+        return grad * 3
+
+
+def check():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    (mg.std(double(x)) * 3).backward()
+    assert np.allclose(x.grad.numpy(), [-3, 3])
+
+
+def test_only_the_operations_of_the_user_are_broken_unless_others_are_asked_for():
+    broken = {mutant.operation for mutant in mutate_rules(check, mutations=["zero"]).killed}
+    assert broken == {"double"}
+    broken = {mutant.operation for mutant in mutate_rules(check, "all", ["zero"]).killed}
+    assert {"double", "multiply"} < broken
+    assert {mutant.operation for mutant in mutate_rules(check, ["multiply"], ["zero"]).killed} == {"multiply"}
+    assert {mutant.operation for mutant in mutate_rules(check, "multiply", "zero").killed} == {"multiply"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"mutations": ["oposite sign"]}, "there is no mutation 'oposite sign': take some of opposite sign"),
+        ({"mutations": "zeros"}, "there is no mutation 'zeros'"),
+        ({"mutations": []}, "there is no mutation"),
+        ({"operations": ["dubble", "double"]}, "the check records no 'dubble': it records .*double, .*multiply"),
+        ({"operations": []}, "the check records no"),
+        ({"operations": ["exp"]}, "the check records no 'exp'"),
+    ],
+)
+def test_what_is_misspelt_or_breaks_nothing_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        mutate_rules(check, **options)
+
+
+def test_a_check_that_records_nothing_or_nothing_of_the_users_is_refused():
+    with pytest.raises(ValueError, match="there is nothing to break: the check records no operation"):
+        mutate_rules(lambda: None)
+    with pytest.raises(ValueError, match="no operation of yours: for exp, name them in operations="):
+        mutate_rules(lambda: mg.exp(mg.tensor(1.0, requires_grad=True)).backward())
+
+
+def test_an_operation_made_of_others_is_told_so():
+    report = mutate_rules(lambda: mg.mean(mg.trace(mg.tensor(np.ones((2, 2)), requires_grad=True))), ["trace"])
+    assert not report.killed
+    assert "trace has no rule of its own: it is made of " in str(report)
+
+
+def test_the_report_has_a_table_with_the_line_of_each_rule_and_a_score():
+    report = mutate_rules(check, ["double", "multiply"], ["opposite sign", "result permuted", "wrong output"])
+    assert report.score == len(report.killed) / (len(report.killed) + len(report.survived))
+    lines = str(report).splitlines()
+    assert f"score {report.score:.0%}" in lines[0]
+    assert lines[1].split() == ["rule", "killed", "survived", "equivalent", "line"]
+    row = next(line for line in lines if line.strip().startswith("double, input 0"))
+    assert row.split()[-1].endswith(f"test_mutation.py:{double.__code__.co_firstlineno + 1}")
+    assert [int(n) for n in row.split()[3:6]] == [2, 0, 1]
+
+
+def test_a_score_of_nothing_is_no_number():
+    report = mutate_rules(lambda: double(mg.tensor(1.0, requires_grad=True)))  # no backward pass
+    assert math.isnan(report.score)
+    assert "no fault made a difference" in str(report)
+
+
+def test_operations_that_are_objects_and_rules_that_are_methods_are_broken():
+    def check():
+        x = mg.tensor([1.0, 2.0], requires_grad=True)
+        Scaling()(x).sum().backward()
+        assert x.grad.numpy().tolist() == [3, 3]
+
+    report = mutate_rules(check, mutations=["factor two"])
+    assert [mutant.operation for mutant in report.killed] == ["Scaling"]
+    assert "test_mutation.py:" in str(report)
+
+
+def test_a_failure_of_pytest_kills_a_mutant_and_an_interrupt_ends_it_all():
+    def check(ending):
+        x = mg.tensor(1.0, requires_grad=True)
+        double(x).backward()
+        if x.grad.item() != 2:
+            ending()
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert len(mutate_rules(lambda: check(lambda: pytest.fail("wrong")), mutations=["zero"]).killed) == 1
+    with pytest.raises(KeyboardInterrupt):
+        mutate_rules(lambda: check(interrupt), mutations=["zero"])

@@ -1,0 +1,171 @@
+"""The pytest plugin: what `--check-gradients` and `--mutate-rules` find in other people's tests."""
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import minigrad
+
+pytest_plugins = ["pytester"]
+
+OPERATIONS = """
+    import numpy as np
+    import pytest
+    import minigrad as mg
+    import nn
+
+    def cube(x):
+        x = mg.as_tensor(x)
+        return mg.record(cube, x.data**3, (x, lambda grad, out: grad * 2 * x * x))
+
+    def square(x):
+        x = mg.as_tensor(x)
+        return mg.record(square, x.data**2, (x, lambda grad, out: grad * 2 * x))
+
+    def leaf(*shape):
+        return mg.tensor(np.linspace(1, 2, int(np.prod(shape))).reshape(shape), requires_grad=True)
+"""
+
+
+@pytest.fixture
+def run(pytester):
+    """Run tests in a module that has these operations."""
+
+    def run(tests, *options):
+        pytester.makepyfile(textwrap.dedent(OPERATIONS) + textwrap.dedent(tests))
+        return pytester.runpytest("-p", "minigrad.testing.plugin", "-p", "no:cacheprovider", *options)
+
+    return run
+
+
+def test_a_wrong_rule_fails_the_test_that_first_records_it_with_the_blame_and_a_line_that_reproduces_it(run):
+    result = run(
+        """
+        def test_values():
+            assert (cube(leaf(3)).numpy() > 0).all()
+
+        def test_the_same_again():
+            assert (cube(leaf(4)).numpy() > 0).all()
+
+        def test_a_matrix():
+            assert (cube(leaf(2, 2)).numpy() > 0).all()
+
+        def test_of_what_is_right():
+            assert (square(leaf(3)).numpy() > 0).all()
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=2, failed=2)
+    text = result.stdout.str()
+    assert "the gradient of cube is WRONG" in text
+    assert "blamed: cube, called at " in text
+    assert "the gradient for `x` disagrees, rule at " in text
+    assert "it is 0.666667 times the right one" in text
+    assert "reproduce: gradcheck(lambda x: cube(x), np.array([1.0, 1.5, 2.0]), seed=0)" in text
+    assert "3 kinds of calls of 2 operations checked" in text
+    result.stdout.no_fnmatch_line("*plugin.py*")
+
+
+def test_a_test_that_fails_anyway_keeps_its_own_failure_and_shows_the_gradient_as_well(run):
+    result = run("def test(): assert cube(leaf(3)).sum().item() == 0", "--check-gradients")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert*== 0*", "*wrong gradients*", "the gradient of cube is WRONG"])
+
+
+def test_training_with_everything_a_layer_may_do_raises_no_false_alarm_and_changes_nothing(run):
+    tests = """
+        def unit(x, norm):  # is handed what follows from x, and is right
+            return mg.record(unit, x.data / norm, (x, lambda g, out: (g - out * (g * out).sum()) / norm))
+
+        def normed(x):
+            return unit(x, np.sqrt((x.data**2).sum()))
+
+        def test_training():
+            mg.manual_seed(0)
+            model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(),
+                                  nn.Linear(8, 3))
+            optimizer = nn.optim.Adam(model.parameters(), lr=0.1)
+            x = np.random.default_rng(0).standard_normal((4, 1, 4, 4)).astype(np.float32)
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = nn.CrossEntropyLoss()(model(x), np.array([0, 1, 2, 0])) + normed(leaf(3)).sum()
+                loss.backward()
+                optimizer.step()
+            print("loss", loss.item(), model[1].running_mean.sum(), mg.random.default_generator().random())
+    """
+    checked, plain = run(tests, "-s", "--check-gradients"), run(tests, "-s")
+    checked.assert_outcomes(passed=1)
+    loss = [line for line in plain.stdout.lines if "loss" in line]
+    assert loss
+    assert [line for line in checked.stdout.lines if "loss" in line] == loss
+
+
+def test_what_cannot_be_called_again_is_named_as_not_checked(run):
+    result = run(
+        """
+        def noisy(x, rng):
+            noise = rng.standard_normal(x.shape)
+            return mg.record(noisy, x.data * noise, (x, lambda grad, out: grad * noise))
+
+        def test(): noisy(leaf(3), np.random.default_rng(0))
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*not checked, as they cannot be called again alone: noisy"])
+
+
+def test_rules_are_broken_one_at_a_time_and_survivors_are_listed(run):
+    tests = """
+        def test_sum():
+            x = leaf(3)
+            square(x).sum().backward()
+            assert np.isclose(x.grad.numpy().sum(), 9)
+
+        @pytest.fixture
+        def x():
+            return leaf(2)
+
+        def test_with_a_fixture(x):
+            assert square(x).shape == (2,)
+    """
+    result = run(tests, "--mutate-rules")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([
+        "*broken gradient rules*",
+        "* mutants killed, 1 survived, * equivalent: score *%",
+        "  rule * line",
+        "  square, input 0 *.py:12",
+        "  survived: square, rule of input 0: result permuted",
+    ])
+    assert "sum, input 0" not in result.stdout.str()
+    assert "sum, input 0" in run(tests, "--mutate-rules=all").stdout.str()
+    assert "sum, input 0" in run(tests, "--mutate-rules=sum").stdout.str()
+    refused = run(tests, "--mutate-rules=squeare")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert "the check records no 'squeare': it records square, sum" in refused.stderr.str()
+
+
+def test_rules_are_not_broken_while_tests_fail(run):
+    result = run("def test(): assert not square(leaf(1))", "--mutate-rules")
+    result.stdout.fnmatch_lines(["rules are not broken while tests fail as things are"])
+
+
+def test_without_the_options_nothing_is_imported_or_registered(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(minigrad.__file__).parents[1]))
+    pytester.makepyfile("""
+        import sys
+
+        def test_plain(request):
+            assert "minigrad.testing.survey" not in sys.modules
+            assert not any("minigrad-" in str(name) for name, _ in request.config.pluginmanager.list_name_plugin())
+    """)
+    code = (
+        "import sys, pytest, minigrad.testing.plugin; "
+        "assert 'hypothesis' not in sys.modules; "
+        "sys.exit(pytest.main(['-q', '-p', 'minigrad.testing.plugin', '-p', 'no:hypothesispytest']))"
+    )
+    result = pytester.run(sys.executable, "-c", code)
+    assert result.ret == 0, result.stdout.str() + result.stderr.str()
