@@ -9,11 +9,12 @@ from zlib import crc32
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.hooks import extras_of
 from minigrad.recording import Contributed, Event, Recorded, recording
-from minigrad.tensor import Array, Tensor, value
+from minigrad.tensor import Tensor, value
 
 FORWARD_TRAPS = {
     "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",

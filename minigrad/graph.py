@@ -21,10 +21,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minigrad.arrays import WEAK
 from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
-from minigrad.tensor import WEAK, Edge, Rule, Tensor, TensorLike, clock, wrap
+from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
 
 watches: dict[int, Watch] = {}  # thread -> what looks at every step there; mostly empty
 

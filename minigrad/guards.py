@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.tensor import Edge, Tensor, clock, owner_of
+from minigrad.arrays import owner_of
+from minigrad.tensor import Edge, Tensor, clock
 
 T = TypeVar("T")
 PACKAGE = __name__.partition(".")[0]

@@ -15,12 +15,12 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.arrays import NUMERIC, WEAK, Array, numeric_array, owner_of, scalar_if_0d
 from minigrad.methods import Methods
 
 if TYPE_CHECKING:
     from minigrad.hooks import Extras
 
-Array: TypeAlias = npt.NDArray[Any]
 Rule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 Edge: TypeAlias = "tuple[Tensor, Rule]"
 TensorLike: TypeAlias = "Tensor | npt.ArrayLike"
@@ -80,7 +80,9 @@ class Tensor(Methods):
     grad: Tensor | None
 
     def __init__(self, data: TensorLike, *, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> None:
-        initialize(self, scalar_if_0d(numeric_array(data, dtype, copy=True)))
+        self._data = scalar_if_0d(numeric_array(data._data if isinstance(data, Tensor) else data, dtype, copy=True))
+        self._edges, self._time = (), 0
+        self._operation = self._extras = self.grad = None
         self.requires_grad = requires_grad
 
     # ---------------------------------------------------------------- what it holds
@@ -235,50 +237,10 @@ def wrap(data: Any) -> Tensor:
     """A constant around what NumPy returned: no copy, no checks."""
     new = Tensor.__new__(Tensor)
     new._data = data
-    new._edges = ()
+    new._edges, new._time = (), 0
     new._operation = new._extras = new.grad = None
     new._requires_grad = False
-    new._time = 0
     return new
-
-
-def initialize(new: Tensor, data: Any) -> None:
-    """Fill every slot of `new` as for a constant that no operation made."""
-    new._data = data
-    new._edges = ()
-    new._operation = new._extras = new.grad = None
-    new._requires_grad = False
-    new._time = 0
-
-
-def owner_of(array: Array) -> Array:
-    """The array that owns the memory which this one is, or is a view of."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
-
-
-def scalar_if_0d(array: Array) -> Any:
-    """A NumPy scalar for a 0-d array, any other array itself."""
-    return array if array.ndim else array[()]
-
-
-def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-    """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
-    for part in x if isinstance(x, (list, tuple)) else [x]:
-        if isinstance(part, np.ndarray) and part.__array_priority__ > 0:  # it says that it is more than its elements
-            raise TypeError(f"a tensor would lose what a {type(part).__name__} adds: pass x.filled(v) or np.asarray(x)")
-    try:
-        array: Array = np.array(x._data if isinstance(x, Tensor) else x, dtype=dtype, copy=copy)
-    except ValueError as error:
-        raise ValueError(f"cannot make a tensor of this {type(x).__name__}: {error}") from None
-    if array.dtype.kind not in NUMERIC:
-        raise TypeError(f"a tensor holds booleans, integers or reals, got {type(x).__name__} of dtype {array.dtype}")
-    return array
-
-
-WEAK = frozenset([float, int, bool])
-NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
 
 
 def value(x: TensorLike) -> Any:

@@ -22,7 +22,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minigrad.tensor import Array, Tensor, wrap
+from minigrad.arrays import Array
+from minigrad.tensor import Tensor, wrap
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]

@@ -13,10 +13,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from minigrad.arrays import NUMERIC, WEAK, Array
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
-from minigrad.tensor import NUMERIC, WEAK, Array, Tensor, TensorLike, as_tensor, value, wrap
+from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
     "add", "subtract", "multiply", "divide", "power", "remainder", "mod", "positive", "negative", "abs",

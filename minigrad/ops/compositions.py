@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multiply, positive, where
 from minigrad.ops.elementwise import sqrt, unary
@@ -21,7 +22,7 @@ from minigrad.ops.products import matmul
 from minigrad.ops.reductions import Axis, carried_back, count, even_shares, kept_shape, mean, spread, std, sum, var
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, reshape, split, squeeze, swapaxes, transpose
-from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value, wrap
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
     "absolute", "true_divide", "fabs", "degrees", "radians", "rad2deg", "deg2rad", "nan_to_num",

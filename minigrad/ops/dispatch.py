@@ -157,20 +157,40 @@ INSTEAD = {
 }  # fmt: skip
 
 
-def missing(self: Tensor, name: str) -> Any:
-    """Called by Python for an attribute that a tensor does not have: what arrays know, or a sentence."""
-    if name in READ:
-        return getattr(self.numpy(), name)
-    if name == "_mask":  # numpy.ma asks, about to take the value of a tensor without its graph
-        raise TypeError("a masked array and a tensor do not mix: pass x.filled(value), or minigrad.where(mask, ...)")
-    sentence = f"{type(self).__name__!r} object has no attribute {name!r}"
-    if name in operations or (hasattr(np.ndarray, name) and name[0] != "_"):
-        other = f"minigrad.{name}(x)" if name in operations else f"x.numpy().{name}, which carries no gradient"
-        sentence = f"a tensor has no {name}: write {INSTEAD.get(name, other)}"
-    raise AttributeError(sentence, name=name, obj=self)
+class Missing:
+    """In place of an attribute that a tensor does not have: an AttributeError that says what to write.
+
+    One for each name, and not one `__getattr__`: with that, Python looks up every attribute the slow way.
+    """
+
+    def __init__(self, name: str, instead: str) -> None:
+        self.name, self.instead = name, instead
+
+    def __get__(self, tensor: Tensor | None, kind: type) -> Any:
+        raise AttributeError(f"a tensor has no {self.name}: write {self.instead}", name=self.name, obj=tensor)
 
 
-Tensor.__getattr__ = missing  # type: ignore[attr-defined]
+def no_mask(tensor: Tensor) -> Any:
+    """What numpy.ma asks for, about to take the value of a tensor without its graph."""
+    raise TypeError("a masked array and a tensor do not mix: pass x.filled(value), or minigrad.where(mask, ...)")
+
+
+def answer_for_arrays() -> None:
+    """Have tensors answer to every public name of an array, and to those of operations that are no methods."""
+    for name in READ:
+        setattr(Tensor, name, property(reader(name)))
+    for name in {*dir(np.ndarray), *operations}:
+        if name.isidentifier() and name[0] != "_" and not hasattr(Tensor, name):
+            other = f"minigrad.{name}(x)" if name in operations else f"x.numpy().{name}, which carries no gradient"
+            setattr(Tensor, name, Missing(name, INSTEAD.get(name, other)))
+
+
+def reader(name: str) -> Callable[[Tensor], Any]:
+    """What gives an attribute of a tensor's array."""
+    return lambda tensor: getattr(tensor.numpy(), name)
+
+
+Tensor._mask = property(no_mask)  # type: ignore[attr-defined]
 Tensor.copy = lambda self: self.astype(self.dtype)
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.methods import Methods
 from minigrad.ops.arithmetic import at_infinity, comfortable, in_single, kinked, magnitude, or_inf, subtract, where
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, operation
-from minigrad.tensor import Array, Rule, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "logaddexp2", "square", "reciprocal", "sqrt",

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view as numpy_windows
 
+from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import Shape, along, moveaxis, ravel
-from minigrad.tensor import Array, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "getitem", "add_at", "put", "take", "take_along_axis", "repeat", "sort", "diagonal", "diag", "tril", "triu", "pad",

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import astype, comfortable, in_single, kinked, magnitude, or_inf, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import along, concatenate, flip, moveaxis
-from minigrad.tensor import Array, Tensor, TensorLike, as_tensor
+from minigrad.tensor import Tensor, TensorLike, as_tensor
 
 __all__ = [
     "sum", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "log_softmax", "prod", "cumsum", "cumprod",

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import Array, Rule, Tensor, as_tensor, wrap
+from minigrad.tensor import Rule, Tensor, as_tensor, wrap
 from minigrad.testing.blame import Step, calling_line, recording
 from minigrad.testing.subject import is_variable
 from minigrad.transforms import leaves, rebuilt

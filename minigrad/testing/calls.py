@@ -11,8 +11,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minigrad.arrays import Array
 from minigrad.ops import Operation, operations
-from minigrad.tensor import Array, Tensor
+from minigrad.tensor import Tensor
 from minigrad.testing.composed import EXAMPLES
 from minigrad.testing.values import (
     LATTICE,

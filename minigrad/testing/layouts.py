@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 
 
 def strided(x: Array) -> Array:

@@ -14,7 +14,7 @@ from enum import Enum
 
 import numpy as np
 
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 
 EPSILON = float(np.finfo(np.float64).eps)
 FRACTIONS = np.array([1, 1 / 2, 1 / 4])

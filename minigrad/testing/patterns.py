@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 
 CLOSE = 1e-5  # numerical derivatives are better than this, and other mistakes are further off
 

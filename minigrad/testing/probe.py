@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 from minigrad.testing.numeric import EPSILON, SHRINK, Finding, Line, Tolerance, Verdict, judge, slopes
 from minigrad.testing.subject import Gradients, Subject
 

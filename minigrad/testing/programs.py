@@ -10,9 +10,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minigrad.arrays import Array
 from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
-from minigrad.tensor import Array, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.calls import arguments_by_kind
 from minigrad.testing.spelling import Name, called, spelled
 from minigrad.testing.values import arrays, axes, full_shapes, indices

@@ -14,13 +14,14 @@ from zlib import crc32
 
 import numpy as np
 
+from minigrad.arrays import Array, scalar_if_0d
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad, no_grad
 from minigrad.ops import operations
 from minigrad.recording import Event, Recorded
 from minigrad.recording import recording as recording_events
-from minigrad.tensor import Array, Tensor, as_tensor, scalar_if_0d, wrap
+from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.testing.blame import Step, recording
 from minigrad.testing.layouts import LAYOUTS, repeated
 from minigrad.testing.numeric import EPSILON

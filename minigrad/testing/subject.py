@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minigrad.arrays import Array, scalar_if_0d
 from minigrad.graph import sweep
 from minigrad.modes import enable_grad, no_grad
-from minigrad.tensor import Array, Tensor, as_tensor, scalar_if_0d, wrap
+from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
 
 Gradients = list[Any]  # one for each variable; None where no gradient arrives

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minigrad.arrays import Array
 from minigrad.ops import Domain
 from minigrad.ops.registry import REAL
-from minigrad.tensor import Array, Tensor, as_tensor
+from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.layouts import LAYOUTS, repeated
 
 LATTICE = 8

@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, value, where
+from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import Array, Rule, wrap
+from minigrad.tensor import Rule, wrap
 
 __all__ = ["embedding", "linear"]
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, is_recomputing, operation, record, value
+from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import Array, wrap
+from minigrad.tensor import wrap
 from nn.functional.layout import Axes, inverse, memory_axes
 from nn.functional.normalization import checked_eps, recorded_gradient, recorded_normal, rescaled
 

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad, record
+from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import Array, wrap
+from minigrad.tensor import wrap
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
 from nn.functional.settings import Pair, pair, whole
 

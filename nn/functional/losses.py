@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, relu, softplus, square, value, where
+from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
-from minigrad.tensor import Array, wrap
+from minigrad.tensor import wrap
 
 Reduction = Literal["none", "mean", "sum"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, where
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 from nn.random import source
 
 __all__ = ["dropout", "dropout2d"]

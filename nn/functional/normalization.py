@@ -8,8 +8,9 @@ from math import inf, prod
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record
+from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import Array, wrap
+from minigrad.tensor import wrap
 from nn.functional.affine import size
 
 __all__ = ["group_norm", "layer_norm"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, stack
+from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
-from minigrad.tensor import Array
 from nn.functional.convolution import (
     Geometry,
     channels_first,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import TensorLike, value
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 from nn import functional as F
 from nn.functional.losses import check_settings
 from nn.layers.function import Function

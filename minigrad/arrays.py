@@ -1,0 +1,39 @@
+"""What a tensor holds: arrays of booleans, integers or reals, and NumPy's scalars in place of those without axes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
+WEAK = frozenset([float, int, bool])  # Python's numbers: their dtype gives way to an array's
+
+
+def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+    """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
+    for part in x if isinstance(x, (list, tuple)) else [x]:
+        if isinstance(part, np.ndarray) and part.__array_priority__ > 0:  # it says that it is more than its elements
+            raise TypeError(f"a tensor would lose what a {type(part).__name__} adds: pass x.filled(v) or np.asarray(x)")
+    try:
+        array: Array = np.array(x, dtype=dtype, copy=copy)
+    except ValueError as error:
+        raise ValueError(f"cannot make a tensor of this {type(x).__name__}: {error}") from None
+    if array.dtype.kind not in NUMERIC:
+        raise TypeError(f"a tensor holds booleans, integers or reals, got {type(x).__name__} of dtype {array.dtype}")
+    return array
+
+
+def scalar_if_0d(array: Array) -> Any:
+    """A NumPy scalar for a 0-d array, any other array itself: what NumPy returns, and computes fastest with."""
+    return array if array.ndim else array[()]
+
+
+def owner_of(array: Array) -> Array:
+    """The array that owns the memory which this one is, or is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
