@@ -122,9 +122,9 @@ def freed_before(tensor: Tensor, freed: Freed) -> str:
     )
 
 
-def user_frame() -> FrameType:
-    """The innermost running function from outside the libraries."""
-    frame = sys._getframe(1)
+def user_frame(frame: FrameType | None = None) -> FrameType:
+    """The innermost running function from outside the libraries, looked for from `frame` outwards."""
+    frame = frame or sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in libraries:
         frame = frame.f_back
     return frame

@@ -183,7 +183,7 @@ class Recorder:
         while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
             frame = frame.f_back
         arguments, options = ((), {}) if frame is None else arguments_in(frame)
-        place = place_of(user_frame())
+        place = place_of(user_frame(frame and frame.f_back))
         if out._edges:
             extras_of(out).line = str(place)
         within = scopes.names[-1] if scopes.names else ""
