@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks import chains, deep_cnn, evaluation, gradient_checks, hvp, imports, keras_cnn, mlp
 from benchmarks.page import PAGE, environment, write_between
 from benchmarks.timing import Contestant, Contestants, check_agreement, seconds_per_call, table, take_turns
-from nn.memory import keep_freed_memory
+from nn.native import keep_freed_memory
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from benchmarks import keras_cnn, mlp
 from benchmarks.mlp import Step
 from benchmarks.page import PAGE, environment, write_between
 from benchmarks.timing import take_turns
-from nn.memory import keep_freed_memory
+from nn.native import keep_freed_memory
 
 WIDTH = 256
 

@@ -1,7 +1,7 @@
 """minigrad: a tiny automatic-differentiation engine on NumPy."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
 from minigrad.debugging import AnomalyError as AnomalyError
 from minigrad.debugging import Memory as Memory
@@ -12,7 +12,21 @@ from minigrad.graph import topological_order as topological_order
 from minigrad.modes import enable_grad as enable_grad
 from minigrad.modes import is_grad_enabled as is_grad_enabled
 from minigrad.modes import no_grad as no_grad
-from minigrad.ops import *
+from minigrad.ops import Domain as Domain
+from minigrad.ops import Operation as Operation
+from minigrad.ops import linalg as linalg
+from minigrad.ops import norm as norm
+from minigrad.ops import operation as operation
+from minigrad.ops import operations as operations
+from minigrad.ops.activations import *
+from minigrad.ops.arithmetic import *
+from minigrad.ops.compositions import *
+from minigrad.ops.elementwise import *
+from minigrad.ops.indexing import *
+from minigrad.ops.products import *
+from minigrad.ops.reductions import *
+from minigrad.ops.shape import *
+from minigrad.ops.steps import *
 from minigrad.random import default_generator as default_generator
 from minigrad.random import manual_seed as manual_seed
 from minigrad.tensor import Tensor as Tensor
@@ -32,12 +46,12 @@ from minigrad.transforms import vjp as vjp
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from minigrad import testing as testing
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     """`minigrad.testing` is imported when it is used: it is as large as all the rest."""
     if name == "testing":
-        return import_module("minigrad.testing")
+        return _importlib.import_module("minigrad.testing")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,7 @@
 """nn: layers, losses, optimizers, data loading, the learner and model files, on minigrad."""
 
+from minigrad.random import default_generator as default_generator
+from minigrad.random import manual_seed as manual_seed
 from nn import augmentation as augmentation
 from nn import callbacks as callbacks
 from nn import data as data
@@ -13,12 +15,18 @@ from nn.ema import WeightAverage as WeightAverage
 from nn.files import FileError as FileError
 from nn.files import load as load
 from nn.files import save as save
-from nn.layers import *
+from nn.layers.activation import *
+from nn.layers.batchnorm import *
+from nn.layers.convolution import *
+from nn.layers.dropout import *
+from nn.layers.linear import *
+from nn.layers.loss import *
+from nn.layers.normalization import *
+from nn.layers.pooling import *
+from nn.layers.structure import *
 from nn.learner import Callback as Callback
 from nn.learner import Learner as Learner
 from nn.lr_finder import find_lr as find_lr
 from nn.module import Module as Module
 from nn.module import Parameter as Parameter
 from nn.parallel import data_parallel as data_parallel
-from nn.random import default_generator as default_generator
-from nn.random import manual_seed as manual_seed

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from minigrad.random import source
 from nn.data import Array, Arrays, whole
-from nn.random import source
 
 Generator = np.random.Generator
 

@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nn.random import source
+from minigrad.random import source
 
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = tuple[Array, ...]

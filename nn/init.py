@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from minigrad.random import default_generator
 from minigrad.tensor import Tensor
-from nn.random import default_generator
 
 Generator: TypeAlias = np.random.Generator
 Fan: TypeAlias = Literal["fan_in", "fan_out"]

@@ -20,9 +20,9 @@ from nn.data import Array, DataLoader, whole
 from nn.functional import softmax
 from nn.layers import CrossEntropyLoss
 from nn.layers.loss import sum_and_weight
-from nn.memory import keep_freed_memory
 from nn.metrics import Evaluation, Metric, confusion_of
 from nn.module import Module
+from nn.native import keep_freed_memory
 from nn.optim import Optimizer
 from nn.parallel import WORKERS, Backward, data_parallel
 from nn.schedules import LRScheduler, ReduceLROnPlateau

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from copy import deepcopy
-from importlib import import_module
 from itertools import pairwise
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from minigrad.tensor import wrap
 from minigrad.transforms import leaves
 from nn.data import Array, whole
 from nn.module import Module
+from nn.native import one_thread_for_products
 
 WORKERS = "the number of workers is an integer of at least 1"
 Backward = Callable[[Array, Array], float]
@@ -115,46 +114,3 @@ def copy_sharing_parameters(model: Module) -> Module:
 def derived(generator: np.random.Generator) -> np.random.Generator:
     """A generator whose numbers have nothing in common with those of this one, whose state alone decides them."""
     return np.random.default_rng(generator.integers(2**63, size=4))
-
-
-# ------------------------------------------------------------------------------------------------ threads of products
-
-THREADS_OF_OPENBLAS = "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"
-
-
-class ProductThreads:
-    """How many threads OpenBLAS, which NumPy's wheels bring along, computes a product with; others are left alone.
-
-    The setting holds for the whole process, so the last one who wanted a single thread puts it back.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.before = Lock(), 0, 0
-
-    def change(self, more: int) -> None:
-        """Take note of one more, or one less, who wants a single thread."""
-        library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # finds what that is linked with
-        name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
-        if name is None:
-            return
-        with self.lock:
-            if self.users == 0:
-                self.before = getattr(library, name.format("get"))()
-            self.users += more
-            getattr(library, name.format("set"))(1 if self.users else self.before)
-
-
-_product_threads = ProductThreads()
-
-
-@contextmanager
-def one_thread_for_products() -> Iterator[None]:
-    """Inside, OpenBLAS computes a product in the thread that asks for it.
-
-    With threads of its own it computes one product at a time in the whole process.
-    """
-    _product_threads.change(+1)
-    try:
-        yield
-    finally:
-        _product_threads.change(-1)

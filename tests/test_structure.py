@@ -1,11 +1,15 @@
 """The shape of the house: what imports what, and how large the heart is."""
 
 import ast
+import importlib
 import io
 import tokenize
 from pathlib import Path
 
 import pytest
+
+import minigrad as mg
+import nn
 
 ROOT = Path(__file__).parents[1]
 FILES = {
@@ -92,3 +96,48 @@ def test_the_floors_of_the_engine_are_entered_from_above(arrows):
 
 def test_the_heart_is_small():
     assert sum(code_lines(FILES[module]) for module in HEART) <= MOST_LINES
+
+
+# ------------------------------------------------------------------------------------------------ public names
+
+BESIDE_OPERATIONS = {
+    "AnomalyError", "Domain", "Memory", "Operation", "Tensor", "TensorLike", "as_tensor", "checkpoint",
+    "default_generator", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "is_grad_enabled",
+    "is_recomputing", "jacobian", "jvp", "linalg", "manual_seed", "memory", "no_grad", "operation", "operations",
+    "record", "tensor", "topological_order", "value", "value_and_grad", "vjp",
+}  # fmt: skip
+OTHER_NAMES_OF_OPERATIONS = {"absolute", "mod", "norm", "true_divide"}
+WITHOUT_GRADIENT = {"argmax", "argmin", "argsort"}
+OF_NETWORKS = {
+    "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "Callback",
+    "Conv2d", "CrossEntropyLoss", "DataLoader", "Dropout", "Dropout2d", "ELU", "Embedding", "FileError", "Flatten",
+    "GELU", "GroupNorm", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Learner", "Linear", "LogSoftmax",
+    "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict",
+    "ParameterList", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
+    "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "find_lr", "load", "manual_seed", "save",
+}  # fmt: skip
+
+
+def public(package):
+    """The names of a package, without its own files and what begins with an underscore."""
+    own = {path.stem for path in (ROOT / package.__name__).iterdir()}
+    return {name for name in dir(package) if not name.startswith("_") and (name not in own or name == "tensor")}
+
+
+def test_the_engine_exports_what_is_public_and_nothing_else():
+    operations = {name for name, known in mg.operations.items() if known.function.__module__.startswith("minigrad.ops")}
+    top = {name for name in operations if "." not in name and hasattr(mg, name)}
+    assert public(mg) == top | BESIDE_OPERATIONS | OTHER_NAMES_OF_OPERATIONS | WITHOUT_GRADIENT
+
+
+def test_the_networks_export_what_is_public_and_nothing_else():
+    assert public(nn) == OF_NETWORKS
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_module_can_be_imported_under_its_own_name(module):
+    named_as_a_function = {"minigrad.tensor", "nn.functional.linear", "nn.functional.dropout"}
+    found = importlib.import_module(module)
+    package, _, name = module.rpartition(".")
+    if package and module not in named_as_a_function and not module.startswith(("minigrad.show.__", "nn.fashion.__")):
+        assert getattr(importlib.import_module(package), name) is found

@@ -19,11 +19,11 @@ from minigrad import silu as silu
 from minigrad import softmax as softmax
 from minigrad import softplus as softplus
 from minigrad import tanh as tanh
-from nn.functional.affine import *
 from nn.functional.batchnorm import *
 from nn.functional.convolution import *
+from nn.functional.dropout import *
 from nn.functional.layout import *
-from nn.functional.losses import *
-from nn.functional.masks import *
+from nn.functional.linear import *
+from nn.functional.loss import *
 from nn.functional.normalization import *
 from nn.functional.pooling import *

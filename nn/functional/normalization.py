@@ -11,7 +11,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
-from nn.functional.affine import size
+from nn.functional.linear import size
 
 __all__ = ["group_norm", "layer_norm"]
 

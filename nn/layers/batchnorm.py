@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor, is_recomputing
 from nn import functional as F
-from nn.functional.affine import size
+from nn.functional.linear import size
 from nn.functional.normalization import checked_eps
 from nn.module import Module, Parameter
 

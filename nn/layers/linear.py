@@ -11,7 +11,7 @@ import numpy.typing as npt
 from minigrad import Tensor, TensorLike
 from nn import functional as F
 from nn import init
-from nn.functional.affine import size
+from nn.functional.linear import size
 from nn.module import Module, Parameter
 
 Generator = np.random.Generator

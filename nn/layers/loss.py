@@ -15,7 +15,7 @@ import numpy.typing as npt
 from minigrad import TensorLike, value
 from minigrad.arrays import Array
 from nn import functional as F
-from nn.functional.losses import check_settings
+from nn.functional.loss import check_settings
 from nn.layers.function import Function
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLoss", "SmoothL1Loss"]

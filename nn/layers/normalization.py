@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
-from nn.functional.affine import size
+from nn.functional.linear import size
 from nn.functional.normalization import as_shape, checked_eps
 from nn.module import Module, Parameter
 

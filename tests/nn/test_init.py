@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor
+from minigrad.random import manual_seed
 from nn import init
-from nn.random import manual_seed
 
 RANDOM = [
     init.uniform_, init.normal_, init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_,

@@ -167,7 +167,7 @@ def test_what_cannot_be_spelled_is_said_in_words(f, inputs, options):
 def test_a_name_of_another_module_is_imported_by_the_line():
     with breaking(Mutant("linear", 0, "factor two")):
         line = pasted(gradient_report(lambda x: F.linear(x, np.ones((2, 3)), np.ones(2)), X))
-        assert line.startswith("from nn.functional.affine import linear; gradcheck(lambda x: linear(x,")
+        assert line.startswith("from nn.functional.linear import linear; gradcheck(lambda x: linear(x,")
         assert not outcome(line).ok
 
 

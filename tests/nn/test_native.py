@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nn.memory import keep_freed_memory
+from nn.native import keep_freed_memory
 
 
 def test_whether_memory_is_kept_is_a_truth_value_and_the_same_each_time():

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, where
 from minigrad.arrays import Array
-from nn.random import source
+from minigrad.random import source
 
 __all__ = ["dropout", "dropout2d"]
 

@@ -1,0 +1,73 @@
+"""What is asked of libraries in C: that the memory of arrays is kept, and that a product is computed in one thread.
+
+Both by `ctypes`, since training has NumPy alone; what cannot be told is left as it is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Lock
+
+MALLOPT = {-4: 0, -1: 2**31 - 1, -2: 2**26}  # M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Keep freed memory in this process for the next array, instead of giving it back to the system.
+
+    A step of training frees and allocates the same arrays over and over. Those of more than 128 kB are by default often
+    mapped anew each time, page by page, which takes longer than computing them: a step of a small convolutional network
+    with 128 images takes two and a half times as long. The process keeps the memory it needed at its peak.
+
+    Returns whether the C library could be told: it can be where it is glibc, on most Linux systems.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(name, setting) for name, setting in MALLOPT.items())
+
+
+# ------------------------------------------------------------------------------------------------ threads of products
+
+THREADS_OF_OPENBLAS = "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"
+
+
+class ProductThreads:
+    """How many threads OpenBLAS, which NumPy's wheels bring along, computes a product with; others are left alone.
+
+    The setting holds for the whole process, so the last one who wanted a single thread puts it back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.before = Lock(), 0, 0
+
+    def change(self, more: int) -> None:
+        """Take note of one more, or one less, who wants a single thread."""
+        library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # finds what that is linked with
+        name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
+        if name is None:
+            return
+        with self.lock:
+            if self.users == 0:
+                self.before = getattr(library, name.format("get"))()
+            self.users += more
+            getattr(library, name.format("set"))(1 if self.users else self.before)
+
+
+_product_threads = ProductThreads()
+
+
+@contextmanager
+def one_thread_for_products() -> Iterator[None]:
+    """Inside, OpenBLAS computes a product in the thread that asks for it.
+
+    With threads of its own it computes one product at a time in the whole process.
+    """
+    _product_threads.change(+1)
+    try:
+        yield
+    finally:
+        _product_threads.change(-1)
