@@ -127,7 +127,7 @@ def backward(
         leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
 
-Tensor.backward = backward
+Tensor.backward = backward  # type: ignore[method-assign, assignment]
 
 
 def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:

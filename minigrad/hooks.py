@@ -72,8 +72,8 @@ def register_hook(self: Tensor, hook: Hook) -> RemovableHook:
     return handle
 
 
-Tensor.retain_grad = retain_grad
-Tensor.register_hook = register_hook
+Tensor.retain_grad = retain_grad  # type: ignore[method-assign, assignment]
+Tensor.register_hook = register_hook  # type: ignore[method-assign, assignment]
 
 
 def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:

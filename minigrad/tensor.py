@@ -2,6 +2,16 @@
 
 What can be done *with* a tensor is defined elsewhere: `graph.py` records steps and sweeps gradients
 back through them, and `ops/` holds the operations, which also become the tensor's operators and methods.
+
+Which door leads where:
+
+    for users       tensor(x), Tensor(x)   a new tensor with a copy of the value
+                    x.numpy()              the value to read, an ndarray always; x.item() the number
+                    x.detach()             the same value, cut off from the graph
+                    x.data = new           an update in place, as optimizers make it; x.data is the array itself
+    in operations   value(x)               what NumPy computes with: an array, or a Python number, whose dtype is weak
+                    as_tensor(x)           `x` itself, or a constant around it that shares its memory
+                    wrap(array)            a constant around what NumPy returned, unchecked
 """
 
 from __future__ import annotations
@@ -44,6 +54,9 @@ clock = Clock()
 
 class Tensor(Methods):
     """An n-dimensional array that can be differentiated with respect to.
+
+    Operators and methods come to it from the operations: `@operation(..., methods="__add__")` in `ops/` puts them here,
+    and `methods.py` declares them.
 
     Args:
         data: anything `numpy.array` takes; copied, its dtype kept.

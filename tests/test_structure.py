@@ -109,12 +109,14 @@ BESIDE_OPERATIONS = {
 OTHER_NAMES_OF_OPERATIONS = {"absolute", "mod", "norm", "true_divide"}
 WITHOUT_GRADIENT = {"argmax", "argmin", "argsort"}
 OF_NETWORKS = {
-    "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "Callback",
-    "Conv2d", "CrossEntropyLoss", "DataLoader", "Dropout", "Dropout2d", "ELU", "Embedding", "FileError", "Flatten",
+    "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d",
+    "Callback", "Conv2d", "CrossEntropyLoss",
+    "DataLoader", "Dropout", "Dropout2d", "ELU", "Embedding", "FileError", "Flatten",
     "GELU", "GroupNorm", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Learner", "Linear", "LogSoftmax",
     "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict",
     "ParameterList", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-    "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "find_lr", "load", "manual_seed", "save",
+    "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "find_lr", "load", "manual_seed",
+    "save",
 }  # fmt: skip
 
 

@@ -175,7 +175,7 @@ def compress(condition: TensorLike, a: TensorLike, axis: int | None = None) -> T
     return take(a, np.compress(value(condition), np.arange(a.size if axis is None else a.shape[axis])), axis)
 
 
-Tensor.compress = lambda self, condition, axis=None: compress(condition, self, axis)
+setattr(Tensor, "compress", lambda self, condition, axis=None: compress(condition, self, axis))  # noqa: B010
 
 
 @operation("composed", np.select)

@@ -191,7 +191,7 @@ def reader(name: str) -> Callable[[Tensor], Any]:
 
 
 Tensor._mask = property(no_mask)  # type: ignore[attr-defined]
-Tensor.copy = lambda self: self.astype(self.dtype)
+setattr(Tensor, "copy", lambda self: self.astype(self.dtype))  # noqa: B010
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__dlpack__ = dlpack

@@ -252,7 +252,7 @@ def product_of_others(x: Tensor, axis: Axis) -> Tensor:
     """For each element the product of those reduced with it: of all before it and all after it, not divided by it."""
     kept = kept_shape(x.shape, axis)
     order = sorted(range(x.ndim), key=lambda i: kept[i] == 1)  # the reduced axes last
-    last = x.transpose(order)
+    last = x.transpose(tuple(order))
     rows = last.reshape(*[x.shape[i] for i in order if kept[i] != 1], count(x.shape, axis))
     others = product_before(rows) * flip(product_before(flip(rows, -1)), -1)
     return others.reshape(last.shape).transpose(np.argsort(order).tolist())

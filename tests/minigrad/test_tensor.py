@@ -1,14 +1,18 @@
 """Tensors as Python and NumPy see them: construction, operators, comparisons, in-place updates, conversions."""
 
+import ast
 import copy
+import inspect
 import math
 import operator
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import methods
 from minigrad.ops import operations
 
 
@@ -583,3 +587,35 @@ def test_pythons_own_numbers_are_divided_and_raised_as_numpy_does_it():
     with pytest.raises(ValueError, match="negative integer powers"):
         mg.power(2, -1)
     assert (mg.tensor(np.float32([2.0])) ** 2.0).dtype == (2.0 / mg.tensor(np.float32([2.0]))).dtype == np.float32
+
+
+# ---------------------------------------------------------------- what editors and type checkers are told
+
+DECLARED = {
+    node.name: node
+    for statement in ast.walk(ast.parse(Path(methods.__file__).read_text(encoding="utf-8")))
+    if isinstance(statement, ast.If)
+    for node in statement.body
+    if isinstance(node, ast.FunctionDef)
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_method_is_declared_with_the_arguments_of_its_function(name):
+    if name.startswith("__") and len(DECLARED[name].args.args) == 2:
+        assert callable(getattr(mg.Tensor, name))
+        return
+    _, *declared = ast.unparse(DECLARED[name].args).split("self", 1)[1].split(", ")
+    actual = list(inspect.signature(getattr(mg.Tensor, name)).parameters.values())[1:]
+    spelled = [argument.partition(":")[0].partition("=")[0].strip("* ") for argument in declared if ":" in argument]
+    assert spelled == [parameter.name for parameter in actual]
+    defaults = [ast.literal_eval(default) for default in DECLARED[name].args.defaults]
+    assert defaults == [parameter.default for parameter in actual if parameter.default is not inspect.Parameter.empty]
+
+
+def test_every_method_is_declared():
+    inherited = {name for name in dir(mg.Tensor) if not name.startswith("__")}
+    of_tensor = {name for name in vars(mg.Tensor) if inspect.isfunction(vars(mg.Tensor)[name])}
+    own = {node.name for node in ast.walk(ast.parse(Path(inspect.getfile(mg.Tensor)).read_text(encoding="utf-8")))
+           if isinstance(node, ast.FunctionDef)}  # fmt: skip
+    assert {name for name in of_tensor & inherited if name not in own} <= set(DECLARED)
