@@ -1,0 +1,4 @@
+"""Looking at graphs and at backward passes."""
+
+from minigrad.show.drawing import Graph as Graph
+from minigrad.show.drawing import graph as graph
