@@ -94,7 +94,7 @@ class Graph:
     def layout(self) -> Layout:
         """Where its boxes go."""
         texts = {node.number: node.lines() for node in self.nodes}
-        sizes = {number: (max(map(len, lines)) * LETTER + 20, len(lines) * LINE + 12) for number, lines in texts.items()}
+        sizes = {n: (max(map(len, lines)) * LETTER + 20, len(lines) * LINE + 12) for n, lines in texts.items()}
         return layout(sizes, [(arrow.source, arrow.target) for arrow in self.arrows])
 
     def svg(self) -> str:
@@ -157,7 +157,8 @@ class Graph:
 
 
 STYLE = """<style>
-  .box { fill: #ecfdf5; stroke: #4b5563 } .leaf { fill: #eef2ff } .edge { fill: none; stroke: #6b7280; stroke-width: 1.4 }
+  .box { fill: #ecfdf5; stroke: #4b5563 } .leaf { fill: #eef2ff }
+  .edge { fill: none; stroke: #6b7280; stroke-width: 1.4 }
   text { fill: #111827; text-anchor: middle } .facts { fill: #4b5563; font-size: 11px } .head { fill: #6b7280 }
   @media (prefers-color-scheme: dark) {
     .box { fill: #064e3b; stroke: #9ca3af } .leaf { fill: #312e81 } text { fill: #f9fafb } .facts { fill: #d1d5db }
@@ -204,14 +205,14 @@ def graph(*results: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph:
 
     >>> x = Tensor(3.0, requires_grad=True)
     >>> y = x * x
-    >>> print(graph(y))
-    y = 9  multiply · () · t ...
+    >>> print(graph(y, names={"x": x}))
+    multiply_1 = 9  () · t ...
     ├─ x = 3  ()
     └─ x = 3  ()
     """
     for result in results:
         if result.is_leaf:
-            raise ValueError(f"this tensor of shape {result.shape} has no graph: it is a leaf, or was made under no_grad()")
+            raise ValueError(f"this tensor of shape {result.shape} has no graph: a leaf, or made under no_grad()")
     known = names_around(names)
     numbers: dict[Tensor, int] = {}
     arrows = []

@@ -1,0 +1,53 @@
+"""A gradient rule as it stands in its file."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from minigrad.show.steps import RuleShown
+from minigrad.tensor import Tensor
+
+
+def rule_shown(rule: Any, name_of: Callable[[Any], str | None]) -> RuleShown:
+    """What a rule returns, where it is written, and what it closes over, by the names that `name_of` knows."""
+    code = getattr(rule, "__code__", None)
+    if code is None:
+        return RuleShown(repr(rule), "", {})
+    kept = inspect.getclosurevars(rule).nonlocals
+    names = {name: name_of(x) or described(x) for name, x in kept.items()}
+    return RuleShown(source_of(code), f"{code.co_filename}:{code.co_firstlineno}", names)
+
+
+def source_of(code: CodeType) -> str:
+    """The expression of a lambda, or the lines of a function, from the file; its name if there is none."""
+    known = [[x for x in span if x is not None] for span in code.co_positions()]
+    spans = [(line, end, start, stop) for line, end, start, stop in (span for span in known if len(span) == 4)
+             if stop > start or end > line]  # fmt: skip
+    if not spans:
+        return code.co_name
+    first, last = min(line for line, *_ in spans), max(end for _, end, *_ in spans)
+    lines = [linecache.getline(code.co_filename, n).rstrip("\n") for n in range(first, last + 1)]
+    if code.co_name != "<lambda>" or not any(lines):
+        indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+        return "\n".join(line[indent:] for line in lines) or code.co_name
+    begin = min(start for line, _, start, _ in spans if line == first)
+    finish = max(stop for _, end, _, stop in spans if end == last)
+    encoded = [line.encode() for line in lines]  # columns count bytes
+    encoded[-1] = encoded[-1][:finish]
+    encoded[0] = encoded[0][begin:]
+    return " ".join(part.decode().strip() for part in encoded)
+
+
+def described(x: Any) -> str:
+    """What something is that has no name of the user's."""
+    if isinstance(x, Tensor):
+        return f"a tensor of shape {x.shape}"
+    if isinstance(x, np.ndarray):
+        return f"an array of shape {x.shape}"
+    return repr(x) if isinstance(x, (int, float, str, tuple, type(None))) and len(repr(x)) < 40 else type(x).__name__

@@ -1,0 +1,170 @@
+"""What a trace shows, as plain data: arrays in little, and the steps of a program forwards and backwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minigrad.recording import Place
+
+MOST_ELEMENTS = 64  # of an array that is kept whole; of a larger one what `Shown` says, unless all is asked for
+PICTURE = 28  # the largest side of the picture of an array
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An array as it is shown.
+
+    Attributes:
+        values: all elements in C order, or None if there are too many.
+        smallest, largest, mean, std: of the finite elements; None if there are none.
+        nans, infinities, zeros: how many elements are so.
+        picture: means of blocks of the last two axes, of the first item of those before; None if it has less than two.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    values: tuple[Any, ...] | None
+    smallest: float | None
+    largest: float | None
+    mean: float | None
+    std: float | None
+    nans: int
+    infinities: int
+    zeros: int
+    picture: tuple[tuple[float, ...], ...] | None
+
+    def __str__(self) -> str:
+        """The value if it is one number, otherwise shape and range."""
+        if self.values is not None and len(self.values) == 1 and not self.shape:
+            return f"{self.values[0]:.6g}"
+        if self.smallest is None or self.largest is None:
+            return f"{self.shape}"
+        bad = f", {self.nans} NaN" * bool(self.nans) + f", {self.infinities} inf" * bool(self.infinities)
+        return f"{self.shape} in [{self.smallest:.3g}, {self.largest:.3g}]{bad}"
+
+
+def shown(array: Any, whole: bool = False) -> Shown:
+    """An array in little, with all elements if they are few or `whole` is asked for."""
+    array = np.asarray(array)
+    numbers = array.astype(np.float64) if array.dtype.kind != "f" else array
+    finite = numbers[np.isfinite(numbers)].astype(np.float64, copy=False)
+    keep = whole or array.size <= MOST_ELEMENTS
+    facts = [float(f(finite)) for f in (np.min, np.max, np.mean, np.std)] if finite.size else [None] * 4
+    return Shown(
+        array.shape, array.dtype.name, tuple(array.ravel().tolist()) if keep else None, *facts,
+        int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum()), int((numbers == 0).sum()), picture(numbers),
+    )  # fmt: skip
+
+
+def picture(array: Any) -> tuple[tuple[float, ...], ...] | None:
+    """Means of blocks, at most `PICTURE` of them a side; of a single axis one row."""
+    if array.ndim == 0 or array.size <= 1:
+        return None
+    while array.ndim > 2:
+        array = array[0]
+    image = np.nan_to_num(np.atleast_2d(array).astype(np.float64), posinf=0.0, neginf=0.0)
+    for axis in (0, 1):
+        cuts = np.unique(np.linspace(0, image.shape[axis], min(PICTURE, image.shape[axis]) + 1).astype(int))
+        sums = np.add.reduceat(image, cuts[:-1], axis)
+        image = sums / np.expand_dims(np.diff(cuts), 1 - axis)
+    return tuple(tuple(float(f"{x:.4g}") for x in row) for row in image)
+
+
+@dataclass(frozen=True)
+class TensorShown:
+    """A tensor, or an array that took part as a constant.
+
+    Attributes:
+        number: its place among all tensors of the trace.
+        name: the user's name, or the operation and a number.
+        kind: "leaf" if it requires gradients and no operation made it, "constant", or "result".
+        operation: what made it.
+        time: the clock's number.
+        scope: the path of the module that made it.
+        place: the line that made it.
+    """
+
+    number: int
+    name: str
+    kind: str
+    operation: str
+    time: int
+    scope: str
+    place: Place | None
+    value: Shown
+
+
+@dataclass(frozen=True)
+class RuleShown:
+    """A gradient rule as it is written.
+
+    Attributes:
+        source: what it returns, from the file.
+        place: `file:line`.
+        names: what it closes over, by the user's names where they have one.
+    """
+
+    source: str
+    place: str
+    names: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EdgeShown:
+    """An input of a result, in a position among the operation's inputs.
+
+    Attributes:
+        source, target: numbers of tensors.
+        rule: None for a constant, to which nothing flows.
+    """
+
+    number: int
+    source: int
+    target: int
+    position: int
+    rule: RuleShown | None
+
+
+@dataclass(frozen=True)
+class Forward:
+    """An operation was computed: `tensor` is its result."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A backward pass begins at `tensor`."""
+
+    tensor: int
+    gradient: Shown
+
+
+@dataclass(frozen=True)
+class Complete:
+    """The gradient of `tensor` is whole: `arrived`, and `gradient` after its hooks."""
+
+    tensor: int
+    arrived: Shown
+    gradient: Shown
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A rule has passed something back along an edge: see `minigrad.recording.Contributed`."""
+
+    edge: int
+    incoming: Shown
+    raw: Shown
+    axes: tuple[int, ...]
+    cast: tuple[str, str] | None
+    contribution: Shown
+    arrival: int
+    before: Shown | None
+    after: Shown
+
+
+Step: TypeAlias = Forward | Seed | Complete | Contribution
