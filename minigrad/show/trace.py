@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from minigrad.recording import Completed, Contributed, Place, Recorded, Seeded, recording
 from minigrad.show.names import names_around
 from minigrad.show.rules import rule_shown
+from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
 from minigrad.tensor import Rule, Tensor
 
@@ -79,6 +81,20 @@ class Trace:
             "steps": [{"kind": type(step).__name__.lower(), **asdict(step)} for step in self.steps],
             "left_out": self.left_out,
         }
+
+    def html(self, path: str | Path | None = None, title: str = "backpropagation") -> str:
+        """The page that steps through the trace; written to `path` too, if that is given.
+
+        Raises:
+            ValueError: if nothing was recorded.
+            OSError: if the file cannot be written.
+        """
+        if not self.steps:
+            raise ValueError("nothing was recorded: enter `with trace():` around the computation and its backward()")
+        text = page(self, title)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
 
     def __str__(self) -> str:
         """The forward table, then the backward steps, in 80 columns."""

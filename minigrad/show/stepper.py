@@ -1,0 +1,155 @@
+"""The page that steps through a trace: one file, which needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import linecache
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from minigrad.show.layout import layout
+from minigrad.show.steps import TensorShown
+
+if TYPE_CHECKING:
+    from minigrad.show.trace import Trace
+
+MOST_BOXES = 40  # that are shown at first; a larger graph begins with its modules folded
+AROUND = 12  # lines of source that are shown before and after those that made something
+LETTER, HEIGHT = 7.4, 46.0
+
+
+def page(trace: Trace, title: str) -> str:
+    """The trace as an HTML page: `#step=17` in its address is a step."""
+    folder = files("minigrad.show") / "page"
+    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    data = json.dumps(contents(trace, title), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    for name, text in {
+        "POLICY": policy, "TITLE": escape(title), "STYLE": style, "TEXT": escape(str(trace)), "SCRIPT": script,
+        "DATA": data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
+    }.items():  # fmt: skip
+        template = template.replace(f"{{{{{name}}}}}", text, 1)
+    return template
+
+
+def digest(text: str) -> str:
+    """What a content security policy calls an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def contents(trace: Trace, title: str) -> dict[str, Any]:
+    """What the page shows, for JSON, where numbers that are not finite are strings."""
+    depths = 1 + max((tensor.scope.count(".") + 1 for tensor in trace.tensors if tensor.scope), default=0)
+    drawings = [drawing(trace, depth) for depth in range(1, depths)] + [drawing(trace, depths)]
+    start = max((i for i, d in enumerate(drawings) if len(d["boxes"]) <= MOST_BOXES), default=0)
+    found: dict[str, Any] = plain({
+        "title": title, **trace.to_dict(), "drawings": drawings, "start": start, "files": sources(trace.tensors),
+    })  # fmt: skip
+    return found
+
+
+def plain(x: Any) -> Any:
+    """Nested data with NaN and infinities spelled out, which JSON has no numbers for."""
+    if isinstance(x, dict):
+        return {key: plain(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [plain(value) for value in x]
+    return str(x) if isinstance(x, float) and x - x != 0 else x
+
+
+def sources(tensors: Sequence[TensorShown]) -> dict[str, list[tuple[int, str]]]:
+    """(number, text) of the lines around those that made something, file by file."""
+    wanted: dict[str, set[int]] = {}
+    for tensor in tensors:
+        if tensor.place is not None:
+            around = range(max(1, tensor.place.line - AROUND), tensor.place.line + AROUND + 1)
+            wanted.setdefault(tensor.place.file, set()).update(around)
+    return {
+        file: [(n, linecache.getline(file, n).rstrip("\n")) for n in sorted(lines) if linecache.getline(file, n)]
+        for file, lines in wanted.items()
+    }
+
+
+# ------------------------------------------------------------------------------------------------ the graph
+
+
+def drawing(trace: Trace, depth: int) -> dict[str, Any]:
+    """The graph with what lies deeper than `depth` in modules folded: boxes, arrows between them, and their size."""
+    folded = [fold(trace, tensor, depth) for tensor in trace.tensors]
+    keys = {key: i for i, key in enumerate(dict.fromkeys(folded))}
+    box_of = [keys[key] for key in folded]
+    members: list[list[int]] = [[] for _ in keys]
+    for tensor, box in enumerate(box_of):
+        members[box].append(tensor)
+    texts = [text(trace, key, of) for key, of in zip(keys, members, strict=True)]
+    sizes = {i: (max(len(line) for line in lines) * LETTER + 22, HEIGHT) for i, lines in enumerate(texts)}
+    between: dict[tuple[int, int], list[int]] = {}
+    for edge in trace.edges:
+        ends = box_of[edge.source], box_of[edge.target]
+        if ends[0] != ends[1]:
+            between.setdefault(ends, []).append(edge.number)
+    order = topological(len(keys), between)
+    place = {box: i for i, box in enumerate(order)}
+    downwards = {ends: (min(place[a], place[b]), max(place[a], place[b])) for ends in between for a, b in [ends]}
+    placed = layout({place[i]: size for i, size in sizes.items()}, [*downwards.values()])
+    boxes = [
+        {"tensors": members[i], "name": texts[i][0], "facts": texts[i][1], "folded": isinstance(key, str),
+         "kind": "folded" if isinstance(key, str) else trace.tensors[key].kind,
+         "x": placed.centers[place[i]][0], "y": placed.centers[place[i]][1], "width": sizes[i][0], "height": HEIGHT}
+        for key, i in keys.items()
+    ]  # fmt: skip
+    arrows = [
+        {"edges": numbers, "points": [(x + offset, y) for x, y in route]}
+        for ends, all_numbers in between.items()
+        for route in [placed.routes[downwards[ends]][:: 1 if place[ends[0]] < place[ends[1]] else -1]]
+        for numbers, offset in side_by_side(all_numbers)
+    ]
+    return {"boxes": boxes, "arrows": arrows, "width": placed.width, "height": placed.height}
+
+
+def side_by_side(numbers: list[int]) -> list[tuple[list[int], float]]:
+    """The arrows between two boxes with the edges of each, and how far each is moved aside: one an edge, if few."""
+    if len(numbers) > 3:
+        return [(numbers, 0.0)]
+    return [([number], 16 * (i - (len(numbers) - 1) / 2)) for i, number in enumerate(numbers)]
+
+
+def fold(trace: Trace, tensor: TensorShown, depth: int) -> str | int:
+    """What stands for a tensor: the module at `depth` that it is inside of, if there is one, else itself.
+
+    A leaf is inside of the module that uses it, if that is one.
+    """
+    scopes = {tensor.scope}
+    if tensor.kind == "leaf":
+        scopes = {trace.tensors[edge.target].scope for edge in trace.edges if edge.source == tensor.number}
+    scope = scopes.pop() if len(scopes) == 1 else ""
+    parts = scope.split(".") if scope else []
+    return ".".join(parts[:depth]) if len(parts) >= depth else tensor.number
+
+
+def text(trace: Trace, key: str | int, members: Sequence[int]) -> tuple[str, str]:
+    """The two lines of a box."""
+    if isinstance(key, str):
+        last = trace.tensors[max(m for m in members)]
+        return key, f"{sum(trace.tensors[m].kind == 'result' for m in members)} operations · {last.value.shape}"
+    tensor = trace.tensors[key]
+    made = f"{tensor.operation} · " if tensor.operation and not tensor.name.startswith(tensor.operation) else ""
+    return tensor.name, f"{made}{tensor.value.shape}" + (f" · t {tensor.time}" if tensor.operation else "")
+
+
+def topological(count: int, arrows: Any) -> list[int]:
+    """The boxes, each after all that lead to it; a circle of folded boxes is cut where it is first met."""
+    waiting = {box: {a for a, b in arrows if b == box} for box in range(count)}
+    order: list[int] = []
+    while waiting:
+        ready = next((box for box, before in waiting.items() if not before), min(waiting))
+        order.append(ready)
+        del waiting[ready]
+        for before in waiting.values():
+            before.discard(ready)
+    return order
