@@ -213,15 +213,15 @@ class Recorder:
         self.trace.tensors.append(TensorShown(number, "", kind, operation, time, scope, place, value))
         return number
 
-    def finish(self, known: Mapping[Tensor, str]) -> None:
-        """Give everything its name, and let go of what was recorded."""
+    def finish(self, known: Mapping[int, str]) -> None:
+        """Give everything its name, of those known by id, and let go of what was recorded."""
         counts: Counter[str] = Counter()
         names: dict[int, str] = {}
         for number, tensor in enumerate(self.trace.tensors):
             kind = tensor.operation or tensor.kind
             counts[kind] += 1
             x = self.things[number]
-            names[id(x)] = (known.get(x) if isinstance(x, Tensor) else None) or f"{kind}_{counts[kind]}"
+            names[id(x)] = known.get(id(x)) or f"{kind}_{counts[kind]}"
             self.trace.tensors[number] = replace(tensor, name=names[id(x)])
         for number, rule in self.rules.items():
             edge = self.trace.edges[number]
