@@ -128,7 +128,8 @@ def columns(what: str, rule: str, value: str) -> str:
     """Three columns of a line of 80; what is too long for its own is cut or pushes the next one on."""
     rule = rule.removeprefix("return ")
     left = f"  {what:<24} {rule if len(rule) <= 26 else rule[:25] + '…'}"
-    return f"{left:<53} {value}"
+    line = f"{left:<53} {value}"
+    return line if len(line) <= 80 else line[:79] + "…"
 
 
 def axes_in_words(axes: tuple[int, ...]) -> str:

@@ -1,0 +1,328 @@
+"""Drawings of graphs, traces of programs, and the page that steps through them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+import nn
+from minigrad.show import graph, trace
+from minigrad.show.layout import layout
+from minigrad.show.steps import Complete, Contribution, Forward, Seed, shown
+from minigrad.testing.strategies import programs
+
+
+def leaf(value):
+    return mg.tensor(value, requires_grad=True)
+
+
+# ------------------------------------------------------------------------------------------------ layout
+
+
+def arrows_between(n):
+    node = st.integers(0, n - 1)
+    return st.tuples(st.just(n), st.lists(st.tuples(node, node).filter(lambda ends: ends[0] < ends[1])))
+
+
+@given(st.integers(1, 12).flatmap(arrows_between))
+def test_boxes_do_not_overlap_and_arrows_point_down(drawn):
+    n, arrows = drawn
+    sizes = {node: (30.0 + 10 * (node % 3), 20.0) for node in range(n)}
+    placed = layout(sizes, arrows)
+    for a in range(n):
+        for b in range(a):
+            (ax, ay), (bx, by) = placed.centers[a], placed.centers[b]
+            apart = abs(ax - bx) >= (sizes[a][0] + sizes[b][0]) / 2 - 1e-6 or abs(ay - by) >= 20
+            assert apart, (a, b)
+    for source, target in arrows:
+        assert placed.centers[source][1] < placed.centers[target][1]
+        way = placed.routes[source, target]
+        assert [y for _, y in way] == sorted(y for _, y in way)
+    assert all(0 <= x <= placed.width and 0 <= y <= placed.height for x, y in placed.centers.values())
+
+
+def test_a_layout_of_three_hundred_boxes_is_the_same_each_time():
+    rng = np.random.default_rng(0)
+    arrows = [(int(rng.integers(max(0, i - 9), i)), i) for i in range(1, 300) for _ in range(2)]
+    sizes = dict.fromkeys(range(300), (80.0, 40.0))
+    assert layout(sizes, arrows) == layout(sizes, arrows[::-1])
+
+
+# ------------------------------------------------------------------------------------------------ drawings
+
+
+def test_a_graph_has_the_users_names_and_an_edge_for_each_position():
+    x = leaf(3.0)
+    square = x * x
+    y = square.exp()
+    drawn = graph(y)
+    assert [node.name for node in drawn.nodes] == ["x", "square", "y"]
+    assert [(arrow.source, arrow.target, arrow.position) for arrow in drawn.arrows] == [(0, 1, 0), (0, 1, 1), (1, 2, 0)]
+    assert [node.time for node in drawn.nodes] == sorted(node.time for node in drawn.nodes)
+
+
+def test_parameters_are_named_by_their_path_and_names_can_be_given():
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    assert {"model.0.weight", "model.0.bias"} <= {node.name for node in graph(model(np.ones((4, 3)))).nodes}
+    weight = model[0].weight
+    assert "w" in {node.name for node in graph(model(np.ones((4, 3))), names={"w": weight}).nodes}
+
+
+def test_what_is_used_several_times_is_shown_once_in_the_text():
+    a = leaf(1.0)
+    b = a.exp()
+    c = b + b
+    lines = str(graph(c)).splitlines()
+    assert sum("exp" in line for line in lines) == 1
+    assert sum("see above" in line for line in lines) == 1
+
+
+def test_a_deep_graph_is_drawn_without_recursion():
+    x = leaf(1.0)
+    y = x
+    for _ in range(3000):
+        y = y + 1.0
+    assert len(str(graph(y)).splitlines()) == 3001
+
+
+def test_a_tensor_without_a_graph_or_with_a_freed_one_is_refused_in_a_sentence():
+    x = leaf(1.0)
+    with pytest.raises(ValueError, match=r"shape \(\) has no graph: a leaf, or made under no_grad"):
+        graph(x)
+    y = x * x
+    y.backward()
+    with pytest.raises(RuntimeError, match="was freed by"):
+        graph(y)
+
+
+def test_pictures_are_valid_and_the_same_each_time(tmp_path):
+    def draw():
+        rows = leaf(np.ones((2, 3)))
+        scale = leaf(2.0)
+        return graph((rows * scale + rows).sum(), names={'<&"': scale})
+
+    svg = draw().svg()
+    root = ET.fromstring(svg)
+    assert sum(element.tag.endswith("rect") for element in root.iter()) == len(draw().nodes)
+    assert re.sub(r"t \d+", "t", svg) == re.sub(r"t \d+", "t", draw().svg())
+    assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
+    for name in ("g.svg", "g.dot", "g.mmd", "g.txt"):
+        draw().save(tmp_path / name)
+        assert (tmp_path / name).stat().st_size
+    with pytest.raises(ValueError, match=r"a graph is saved as .svg, .dot, .mmd, .txt, not as 'g.gif'"):
+        draw().save(tmp_path / "g.gif")
+
+
+# ------------------------------------------------------------------------------------------------ traces
+
+
+def test_a_trace_tells_what_happened_in_order():
+    x, w, b = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf([0.5, -1.0]), leaf(1.0)
+    with trace() as seen:
+        y = x * w + b
+        z = (y * y).sum()
+        z.backward()
+    kinds = [type(step) for step in seen.steps]
+    assert kinds[:4] == [Forward] * 4
+    assert kinds[4:6] == [Seed, Complete]
+    names = {tensor.number: tensor.name for tensor in seen.tensors}
+    assert {"x", "w", "b", "y", "z"} <= set(names.values())
+    to_b = next(s for s in seen.steps if isinstance(s, Contribution) and names[seen.edges[s.edge].source] == "b")
+    assert to_b.axes == (0, 1)
+    assert to_b.contribution.values == (b.grad.item(),)
+    twice = [s for s in seen.steps if isinstance(s, Contribution) and names[seen.edges[s.edge].source] == "y"]
+    assert [(s.arrival, seen.edges[s.edge].position) for s in twice] == [(1, 0), (2, 1)]
+
+
+def test_a_rule_is_shown_as_it_is_written_with_its_names_resolved():
+    a, b = leaf(2.0), leaf(3.0)
+    with trace() as seen:
+        c = a * b
+        c.backward()
+    rule = seen.edges[0].rule
+    assert rule.source == "grad * b"
+    assert rule.names == {"b": "b"}
+    assert rule.place.endswith(tuple("0123456789"))
+
+
+def test_constants_and_hooks_are_seen():
+    x, data = leaf([1.0, 2.0]), np.array([3.0, 4.0])
+    with trace() as seen:
+        y = x * data
+        y.register_hook(lambda gradient: 10 * gradient)
+        y.sum().backward()
+    constant = next(tensor for tensor in seen.tensors if tensor.name == "data")
+    assert constant.kind == "constant"
+    assert [edge.rule is None for edge in seen.edges if edge.source == constant.number] == [True]
+    complete = next(s for s in seen.steps if isinstance(s, Complete) and seen.tensors[s.tensor].name == "y")
+    assert (complete.arrived.values, complete.gradient.values) == ((1, 1), (10, 10))
+
+
+@given(programs(), st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_a_trace_alone_replays_to_the_gradients_bit_for_bit(program, seed):
+    inputs = [leaf(x) for x in program.inputs]
+    with trace(keep="all", names={f"input {i}": x for i, x in enumerate(inputs)}) as seen:
+        y = program(*inputs)
+        if not y.requires_grad:
+            return
+        y.backward(np.random.default_rng(seed).standard_normal(y.shape))
+    told = json.loads(json.dumps(seen.to_dict()))
+    sums = {}
+    for step in told["steps"]:
+        if step["kind"] == "seed":
+            sums[step["tensor"]] = as_array(step["gradient"])
+        elif step["kind"] == "contribution":
+            parent = told["edges"][step["edge"]]["source"]
+            to = told["tensors"][parent]["value"]
+            part = as_array(step["raw"]).sum(axis=tuple(step["axes"])).reshape(to["shape"]).astype(to["dtype"])
+            sums[parent] = sums[parent] + part if parent in sums else part
+    for tensor in told["tensors"]:
+        if tensor["name"].startswith("input "):
+            grad = inputs[int(tensor["name"].removeprefix("input "))].grad
+            assert (grad is None) == (tensor["number"] not in sums)
+            if grad is not None:
+                np.testing.assert_array_equal(sums[tensor["number"]], grad.numpy())
+
+
+def as_array(told):
+    return np.array(told["values"], told["dtype"]).reshape(told["shape"])
+
+
+def test_large_arrays_are_kept_in_little_unless_all_is_asked_for():
+    little = shown(np.arange(10_000.0).reshape(100, 100))
+    assert little.values is None
+    assert (little.smallest, little.largest, little.mean, little.zeros) == (0, 9999, 4999.5, 1)
+    assert (len(little.picture), len(little.picture[0])) == (28, 28)
+    assert len(shown(np.arange(10_000.0), whole=True).values) == 10_000
+    bad = shown(np.array([np.nan, np.inf, 1.0]))
+    assert (bad.nans, bad.infinities, bad.smallest) == (1, 1, 1)
+
+
+def test_the_text_of_a_trace_fits_into_eighty_columns():
+    x, w = leaf(np.ones((2, 3))), leaf(np.ones(3))
+    with trace() as seen:
+        y = (x * w).exp()
+        y.sum().backward()
+    lines = str(seen).splitlines()
+    assert lines[0] == "forwards"
+    assert "backwards" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_nothing_recorded_is_said_in_a_sentence(tmp_path):
+    with trace() as seen:
+        pass
+    assert str(seen) == "nothing was recorded"
+    with pytest.raises(ValueError, match="nothing was recorded: enter `with trace"):
+        seen.html(tmp_path / "page.html")
+    with pytest.raises(ValueError, match='keep is "some" or "all", got \'none\''):
+        trace(keep="none")
+
+
+# ------------------------------------------------------------------------------------------------ the page
+
+
+class Structure(HTMLParser):
+    """Notes what is opened and closed, and what points outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.outside = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "input", "link", "br"):
+            self.open.append(tag)
+        self.outside += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_page_is_one_file_and_what_the_program_provides_is_escaped():
+    x = leaf(2.0)
+    with trace(names={"</script><script>alert(1)</script>": x}) as seen:
+        (x * x).backward()
+    text = seen.html(title="</title><b>")
+    parser = Structure()
+    parser.feed(text)
+    assert parser.open == []
+    assert parser.outside == []
+    assert "<script>alert" not in text
+    assert "</title><b>" not in text
+    assert "default-src 'none'" in text
+    told = json.loads(re.search(r'<script type="application/json" id="trace">(.*?)</script>', text, re.S)[1])
+    assert told["tensors"][0]["name"] == "</script><script>alert(1)</script>"
+
+
+def test_a_page_of_the_same_program_is_the_same(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import minigrad as mg\nx = mg.tensor([1.0], requires_grad=True)\n(x * x).backward()\n")
+    pages = []
+    for name in ("a.html", "b.html"):
+        run_show("-o", tmp_path / name, script, cwd=tmp_path)
+        pages.append((tmp_path / name).read_bytes())
+    assert pages[0] == pages[1]
+
+
+def run_show(*arguments, cwd, check=True):
+    command = [sys.executable, "-m", "minigrad.show", *map(str, arguments)]
+    here = {**os.environ, "PYTHONPATH": str(Path(mg.__file__).parents[1])}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=check, env=here)
+
+
+SCRIPT = """\
+import sys
+import minigrad as mg
+w = mg.tensor(float(sys.argv[1]), requires_grad=True)
+for step in range(3):
+    loss = (w - 3.0) ** 2
+    w.grad = None
+    loss.backward()
+    w.data = w.data - 0.1 * w.grad.data
+print(f"{w.item():.4f}")
+"""
+
+
+def test_a_script_runs_unchanged_and_the_pass_asked_for_is_written(tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text(SCRIPT)
+    done = run_show("--pass", 2, "-o", "page.html", script, "5.0", cwd=tmp_path)
+    assert done.stdout == "4.0240\n"
+    assert "page.html" in done.stderr
+    assert "backward pass 2" in done.stderr
+    told = json.loads(re.search(r'id="trace">(.*?)</script>', (tmp_path / "page.html").read_text(), re.S)[1])
+    names = {tensor["name"]: tensor["value"]["values"] for tensor in told["tensors"]}
+    assert names["w"] == [4.6]
+    assert names["loss"] == [pytest.approx(2.56)]
+
+
+def test_a_script_without_such_a_pass_and_wrong_arguments_end_in_a_sentence(tmp_path):
+    script = tmp_path / "fit.py"
+    script.write_text(SCRIPT)
+    failed = run_show("--pass", 9, script, "5.0", cwd=tmp_path, check=False)
+    assert (failed.returncode, failed.stderr) == (1, "the script made 3 backward passes, so there is no page\n")
+    wrong = (["nowhere.py"], "there is no script nowhere.py"), (["--pass", 0, script], "counts from 1")
+    for arguments, said in wrong:
+        failed = run_show(*arguments, cwd=tmp_path, check=False)
+        assert failed.returncode == 2
+        assert said in failed.stderr
+
+
+def test_the_scripts_own_error_comes_through(tmp_path):
+    script = tmp_path / "wrong.py"
+    script.write_text("import minigrad as mg\nx = mg.tensor(1.0, requires_grad=True)\n(x * x).backward()\n1 / 0\n")
+    failed = run_show(script, cwd=tmp_path, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert (tmp_path / "backprop.html").exists()
