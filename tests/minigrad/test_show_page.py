@@ -1,0 +1,177 @@
+"""The page in a real browser: what it shows at each step is what the trace says."""
+
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.show import trace
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright and a chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+
+
+def leaf(value):
+    return mg.tensor(value, requires_grad=True)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser, seen, tmp_path, **options):
+    """The page of a trace; at the end, nothing has been logged and no request has left."""
+    path = tmp_path / "page.html"
+    seen.html(path)
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
+    page = context.new_page()
+    logged, requested = [], []
+    page.on("console", lambda message: logged.append(message.text))
+    page.on("pageerror", lambda error: logged.append(str(error)))
+    page.on("request", lambda request: requested.append(request.url.partition("#")[0]))
+    page.goto(path.as_uri())
+    yield page
+    context.close()
+    assert logged == []
+    assert requested == [path.as_uri()]
+
+
+def scalars():
+    a, b = leaf(2.0), leaf(-3.0)
+    with trace() as seen:
+        c = a * b + a.exp()
+        d = (c / b).tanh() + a**2
+        d.backward()
+    return seen
+
+
+def squared():
+    x = leaf(3.0)
+    with trace() as seen:
+        y = x * x
+        y.backward()
+    return seen
+
+
+def diamond():
+    x = leaf(1.5)
+    with trace() as seen:
+        y = x + x
+        z = y * y
+        z.backward()
+    return seen
+
+
+def broadcast():
+    x, w, bias = leaf(np.arange(6.0).reshape(2, 3)), leaf([0.1, 0.2, 0.3]), leaf(1.0)
+    with trace() as seen:
+        y = x * w + bias
+        (y * y).sum().backward()
+    return seen
+
+
+def classifier():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
+    images = rng.standard_normal((32, 784)).astype(np.float32)
+    with trace() as seen:
+        loss = nn.CrossEntropyLoss()(model(images), rng.integers(0, 10, 32))
+        loss.backward()
+    return seen
+
+
+def dead_branch():
+    x = leaf([1.0, 0.0])
+    with trace() as seen, np.errstate(all="ignore"):
+        y = mg.where(x.numpy() > 0, x.log(), 0.0)
+        y.sum().backward()
+    return seen
+
+
+PROGRAMS = [scalars, squared, diamond, broadcast, classifier, dead_branch]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_keys_step_to_the_end_and_each_step_says_what_the_trace_says(browser, tmp_path, program):
+    seen = program()
+    with opened(browser, seen, tmp_path) as page:
+        for number, step in enumerate(seen.steps):
+            assert f"step {number + 1} of {len(seen.steps)}" in page.inner_text("#where")
+            panel = page.inner_text("#panel")
+            if hasattr(step, "edge"):
+                edge = seen.edges[step.edge]
+                assert f"{seen.tensors[edge.target].name} passes back to {seen.tensors[edge.source].name}" in panel
+                assert edge.rule.source.split("\n")[0].strip() in panel
+                assert f"arrival {step.arrival} of" in panel
+                if step.axes:
+                    assert f"over {'axis' if len(step.axes) == 1 else 'axes'} {', '.join(map(str, step.axes))}" in panel
+                if step.contribution.values is not None and step.contribution.shape == ():
+                    assert f"{step.contribution.values[0]:.6g}" in panel.replace("NaN", "nan")
+            else:
+                assert seen.tensors[step.tensor].name in panel
+            page.keyboard.press("ArrowRight")
+        assert f"step {len(seen.steps)} of" in page.inner_text("#where")
+        page.keyboard.press("Home")
+        assert "step 1 of" in page.inner_text("#where")
+
+
+def test_the_address_names_a_step_and_clicks_go_to_the_steps_of_a_box(browser, tmp_path):
+    seen = diamond()
+    with opened(browser, seen, tmp_path) as page:
+        page.evaluate("location.hash = '#step=4'")
+        assert "step 5 of" in page.inner_text("#where")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("location.hash") == "#step=5"
+        page.keyboard.press("Home")
+        page.click("[data-box='0']")  # x
+        assert "x" in page.inner_text("#panel h2")
+        first = page.inner_text("#where")
+        page.keyboard.press("n")
+        assert page.inner_text("#where") != first
+        page.keyboard.press("p")
+        assert page.inner_text("#where") == first
+
+
+def test_there_is_an_arrow_for_each_position(browser, tmp_path):
+    with opened(browser, squared(), tmp_path) as page:
+        assert page.locator(".arrow").count() == 2
+
+
+def test_predict_then_see_hides_what_comes_and_counts(browser, tmp_path):
+    seen = squared()
+    with opened(browser, seen, tmp_path) as page:
+        page.check("#predict")
+        at = next(i for i, step in enumerate(seen.steps) if hasattr(step, "edge"))
+        page.evaluate(f"goTo({at})")
+        assert "What does y pass back to x?" in page.inner_text("#panel")
+        assert "what the rule returns" not in page.inner_text("#panel")
+        page.fill(".question input", "7")
+        page.click("text=check")
+        page.fill(".question input", "3")
+        page.click("text=check")
+        assert "what the rule returns" in page.inner_text("#panel")
+        assert page.inner_text("#score") == "1 right, 1 wrong"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_runs_off_the_page_on_a_desk_or_a_phone(browser, tmp_path, width, height, scheme):
+    with opened(browser, classifier(), tmp_path, color_scheme=scheme) as page:
+        page.set_viewport_size({"width": width, "height": height})
+        page.keyboard.press("End")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_javascript_the_page_is_the_text_of_the_trace(browser, tmp_path):
+    seen = squared()
+    with opened(browser, seen, tmp_path, java_script_enabled=False) as page:
+        assert "grad * b" in page.inner_text("noscript pre") if page.locator("noscript pre").count() else page.content()
