@@ -147,7 +147,7 @@ class Graph:
             OSError: if the file cannot be written.
         """
         path = Path(path)
-        ways = {".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".txt": lambda: f"{self}\n"}
+        ways = {".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".txt": self.__str__}
         if path.suffix not in ways:
             raise ValueError(f"a graph is saved as {', '.join(ways)}, not as {path.name!r}")
         path.write_text(ways[path.suffix](), encoding="utf-8")

@@ -52,9 +52,9 @@ def shown(array: Any, whole: bool = False) -> Shown:
     numbers = array.astype(np.float64) if array.dtype.kind != "f" else array
     finite = numbers[np.isfinite(numbers)].astype(np.float64, copy=False)
     keep = whole or array.size <= MOST_ELEMENTS
-    facts = [float(f(finite)) for f in (np.min, np.max, np.mean, np.std)] if finite.size else [None] * 4
+    least, most, mean, std = (float(f(finite)) if finite.size else None for f in (np.min, np.max, np.mean, np.std))
     return Shown(
-        array.shape, array.dtype.name, tuple(array.ravel().tolist()) if keep else None, *facts,
+        array.shape, array.dtype.name, tuple(array.ravel().tolist()) if keep else None, least, most, mean, std,
         int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum()), int((numbers == 0).sum()), picture(numbers),
     )  # fmt: skip
 
@@ -130,9 +130,14 @@ class EdgeShown:
 
 @dataclass(frozen=True)
 class Forward:
-    """An operation was computed: `tensor` is its result."""
+    """An operation was computed: `tensor` is its result.
+
+    Attributes:
+        why: sentences on what will flow back, see `minigrad.show.why`; of a contribution, on what did.
+    """
 
     tensor: int
+    why: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ class Contribution:
     arrival: int
     before: Shown | None
     after: Shown
+    why: tuple[str, ...]
 
 
 Step: TypeAlias = Forward | Seed | Complete | Contribution

@@ -15,6 +15,7 @@ from minigrad.show.names import names_around
 from minigrad.show.rules import rule_shown
 from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
+from minigrad.show.why import why_contributed, why_recorded
 from minigrad.tensor import Rule, Tensor
 
 MOST_OPERATIONS = 20_000
@@ -182,7 +183,7 @@ class Recorder:
                 self.edge_at[target, len(event.result._edges) - len(recorded)] = number
                 self.rules[number] = recorded.pop(0)[1]
             self.trace.edges.append(EdgeShown(number, source, target, position, None))
-        self.trace.steps.append(Forward(target))
+        self.trace.steps.append(Forward(target, why_recorded(event)))
 
     def edge_of(self, event: Contributed) -> int | None:
         """The number of the edge along which something was passed, if its operation is remembered."""
@@ -194,7 +195,7 @@ class Recorder:
         return Contribution(
             edge, self.shown(event.gradient), self.shown(event.raw), event.axes, cast if cast[0] != cast[1] else None,
             self.shown(event.contribution), event.arrival,
-            None if event.before is None else self.shown(event.before), self.shown(event.after),
+            None if event.before is None else self.shown(event.before), self.shown(event.after), why_contributed(event),
         )  # fmt: skip
 
     def shown(self, tensor: Tensor) -> Shown:

@@ -1,0 +1,48 @@
+"""Why a backward pass did what it did, in sentences: where something ends, is shared, or is added up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.recording import Contributed, Recorded
+from minigrad.tensor import Tensor
+
+TIES = {"max", "min", "maximum", "minimum", "fmax", "fmin", "median", "amax", "amin"}
+
+
+def why_recorded(event: Recorded) -> tuple[str, ...]:
+    """Of an operation: which of its inputs get no gradient, and if it gets none itself."""
+    if event.result.is_leaf:
+        live = [x for x in event.inputs if isinstance(x, Tensor) and x.requires_grad]
+        return ("no_grad() was on, so this is a constant from here on",) if live else (
+            "all its inputs are constants, or were cut off by detach(), so no gradient will come back here",
+        )  # fmt: skip
+    constants = [i for i, x in enumerate(event.inputs) if not (isinstance(x, Tensor) and x.requires_grad)]
+    return tuple(f"input {i} is a constant: its rule will not be applied, and nothing flows to it" for i in constants)
+
+
+def why_contributed(event: Contributed) -> tuple[str, ...]:
+    """Of a contribution: what a kink, a tie, a branch or a bad number made of it."""
+    name = getattr(event.result._operation, "__name__", "")
+    raw, incoming = np.asarray(event.raw._data), np.asarray(event.gradient._data)
+    said = []
+    if name == "relu":
+        flat = int((np.asarray(event.result._data) == 0).sum())
+        said.append(f"relu is flat where its result is 0: nothing passes at {flat} of {event.result.size} elements")
+    if name == "where":
+        chosen = int((raw != 0).sum())
+        said.append(f"a gradient passes only where this branch was chosen: at {chosen} of {raw.size} elements at most")
+    if name in TIES and shares(event):
+        said.append("there is a tie, and its gradient is shared evenly")
+    if np.isnan(raw).any() and not np.isnan(incoming).any():
+        zero = " a gradient of 0 met an infinite slope, and 0 · inf is NaN" if (incoming == 0).any() else ""
+        said.append(f"NaN begins here:{zero or ' the rule made it of finite numbers'}")
+    if event.arrival > 1:
+        said.append("the tensor was used more than once, and what comes back along its paths is added")
+    return tuple(said)
+
+
+def shares(event: Contributed) -> bool:
+    """Whether an element of the input has less than the whole gradient of a result that it attains."""
+    raw, incoming = (np.abs(x.numpy()[x.numpy() != 0]) for x in (event.raw, event.gradient))
+    return bool(raw.size and incoming.size and raw.min() < incoming.min())
