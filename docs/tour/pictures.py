@@ -6,6 +6,8 @@ Each function below draws one: its name is the file's.
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import minigrad as mg
 from minigrad.show import graph
 
@@ -14,6 +16,23 @@ def slope() -> str:
     """Chapter 1: y = x * x, recorded."""
     x = mg.tensor(3.0, requires_grad=True)
     y = x * x
+    return graph(y).svg()
+
+
+def diamond() -> str:
+    """Chapter 2: each number is the sum of the one before and itself."""
+    x = mg.tensor(1.0, requires_grad=True)
+    y = x + x
+    z = y + y
+    return graph(z).svg()
+
+
+def broadcast() -> str:
+    """Chapter 3: a row and a number are repeated."""
+    matrix = mg.tensor(np.ones((4, 3)), requires_grad=True)
+    row = mg.tensor(np.ones(3), requires_grad=True)
+    number = mg.tensor(1.0, requires_grad=True)
+    y = matrix * row + number
     return graph(y).svg()
 
 
