@@ -47,11 +47,12 @@ from minigrad.transforms import vjp as vjp
 __version__ = "0.1.0"
 
 if _typing.TYPE_CHECKING:
+    from minigrad import show as show
     from minigrad import testing as testing
 
 
 def __getattr__(name: str) -> _typing.Any:
-    """`minigrad.testing` is imported when it is used: it is as large as all the rest."""
-    if name == "testing":
-        return _importlib.import_module("minigrad.testing")
+    """`minigrad.testing` and `minigrad.show` are imported when they are used: they are as large as all the rest."""
+    if name in ("show", "testing"):
+        return _importlib.import_module(f"minigrad.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minigrad.graph import topological_order
 from minigrad.guards import name_of
+from minigrad.modes import enable_grad
+from minigrad.recording import Recorded, recording
 from minigrad.show.layout import Layout, layout
 from minigrad.show.names import names_around
 from minigrad.tensor import Tensor
@@ -30,6 +35,7 @@ class Node:
         shape, dtype: of its value.
         time: the clock's number, 0 for a leaf that was never updated.
         value: the number, if it is a single one.
+        parameters: of a layer, how many numbers it is trained by.
     """
 
     number: int
@@ -39,13 +45,15 @@ class Node:
     dtype: str
     time: int
     value: float | None
+    parameters: int = 0
 
     def lines(self) -> list[str]:
         """What its box says: the name, then the operation unless that is in the name, the shape, the time."""
         value = "" if self.value is None else f" = {self.value:.4g}"
-        made = f"{self.operation} · " if self.operation and not self.name.startswith(self.operation) else ""
+        made = f"{self.operation} · " if self.operation and self.operation not in self.name else ""
         dtype = "" if self.dtype == "float64" else f" {self.dtype}"
-        return [self.name + value, f"{made}{self.shape}{dtype}" + (f" · t {self.time}" if self.operation else "")]
+        more = f" · {self.parameters:,} parameters" if self.parameters else f" · t {self.time}" if self.time else ""
+        return [self.name + value, f"{made}{self.shape}{dtype}{more}"]
 
 
 @dataclass(frozen=True)
@@ -192,11 +200,11 @@ def svg_arrow(points: list[tuple[float, float]], arrow: Arrow) -> str:
     return f'<path class="edge" d="{path}"/><path class="head" d="{head}"/>'
 
 
-def graph(*results: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph:
-    """The recorded graph behind some results, ready to be drawn.
+def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
+    """The recorded graph behind some results, ready to be drawn; or that of a module's layers.
 
     Args:
-        results: recorded tensors.
+        results: recorded tensors; or a module, and the shape of one sample, for which it is run.
         names: what to call tensors, besides the variables of the calling function and the parameters of modules there.
 
     Raises:
@@ -210,6 +218,8 @@ def graph(*results: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph:
     ├─ x = 3  ()
     └─ x = 3  ()
     """
+    if results and hasattr(results[0], "named_modules"):
+        return layers(*results)
     for result in results:
         if result.is_leaf:
             raise ValueError(f"this tensor of shape {result.shape} has no graph: a leaf, or made under no_grad()")
@@ -229,6 +239,28 @@ def graph(*results: Tensor, names: Mapping[str, Tensor] | None = None) -> Graph:
         nodes.append(Node(number, known.get(id(tensor)) or f"{kind}_{counts[kind]}", "" if tensor.is_leaf else kind,
                           tensor.shape, tensor.dtype.name, tensor._time, single(tensor)))  # fmt: skip
     return Graph(tuple(nodes), tuple(Arrow(source, numbers[target], at) for source, target, at in arrows))
+
+
+def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> Graph:
+    """The graph of the layers that a module runs for one sample of this shape, in evaluation mode."""
+    parts = dict(module.named_modules())
+    sample = np.zeros((1, *input_shape), dtype)
+    events: list[Recorded] = []
+    with module.in_mode(training=False), enable_grad(), recording(events.append):
+        module(Tensor(sample, requires_grad=True))
+    made_by: dict[int, int] = {}
+    arrows: dict[tuple[int, int], None] = {}
+    nodes: list[Node] = []
+    for path, together in groupby(events, key=attrgetter("scope")):  # one box for each time that a layer runs
+        part, box = parts.get(path, module), len(nodes)
+        for event in together:
+            arrows.update({(made_by[id(x)], box): None for x in event.inputs if made_by.get(id(x), box) != box})
+            made_by[id(event.result)] = box
+        is_layer = not [*part.named_children()]
+        kind = type(part).__name__ if is_layer else event.operation.__name__
+        count = sum(p.size for p in part.parameters(recurse=False))
+        nodes.append(Node(box, f"{path} {kind}".strip(), kind, event.result.shape, "float64", 0, None, count))
+    return Graph(tuple(nodes), tuple(Arrow(a, b, 0) for a, b in arrows))
 
 
 def single(tensor: Tensor) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +97,11 @@ class Trace:
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, for a notebook."""
+        frame = 'style="width: 100%; height: 640px; border: 1px solid #d1d5db" title="backpropagation, step by step"'
+        return f"<iframe {frame} srcdoc=\"{escape(self.html())}\"></iframe>" if self.steps else f"<pre>{self}</pre>"
 
     def __str__(self) -> str:
         """The forward table, then the backward steps, in 80 columns."""

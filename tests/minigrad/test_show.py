@@ -123,6 +123,21 @@ def test_pictures_are_valid_and_the_same_each_time(tmp_path):
         draw().save(tmp_path / "g.gif")
 
 
+def test_the_graph_of_a_module_has_a_box_each_time_a_layer_runs():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.relu = nn.Linear(4, 4), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.relu(self.linear(x)) + x)
+
+    drawn = graph(nn.Sequential(nn.Linear(3, 4), Block()), (3,))
+    assert [node.name for node in drawn.nodes] == ["0 Linear", "1.linear Linear", "1.relu ReLU", "1 add", "1.relu ReLU"]
+    assert [(arrow.source, arrow.target) for arrow in drawn.arrows] == [(0, 1), (1, 2), (2, 3), (0, 3), (3, 4)]
+    assert [node.parameters for node in drawn.nodes] == [16, 20, 0, 0, 0]
+
+
 # ------------------------------------------------------------------------------------------------ traces
 
 
