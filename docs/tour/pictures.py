@@ -4,12 +4,14 @@ Each function below draws one: its name is the file's.
 """
 
 import sys
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 import minigrad as mg
 from minigrad.show import graph
+from minigrad.tensor import clock
 
 
 def slope() -> str:
@@ -40,6 +42,7 @@ def main(folder: Path) -> None:
     """Write every picture into a folder."""
     for name, draw in sorted(globals().items()):
         if callable(draw) and getattr(draw, "__module__", "") == __name__ and name != "main":
+            clock.tick = count(1).__next__  # so that no picture depends on those drawn before it
             (folder / f"{name}.svg").write_text(draw(), encoding="utf-8")
 
 
