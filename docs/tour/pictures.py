@@ -38,6 +38,14 @@ def broadcast() -> str:
     return graph(y).svg()
 
 
+def reading() -> str:
+    """Chapter 4: the program that is read step by step."""
+    x = mg.tensor(2.0, requires_grad=True)
+    y = x * x
+    z = y * 3.0 + y.exp()
+    return graph(z).svg()
+
+
 def main(folder: Path) -> None:
     """Write every picture into a folder."""
     for name, draw in sorted(globals().items()):
