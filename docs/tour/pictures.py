@@ -46,6 +46,17 @@ def reading() -> str:
     return graph(z).svg()
 
 
+def rules() -> str:
+    """Chapter 5: an operation of one's own, among others."""
+
+    def log_cosh(x):
+        return mg.record(log_cosh, np.log(np.cosh(mg.value(x))), (x, lambda grad, out: grad * mg.tanh(x)))
+
+    prediction = mg.tensor([1.5, 2.0, 1.0], requires_grad=True)
+    loss = log_cosh(prediction - np.array([1.0, 2.0, 3.0])).mean()
+    return graph(loss).svg()
+
+
 def main(folder: Path) -> None:
     """Write every picture into a folder."""
     for name, draw in sorted(globals().items()):
