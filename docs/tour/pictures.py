@@ -57,6 +57,14 @@ def rules() -> str:
     return graph(loss).svg()
 
 
+def branch() -> str:
+    """Chapter 6: what `where` does not choose is computed all the same."""
+    x = mg.tensor([0.0, 4.0], requires_grad=True)
+    root = mg.sqrt(x)
+    chosen = mg.where(x > 0, root, 0.0)
+    return graph(chosen.sum()).svg()
+
+
 def main(folder: Path) -> None:
     """Write every picture into a folder."""
     for name, draw in sorted(globals().items()):
