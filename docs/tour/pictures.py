@@ -65,6 +65,15 @@ def branch() -> str:
     return graph(chosen.sum()).svg()
 
 
+def second() -> str:
+    """Chapter 7: what the first derivative of exp(x * x) was computed from."""
+    x = mg.tensor(0.5, requires_grad=True)
+    y = mg.exp(x * x)
+    y.backward(create_graph=True)
+    slope = x.grad
+    return graph(slope).svg()
+
+
 def main(folder: Path) -> None:
     """Write every picture into a folder."""
     for name, draw in sorted(globals().items()):
