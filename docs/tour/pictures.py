@@ -73,6 +73,14 @@ def second() -> str:
     slope = x.grad
     return graph(slope).svg()
 
+def map_cost() -> str:
+    """Chapter 10: the cost of a map of four points."""
+    points = mg.tensor(np.zeros((4, 2)), requires_grad=True)
+    squares = (points * points).sum(axis=1)
+    d = squares[:, None] + squares - 2 * points @ points.T
+    cost = (np.full((4, 4), 1 / 16) * mg.log1p(d)).sum() + mg.log((1 / (1 + d)).sum() - 4)
+    return graph(cost).svg()
+
 
 def main(folder: Path) -> None:
     """Write every picture into a folder."""
