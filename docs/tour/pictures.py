@@ -82,6 +82,15 @@ def map_cost() -> str:
     return graph(cost).svg()
 
 
+def composed_loss() -> str:
+    """Chapter 11: the cross-entropy of some logits, by small operations."""
+    logits = mg.tensor(np.zeros((128, 10)), requires_grad=True)
+    raised = mg.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = raised / raised.sum(axis=1, keepdims=True)
+    loss = -mg.log(probabilities[np.arange(128), np.arange(128) % 10]).mean()
+    return graph(loss).svg()
+
+
 def main(folder: Path) -> None:
     """Write every picture into a folder."""
     for name, draw in sorted(globals().items()):
