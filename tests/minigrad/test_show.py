@@ -58,6 +58,14 @@ def test_a_layout_of_three_hundred_boxes_is_the_same_each_time():
     assert layout(sizes, arrows) == layout(sizes, arrows[::-1])
 
 
+def test_an_edge_beside_a_block_and_chains_run_straight_down():
+    block = [(i, i + 1) for i in range(6)]
+    placed = layout(dict.fromkeys(range(10), (80.0, 40.0)), [*block, (0, 6), (6, 7), (7, 8), (8, 9)])
+    chains = [[placed.centers[i][0] for i in nodes] for nodes in (range(1, 6), range(6, 10))]
+    for way in ([x for x, _ in placed.routes[0, 6]], *chains):
+        assert max(way) - min(way) < 6
+
+
 # ------------------------------------------------------------------------------------------------ drawings
 
 
