@@ -88,6 +88,17 @@ def composed_loss() -> str:
     raised = mg.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = raised / raised.sum(axis=1, keepdims=True)
     loss = -mg.log(probabilities[np.arange(128), np.arange(128) % 10]).mean()
+
+def exclusive_or() -> str:
+    """Chapter 8: the loss of a network with three hidden units on the four examples."""
+    rng = np.random.default_rng(0)
+    x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    target = np.array([[0.0], [1.0], [1.0], [0.0]])
+    w1, w2 = (mg.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((2, 3), (3, 1)))
+    b1, b2 = mg.tensor(np.zeros(3), requires_grad=True), mg.tensor(np.zeros(1), requires_grad=True)
+    hidden = mg.tanh(x @ w1 + b1)
+    output = hidden @ w2 + b2
+    loss = mg.square(output - target).mean()
     return graph(loss).svg()
 
 
