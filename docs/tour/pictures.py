@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
+import nn
 from minigrad.show import graph
 from minigrad.tensor import clock
 
@@ -100,6 +101,12 @@ def exclusive_or() -> str:
     output = hidden @ w2 + b2
     loss = mg.square(output - target).mean()
     return graph(loss).svg()
+
+
+def classifier() -> str:
+    """Chapter 9: the layers of the network, for one image."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10))
+    return graph(model, (28, 28)).svg()
 
 
 def main(folder: Path) -> None:
