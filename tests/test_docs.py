@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from nn.parallel import one_thread_for_products
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tour/*.md")])
 FENCE = re.compile(r"\s*(`{3,})\s*(\w*)")
@@ -185,7 +187,8 @@ def broken_references(page: Path, root: Path = ROOT) -> list[str]:
 @every_page
 def test_every_python_fence_of_a_page_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_page(page)
+    with one_thread_for_products():  # small ones: on a busy machine, more threads took twenty times as long
+        run_page(page)
 
 
 @every_page
