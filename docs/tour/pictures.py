@@ -74,6 +74,7 @@ def second() -> str:
     slope = x.grad
     return graph(slope).svg()
 
+
 def map_cost() -> str:
     """Chapter 10: the cost of a map of four points."""
     points = mg.tensor(np.zeros((4, 2)), requires_grad=True)
@@ -89,6 +90,8 @@ def composed_loss() -> str:
     raised = mg.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = raised / raised.sum(axis=1, keepdims=True)
     loss = -mg.log(probabilities[np.arange(128), np.arange(128) % 10]).mean()
+    return graph(loss).svg()
+
 
 def exclusive_or() -> str:
     """Chapter 8: the loss of a network with three hidden units on the four examples."""
