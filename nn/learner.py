@@ -25,7 +25,7 @@ from nn.module import Module
 from nn.native import keep_freed_memory
 from nn.optim import Optimizer
 from nn.parallel import WORKERS, Backward, data_parallel
-from nn.schedules import LRScheduler, ReduceLROnPlateau
+from nn.schedules import LRScheduler
 
 Row = dict[str, float]
 NOTHING_COUNTS = "every label is one that the loss ignores, or of a class of weight 0"
@@ -100,8 +100,9 @@ class Learner:
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         workers = whole(workers, 1, WORKERS)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            raise TypeError("ReduceLROnPlateau needs the metric of an epoch: step it in a callback's on_epoch_end()")
+        if scheduler is not None and not isinstance(scheduler, LRScheduler):
+            kind = type(scheduler).__name__
+            raise TypeError(f"{kind} needs the metric of an epoch: step it in a callback's on_epoch_end()")
         if scheduler is not None and scheduler.optimizer is not optimizer:
             raise ValueError(f"the {type(scheduler).__name__} is of another optimizer: it would be without effect")
         self.metrics = dict(metrics or {})
@@ -110,7 +111,6 @@ class Learner:
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loss = loss if loss is not None else CrossEntropyLoss()
         self.callbacks, self.workers = list(callbacks), workers
-        self._backward: Backward = self._in_one_thread
         self.history: list[Row] = []
         self.epoch = self.step = self.epochs = self.batches = 0
         self.batch_loss = 0.0
@@ -152,10 +152,10 @@ class Learner:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
         self._notify("on_epoch_start")
-        with self._backward_passes():
+        with self._backward_passes() as backward:
             for inputs, targets in train:
                 before = self.step
-                self.batch_loss = self.train_batch(inputs, targets)
+                self.batch_loss = self.train_batch(inputs, targets, backward)
                 part, weight = sum_and_weight(self.loss, np.float64(self.batch_loss), targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
                 if self.step > before:
@@ -171,13 +171,13 @@ class Learner:
             "images_per_second": samples / (perf_counter() - start),
         }
 
-    def train_batch(self, inputs: Array, targets: Array) -> float:
+    def train_batch(self, inputs: Array, targets: Array, backward: Backward | None = None) -> float:
         """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none.
 
-        No step is taken either if all labels are ignored: a mean over no samples, which is NaN, has no slope.
+        `backward` computes the loss and the gradients, by default in this thread. No step is taken either if all labels are ignored: a mean over no samples, which is NaN, has no slope.
         """
         self.optimizer.zero_grad()
-        loss = self._backward(inputs, targets)
+        loss = (backward or self._in_one_thread)(inputs, targets)
         if (loss != loss or loss == 0) and not sum_and_weight(self.loss, np.float64(loss), targets)[1]:
             return loss
         self._check_finite(loss, "loss", f"at step {self.step + 1}")
@@ -211,16 +211,13 @@ class Learner:
         return float(loss.item())
 
     @contextmanager
-    def _backward_passes(self) -> Iterator[None]:
-        """Inside, workers compute losses and gradients; made anew in each epoch, they see what callbacks changed."""
+    def _backward_passes(self) -> Iterator[Backward]:
+        """What computes losses and gradients in an epoch: workers made anew in each see what callbacks changed."""
         if self.workers == 1:
-            yield
+            yield self._in_one_thread
             return
-        with data_parallel(self.model, self.loss, self.workers) as self._backward:
-            try:
-                yield
-            finally:
-                self._backward = self._in_one_thread
+        with data_parallel(self.model, self.loss, self.workers) as backward:
+            yield backward
 
     def evaluate(self, data: DataLoader) -> Evaluation:
         """Mean loss, metrics and, for classes, confusion matrix of some data: see `evaluate`."""

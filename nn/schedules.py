@@ -18,11 +18,54 @@ from weakref import WeakKeyDictionary, ref
 from nn.data import whole
 from nn.optim import Optimizer
 
-leaders: WeakKeyDictionary[Optimizer, ref[LRScheduler]] = WeakKeyDictionary()  # the schedule that was stepped last
+leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # the schedule that was stepped last
 
 
-class LRScheduler:
-    """What all schedules share: `step` counts, and sets the learning rate of each parameter group.
+class Schedule:
+    """What sets the learning rates of an optimizer, step by step: only one of them at a time."""
+
+    optimizer: Optimizer
+    _has_led = False  # whether it was stepped, see `lead`
+
+    def lead(self) -> None:
+        """Be the one that sets the learning rates; ValueError if this was the one, and another took over."""
+        known = leaders.get(self.optimizer)
+        leader = known() if known else None
+        if self._has_led and leader is not None and leader is not self:
+            kinds = f"{type(self).__name__} and {type(leader).__name__}"
+            raise ValueError(
+                f"{kinds} both set the learning rates of one optimizer, so that one of them is without effect: "
+                "step one of them, or a SequentialLR of both"
+            )
+        self._has_led = True
+        leaders[self.optimizer] = ref(self)
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each parameter group."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the settings and the count, in plain numbers and lists."""
+        left_out = "optimizer", "schedulers", "_has_led"
+        return deepcopy({name: entry for name, entry in vars(self).items() if name not in left_out})
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue where the schedule was whose `state_dict` this is.
+
+        Raises:
+            ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
+        """
+        own = self.state_dict()
+        if set(state_dict) != set(own):
+            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {sorted(state_dict)}")
+        for name, entry in own.items():
+            if isinstance(entry, list) and len(state_dict[name]) != len(entry):
+                raise ValueError(f"{name} has {len(entry)} entries in this schedule, got {state_dict[name]}")
+        vars(self).update({name: deepcopy(state_dict[name]) for name in own if name != "schedulers"})
+
+
+class LRScheduler(Schedule):
+    """What all schedules by the number of steps share: `step` counts, and sets the learning rate of each group.
 
     A subclass defines `lr_at`, and sets its attributes before it calls `__init__`, which sets the first learning rate.
 
@@ -43,8 +86,6 @@ class LRScheduler:
     >>> schedule.get_last_lr()
     [0.05]
     """
-
-    _has_led = False  # whether it was stepped, see `lead`
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
@@ -76,41 +117,13 @@ class LRScheduler:
         self.apply(self.last_epoch + 1)
         self.last_epoch += 1
 
-    def lead(self) -> None:
-        """Be the one that sets the learning rates; ValueError if this was the one, and another took over."""
-        known = leaders.get(self.optimizer)
-        leader = known() if known else None
-        if self._has_led and leader is not None and leader is not self:
-            kinds = f"{type(self).__name__} and {type(leader).__name__}"
-            raise ValueError(
-                f"{kinds} both set the learning rates of one optimizer, so that one of them is without effect: "
-                "step one of them, or a SequentialLR of both"
-            )
-        self._has_led = True
-        leaders[self.optimizer] = ref(self)
-
-    def get_last_lr(self) -> list[float]:
-        """The learning rate of each parameter group."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of the settings and the count, in plain numbers and lists."""
-        left_out = "optimizer", "schedulers", "_has_led"
-        return deepcopy({name: entry for name, entry in vars(self).items() if name not in left_out})
-
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where the schedule was whose `state_dict` this is, and set the learning rates of that step.
 
         Raises:
             ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
         """
-        own = self.state_dict()
-        if set(state_dict) != set(own):
-            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {sorted(state_dict)}")
-        for name, entry in own.items():
-            if isinstance(entry, list) and len(state_dict[name]) != len(entry):
-                raise ValueError(f"{name} has {len(entry)} entries in this schedule, got {state_dict[name]}")
-        vars(self).update({name: deepcopy(state_dict[name]) for name in own if name != "schedulers"})
+        super().load_state_dict(state_dict)
         self.apply(self.last_epoch)
 
 
@@ -333,7 +346,7 @@ class SequentialLR(LRScheduler):
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {list(milestones)}")
         for schedule in schedulers:
-            if schedule.optimizer is not optimizer or isinstance(schedule, ReduceLROnPlateau):
+            if schedule.optimizer is not optimizer or not isinstance(schedule, LRScheduler):
                 reason = "depends on a metric" if schedule.optimizer is optimizer else "is of another optimizer"
                 raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
         self.schedulers, self.milestones = list(schedulers), [*map(index, milestones)]
@@ -352,7 +365,7 @@ class SequentialLR(LRScheduler):
         super().load_state_dict(state_dict)
 
 
-class ReduceLROnPlateau(LRScheduler):
+class ReduceLROnPlateau(Schedule):
     """The learning rate times `factor` when a metric has not improved for more than `patience` epochs.
 
     Args:
@@ -394,7 +407,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
-    def step(self, metrics: float) -> None:  # type: ignore[override]  # the one schedule that looks at more than a count
+    def step(self, metrics: float) -> None:
         """Take note of an epoch's metric, and reduce the learning rates if it is time to.
 
         Raises ValueError if the optimizer was given more parameter groups since this schedule was made, or if another
@@ -421,9 +434,6 @@ class ReduceLROnPlateau(LRScheduler):
         margin = sign * self.threshold
         bar = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
         return metric * sign > bar * sign
-
-    def apply(self, step: int) -> None:
-        """Do nothing: these learning rates are not a function of the number of steps."""
 
 
 def check_groups(optimizer: Optimizer, rates: Sequence[float]) -> None:
