@@ -10,6 +10,7 @@ from nn import functional as functional
 from nn import init as init
 from nn import optim as optim
 from nn import schedules as schedules
+from nn import summary as summary
 from nn.data import DataLoader as DataLoader
 from nn.ema import WeightAverage as WeightAverage
 from nn.files import FileError as FileError

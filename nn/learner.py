@@ -155,7 +155,7 @@ class Learner:
         with self._backward_passes() as backward:
             for inputs, targets in train:
                 before = self.step
-                self.batch_loss = self.train_batch(inputs, targets, backward)
+                self.batch_loss = self.train_batch(inputs, targets, backward=backward)
                 part, weight = sum_and_weight(self.loss, np.float64(self.batch_loss), targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
                 if self.step > before:
@@ -171,10 +171,11 @@ class Learner:
             "images_per_second": samples / (perf_counter() - start),
         }
 
-    def train_batch(self, inputs: Array, targets: Array, backward: Backward | None = None) -> float:
+    def train_batch(self, inputs: Array, targets: Array, *, backward: Backward | None = None) -> float:
         """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none.
 
-        `backward` computes the loss and the gradients, by default in this thread. No step is taken either if all labels are ignored: a mean over no samples, which is NaN, has no slope.
+        `backward` computes the loss and the gradients, by default in this thread. No step is taken either if all labels
+        are ignored: a mean over no samples, which is NaN, has no slope.
         """
         self.optimizer.zero_grad()
         loss = (backward or self._in_one_thread)(inputs, targets)

@@ -10,7 +10,7 @@ from dataclasses import is_dataclass
 from itertools import chain
 from reprlib import recursive_repr
 from types import MappingProxyType, NoneType, SimpleNamespace, UnionType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from minigrad import Tensor, TensorLike
 from minigrad.graph import watches
 from minigrad.guards import libraries
 from minigrad.recording import scope
-from nn.summary import summary
 
 libraries.add(__name__.partition(".")[0])  # a line of this package is not the user's
 
@@ -266,9 +265,9 @@ class Module:
 
     # ---------------------------------------------------------------- how it is shown
 
-    def summary(self, input_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> str:
-        """A table of all layers: output shapes, parameters, multiply-adds for one sample; see `nn.summary.summary`."""
-        return summary(self, input_shape, dtype)
+    if TYPE_CHECKING:  # a table of all layers, put here by `summary.py`
+
+        def summary(self, input_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> str: ...
 
     def extra_repr(self) -> str:
         """What a layer shows of its settings, between the brackets of its repr."""

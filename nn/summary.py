@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import no_grad
-
-if TYPE_CHECKING:  # modules know their summary, so this file knows modules by their methods only
-    from nn.module import Module, Parameter
+from nn.module import Module, Parameter
 
 HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds")
 
@@ -77,6 +75,9 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     aligned = ((f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in cells)
     return "\n".join(map("  ".join, aligned))
+
+
+Module.summary = summary  # type: ignore[method-assign, assignment]
 
 
 def multiply_adds(module: Module, output: tuple[int, ...]) -> int:
