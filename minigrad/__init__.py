@@ -29,16 +29,16 @@ from minigrad.ops.shape import *
 from minigrad.ops.steps import *
 from minigrad.random import default_generator as default_generator
 from minigrad.random import manual_seed as manual_seed
+from minigrad.recomputation import checkpoint as checkpoint
+from minigrad.recomputation import is_recomputing as is_recomputing
 from minigrad.tensor import Tensor as Tensor
 from minigrad.tensor import TensorLike as TensorLike
 from minigrad.tensor import as_tensor as as_tensor
 from minigrad.tensor import tensor as tensor
 from minigrad.tensor import value as value
-from minigrad.transforms import checkpoint as checkpoint
 from minigrad.transforms import grad as grad
 from minigrad.transforms import hessian as hessian
 from minigrad.transforms import hvp as hvp
-from minigrad.transforms import is_recomputing as is_recomputing
 from minigrad.transforms import jacobian as jacobian
 from minigrad.transforms import jvp as jvp
 from minigrad.transforms import value_and_grad as value_and_grad

@@ -1,4 +1,4 @@
-"""Functions of functions: gradients, products with Jacobians, whole Jacobians and Hessians, and checkpoints.
+"""Functions of functions: gradients, products with Jacobians, whole Jacobians and Hessians.
 
 All take functions of arrays or tensors, or of nested tuples, lists and dicts of them, and can be nested and mixed.
 A result is itself recorded if something else than the variables, such as those of a surrounding transform, requires
@@ -7,21 +7,17 @@ gradients: that is what makes `grad(grad(f))` work.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import wraps
 from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.graph import constant, record, sweep, topological_order
-from minigrad.guards import reachable
+from minigrad.graph import constant, sweep, topological_order
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
-from minigrad.random import default_generator, drawing_from, noting, standing
-from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
+from minigrad.tensor import Tensor, as_tensor, wrap
 
 Tree: TypeAlias = Any  # an array, a tensor, a number, or nested tuples, lists and dicts of them
 
@@ -284,116 +280,3 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
             [ 0., 12.]], dtype=float64)
     """
     return jacobian(grad(f, argnums), argnums)
-
-
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, not keeping what it computes in between: the backward pass computes that again (Chen et al., 2016).
-
-    Gradients are the same bit for bit, also those of parameters that `f` uses without taking them as arguments, and
-    also if it draws from the default random generator, or a layer from its own, which are set back to where they were
-    for the second time, and stand afterwards as if it had not been. (Only where a tensor is used several times inside
-    `f`, and elsewhere too, are the same terms added in another order.) The second time counts nothing: what keeps
-    statistics, as batch norm does, asks `is_recomputing`.
-
-    Args:
-        f: takes anything, and returns a tensor or a nested container of tensors.
-
-    Raises:
-        RuntimeError: in the backward pass, if the second time the values are others: `f` is not deterministic.
-
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
-    >>> checkpoint(lambda x: (x * x).exp())(x).sum().backward()
-    >>> x.grad
-    tensor([  5.43656366, 218.39260013], dtype=float64)
-    """
-
-    @wraps(f)
-    def call(*args: Tree, **kwargs: Any) -> Any:
-        start = clock.tick()
-        with noting() as states:
-            default = default_generator()
-            tree = f(*args, **kwargs)
-        outputs = [as_tensor(leaf) for leaf in leaves(tree)]
-        values = [out._data for out in outputs]
-        inputs = entries(outputs, start)
-
-        def compute_again(position: int) -> Tensor:
-            with enable_grad(), drawing_from(default), standing(states), recomputing():
-                again = as_tensor(leaves(f(*args, **kwargs))[position])
-            if not np.array_equal(again._data, values[position], equal_nan=True):
-                raise RuntimeError("a checkpointed function must be deterministic, but its values differ when repeated")
-            return again
-
-        kept = [Recomputation(compute_again, i, inputs) for i in range(len(values))]
-        return rebuilt(tree, [record(checkpoint, v, *k.rules()) for v, k in zip(values, kept, strict=True)])
-
-    return call
-
-
-class OfThread(threading.local):
-    """Whether a checkpointed function is computed again, separately in each thread."""
-
-    recomputing = False
-
-
-_of_thread = OfThread()
-
-
-def is_recomputing() -> bool:
-    """Whether this is not the first time that this is computed: statistics have counted it already, see `checkpoint`.
-
-    >>> seen = []
-    >>> def f(x):
-    ...     seen.append(is_recomputing())
-    ...     return x * x
-    >>> checkpoint(f)(Tensor(1.0, requires_grad=True)).backward()
-    >>> seen
-    [False, True]
-    """
-    return _of_thread.recomputing
-
-
-@contextmanager
-def recomputing() -> Iterator[None]:
-    """Inside, and in this thread, nothing is counted: `is_recomputing`."""
-    before, _of_thread.recomputing = _of_thread.recomputing, True
-    try:
-        yield
-    finally:
-        _of_thread.recomputing = before
-
-
-def entries(outputs: Sequence[Tensor], start: int) -> list[Tensor]:
-    """The tensors that require gradients from which `outputs` were computed since `start`."""
-    def parents(tensor: Tensor) -> list[Tensor]:
-        return [parent for parent, _ in tensor._edges] if tensor._time > start else []
-
-    searched = reachable(outputs, parents)
-    return [x for x in searched if x._requires_grad and (x.is_leaf or x._time < start)]
-
-
-class Recomputation:
-    """One output of a checkpointed call: its rules, which share a second computation and the sweep through it."""
-
-    def __init__(self, compute_again: Callable[[int], Tensor], position: int, inputs: Sequence[Tensor]) -> None:
-        self.compute_again, self.position, self.inputs = compute_again, position, inputs
-        self.grad: Tensor | None = None
-        self.gradients: dict[Tensor, Tensor] = {}
-
-    def rules(self) -> list[tuple[Tensor, Rule]]:
-        """One rule for each input."""
-        return [(x, self.rule(x)) for x in self.inputs]
-
-    def rule(self, x: Tensor) -> Rule:
-        """The rule of one input."""
-        return lambda grad, out: self.gradient(x, grad)
-
-    def gradient(self, x: Tensor, grad: Tensor) -> Tensor:
-        """The gradient of one input; each is handed out once, so that nothing is kept after the pass."""
-        if grad is not self.grad or x not in self.gradients:
-            again = self.compute_again(self.position)
-            self.grad, self.gradients = grad, sweep([(again, grad)], grad_mode.enabled, inputs=self.inputs)
-        gradient = self.gradients.pop(x)
-        if not self.gradients:
-            self.grad = None
-        return gradient
