@@ -26,6 +26,7 @@ from minigrad.ops.indexing import *
 from minigrad.ops.products import *
 from minigrad.ops.reductions import *
 from minigrad.ops.shape import *
+from minigrad.ops.special import *
 from minigrad.ops.steps import *
 from minigrad.random import default_generator as default_generator
 from minigrad.random import manual_seed as manual_seed

@@ -15,6 +15,7 @@ from minigrad.ops.registry import Operation as Operation
 from minigrad.ops.registry import operation as operation
 from minigrad.ops.registry import operations as operations
 from minigrad.ops.shape import *
+from minigrad.ops.special import *
 from minigrad.ops.steps import *
 
 dispatch.answer_for_arrays()

@@ -9,8 +9,9 @@ import numpy as np
 
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
-from minigrad.ops.elementwise import erfc, error_function, exp, expm1, logistic, sigmoid
+from minigrad.ops.elementwise import exp, expm1, logistic, sigmoid
 from minigrad.ops.registry import operation
+from minigrad.ops.special import erfc, error_function
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
 __all__ = [
