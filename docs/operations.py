@@ -47,7 +47,7 @@ def row(operation: Operation) -> str:
 
 def page() -> str:
     """The whole page."""
-    own = [operation for operation in operations.values() if operation.function.__module__.startswith("minigrad.")]
+    own = [operation for operation in operations.values() if operation.owner == "minigrad"]
     families = dict.fromkeys(operation.function.__module__ for operation in own)
     rows = [row(operation) for family in families for operation in own if operation.function.__module__ == family]
     return INTRODUCTION + "\n".join(rows) + "\n"

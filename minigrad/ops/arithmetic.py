@@ -28,7 +28,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@operation("elementwise", np.add, arity=2, methods="__add__ __radd__")
+@operation("elementwise", np.add, methods="__add__ __radd__")
 def add(a: TensorLike, b: TensorLike) -> Tensor:
     """Sum: a + b."""
     return record(add, value(a) + value(b),
@@ -36,7 +36,7 @@ def add(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad))
 
 
-@operation("elementwise", np.subtract, arity=2, methods="__sub__ __rsub__")
+@operation("elementwise", np.subtract, methods="__sub__ __rsub__")
 def subtract(a: TensorLike, b: TensorLike) -> Tensor:
     """Difference: a - b."""
     return record(subtract, value(a) - value(b),
@@ -44,7 +44,7 @@ def subtract(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: -grad))
 
 
-@operation("elementwise", np.multiply, arity=2, methods="__mul__ __rmul__")
+@operation("elementwise", np.multiply, methods="__mul__ __rmul__")
 def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """Product: a * b."""
     return record(multiply, value(a) * value(b),
@@ -52,7 +52,7 @@ def multiply(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad * a))
 
 
-@operation("elementwise", np.divide, arity=2, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__")
+@operation("elementwise", np.divide, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__")
 def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """Quotient: a / b."""
     return record(divide, value(numpys(a, b)) / value(b),
@@ -60,7 +60,7 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: -grad * out / b))
 
 
-@operation("elementwise", np.power, arity=2, domain=(POSITIVE, REAL), methods="__pow__ __rpow__")
+@operation("elementwise", np.power, domain=(POSITIVE, REAL), methods="__pow__ __rpow__")
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """Power: a ** b. A negative base has a gradient for integer exponents; with respect to them it is NaN.
 
@@ -81,7 +81,7 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     return record(power, value(numpys(a, b)) ** value(b), (a, to_base), (b, to_exponent))
 
 
-@operation("remainder", np.remainder, arity=2, domain=(REAL, NONZERO), methods="__mod__ __rmod__")
+@operation("other", np.remainder, domain=(REAL, NONZERO), methods="__mod__ __rmod__")
 def remainder(a: TensorLike, b: TensorLike) -> Tensor:
     """Remainder a % b = a - b * floor(a / b), with the sign of b; the gradient is that between its jumps."""
     return record(remainder, np.remainder(value(a), value(b)),
@@ -127,7 +127,7 @@ def extreme(ufunc: np.ufunc, doc: str) -> Callable[[TensorLike, TensorLike], Ten
 
     function.__name__ = function.__qualname__ = ufunc.__name__
     function.__doc__ = f"{doc}; where they are equal each gets half the gradient."
-    return operation("elementwise", ufunc, arity=2, ties=True)(function)
+    return operation("elementwise", ufunc, ties=True)(function)
 
 
 maximum = extreme(np.maximum, "The larger of a and b, NaN if either is")
@@ -143,7 +143,7 @@ def share(mine: TensorLike, other: TensorLike, out: Tensor) -> Array:
     return np.where(chosen, np.where(tied, 0.5, 1), 0).astype(out.dtype)
 
 
-@operation("clip", np.clip, arity=3, methods="clip")
+@operation("other", np.clip, methods="clip")
 def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
     """`x` kept between two bounds, either of which may be None; on the bounds the gradient is that of `x`."""
     x = as_tensor(x)
@@ -161,7 +161,7 @@ def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = 
                   (high, lambda grad, out: grad * above()))
 
 
-@operation("where", np.where, arity=2)
+@operation("other", np.where)
 def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     """Elements of `a` where `condition` holds, of `b` elsewhere; no gradient reaches the one not chosen."""
     condition = value(condition)
@@ -260,7 +260,7 @@ for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract),
     setattr(Tensor, f"__i{name}__", in_place(symbol, function))
 
 
-@operation("cast", lambda x, dtype: x.astype(dtype), methods="astype")
+@operation("other", lambda x, dtype: x.astype(dtype), methods="astype")
 def astype(x: TensorLike, dtype: Any) -> Tensor:
     """The same values in another dtype; gradients flow through floating dtypes only."""
     x = as_tensor(x)

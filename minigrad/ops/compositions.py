@@ -20,7 +20,7 @@ from minigrad.ops.elementwise import sqrt, unary
 from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import Axis, carried_back, count, even_shares, kept_shape, mean, spread, std, sum, var
-from minigrad.ops.registry import operation
+from minigrad.ops.registry import Kind, operation
 from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, reshape, split, squeeze, swapaxes, transpose
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value, wrap
 
@@ -34,7 +34,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def composed(kind: str, twin: Callable[..., Any], function: Callable[..., Any], doc: str, **facts: Any) -> Any:
+def composed(
+    twin: Callable[..., Any], function: Callable[..., Any], doc: str, kind: Kind = "other", **facts: Any
+) -> Any:
     """Enter `function` as the operation that does what NumPy's `twin` does."""
     function.__name__ = function.__qualname__ = twin.__name__
     function.__doc__ = f"{doc}."
@@ -68,7 +70,7 @@ def fabs(x: TensorLike) -> Tensor:
     return record(fabs, np.fabs(value(x)), (x, lambda grad, out: grad * np.sign(value(x))))
 
 
-@operation("composed", np.nan_to_num)
+@operation("other", np.nan_to_num)
 def nan_to_num(x: TensorLike, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     """`x` with numbers in place of NaN and infinities (the largest there are by default), where its slope is 0."""
     x = as_tensor(x)
@@ -85,7 +87,7 @@ def at_least(n: int, twin: Callable[..., Any]) -> Any:
         results = tuple(reshape(x, twin(value(x)).shape) for x in arys)
         return results[0] if len(results) == 1 else results
 
-    return composed("composed", twin, function, f"Each tensor, with axes of length 1 more if it has fewer than {n}")
+    return composed(twin, function, f"Each tensor, with axes of length 1 more if it has fewer than {n}")
 
 
 def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
@@ -95,7 +97,7 @@ def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
         twin(ary.data, bounds)  # NumPy refuses what does not fit
         return split(ary, bounds, axis if ary.ndim > 1 else 0)
 
-    return composed("composed", twin, function, doc)
+    return composed(twin, function, doc)
 
 
 # fmt: off
@@ -103,21 +105,21 @@ atleast_1d = at_least(1, np.atleast_1d)
 atleast_2d = at_least(2, np.atleast_2d)
 atleast_3d = at_least(3, np.atleast_3d)
 
-vstack = composed("composed", np.vstack, lambda tup: concatenate(list(map(atleast_2d, tup))),
+vstack = composed(np.vstack, lambda tup: concatenate(list(map(atleast_2d, tup))),
                   "The tensors one below the other: along the first of at least two axes")
-hstack = composed("composed", np.hstack, lambda tup: beside(list(map(atleast_1d, tup))),
+hstack = composed(np.hstack, lambda tup: beside(list(map(atleast_1d, tup))),
                   "The tensors side by side: along the second axis, or the only one")
-dstack = composed("composed", np.dstack, lambda tup: concatenate(list(map(atleast_3d, tup)), 2),
+dstack = composed(np.dstack, lambda tup: concatenate(list(map(atleast_3d, tup)), 2),
                   "The tensors one behind the other: along the third of at least three axes")
-column_stack = composed("composed", np.column_stack, lambda tup: concatenate(list(map(as_columns, tup)), 1),
+column_stack = composed(np.column_stack, lambda tup: concatenate(list(map(as_columns, tup)), 1),
                         "The tensors side by side, vectors as columns")
 
 vsplit = splitting(0, np.vsplit, "`split` along the first of at least two axes")
 hsplit = splitting(1, np.hsplit, "`split` along the second axis, or the only one")
 dsplit = splitting(2, np.dsplit, "`split` along the third axis")
 
-flipud = composed("composed", np.flipud, lambda m: flip(m, 0), "The rows in reverse order")
-fliplr = composed("composed", np.fliplr, lambda m: flip(m, 1), "The columns in reverse order")
+flipud = composed(np.flipud, lambda m: flip(m, 0), "The rows in reverse order")
+fliplr = composed(np.fliplr, lambda m: flip(m, 1), "The columns in reverse order")
 # fmt: on
 
 
@@ -131,7 +133,7 @@ def as_columns(x: TensorLike) -> Tensor:
     return atleast_2d(x).T if np.ndim(value(x)) < 2 else as_tensor(x)
 
 
-@operation("composed", np.array_split)
+@operation("other", np.array_split)
 def array_split(ary: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """As `split`, but the parts of which the number is given need not be equal: the first ones may be longer."""
     ary, bounds = as_tensor(ary), constant(indices_or_sections)
@@ -140,20 +142,20 @@ def array_split(ary: TensorLike, indices_or_sections: int | Sequence[int], axis:
     return split(ary, bounds, axis)
 
 
-@operation("composed", np.rot90)
+@operation("other", np.rot90)
 def rot90(m: TensorLike, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     """Turned by `k` right angles in the plane of two axes, from the first towards the second."""
     return record(rot90, np.rot90(value(m), k, axes), (m, lambda grad, out: rot90(grad, -k, axes)))
 
 
-@operation("composed", np.rollaxis)
+@operation("other", np.rollaxis)
 def rollaxis(a: TensorLike, axis: int, start: int = 0) -> Tensor:
     """An axis moved to lie before another one."""
     a = as_tensor(a)
     return transpose(a, np.rollaxis(np.empty(range(a.ndim)), axis, start).shape)  # sides that tell where they were
 
 
-@operation("composed", np.meshgrid)
+@operation("other", np.meshgrid)
 def meshgrid(*xi: TensorLike, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:
     """The coordinates of all points of a grid, from those along each axis, of which "xy" exchanges the first two.
 
@@ -168,7 +170,7 @@ def meshgrid(*xi: TensorLike, copy: bool = True, sparse: bool = False, indexing:
     return tuple(grids if sparse else [broadcast_to(x, shape) for x in grids])
 
 
-@operation("composed", np.compress)
+@operation("other", np.compress)
 def compress(condition: TensorLike, a: TensorLike, axis: int | None = None) -> Tensor:
     """The elements, or the slices along an axis, for which the condition holds, as far as there is one."""
     a = as_tensor(a)
@@ -178,7 +180,7 @@ def compress(condition: TensorLike, a: TensorLike, axis: int | None = None) -> T
 setattr(Tensor, "compress", lambda self, condition, axis=None: compress(condition, self, axis))  # noqa: B010
 
 
-@operation("composed", np.select)
+@operation("other", np.select)
 def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0) -> Tensor:
     """For each element that of the first choice of which the condition holds, or else the default."""
     conditions, choices = [value(x) for x in condlist], [value(x) for x in choicelist]
@@ -195,7 +197,7 @@ def choosing(chosen: Array) -> Rule:
 # ------------------------------------------------------------------------------------------------ differences
 
 
-@operation("composed", np.diff)
+@operation("other", np.diff)
 def diff(
     a: TensorLike, n: int = 1, axis: int = -1, prepend: TensorLike | None = None, append: TensorLike | None = None
 ) -> Tensor:
@@ -214,7 +216,7 @@ def diff(
     return moveaxis(a, -1, axis)
 
 
-@operation("composed", np.gradient)
+@operation("other", np.gradient)
 def gradient(f: TensorLike, *varargs: TensorLike, axis: Axis = None, edge_order: int = 1) -> Any:
     """The slopes along each axis (a tuple if there are several) by second-order differences, at the ends one-sided.
 
@@ -260,7 +262,7 @@ def as_dtype(x: Tensor, dtype: Any) -> Tensor:
     return x if x.dtype == dtype else astype(x, dtype)
 
 
-@operation("composed", np.trapezoid)
+@operation("other", np.trapezoid)
 def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
     """The integral along an axis by the trapezoidal rule, of points at the coordinates `x` or at a distance `dx`."""
     y, step = moveaxis(y, index(axis), -1), dx
@@ -270,7 +272,7 @@ def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, 
     return sum(multiply(step, y[..., 1:] + y[..., :-1]) / 2.0, -1)
 
 
-@operation("composed", np.interp)
+@operation("other", np.interp)
 def interp(
     x: TensorLike, xp: TensorLike, fp: TensorLike, left: TensorLike | None = None, right: TensorLike | None = None,
     period: float | None = None,
@@ -306,7 +308,7 @@ def around(x: Tensor, xp: Tensor, fp: Tensor, period: float) -> tuple[Tensor, Te
 # ------------------------------------------------------------------------------------------------ products
 
 
-@operation("composed", np.kron)
+@operation("other", np.kron)
 def kron(a: TensorLike, b: TensorLike) -> Tensor:
     """Kronecker's product: each element of `a` times the whole of `b`, in its place."""
     a, b = as_tensor(a), as_tensor(b)
@@ -317,13 +319,13 @@ def kron(a: TensorLike, b: TensorLike) -> Tensor:
     return reshape(product, tuple(i * j for i, j in zip(outer, inner, strict=True)))
 
 
-@operation("composed", np.vdot, arity=2)
+@operation("other", np.vdot)
 def vdot(a: TensorLike, b: TensorLike) -> Tensor:
     """The scalar product of all elements."""
     return matmul(reshape(a, -1), reshape(b, -1))
 
 
-@operation("composed", np.cross, arity=2)
+@operation("other", np.cross)
 def cross(
     a: TensorLike, b: TensorLike, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Tensor:
@@ -343,7 +345,7 @@ def cross(
 # ------------------------------------------------------------------------------------------------ statistics
 
 
-@operation("composed", np.average)
+@operation("other", np.average)
 def average(
     a: TensorLike, axis: Axis = None, weights: TensorLike | None = None, returned: bool = False, keepdims: bool = False
 ) -> Any:
@@ -369,7 +371,7 @@ def average(
     return (result, broadcast_to(as_dtype(total, result.dtype), result.shape)) if returned else result
 
 
-@operation("composed", np.cov)
+@operation("other", np.cov)
 def cov(
     m: TensorLike, y: TensorLike | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
     fweights: Any = None, aweights: Any = None, dtype: Any = None,
@@ -395,7 +397,7 @@ def cov(
     return squeeze(matmul(x, (x * w).T) / np.maximum(np.sum(w) - lost, 0))
 
 
-@operation("composed", np.corrcoef)
+@operation("other", np.corrcoef)
 def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dtype: Any = None) -> Tensor:
     """Correlation coefficients of variables: their covariances divided by both standard deviations."""
     covariances = cov(x, y, rowvar, dtype=dtype)
@@ -406,7 +408,7 @@ def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dt
     return coefficients + (np.clip(coefficients.data, -1, 1) - coefficients.data)  # rounding may lead beyond 1: no kink
 
 
-@operation("composed", np.median, ties=True, nonempty=True)
+@operation("other", np.median, ties=True, nonempty=True)
 def median(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Middle element, or mean of the two in the middle; equal elements share the gradient evenly."""
     a = as_tensor(a)
@@ -414,7 +416,7 @@ def median(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
                   (a, lambda grad, out: quantile_rule(a, grad, 0.5, axis, "linear")))
 
 
-@operation("composed", np.quantile, ties=True, nonempty=True)
+@operation("other", np.quantile, ties=True, nonempty=True)
 def quantile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", keepdims: bool = False) -> Tensor:
     """The value that a part `q` of the elements lies below; several with the shape of `q` in front.
 
@@ -443,7 +445,7 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
 
 
 percentile = composed(
-    "composed", np.percentile,
+    np.percentile,
     lambda a, q, axis=None, method="linear", keepdims=False: quantile(a, in_parts(a, q), axis, method, keepdims),
     "As `quantile`, with `q` in per cent", ties=True, nonempty=True,
 )  # fmt: skip
@@ -480,7 +482,7 @@ def nan_spread(twin: Any, of: Callable[..., Tensor], scaled: Callable[[Tensor], 
         of_all = of(deviations_or_0(a, axis), axis if a.ndim else None, keepdims=keepdims)
         return astype(scaled(more) * of_all, floating(a))
 
-    return composed("variance", twin, function, f"As `{of.__name__}`, of the elements that are not NaN", **facts)
+    return composed(twin, function, f"As `{of.__name__}`, of the elements that are not NaN", **facts)
 
 
 nanvar = nan_spread(np.nanvar, var, positive, nonempty=True)
@@ -517,7 +519,7 @@ def nan_extreme(twin: Callable[..., Any], doc: str) -> Any:
 
         return record(function, twin(a.data, axis, keepdims=keepdims), (a, rule))
 
-    return composed("reduction", twin, function, doc, ties=True, nonempty=True)
+    return composed(twin, function, doc, "reduction", ties=True, nonempty=True)
 
 
 nanmax = nan_extreme(np.nanmax, "Largest element that is not NaN; equal ones share the gradient evenly")
@@ -535,7 +537,7 @@ def running(choose: Any, ufunc: np.ufunc, doc: str) -> None:
                       (x, lambda grad, out: accumulate_rule(x, grad, out, axis)))
 
     name = f"{ufunc.__name__}.accumulate"
-    choose.accumulate = composed("composed", ufunc.accumulate, accumulate, doc, ties=True, name=name)
+    choose.accumulate = composed(ufunc.accumulate, accumulate, doc, ties=True, name=name)
 
 
 def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: Any) -> Tensor:

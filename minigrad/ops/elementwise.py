@@ -56,7 +56,7 @@ def unary(ufunc: np.ufunc, rule: Callable[[Any], Rule], doc: str, domain: Domain
     return operation("elementwise", ufunc, domain=domain, methods=method)(function)
 
 
-@operation("elementwise", np.logaddexp, arity=2)
+@operation("elementwise", np.logaddexp)
 def logaddexp(a: TensorLike, b: TensorLike) -> Tensor:
     """log(exp(a) + exp(b)), without overflow."""
     return record(logaddexp, np.logaddexp(value(a), value(b)),
@@ -64,7 +64,7 @@ def logaddexp(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad * sigmoid(lead(b, a))))
 
 
-@operation("elementwise", np.logaddexp2, arity=2)
+@operation("elementwise", np.logaddexp2)
 def logaddexp2(a: TensorLike, b: TensorLike) -> Tensor:
     """log2(2 ** a + 2 ** b), without overflow."""
     return record(logaddexp2, np.logaddexp2(value(a), value(b)),
@@ -78,7 +78,7 @@ def lead(a: TensorLike, b: TensorLike) -> Tensor:
     return where(level, np.minimum(value(a), 0), subtract(where(level, 0, a), where(level, 0, b)))
 
 
-@operation("elementwise", np.hypot, arity=2)
+@operation("elementwise", np.hypot)
 def hypot(a: TensorLike, b: TensorLike) -> Tensor:
     """Length of the hypotenuse: sqrt(a * a + b * b), with slope 0 where both are 0."""
     return record(hypot, np.hypot(value(a), value(b)),
@@ -86,7 +86,7 @@ def hypot(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: y / sqrt(square))))
 
 
-@operation("elementwise", np.arctan2, arity=2)
+@operation("elementwise", np.arctan2)
 def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
     """The angle of the point (b, a), in radians: arctan(a / b) in the right quadrant; with slope 0 where both are 0."""
     return record(arctan2, np.arctan2(value(a), value(b)),

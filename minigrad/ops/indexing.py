@@ -50,7 +50,7 @@ def may_repeat(index: tuple[Any, ...]) -> bool:
     return any(isinstance(part, np.ndarray) and part.dtype != bool for part in index)
 
 
-@operation("getitem", lambda x, index: x[index], methods="__getitem__")
+@operation("other", lambda x, index: x[index], methods="__getitem__")
 def getitem(x: TensorLike, index: Any) -> Tensor:
     """`x[index]` for every kind of index NumPy knows; an element that is read twice gets both gradients."""
     x, index = as_tensor(x), plain(index)
@@ -68,7 +68,7 @@ def updated(update: Callable[..., Any]) -> Callable[[Array, Any, Array], Array]:
     return function
 
 
-@operation("add_at", updated(np.add.at))
+@operation("other", updated(np.add.at))
 def add_at(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     """A copy of `x` with `values` added at `index`, as often as the index names an element."""
     x, index = as_tensor(x), plain(index)
@@ -92,7 +92,7 @@ def read_for(values: TensorLike, grad: Tensor, index: Any) -> Tensor:
     return found if found.ndim >= ndim else found.reshape((1,) * (ndim - found.ndim) + found.shape)
 
 
-@operation("put", updated(np.ndarray.__setitem__))
+@operation("other", updated(np.ndarray.__setitem__))
 def put(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     """A copy of `x` with `values` at `index`; of values for the same element the last one counts.
 
@@ -122,7 +122,7 @@ def lasting(shape: tuple[int, ...], index: Any) -> Any:
     return places[index] == numbers
 
 
-@operation("take", np.take, methods="take")
+@operation("other", np.take, methods="take")
 def take(x: TensorLike, indices: npt.ArrayLike, axis: int | None = None, mode: Any = "raise") -> Tensor:
     """The elements at integer positions along an axis; of the flattened tensor if `axis` is None."""
     x, axis = along(x, axis, without_axes=True)
@@ -130,7 +130,7 @@ def take(x: TensorLike, indices: npt.ArrayLike, axis: int | None = None, mode: A
     return x[(*[slice(None)] * axis, places)]
 
 
-@operation("take_along_axis", np.take_along_axis)
+@operation("other", np.take_along_axis)
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -> Tensor:
     """The elements at positions along an axis, given for each place of the other axes as argsort does."""
     x, axis = along(x, axis)
@@ -144,14 +144,14 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
     return x[tuple(index)]
 
 
-@operation("repeat", np.repeat, methods="repeat")
+@operation("other", np.repeat, methods="repeat")
 def repeat(x: TensorLike, repeats: npt.ArrayLike, axis: int | None = None) -> Tensor:
     """Each element repeated, the same number of times or its own; of the flattened tensor if `axis` is None."""
     x, axis = along(x, axis, without_axes=True)
     return take(x, np.repeat(np.arange(x.shape[axis]), detached(repeats)), axis)
 
 
-@operation("sort", np.sort, ties=True)
+@operation("other", np.sort, ties=True)
 def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """Elements in ascending order along an axis; the gradient of each goes to where it was, equal ones in order."""
     x, axis = along(x, axis)
@@ -160,7 +160,7 @@ def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
                   (x, lambda grad, out: take_along_axis(grad, np.argsort(order, axis), axis)))
 
 
-@operation("diagonal", np.diagonal, methods="diagonal")
+@operation("other", np.diagonal, methods="diagonal")
 def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The elements of which the indices on two axes differ by `offset`; they become the last axis."""
     x, offset = as_tensor(x), integer(offset)
@@ -178,7 +178,7 @@ def on_diagonal(n: int, offset: int) -> tuple[Array, Array]:
     return np.arange(n) - np.minimum(offset, 0), np.arange(n) + np.maximum(offset, 0)
 
 
-@operation("diag", np.diag)
+@operation("other", np.diag)
 def diag(v: TensorLike, k: int = 0) -> Tensor:
     """The `k`-th diagonal of a matrix, or for a vector the matrix that has it there and zeros elsewhere."""
     v, k = as_tensor(v), integer(k)
@@ -190,19 +190,19 @@ def diag(v: TensorLike, k: int = 0) -> Tensor:
     return put(np.zeros((n, n), v.dtype), on_diagonal(v.size, k), v)
 
 
-@operation("triangle", np.tril)
+@operation("other", np.tril)
 def tril(m: TensorLike, k: int = 0) -> Tensor:
     """Lower triangle: zeros above the `k`-th diagonal of the last two axes."""
     return record(tril, np.tril(value(m), k), (m, lambda grad, out: tril(grad, k)))
 
 
-@operation("triangle", np.triu)
+@operation("other", np.triu)
 def triu(m: TensorLike, k: int = 0) -> Tensor:
     """Upper triangle: zeros below the `k`-th diagonal of the last two axes."""
     return record(triu, np.triu(value(m), k), (m, lambda grad, out: triu(grad, k)))
 
 
-@operation("pad", np.pad)
+@operation("other", np.pad)
 def pad(x: TensorLike, pad_width: Any, mode: Any = "constant", constant_values: Any = 0) -> Tensor:
     """`x` with more elements before and after it: constants, or copies as `mode` ("edge", "reflect", ...) says.
 
@@ -223,7 +223,7 @@ def pad(x: TensorLike, pad_width: Any, mode: Any = "constant", constant_values: 
     return ravel(x)[np.pad(np.arange(x.size).reshape(x.shape), pad_width, mode)]
 
 
-@operation("sliding_window_view", numpy_windows)
+@operation("other", numpy_windows)
 def sliding_window_view(x: TensorLike, window_shape: Shape, axis: Shape | None = None) -> Tensor:
     """Each window of this shape, as new last axes: a read-only view."""
     x = as_tensor(x)

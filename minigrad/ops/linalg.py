@@ -48,14 +48,14 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
-@operation("square matrix", np.linalg.inv, name="linalg.inv")
+@operation("other", np.linalg.inv, name="linalg.inv")
 def inv(a: TensorLike) -> Tensor:
     """Inverse: (..., n, n) -> (..., n, n). Gradient: -out.T @ grad @ out.T."""
     a = as_tensor(a)
     return record(inv, np.linalg.inv(a.data), (a, lambda grad, out: -(out.mT @ grad @ out.mT)))
 
 
-@operation("solve", np.linalg.solve, arity=2, name="linalg.solve")
+@operation("other", np.linalg.solve, name="linalg.solve")
 def solve(a: TensorLike, b: TensorLike) -> Tensor:
     """The x for which a @ x = b: (..., n, n) with (n,) or (..., n, k)."""
     a, b = as_tensor(a), as_tensor(b)
@@ -75,7 +75,7 @@ def solve(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, to_right))
 
 
-@operation("square matrix", np.linalg.det, name="linalg.det")
+@operation("other", np.linalg.det, name="linalg.det")
 def det(a: TensorLike) -> Tensor:
     """Determinant: (..., n, n) -> (...). Its gradient, the matrix of cofactors, is right for singular matrices too."""
     a = as_tensor(a)
@@ -101,7 +101,7 @@ def as_matrix(x: Tensor) -> Tensor:
     return expand_dims(x, (-2, -1))
 
 
-@operation("square matrix", np.linalg.slogdet, name="linalg.slogdet")
+@operation("other", np.linalg.slogdet, name="linalg.slogdet")
 def slogdet(a: TensorLike) -> SlogdetResult:
     """Sign, which is a constant, and logarithm of the absolute value of the determinant."""
     a = as_tensor(a)
@@ -113,7 +113,7 @@ def slogdet(a: TensorLike) -> SlogdetResult:
     return SlogdetResult(wrap(sign), record(slogdet, logarithm, (a, rule)))
 
 
-@operation("definite matrix", np.linalg.cholesky, name="linalg.cholesky")
+@operation("other", np.linalg.cholesky, name="linalg.cholesky")
 def cholesky(a: TensorLike, upper: bool = False) -> Tensor:
     """The lower triangular L with L @ L.T = a, or its transpose, of that triangle of `a`; the gradient is symmetric."""
     a = mirrored(a, upper)
@@ -144,7 +144,7 @@ def symmetric(a: Tensor) -> Tensor:
     return (a + a.mT) / 2
 
 
-@operation("matrix", np.linalg.qr, name="linalg.qr")
+@operation("other", np.linalg.qr, name="linalg.qr")
 def qr(a: TensorLike, mode: Literal["reduced", "r"] = "reduced") -> Any:
     """Q with orthonormal columns and upper triangular R, of which Q @ R = a; only R with mode="r".
 
@@ -169,7 +169,7 @@ def qr_rule(grad_q: Tensor | float, q: Tensor, r: Tensor, m: Tensor) -> Tensor:
     return (grad_q + q @ (tril(m) + tril(m, -1).mT)) @ inv(r).mT
 
 
-@operation("symmetric matrix", np.linalg.eigh, name="linalg.eigh")
+@operation("other", np.linalg.eigh, name="linalg.eigh")
 def eigh(a: TensorLike, UPLO: Literal["L", "U"] = "L") -> EighResult:
     """Eigenvalues, ascending, and eigenvectors as columns, of one triangle of `a`; the gradient is symmetric."""
     values, vectors = np.linalg.eigh(as_tensor(a).data, UPLO)
@@ -190,7 +190,7 @@ def inverse_gaps(w: Tensor) -> Tensor:
     return divide(1 - identity, expand_dims(w, -2) - expand_dims(w, -1) + identity)
 
 
-@operation("matrix", np.linalg.svd, name="linalg.svd")
+@operation("other", np.linalg.svd, name="linalg.svd")
 def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """Singular value decomposition a = U @ diag(S) @ Vh, S descending; S alone if not `compute_uv`.
 
@@ -216,7 +216,7 @@ def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
             + (grad - u @ inner) @ (b / expand_dims(squares, -1)))  # fmt: skip
 
 
-@operation("matrix", np.linalg.pinv, name="linalg.pinv")
+@operation("other", np.linalg.pinv, name="linalg.pinv")
 def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
     """Pseudo-inverse: (..., m, n) -> (..., n, m); singular values up to `rcond` times the largest count as 0.
 
@@ -231,7 +231,7 @@ def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
     return record(pinv, np.linalg.pinv(a.data, rcond), (a, rule))
 
 
-@operation("composed", np.linalg.lstsq, arity=2, name="linalg.lstsq")
+@operation("other", np.linalg.lstsq, name="linalg.lstsq")
 def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Tensor, Tensor, Any, Tensor]:
     """The shortest of the x for which |a @ x - b|² is least, that least, the rank and the singular values of `a`.
 
@@ -251,7 +251,7 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Ten
     return x, residuals, rank, svd(a, compute_uv=False)
 
 
-@operation("composed", np.linalg.matrix_power, name="linalg.matrix_power")
+@operation("other", np.linalg.matrix_power, name="linalg.matrix_power")
 def matrix_power(a: TensorLike, n: int) -> Tensor:
     """The matrix product of `n` times the same square matrix; of its inverse if `n` is negative."""
     a, n = as_tensor(a), index(n)
@@ -264,7 +264,7 @@ def matrix_power(a: TensorLike, n: int) -> Tensor:
     return half @ half @ a if n % 2 else half @ half
 
 
-@operation("norm", np.linalg.norm, name="linalg.norm")
+@operation("other", np.linalg.norm, name="linalg.norm")
 @in_single
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Norm of vectors, or of matrices if `axis` names two: sum(|x| ** ord) ** (1 / ord), by default with ord 2.

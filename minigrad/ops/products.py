@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@operation("matmul", np.matmul, arity=2, methods="__matmul__ __rmatmul__")
+@operation("other", np.matmul, methods="__matmul__ __rmatmul__")
 def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """Matrix product a @ b: (..., n, k) @ (..., k, m) -> (..., n, m), stacks broadcast.
 
@@ -41,7 +41,7 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: a.swapaxes(-1, -2) @ grad))
 
 
-@operation("dot", np.dot, arity=2, methods="dot")
+@operation("other", np.dot, methods="dot")
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """Sum over the last axis of `a` and the last but one of `b`: the matrix product, for vectors and matrices."""
     a, b = as_tensor(a), as_tensor(b)
@@ -50,20 +50,20 @@ def dot(a: TensorLike, b: TensorLike) -> Tensor:
     return matmul(a, b) if a.ndim <= 2 and b.ndim <= 2 else tensordot(a, b, (-1, -1 if b.ndim == 1 else -2))
 
 
-@operation("inner", np.inner, arity=2)
+@operation("other", np.inner)
 def inner(a: TensorLike, b: TensorLike) -> Tensor:
     """Sum over the last axes: a[i, k], b[j, k] -> out[i, j] = sum over k of a[i, k] * b[j, k]."""
     a, b = as_tensor(a), as_tensor(b)
     return tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
 
 
-@operation("elementwise", np.outer, arity=2)
+@operation("elementwise", np.outer)
 def outer(a: TensorLike, b: TensorLike) -> Tensor:
     """Every product of an element of `a` and one of `b`, both flattened: (a.size, b.size)."""
     return reshape(a, (-1, 1)) * reshape(b, -1)
 
 
-@operation("tensordot", np.tensordot, arity=2)
+@operation("other", np.tensordot)
 def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
     """Sum over pairs of axes: the last `axes` of `a` and as many first ones of `b`, or those given as (of a, of b)."""
     a, b = as_tensor(a), as_tensor(b)
@@ -81,7 +81,7 @@ def tensordot(a: TensorLike, b: TensorLike, axes: Any = 2) -> Tensor:
     return einsum(a, left, b, right, free, optimize=True)
 
 
-@operation("einsum", np.einsum)
+@operation("other", np.einsum)
 def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     """Einstein's summation, in each form NumPy takes: `einsum("ij,jk->ik", a, b)`, `einsum(a, [0, 1], b, [1, 2])`.
 
@@ -147,7 +147,7 @@ def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
     return terms, result.replace("...", most), inputs
 
 
-@operation("multi_dot", np.linalg.multi_dot)
+@operation("other", np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[TensorLike]) -> Tensor:
     """The matrix product of several matrices, bracketed to need few multiplications; the ends may be vectors."""
     tensors = [as_tensor(x) for x in arrays]

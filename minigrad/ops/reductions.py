@@ -84,7 +84,7 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType 
                   (x, lambda grad, out: spread(grad / number(count(shape, axis), grad.dtype), shape, axis)))
 
 
-@operation("variance", np.var, nonempty=True, methods="var")
+@operation("other", np.var, nonempty=True, methods="var")
 @in_single
 def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
@@ -99,7 +99,7 @@ def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = Fals
     return record(var, data, (x, rule))
 
 
-@operation("variance", np.std, ties=True, nonempty=True, methods="std")
+@operation("other", np.std, ties=True, nonempty=True, methods="std")
 @in_single
 def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
@@ -211,7 +211,7 @@ def exactly_normalized(x: Array, axis: Axis) -> Any:
     return x - np.logaddexp.reduce(np.longdouble(x), axis, keepdims=True)
 
 
-@operation("softmax", lambda x, axis=-1: np.exp(exactly_normalized(x, axis)).astype(x.dtype))
+@operation("other", lambda x, axis=-1: np.exp(exactly_normalized(x, axis)).astype(x.dtype))
 @in_single
 @np.errstate(invalid="ignore")
 def softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
@@ -225,7 +225,7 @@ def softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
                   (x, lambda grad, out: out * (grad - sum(grad * out, axis, keepdims=True))))
 
 
-@operation("softmax", lambda x, axis=-1: exactly_normalized(x, axis).astype(x.dtype))
+@operation("other", lambda x, axis=-1: exactly_normalized(x, axis).astype(x.dtype))
 @in_single
 @np.errstate(divide="ignore", invalid="ignore")
 def log_softmax(x: TensorLike, axis: Axis = -1, *, dim: Axis = None) -> Tensor:
@@ -270,7 +270,7 @@ def shifted(x: Tensor, by: int, fill: float) -> Tensor:
     return concatenate([gap, x[..., : n - by]] if by > 0 else [x[..., -by:], gap], -1)
 
 
-@operation("running", np.cumsum, methods="cumsum")
+@operation("other", np.cumsum, methods="cumsum")
 def cumsum(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tensor:
     """Sum of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
     if dtype is not None:
@@ -280,7 +280,7 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: DType = None) -> Tenso
                   (x, lambda grad, out: flip(cumsum(flip(grad, axis), axis), axis)))
 
 
-@operation("running", np.cumprod, methods="cumprod")
+@operation("other", np.cumprod, methods="cumprod")
 @in_single
 def cumprod(x: TensorLike, axis: int | None = None) -> Tensor:
     """Product of each element and all before it along an axis; of the flattened tensor if `axis` is None."""
@@ -307,7 +307,7 @@ def carried_back(terms: Tensor, factors: Tensor) -> Tensor:
     return terms
 
 
-@operation("trace", np.trace, methods="trace")
+@operation("other", np.trace, methods="trace")
 def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Sum of the elements on a diagonal."""
     return sum(diagonal(x, offset, axis1, axis2), -1)

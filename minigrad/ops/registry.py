@@ -1,20 +1,23 @@
 """The registry of operations: what each one is, said where it is defined.
 
 From it come NumPy's own functions on tensors, the table of operations in the docs, and the property tests: a new
-operation is gradient-checked without anyone writing a test for it.
+operation is gradient-checked without anyone writing a test for it. Only one that takes more than tensors and the
+arguments of its family needs examples, see `minigrad.testing.strategies.register`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
 from minigrad.tensor import Tensor, TensorLike
 
+Kind = Literal["elementwise", "step", "reduction", "other"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -42,12 +45,12 @@ class Operation:
     Attributes:
         name: what it is called, its place in this package in front: `exp`, `linalg.inv`.
         function: the operation itself.
-        kind: how it is called, which decides how its arguments are generated in tests: "elementwise" takes `arity`
-            broadcastable tensors, "step" too but it has no gradient, "reduction" a tensor, `axis` and `keepdims`; the
-            others are named after their arguments, or are their own kind.
+        kind: the family it is of, by which its arguments are generated in tests: "elementwise" takes `arity`
+            broadcastable tensors, "step" too but it has no gradient, "reduction" a tensor, `axis` and `keepdims`; for
+            any "other" tests know its arguments by its name.
         twin: the NumPy function it mirrors, called the same way and used for tensors in its place; where NumPy has
             none, a reference that computes the same value some other way.
-        arity: how many tensors it takes.
+        arity: how many tensors it cannot do without.
         domain: for each of them, where its elements must lie.
         kinks: values of an elementwise input at which the derivative jumps.
         ties: whether equal elements (of two inputs, or within one) are a kink, shared evenly among them.
@@ -56,7 +59,7 @@ class Operation:
 
     name: str
     function: Callable[..., Any]
-    kind: str
+    kind: Kind
     twin: Callable[..., Any] | None
     arity: int
     domain: tuple[Domain, ...]
@@ -64,16 +67,21 @@ class Operation:
     ties: bool
     nonempty: bool
 
+    @property
+    def owner(self) -> str:
+        """The package that defines it: "minigrad", "nn", or somebody else's."""
+        return self.function.__module__.partition(".")[0]
+
 
 operations: dict[str, Operation] = {}
 twins: dict[Callable[..., Any], Callable[..., Any]] = {}  # NumPy's function -> the operation that serves tensors
 
 
 def operation(
-    kind: str,
+    kind: Kind,
     twin: Callable[..., Any] | None = None,
     *,
-    arity: int = 1,
+    arity: int | None = None,
     domain: Domain | tuple[Domain, ...] = REAL,
     kinks: tuple[float, ...] = (),
     ties: bool = False,
@@ -83,21 +91,29 @@ def operation(
 ) -> Callable[[F], F]:
     """Enter the decorated function into the registry, and put it on `Tensor` under each of the names in `methods`.
 
-    A name such as `__rsub__` gets the function with its two operands exchanged. See `Operation` for the rest.
+    A name such as `__rsub__` gets the function with its two operands exchanged. `arity` is counted from the signature,
+    unless given. See `Operation` for the rest.
     """
 
     def enter(function: F) -> F:
-        domains = (domain,) * arity if isinstance(domain, Domain) else domain
+        domains = (domain,) * (arity or tensors_of(function)) if isinstance(domain, Domain) else domain
         full = name or function.__name__
-        operations[full] = Operation(full, function, kind, twin, arity, domains, kinks, ties, nonempty)
+        operations[full] = Operation(full, function, kind, twin, len(domains), domains, kinks, ties, nonempty)
         if from_numpy(twin):
             twins[cast(Callable[..., Any], twin)] = function
         for method in methods.split():
-            reflected = method.startswith("__r") and arity == 2
+            reflected = method.startswith("__r") and len(domains) == 2
             setattr(Tensor, method, exchanged(function) if reflected else function)
         return function
 
     return enter
+
+
+def tensors_of(function: Callable[..., Any]) -> int:
+    """How many arguments have no default and are tensors, as all are that have no type; at least one."""
+    needed = [p for p in signature(function).parameters.values() if p.default is p.empty]
+    one_each = [p.annotation for p in needed if p.kind is not p.VAR_POSITIONAL]
+    return max(1, sum(given is Parameter.empty or "Tensor" in str(given) for given in one_each))
 
 
 def from_numpy(twin: Any) -> bool:

@@ -35,7 +35,7 @@ def along(x: TensorLike, axis: int | None, without_axes: bool = False) -> tuple[
     return x, 0 if axis is None else normalize_axis_index(axis, x.ndim)
 
 
-@operation("reshape", np.reshape, methods="reshape")
+@operation("other", np.reshape, methods="reshape")
 def reshape(x: TensorLike, shape: Shape, *more: int) -> Tensor:
     """The same elements in the same order in another shape: `reshape(x, (2, 3))` or `x.reshape(2, 3)`."""
     x = as_tensor(x)
@@ -44,13 +44,13 @@ def reshape(x: TensorLike, shape: Shape, *more: int) -> Tensor:
                   (x, lambda grad, out: grad.reshape(old)))
 
 
-@operation("unary shape", np.ravel, methods="ravel flatten")
+@operation("other", np.ravel, methods="ravel flatten")
 def ravel(x: TensorLike) -> Tensor:
     """All elements in one dimension."""
     return reshape(x, -1)
 
 
-@operation("transpose", np.transpose, methods="transpose")
+@operation("other", np.transpose, methods="transpose")
 def transpose(x: TensorLike, axes: int | tuple[int, ...] | None = None, *more: int) -> Tensor:
     """The axes in another order, by default reversed: `transpose(x, (1, 0, 2))` or `x.transpose(1, 0, 2)`."""
     x = as_tensor(x)
@@ -60,19 +60,19 @@ def transpose(x: TensorLike, axes: int | tuple[int, ...] | None = None, *more: i
     return record(transpose, data, (x, lambda grad, out: grad.transpose(back)))
 
 
-@operation("swapaxes", np.swapaxes, methods="swapaxes")
+@operation("other", np.swapaxes, methods="swapaxes")
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
     return record(swapaxes, value(x).swapaxes(axis1, axis2), (x, lambda grad, out: grad.swapaxes(axis1, axis2)))
 
 
-@operation("matrix_transpose", np.matrix_transpose)
+@operation("other", np.matrix_transpose)
 def matrix_transpose(x: TensorLike) -> Tensor:
     """The last two axes exchanged, also as `x.mT`."""
     return swapaxes(x, -1, -2)
 
 
-@operation("moveaxis", np.moveaxis)
+@operation("other", np.moveaxis)
 def moveaxis(x: TensorLike, source: Axes, destination: Axes) -> Tensor:
     """Some axes moved to other places, the rest kept in order."""
     x = as_tensor(x)
@@ -80,7 +80,7 @@ def moveaxis(x: TensorLike, source: Axes, destination: Axes) -> Tensor:
                   (x, lambda grad, out: moveaxis(grad, destination, source)))
 
 
-@operation("squeeze", np.squeeze, methods="squeeze")
+@operation("other", np.squeeze, methods="squeeze")
 def squeeze(x: TensorLike, axis: Axes | None = None) -> Tensor:
     """Without the axes of length 1, or without those given."""
     x = as_tensor(x)
@@ -88,7 +88,7 @@ def squeeze(x: TensorLike, axis: Axes | None = None) -> Tensor:
     return record(squeeze, x.data.squeeze(axis), (x, lambda grad, out: grad.reshape(shape)))
 
 
-@operation("expand_dims", np.expand_dims)
+@operation("other", np.expand_dims)
 def expand_dims(x: TensorLike, axis: Axes) -> Tensor:
     """With new axes of length 1 at these places of the result."""
     x = as_tensor(x)
@@ -96,13 +96,13 @@ def expand_dims(x: TensorLike, axis: Axes) -> Tensor:
     return record(expand_dims, np.expand_dims(x.data, axis), (x, lambda grad, out: grad.reshape(shape)))
 
 
-@operation("broadcast_to", np.broadcast_to, methods="broadcast_to")
+@operation("other", np.broadcast_to, methods="broadcast_to")
 def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
     """`x` repeated along new axes and axes of length 1: a read-only view, its gradient is summed by the sweep."""
     return record(broadcast_to, np.broadcast_to(value(x), shape), (x, lambda grad, out: grad))
 
 
-@operation("join", np.concatenate)
+@operation("other", np.concatenate)
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an existing axis; flattened first if `axis` is None."""
     parts = [as_tensor(x) if axis is not None else reshape(x, -1) for x in tensors]
@@ -113,7 +113,7 @@ def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
                                        for x, end in zip(parts, ends, strict=True)])  # fmt: skip
 
 
-@operation("join", np.stack)
+@operation("other", np.stack)
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors one after the other along a new axis."""
     parts = [as_tensor(x) for x in tensors]
@@ -127,7 +127,7 @@ def reading(place: Any) -> Rule:
     return lambda grad, out: grad[place]
 
 
-@operation("split", np.split)
+@operation("other", np.split)
 def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """The list of equal parts along an axis, so many of them; or of the parts between the given indices."""
     x = as_tensor(x)
@@ -139,7 +139,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     return [x[(*before, slice(start, end))] for start, end in zip((0, *bounds), (*bounds, None), strict=True)]
 
 
-@operation("tile", np.tile)
+@operation("other", np.tile)
 def tile(x: TensorLike, reps: Any) -> Tensor:
     """The whole tensor repeated: so many times along each of the last axes."""
     x = as_tensor(x)
@@ -151,7 +151,7 @@ def tile(x: TensorLike, reps: Any) -> Tensor:
     return reshape(repeated, tuple(time * side for time, side in zip(times, sides, strict=True)))
 
 
-@operation("roll", np.roll)
+@operation("other", np.roll)
 def roll(x: TensorLike, shift: Any, axis: Axes | None = None) -> Tensor:
     """Elements moved along an axis, those pushed off the end coming back at the start."""
     def rule(grad: Tensor, out: Tensor) -> Tensor:  # Python's integers, since unsigned ones have no opposite
@@ -160,7 +160,7 @@ def roll(x: TensorLike, shift: Any, axis: Axes | None = None) -> Tensor:
     return record(roll, np.roll(value(x), shift, axis), (x, rule))
 
 
-@operation("flip", np.flip)
+@operation("other", np.flip)
 def flip(x: TensorLike, axis: Axes | None = None) -> Tensor:
     """The order of the elements reversed along some axes, by default all."""
     return record(flip, np.flip(value(x), axis), (x, lambda grad, out: flip(grad, axis)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.modes import is_grad_enabled
-from minigrad.ops.registry import NONZERO, REAL, operation
+from minigrad.ops.registry import NONZERO, REAL, Domain, operation
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 
 __all__ = [
@@ -23,7 +23,7 @@ def needs_gradient(*inputs: Any) -> bool:
     return is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
-def step(twin: Callable[..., Any], arity: int = 1, methods: str = "") -> Callable[..., Tensor]:
+def step(twin: Callable[..., Any], domain: tuple[Domain, ...] = (REAL,), methods: str = "") -> Callable[..., Tensor]:
     """An operation that computes `twin`, but raises TypeError if a gradient is asked of it."""
     def function(*args: TensorLike) -> Tensor:
         if needs_gradient(*args):
@@ -31,8 +31,7 @@ def step(twin: Callable[..., Any], arity: int = 1, methods: str = "") -> Callabl
         return wrap(twin(*map(value, args)))
 
     function.__name__, function.__doc__ = twin.__name__, f"As `numpy.{twin.__name__}`; {FLAT}."
-    domain = REAL if arity == 1 else (REAL, NONZERO)
-    return operation("step", twin, arity=arity, domain=domain, methods=methods)(function)
+    return operation("step", twin, domain=domain, methods=methods)(function)
 
 
 sign = step(np.sign)
@@ -40,7 +39,7 @@ floor = step(np.floor)
 ceil = step(np.ceil)
 rint = step(np.rint)
 trunc = step(np.trunc)
-floor_divide = step(np.floor_divide, 2, "__floordiv__ __rfloordiv__")
+floor_divide = step(np.floor_divide, (REAL, NONZERO), "__floordiv__ __rfloordiv__")
 
 
 @operation("step", np.round, methods="round __round__")

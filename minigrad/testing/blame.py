@@ -216,8 +216,7 @@ def same_number(a: Any, b: Any) -> bool:
 
 def symmetrised(step: Step, x: TensorLike) -> TensorLike:
     """The symmetric part of a matrix, for operations that are defined for such only."""
-    kinds = [known.kind for known in operations.values() if known.function is step.operation]
-    if not kinds or kinds[0] not in ("symmetric matrix", "definite matrix"):
+    if step.operation not in (operations["linalg.eigh"].function, operations["linalg.cholesky"].function):
         return x
     x = as_tensor(x)
     return (x + x.swapaxes(-1, -2)) / 2

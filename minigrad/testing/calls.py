@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from minigrad.arrays import Array
 from minigrad.ops import Operation, operations
 from minigrad.tensor import Tensor
-from minigrad.testing.composed import EXAMPLES
+from minigrad.testing.composed import EXAMPLES, Example
+from minigrad.testing.composed import each as each
 from minigrad.testing.values import (
     LATTICE,
     arrays,
@@ -64,9 +66,47 @@ class Call:
         return f"{self.operation.name}({arguments}{''.join(f', {k}={v!r}' for k, v in self.options.items())})"
 
 
-def calls(operation: Operation) -> st.SearchStrategy[Call]:
-    """Calls of a registered operation with arguments of every shape it takes, decided by its kind."""
-    return _calls_by_kind[operation.kind](operation)
+def calls(operation: Operation | str) -> st.SearchStrategy[Call]:
+    """Calls of a registered operation with arguments of every shape it takes: by its family, or by its name.
+
+    A package that defines operations registers examples for them in its module `testing`, which is imported on demand.
+
+    Raises:
+        ValueError: if it is of no family, and nobody has registered examples for it.
+    """
+    known = operations[operation] if isinstance(operation, str) else operation
+    if (make := calls_known(known)) is None:
+        try:
+            import_module(f"{known.owner}.testing")
+        except ModuleNotFoundError as error:
+            if error.name != f"{known.owner}.testing":
+                raise
+        make = calls_known(known)
+    if make is None:
+        raise ValueError(
+            f"no arguments are known for {known.name}, which is of no family: "
+            f"give some, as in strategies.register({known.name!r}, strategies.each([((2, 3),)], axis=[0, 1]))"
+        )
+    return make(known)
+
+
+def calls_known(operation: Operation) -> Callable[[Operation], st.SearchStrategy[Call]] | None:
+    """How calls of an operation are made, if anything says so."""
+    if operation.name in EXAMPLES:
+        return example_calls
+    return _calls_by_name.get(operation.name) or _calls_of_family.get(operation.kind)
+
+
+def register(name: str, examples: st.SearchStrategy[Example]) -> None:
+    """Make `calls` of an operation that is of no family draw these examples.
+
+    Args:
+        name: the operation's.
+        examples: triples (shapes of the inputs, a function from them to the arguments, options by name), see `each`.
+
+    >>> register("blend", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
+    """
+    EXAMPLES[name] = examples
 
 
 def elements_for(operation: Operation | str, position: int = 0) -> st.SearchStrategy[float]:
@@ -201,16 +241,16 @@ def clip_calls(draw: st.DrawFn, operation: Operation) -> Call:
 @st.composite
 def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
     """Calls with a tensor and plain arguments that depend on its shape."""
-    least = _least_ndim.get(operation.kind, 1)
-    most = 2 if operation.kind == "diag" else 3
+    least = _least_ndim.get(operation.name, 1)
+    most = 2 if operation.name == "diag" else 3
     drawn = hnp.array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=3)
-    if operation.kind not in ("reshape", "roll", "sliding_window_view", "pad"):
+    if operation.name not in ("reshape", "roll", "sliding_window_view", "pad"):
         drawn |= hnp.array_shapes(min_dims=least, max_dims=most, min_side=0, max_side=3)
     x = draw(arrays(draw(drawn), unique=operation.ties))
-    arguments = draw(arguments_by_kind[operation.kind](x.shape))
+    arguments = draw(arguments_by_name[operation.name](x.shape))
     options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
     arguments = arguments[:-1] if options else arguments
-    combine = joined if operation.kind == "split" else Call.combine
+    combine = joined if operation.name == "split" else Call.combine
     return Call(operation, (x,), lambda x: (x, *arguments), options, combine)
 
 
@@ -430,9 +470,11 @@ def irrational(shape: tuple[int, ...]) -> Array:
 
 
 @st.composite
-def composed_calls(draw: st.DrawFn, operation: Operation) -> Call:
+def example_calls(draw: st.DrawFn, operation: Operation) -> Call:
     sides, arguments, options = draw(EXAMPLES[operation.name])
-    inputs = tuple(draw(arrays(shape, unique=operation.ties)) for shape in sides)
+    domains = operation.domain if len(operation.domain) == len(sides) else operation.domain[:1] * len(sides)
+    drawn = zip(sides, domains, strict=True)
+    inputs = tuple(draw(arrays(shape, domain, unique=operation.ties)) for shape, domain in drawn)
     return Call(operation, inputs, arguments, options, as_one)
 
 
@@ -457,8 +499,8 @@ _options_by_name: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 _least_ndim = {"diagonal": 2, "trace": 2, "matrix_transpose": 2}
 
-arguments_by_kind: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
-    "unary shape": lambda shape: st.just(()),
+arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
+    "ravel": lambda shape: st.just(()),
     "matrix_transpose": lambda shape: st.just(()),
     "reshape": lambda shape: st.tuples(reshapes(shape)),
     "transpose": lambda shape: st.tuples(st.none() | st.permutations(range(-len(shape), 0)).map(tuple)),
@@ -482,38 +524,38 @@ arguments_by_kind: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple
     "diagonal": diagonals,
     "trace": diagonals,
     "diag": lambda shape: st.tuples(st.integers(-3, 3)),
-    "triangle": lambda shape: st.tuples(st.integers(-3, 3)),
+    "tril": lambda shape: st.tuples(st.integers(-3, 3)),
+    "triu": lambda shape: st.tuples(st.integers(-3, 3)),
     "pad": paddings,
     "sliding_window_view": windows,
 }
 
-_calls_by_kind: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
+_calls_of_family: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "elementwise": elementwise_calls,
     "step": elementwise_calls,
-    "remainder": remainder_calls,
     "reduction": reduction_calls,
-    "variance": variance_calls,
-    "softmax": softmax_calls,
-    "running": running_calls,
+}
+
+_calls_by_name: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
+    "remainder": remainder_calls,
+    **dict.fromkeys(["var", "std", "nanvar", "nanstd"], variance_calls),
+    **dict.fromkeys(["softmax", "log_softmax"], softmax_calls),
+    **dict.fromkeys(["cumsum", "cumprod"], running_calls),
     "clip": clip_calls,
     "where": where_calls,
-    "join": joining_calls,
+    **dict.fromkeys(["concatenate", "stack"], joining_calls),
     "getitem": getitem_calls,
-    "add_at": put_calls,
-    "put": put_calls,
+    **dict.fromkeys(["add_at", "put"], put_calls),
     "matmul": matmul_calls,
-    "dot": dot_calls,
-    "inner": dot_calls,
+    **dict.fromkeys(["dot", "inner"], dot_calls),
     "tensordot": tensordot_calls,
     "einsum": einsum_calls,
     "multi_dot": multi_dot_calls,
-    "square matrix": square_matrix_calls,
-    "solve": solve_calls,
-    "symmetric matrix": symmetric_calls,
-    "definite matrix": symmetric_calls,
-    "matrix": matrix_calls,
-    "norm": norm_calls,
-    "cast": cast_calls,
-    "composed": composed_calls,
-    **dict.fromkeys(arguments_by_kind, shape_calls),
+    **dict.fromkeys(["linalg.inv", "linalg.det", "linalg.slogdet"], square_matrix_calls),
+    "linalg.solve": solve_calls,
+    **dict.fromkeys(["linalg.eigh", "linalg.cholesky"], symmetric_calls),
+    **dict.fromkeys(["linalg.qr", "linalg.svd", "linalg.pinv"], matrix_calls),
+    "linalg.norm": norm_calls,
+    "astype": cast_calls,
+    **dict.fromkeys(arguments_by_name, shape_calls),
 }

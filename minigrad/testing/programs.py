@@ -14,7 +14,7 @@ from minigrad.arrays import Array
 from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Tensor, as_tensor
-from minigrad.testing.calls import arguments_by_kind
+from minigrad.testing.calls import arguments_by_name
 from minigrad.testing.spelling import Name, called, spelled
 from minigrad.testing.values import arrays, axes, full_shapes, indices
 
@@ -45,7 +45,7 @@ class Line:
         if self.name == "getitem":
             index = spelled(self.arguments[1])
             return f"{self.arguments[0]}[{index}]"
-        ours = operations[self.name].function.__module__.startswith(__name__.partition(".")[0])
+        ours = operations[self.name].owner == __name__.partition(".")[0]
         return called(f"mg.{self.name}" if ours else self.name, self.arguments, self.options)
 
 
@@ -141,7 +141,7 @@ def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> 
 
 def composable() -> list[str]:
     """The operations that can be applied to whatever tensors there are."""
-    return [name for name, known in operations.items() if known.kind in BY_KIND and known.kind != "split"]
+    return [name for name, known in operations.items() if known.kind in OF_FAMILY or name in BY_NAME]
 
 
 @st.composite
@@ -156,7 +156,7 @@ def lines_for(draw: st.DrawFn, values: dict[str, Tensor], from_names: Sequence[s
         if not fitting:
             return None
         names.append(draw(st.sampled_from(fitting)))
-    return draw(BY_KIND[operation.kind](operation, names, values))
+    return draw((BY_NAME.get(operation.name) or OF_FAMILY[operation.kind])(operation, names, values))
 
 
 def suits(x: Array, domain: Domain, operation: Operation) -> bool:
@@ -200,7 +200,7 @@ def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) ->
     except ValueError:
         shape = ()
     condition: st.SearchStrategy[Array] = hnp.arrays(bool, shape)
-    return condition.map(lambda condition: Line(operation.name, (condition, *map(Name, names)), {}))
+    return condition.map(lambda condition: Line(operation.name, (condition, *map(Name, names[1:])), {}))
 
 
 def joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
@@ -213,23 +213,21 @@ def with_arguments(operation: Operation, names: list[str], values: dict[str, Ten
     shape = values[names[0]].shape
     if not shape or 0 in shape:
         return st.none()
-    arguments = arguments_by_kind[operation.kind](shape)
+    arguments = arguments_by_name[operation.name](shape)
     return arguments.map(lambda arguments: Line(operation.name, (Name(names[0]), *arguments), {}))
 
 
 Lines = Callable[[Operation, list[str], dict[str, Tensor]], st.SearchStrategy[Line | None]]
-BY_KIND: dict[str, Lines] = {
-    "elementwise": elementwise,
-    "matmul": elementwise,
-    "dot": elementwise,
-    "reduction": reduction,
-    "variance": reduction,
-    "softmax": along_axis,
-    "running": along_axis,
+OF_FAMILY: dict[str, Lines] = {"elementwise": elementwise, "reduction": reduction}
+VARIANCES = ("var", "std", "nanvar", "nanstd")
+BY_NAME: dict[str, Lines] = {
+    **dict.fromkeys(["matmul", "dot"], elementwise),
+    **dict.fromkeys(VARIANCES, reduction),
+    **dict.fromkeys(["softmax", "log_softmax", "cumsum", "cumprod"], along_axis),
     "getitem": indexed,
     "where": chosen,
-    "join": joined,
-    **dict.fromkeys(arguments_by_kind, with_arguments),
+    **dict.fromkeys(["concatenate", "stack"], joined),
+    **dict.fromkeys([name for name in arguments_by_name if name != "split"], with_arguments),
 }
 
 
@@ -249,7 +247,7 @@ def evaluated(line: Line, values: dict[str, Tensor]) -> Tensor | None:
         return None  # shapes that do not fit, an axis that is not there
     data = np.asarray(result._data)
     moderate = data.dtype == np.float64 and np.isfinite(data).all() and (np.abs(data) < LARGEST).all()
-    return result if moderate and 0 < data.size < 200 and not (operation.kind == "variance" and near(data, 0)) else None
+    return result if moderate and 0 < data.size < 200 and not (operation.name in VARIANCES and near(data, 0)) else None
 
 
 def within(x: Array, domain: Domain) -> bool:

@@ -8,6 +8,8 @@ from minigrad.testing.calls import at_kinks as at_kinks
 from minigrad.testing.calls import calls as calls
 from minigrad.testing.calls import einsum_specs as einsum_specs
 from minigrad.testing.calls import elements_for as elements_for
+from minigrad.testing.calls import register as register
+from minigrad.testing.composed import each as each
 from minigrad.testing.layouts import LAYOUTS as LAYOUTS
 from minigrad.testing.programs import Program as Program
 from minigrad.testing.programs import programs as programs

@@ -102,7 +102,7 @@ def along_channels(p: Tensor, x: Tensor) -> Tensor:
     return p.reshape(-1, *[1] * (x.ndim - 2))
 
 
-@operation("batch_norm", arity=3)
+@operation("other")
 def normalized(x: Tensor, weight: Tensor, bias: Tensor, mean: Array, reciprocal_std: Array, eps: Any) -> Tensor:
     """`x`, normalised by its own moments, times `weight`, plus `bias`."""
     axes, count, order = (0, *range(2, x.ndim)), x.size // x.shape[1], row_axes(x.data)

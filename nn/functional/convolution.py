@@ -136,7 +136,7 @@ def geometry_of(
 # ------------------------------------------------------------------------------------------------ operations
 
 
-@operation("conv2d", arity=3)
+@operation("other")
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """Patches of `x` times `weight`, plus `bias` if there is one."""
     size = image_size(x)
@@ -162,7 +162,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geomet
                   *([] if bias is None else [(bias, to_bias)]))
 
 
-@operation("conv2d", arity=2)
+@operation("other")
 def input_gradient(grad: Tensor, weight: Tensor, size: Pair, geometry: Geometry) -> Tensor:
     """The gradient of a convolution with respect to its input, whose rows and columns are `size`."""
     data = spread(channels_last(grad.data), weight.data, size, geometry)
@@ -171,7 +171,7 @@ def input_gradient(grad: Tensor, weight: Tensor, size: Pair, geometry: Geometry)
                   (weight, lambda again, out: weight_gradient(again, grad, geometry)))
 
 
-@operation("conv2d", arity=2)
+@operation("other")
 def weight_gradient(x: Tensor, grad: Tensor, geometry: Geometry) -> Tensor:
     """The gradient of a convolution with respect to its weight."""
     size = image_size(x)

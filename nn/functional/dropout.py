@@ -13,7 +13,7 @@ from minigrad.random import source
 __all__ = ["dropout", "dropout2d"]
 
 
-@operation("dropout")
+@operation("other")
 def dropout(
     x: TensorLike, p: float = 0.5, training: bool = True, generator: np.random.Generator | None = None
 ) -> Tensor:

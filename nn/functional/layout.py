@@ -19,7 +19,7 @@ Axes = tuple[int, ...]
 BLOCK = 8  # images copied at a time
 
 
-@operation("flatten")
+@operation("other")
 def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """All axes from `start_dim` to `end_dim` in one.
 

@@ -18,7 +18,7 @@ __all__ = ["embedding", "linear"]
 T = TypeVar("T", Tensor, Array)
 
 
-@operation("linear", arity=3)
+@operation("other")
 def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) -> Tensor:
     """Affine map x @ weight.T + bias: (..., in_features) -> (..., out_features).
 

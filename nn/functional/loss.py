@@ -29,7 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@operation("cross_entropy")
+@operation("other")
 def cross_entropy(
     logits: TensorLike,
     target: TensorLike,

@@ -74,7 +74,7 @@ def group_norm(
     return as_tensor(standardize(x.reshape(n, *split), scale, shift, (-2, -1), eps).reshape(x.shape))
 
 
-@operation("standardize", arity=3)
+@operation("other")
 def standardize(x: Tensor, weight: Tensor, bias: Tensor, axes: tuple[int, ...], eps: float | Array) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are those over `axes`."""
     if x.dtype == np.float16:  # in which squares overflow from 256 on

@@ -190,7 +190,7 @@ def widened(x: Tensor, pool: Callable[..., Tensor], *settings: Any) -> Tensor:
 # ------------------------------------------------------------------------------------------------ operations
 
 
-@operation("pool")
+@operation("other", ties=True)
 def largest(x: Tensor, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
     """The largest element of each window."""
     # Who wins is noted while a block is in the cache; the rule would have to read all of x again. Nothing equals NaN:
@@ -217,7 +217,7 @@ def largest(x: Tensor, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
     return record(largest, channels_first(data), (x, rule))
 
 
-@operation("pool")
+@operation("other")
 def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
     """The sum over the places in each window, weighted."""
     size, places = image_size(x), in_windows(x.data, geometry, 0, extra)
@@ -226,7 +226,7 @@ def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry, extra: Pair = (0
                   (x, lambda grad, out: weighted_spread(grad, shares, size, geometry, extra)))
 
 
-@operation("pool")
+@operation("other")
 def weighted_spread(
     grad: Tensor, shares: Shares, size: Pair, geometry: Geometry, extra: Pair = (0, 0)
 ) -> Tensor:

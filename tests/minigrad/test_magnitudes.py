@@ -27,8 +27,8 @@ UNJUDGED = {
     "sinc": np.isinf,  # it oscillates, as NumPy and PyTorch have it
 }  # fmt: skip
 VARIANTS = [
-    *[(op.name, {}) for op in operations.values() if op.function.__module__.startswith("minigrad.")
-      and op.kind in ("elementwise", "remainder") and op.name != "outer"],
+    *[(op.name, {}) for op in operations.values() if op.owner == "minigrad"
+      and (op.kind == "elementwise" or op.name == "remainder") and op.name != "outer"],
     ("leaky_relu", {"negative_slope": 0.25}), ("elu", {"alpha": 0.5}), ("softplus", {"beta": 2.0}),
     ("gelu", {"approximate": "tanh"}), ("hardtanh", {"min_val": -5.0, "max_val": 0.5}),
 ]  # fmt: skip

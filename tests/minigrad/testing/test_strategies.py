@@ -8,24 +8,29 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 import minigrad as mg
+import nn
 from minigrad import record
 from minigrad.ops import operations
 from minigrad.testing import GradientError, Verdict, gradcheck, gradient_property, gradient_report
+from minigrad.testing.composed import EXAMPLES
 from minigrad.testing.strategies import (
     LAYOUTS,
     at_kinks,
     calls,
     cotangents,
+    each,
     einsum_specs,
     elements_for,
     programs,
+    register,
     tensors,
 )
 
 seeds = st.integers(0, 2**32 - 1)
-ours = [op for op in operations.values() if op.function.__module__.startswith("minigrad.")]
+ours = [op for op in operations.values() if op.owner == "minigrad"]
 kinked = [op for op in ours if op.kinks or op.ties]
 quick = settings(database=None, max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 exists = settings(quick, max_examples=3000, phases=[Phase.generate])  # whether there is one: no need to shrink it
@@ -194,6 +199,64 @@ def test_the_decorator_passes_what_is_right_with_preconditions_and_options():
     assert len(set(seen)) > 1
     assert sums.__name__ == "sums"
     assert sums.__doc__ == "What it is about."
+
+
+# ------------------------------------------------------------------------------------------------ calls
+
+
+@pytest.fixture
+def registry():
+    """The registry, which forgets afterwards what a test enters."""
+    kept = dict(operations), dict(EXAMPLES)
+    yield operations
+    for table, before in zip((operations, EXAMPLES), kept, strict=True):
+        table.clear()
+        table.update(before)
+
+
+def found_wrong(drawn):
+    """Whether there is a call with a wrong gradient."""
+    try:
+        find(drawn, lambda call: not gradient_report(call, *call.inputs).ok, settings=settings(quick, max_examples=50))
+    except NoSuchExample:
+        return False
+    return True
+
+
+def test_there_are_calls_of_every_registered_operation():
+    assert {operation.owner for operation in operations.values()} == {"minigrad", nn.__name__}
+    for operation in operations.values():
+        find(calls(operation), lambda call: bool(call.inputs), settings=exists)
+
+
+def test_an_operation_that_anybody_enters_is_checked_without_a_word_about_its_arguments(registry):
+    @mg.operation("elementwise")
+    def product(a, b):
+        return record(product, mg.value(a) * mg.value(b), (a, lambda grad, out: grad * b), (b, lambda grad, out: grad))
+
+    @mg.operation("reduction")
+    def total(x, axis=None, keepdims=False):
+        return mg.sum(x, axis, keepdims) * 1.0
+
+    assert registry["product"].arity == 2
+    assert registry["product"].owner == __name__.partition(".")[0]
+    assert found_wrong(calls("product"))
+    assert not found_wrong(calls("total"))
+
+
+def test_an_operation_of_no_family_says_how_to_tell_its_arguments_and_then_is_checked(registry):
+    @mg.operation("other", lambda a, b, share: share * a + (1 - share) * b)
+    def blend(a, b, share):
+        a, b = mg.value(a), mg.value(b)
+        return record(blend, share * a + (1 - share) * b,
+                      (a, lambda grad, out: grad * share), (b, lambda grad, out: grad))  # fmt: skip
+
+    with pytest.raises(ValueError, match=r"no arguments are known for blend, .*strategies\.register\('blend', "):
+        calls(registry["blend"])
+    register("blend", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
+    call = find(calls("blend"), lambda call: call.inputs[0].ndim == 2, settings=exists)
+    assert "share=0." in repr(call)
+    np.testing.assert_array_equal(call(*call.inputs).numpy(), call.expected())
 
 
 @given(data=st.data())
