@@ -19,10 +19,10 @@ from minigrad.testing.composed import EXAMPLES, Example
 from minigrad.testing.composed import each as each
 from minigrad.testing.values import (
     LATTICE,
-    arrays,
     axes,
     axis_of,
     broadcastable,
+    clear_arrays,
     diagonals,
     elements,
     full_shapes,
@@ -118,7 +118,7 @@ def elements_for(operation: Operation | str, position: int = 0) -> st.SearchStra
     """
     known = operations[operation] if isinstance(operation, str) else operation
     clear = 1 / (4 * LATTICE)
-    return elements(known.domain[position]).filter(lambda x: all(abs(x - kink) > clear for kink in known.kinks))
+    return elements(known.domain[position], 0.5).filter(lambda x: all(abs(x - kink) > clear for kink in known.kinks))
 
 
 @st.composite
@@ -154,7 +154,7 @@ def elementwise_calls(draw: st.DrawFn, operation: Operation) -> Call:
     shapes = draw(broadcastable(operation.arity))
     offsets = np.linspace(0.5, 1, operation.arity, endpoint=False) if operation.ties else [0.5] * operation.arity
     inputs = tuple(
-        draw(arrays(shape, domain, float(offset)))
+        draw(clear_arrays(shape, domain, float(offset)))
         for shape, domain, offset in zip(shapes, operation.domain, offsets, strict=True)
     )
     options = draw(_options_by_name.get(operation.name, st.just({})))
@@ -164,15 +164,15 @@ def elementwise_calls(draw: st.DrawFn, operation: Operation) -> Call:
 @st.composite
 def remainder_calls(draw: st.DrawFn, operation: Operation) -> Call:
     """Quotients that are no whole numbers, where the remainder jumps."""
-    b = draw(arrays(draw(shapes), operation.domain[1]))
-    return Call(operation, (b * draw(arrays(b.shape)), b), lambda a, b: (a, b), {})
+    b = draw(clear_arrays(draw(shapes), operation.domain[1]))
+    return Call(operation, (b * draw(clear_arrays(b.shape)), b), lambda a, b: (a, b), {})
 
 
 @st.composite
 def reduction_calls(draw: st.DrawFn, operation: Operation) -> Call:
     shape = draw(shapes)
     axis = draw(axes(len(shape)).filter(lambda axis: reduced_size(shape, axis) > 0 or not operation.nonempty))
-    x = draw(arrays(shape, operation.domain[0], unique=operation.ties))
+    x = draw(clear_arrays(shape, operation.domain[0], unique=operation.ties))
     if operation.name == "prod":
         x = draw(with_zeros(x))
     missing = draw(hnp.arrays(bool, shape)) if operation.name.startswith("nan") else np.zeros(shape, bool)
@@ -198,20 +198,20 @@ def variance_calls(draw: st.DrawFn, operation: Operation) -> Call:
     n = reduced_size(shape, axis)
     if n <= int(operation.ties):  # the deviation of one element is always 0, a kink
         shape, axis, n = (3,), None, 3
-    x = draw(arrays(shape, unique=operation.ties))
+    x = draw(clear_arrays(shape, unique=operation.ties))
     ddof = draw(st.sampled_from([ddof for ddof in (0, 0.5, 1) if ddof < n]))
     return Call(operation, (x,), lambda x: (x,), {"axis": axis, "ddof": ddof, "keepdims": draw(st.booleans())})
 
 
 @st.composite
 def softmax_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(arrays(draw(full_shapes | hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=2))))
+    x = draw(clear_arrays(draw(full_shapes | hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=2))))
     return Call(operation, (x,), lambda x: (x,), draw(st.just({}) | axes(x.ndim).map(lambda axis: {"axis": axis})))
 
 
 @st.composite
 def running_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(shapes.flatmap(arrays).flatmap(with_zeros))
+    x = draw(shapes.flatmap(clear_arrays).flatmap(with_zeros))
     one = st.none() if x.ndim == 0 else st.none() | st.integers(-x.ndim, x.ndim - 1)
     return Call(operation, (x,), lambda x: (x,), {"axis": draw(one)})
 
@@ -220,7 +220,7 @@ def running_calls(draw: st.DrawFn, operation: Operation) -> Call:
 def where_calls(draw: st.DrawFn, operation: Operation) -> Call:
     condition_shape, *shapes = draw(broadcastable(3))
     condition = draw(hnp.arrays(bool, condition_shape))
-    inputs = tuple(draw(arrays(shape)) for shape in shapes)
+    inputs = tuple(draw(clear_arrays(shape)) for shape in shapes)
     return Call(operation, inputs, lambda a, b: (condition, a, b), {})
 
 
@@ -228,7 +228,8 @@ def where_calls(draw: st.DrawFn, operation: Operation) -> Call:
 def clip_calls(draw: st.DrawFn, operation: Operation) -> Call:
     """Each bound an array, a number or None; `x` and the bounds lie on lattices of their own, so there are no ties."""
     shapes = draw(broadcastable(3))
-    x, low, high = (draw(arrays(shape, offset=offset)) for shape, offset in zip(shapes, (0.5, 0.25, 0.75), strict=True))
+    offsets = zip(shapes, (0.5, 0.25, 0.75), strict=True)
+    x, low, high = (draw(clear_arrays(shape, offset=offset)) for shape, offset in offsets)
     bounds = draw(st.sampled_from(["both", "min", "max", "numbers"]))
     if bounds == "both":
         return Call(operation, (x, low, high), lambda *xs: xs, {})
@@ -246,7 +247,7 @@ def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
     drawn = hnp.array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=3)
     if operation.name not in ("reshape", "roll", "sliding_window_view", "pad"):
         drawn |= hnp.array_shapes(min_dims=least, max_dims=most, min_side=0, max_side=3)
-    x = draw(arrays(draw(drawn), unique=operation.ties))
+    x = draw(clear_arrays(draw(drawn), unique=operation.ties))
     arguments = draw(arguments_by_name[operation.name](x.shape))
     options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
     arguments = arguments[:-1] if options else arguments
@@ -268,13 +269,13 @@ def joining_calls(draw: st.DrawFn, operation: Operation) -> Call:
     for side in sides:
         if operation.name == "concatenate":
             shape[axis] = side
-        inputs.append(draw(arrays(tuple(shape))))
+        inputs.append(draw(clear_arrays(tuple(shape))))
     return Call(operation, tuple(inputs), lambda *xs: (list(xs),), {"axis": axis})
 
 
 @st.composite
 def getitem_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(arrays(draw(shapes)))
+    x = draw(clear_arrays(draw(shapes)))
     index = draw(indices(x.shape))
     return Call(operation, (x,), lambda x: (x, index), {})
 
@@ -282,15 +283,15 @@ def getitem_calls(draw: st.DrawFn, operation: Operation) -> Call:
 @st.composite
 def matmul_calls(draw: st.DrawFn, operation: Operation) -> Call:
     drawn = draw(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_side=3, min_side=0, max_dims=1))
-    inputs = tuple(draw(arrays(shape)) for shape in drawn.input_shapes)
+    inputs = tuple(draw(clear_arrays(shape)) for shape in drawn.input_shapes)
     return Call(operation, inputs, lambda a, b: (a, b), {})
 
 
 @st.composite
 def put_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(arrays(draw(shapes)))
+    x = draw(clear_arrays(draw(shapes)))
     index = draw(indices(x.shape))
-    values = draw(arrays(x[index].shape) | arrays(()))
+    values = draw(clear_arrays(x[index].shape) | clear_arrays(()))
     return Call(operation, (x, values), lambda x, values: (x, index, values), {})
 
 
@@ -302,7 +303,7 @@ def dot_calls(draw: st.DrawFn, operation: Operation) -> Call:
     place = max(len(right) - 1, 0) if operation.name == "dot" else len(right)
     paired = (*left, n), (*right[:place], n, *right[place:])
     shapes = draw(st.sampled_from([paired, ((), tuple(right)), (tuple(left), ())]))
-    return Call(operation, tuple(draw(arrays(shape)) for shape in shapes), lambda a, b: (a, b), {})
+    return Call(operation, tuple(draw(clear_arrays(shape)) for shape in shapes), lambda a, b: (a, b), {})
 
 
 @st.composite
@@ -310,7 +311,7 @@ def tensordot_calls(draw: st.DrawFn, operation: Operation) -> Call:
     shared = draw(st.lists(st.integers(0, 3), max_size=2))
     left, right = (draw(st.lists(st.integers(0, 3), max_size=2)) for _ in range(2))
     if draw(st.booleans()):
-        inputs = draw(arrays((*left, *shared))), draw(arrays((*shared, *right)))
+        inputs = draw(clear_arrays((*left, *shared))), draw(clear_arrays((*shared, *right)))
         return Call(operation, inputs, lambda a, b: (a, b), {"axes": len(shared)})
     shapes, pair = [], []
     for free in (left, right):
@@ -319,7 +320,7 @@ def tensordot_calls(draw: st.DrawFn, operation: Operation) -> Call:
         negative = draw(st.booleans())
         pair.append([order.index(i) - len(order) * negative for i in range(len(shared))])
     axes = tuple(pair) if len(shared) != 1 else draw(st.sampled_from([tuple(pair), (pair[0][0], pair[1][0])]))
-    return Call(operation, tuple(draw(arrays(shape)) for shape in shapes), lambda a, b: (a, b), {"axes": axes})
+    return Call(operation, tuple(draw(clear_arrays(shape)) for shape in shapes), lambda a, b: (a, b), {"axes": axes})
 
 
 @st.composite
@@ -335,7 +336,7 @@ def einsum_calls(draw: st.DrawFn, operation: Operation) -> Call:
         sides = [1 if label in ones else size[label] for label in labels]
         at = draw(st.integers(0, len(labels))) if with_ellipsis else 0
         terms.append([*labels[:at], *([Ellipsis] if with_ellipsis else []), *labels[at:]])
-        inputs.append(draw(arrays((*sides[:at], *(batch[i] if with_ellipsis else ()), *sides[at:]))))
+        inputs.append(draw(clear_arrays((*sides[:at], *(batch[i] if with_ellipsis else ()), *sides[at:]))))
     used = [label for label in "Bac" if any(label in term for term in terms)]
     chosen = draw(st.none() | st.lists(st.sampled_from(used), unique=True)) if used else None
     result = None if chosen is None else [*chosen, *([Ellipsis] if with_ellipsis else [])]
@@ -359,7 +360,7 @@ def einsum_calls(draw: st.DrawFn, operation: Operation) -> Call:
 @st.composite
 def multi_dot_calls(draw: st.DrawFn, operation: Operation) -> Call:
     sides = draw(st.lists(st.integers(0, 4), min_size=3, max_size=6))
-    inputs = [draw(arrays(pair)) for pair in pairwise(sides)]
+    inputs = [draw(clear_arrays(pair)) for pair in pairwise(sides)]
     if draw(st.booleans()) and sides[0]:
         inputs[0] = inputs[0][0]
     if draw(st.booleans()) and sides[-1]:
@@ -379,7 +380,7 @@ def matrices(draw: st.DrawFn, stack: tuple[int, ...], m: int, n: int, permuted: 
     base = np.eye(m, n) * 4 * np.arange(1, n + 1)
     if permuted:
         base = base[list(draw(st.permutations(range(m))))]
-    matrices: Array = base + draw(arrays((*stack, m, n))) / 4
+    matrices: Array = base + draw(clear_arrays((*stack, m, n))) / 4
     return matrices
 
 
@@ -396,7 +397,7 @@ def square_matrix_calls(draw: st.DrawFn, operation: Operation) -> Call:
 def solve_calls(draw: st.DrawFn, operation: Operation) -> Call:
     n = draw(st.integers(0, 3))
     left, right = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=0, max_side=2)).input_shapes
-    b = draw(arrays((n,)) | arrays((*right, n, draw(st.integers(0, 2)))))
+    b = draw(clear_arrays((n,)) | clear_arrays((*right, n, draw(st.integers(0, 2)))))
     return Call(operation, (draw(matrices(left, n, n, permuted=True)), b), lambda a, b: (a, b), {})
 
 
@@ -457,7 +458,7 @@ def norm_calls(draw: st.DrawFn, operation: Operation) -> Call:
         pair = draw(st.permutations([x.ndim - 1, x.ndim - 2]))
         axis = draw(st.sampled_from([tuple(pair), tuple(i - x.ndim for i in pair)] + [None] * (x.ndim == 2)))
         return Call(operation, (x + irrational(x.shape),), lambda x: (x,), {"ord": ord, "axis": axis, **keepdims})
-    x = draw(arrays(shape, offset=0.3, unique=True))
+    x = draw(clear_arrays(shape, offset=0.3, unique=True))
     if kind == "all":
         return Call(operation, (x,), lambda x: (x,), keepdims)
     options = {"ord": draw(st.sampled_from(vector)), "axis": draw(axis_of(shape)), **keepdims}
@@ -474,7 +475,7 @@ def example_calls(draw: st.DrawFn, operation: Operation) -> Call:
     sides, arguments, options = draw(EXAMPLES[operation.name])
     domains = operation.domain if len(operation.domain) == len(sides) else operation.domain[:1] * len(sides)
     drawn = zip(sides, domains, strict=True)
-    inputs = tuple(draw(arrays(shape, domain, unique=operation.ties)) for shape, domain in drawn)
+    inputs = tuple(draw(clear_arrays(shape, domain, unique=operation.ties)) for shape, domain in drawn)
     return Call(operation, inputs, arguments, options, as_one)
 
 
@@ -485,7 +486,7 @@ def as_one(result: Any) -> Any:
 
 @st.composite
 def cast_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    return Call(operation, (draw(arrays(draw(shapes))),), lambda x: (x, np.float64), {})
+    return Call(operation, (draw(clear_arrays(draw(shapes))),), lambda x: (x, np.float64), {})
 
 
 _options_by_name: dict[str, st.SearchStrategy[dict[str, Any]]] = {

@@ -16,7 +16,7 @@ from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.calls import arguments_by_name
 from minigrad.testing.spelling import Name, called, spelled
-from minigrad.testing.values import arrays, axes, full_shapes, indices
+from minigrad.testing.values import axes, clear_arrays, full_shapes, indices
 
 CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
 LARGEST = 1e3
@@ -125,7 +125,7 @@ def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> 
     ...     gradcheck(program, *program.inputs)
     >>> test()
     """
-    inputs = draw(st.lists(arrays(full_shapes), min_size=1, max_size=3))
+    inputs = draw(st.lists(clear_arrays(full_shapes), min_size=1, max_size=3))
     values = {f"x{i}": Tensor(x) for i, x in enumerate(inputs)}
     lines: list[Line] = []
     for _ in range(draw(st.integers(1, max_lines))):

@@ -20,6 +20,7 @@ from minigrad.testing.values import cotangents as cotangents
 from minigrad.testing.values import elements as elements
 from minigrad.testing.values import full_shapes as full_shapes
 from minigrad.testing.values import indices as indices
+from minigrad.testing.values import magnitudes as magnitudes
 from minigrad.testing.values import reshapes as reshapes
 from minigrad.testing.values import shapes as shapes
 from minigrad.testing.values import tensors as tensors

@@ -1,7 +1,8 @@
 """hypothesis strategies for arrays and tensors, and for what depends on a shape: axes, indices, other shapes.
 
 Elements lie on a lattice of eighths, offset so that they keep clear of kinks: values are easy to read, derivatives
-well conditioned, and a failing example shrinks to small numbers.
+well conditioned, and a failing example shrinks to small numbers. What is drawn for users is now and then special: 0,
+1 and -1, equal elements, small and large arrays, long sides and four dimensions.
 """
 
 from __future__ import annotations
@@ -21,27 +22,86 @@ from minigrad.testing.layouts import LAYOUTS, repeated
 
 LATTICE = 8
 
-shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
-full_shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3)
+SCALES = (-40, -20, -8, 4)  # powers of two of small and large arrays; e to the power of 3 * 16 is still no large number
 
 
-def elements(domain: Domain = REAL, offset: float = 0.5) -> st.SearchStrategy[float]:
-    """Floats of moderate size inside a domain; `offset` shifts them against the lattice, of which kinks are points."""
+def mostly(usual: st.SearchStrategy[Any], *others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """What is usual four times out of five, and the simplest."""
+    return st.one_of(*[usual] * 4 * len(others), *others)
+
+
+def sized(least: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Shapes with sides from `least`: mostly small ones, but also long sides and four dimensions."""
+    few = hnp.array_shapes(min_dims=least, max_dims=3, min_side=least, max_side=3)
+    long = hnp.array_shapes(min_dims=1, max_dims=2, min_side=1, max_side=9)
+    return mostly(few, long, hnp.array_shapes(min_dims=4, max_dims=4, min_side=least, max_side=3))
+
+
+shapes, full_shapes = sized(0), sized(1)
+
+
+def elements(domain: Domain = REAL, offset: float | None = None) -> st.SearchStrategy[float]:
+    """Floats of moderate size inside a domain, now and then 0, 1 or -1.
+
+    If `offset` is given they keep clear of kinks: it shifts them against the lattice, of which these are points.
+    """
     low, high = max(domain.low, -3.0), min(domain.high, 3.0)
     first, last = int(np.ceil(low * LATTICE)), int(np.floor(high * LATTICE)) - 1
     # simplest first: hypothesis shrinks towards the first of these
-    points = sorted(((k + offset) / LATTICE for k in range(first, last + 1)), key=lambda p: (abs(p), p < 0))
-    return st.sampled_from([p for p in points if domain.low < p < domain.high and p not in domain.without])
+    shift = 0.5 if offset is None else offset
+    points = sorted(((k + shift) / LATTICE for k in range(first, last + 1)), key=lambda p: (abs(p), p < 0))
+    inside, special = (
+        [p for p in some if domain.low < p < domain.high and p not in domain.without]
+        for some in (points, [0.0, 1.0, -1.0] if offset is None else [])
+    )
+    return mostly(st.sampled_from(inside), st.sampled_from(special)) if special else st.sampled_from(inside)
 
 
-def arrays(
+def clear_arrays(
     shape: Any, domain: Domain = REAL, offset: float = 0.5, unique: bool = False
 ) -> st.SearchStrategy[Array]:
-    """float64 arrays with elements of `domain`; `unique` ones contain no ties."""
+    """float64 arrays with elements of moderate size, clear of kinks; `unique` ones contain no ties."""
     if unique:
         wide = st.integers(-200, 200).map(lambda k: (k + offset) / LATTICE)
         return hnp.arrays(np.float64, shape, elements=wide, unique=True)
     return hnp.arrays(np.float64, shape, elements=elements(domain, offset), fill=st.nothing())
+
+
+@st.composite
+def arrays(
+    draw: st.DrawFn, shape: Any, domain: Domain = REAL, offset: float | None = None, unique: bool = False
+) -> Array:
+    """float64 arrays with elements of `domain`: now and then small or large ones, or ones of equal elements.
+
+    Args:
+        shape: a shape, or a strategy for shapes.
+        domain: where the elements lie.
+        offset: if given, all keep clear of kinks and are of moderate size, see `elements`.
+        unique: whether to draw no ties.
+    """
+    if offset is not None or unique:
+        return draw(clear_arrays(shape, domain, 0.5 if offset is None else offset, unique))
+    x: Array = draw(hnp.arrays(np.float64, shape, elements=elements(domain), fill=st.nothing()))
+    is_scaled = domain.high == np.inf and domain.low in (-np.inf, 0)
+    others = [(k, False) for k in SCALES if is_scaled] + [(0, True)]
+    scale, equal = draw(mostly(st.just((0, False)), st.sampled_from(others)))
+    return np.full_like(x, x.flat[0]) if equal and x.size else x * 2.0**scale
+
+
+def magnitudes(
+    dtype: npt.DTypeLike = np.float64, allow_infinity: bool = False, allow_nan: bool = False
+) -> st.SearchStrategy[float]:
+    """Floats of every size that a dtype has, of either sign: for tests of values, as `tensors(elements=magnitudes())`.
+
+    They are 0, numbers from the smallest subnormal to the largest one, and on request infinities and NaN.
+    """
+    info = np.finfo(dtype)
+    exponents = st.integers(int(info.minexp) - int(info.nmant), int(info.maxexp) - 1)
+    sizes = st.builds(lambda k, exponent: float(np.ldexp(1 + k / LATTICE, exponent)), st.integers(0, 7), exponents)
+    ends = st.sampled_from([float(x) for x in (info.smallest_subnormal, info.tiny, info.eps, info.max)])
+    extra = [float("inf")] * allow_infinity + [float("nan")] * allow_nan
+    size = mostly(elements(), sizes, sizes, ends, *([st.sampled_from(extra)] if extra else []))
+    return st.builds(lambda x, sign: float(info.dtype.type(x)) * sign, size, st.sampled_from([1, -1]))
 
 
 @st.composite
@@ -59,7 +119,7 @@ def tensors(
         shape: a shape, or a strategy for shapes; any small one by default, empty and 0-d ones among them.
         dtype: a floating dtype, or another one with `requires_grad=False`.
         layout: one of `LAYOUTS`, or "zero-stride", whose entries are equal along the last axis; any by default.
-        elements: a strategy for the elements; by default multiples of 1/8 plus 1/16, up to 3 in size.
+        elements: a strategy for the elements; by default those of `arrays`.
         requires_grad: whether gradients flow to them.
 
     >>> from hypothesis import given
@@ -84,7 +144,7 @@ def cotangents(like: Any) -> st.SearchStrategy[Array]:
     (2, 3)
     """
     x = as_tensor(like)
-    some = hnp.arrays(np.float64, x.shape, elements=st.just(0.0) | elements(), fill=st.nothing())
+    some = hnp.arrays(np.float64, x.shape, elements=st.just(0.0) | elements(offset=0.5), fill=st.nothing())
     return some.map(lambda c: c.astype(x.dtype))
 
 
