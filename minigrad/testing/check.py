@@ -42,7 +42,7 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
         f: a function of tensors, or nested containers of them, that returns tensors; a module; or, with `gradient`, a
             function of plain arrays.
         inputs: at which to check: floating ones (arrays, tensors, Python floats) are variables and become float64, all
-            others are handed to `f` as they are.
+            others are handed to `f` as they are, and with `wrt` also floating ones that are data.
         options: see `gradient_report`, which does the same without raising.
 
     Returns:
@@ -67,6 +67,7 @@ def gradient_report(
     *inputs: Any,
     gradient: Callable[..., Any] | None = None,
     model: Any = None,
+    wrt: int | Sequence[int] | None = None,
     order: int = 1,
     checks: Collection[str] | None = None,
     every_entry: bool = False,
@@ -82,6 +83,8 @@ def gradient_report(
         gradient: the hand-written gradient of a function of plain arrays, which returns one array for each floating
             input: called like `f` if that returns one number, otherwise with the cotangents as last arguments.
         model: a module that `f` uses, whose parameters are variables too; `f` itself if that is a module.
+        wrt: the positions of the inputs that are variables: all floating ones by default. Other floating inputs are
+            data, handed to `f` as they are, and `gradient` returns nothing for them.
         order: 2 to check the derivatives of the gradients as well.
         checks: which of `CHECKS` to make besides the numerical ones: all by default.
         every_entry: look at each entry too, not only along random directions.
@@ -90,7 +93,7 @@ def gradient_report(
         seed: what directions and cotangents are drawn from.
 
     Raises:
-        ValueError: if there is nothing to check, a check has no such name, or there is no such order.
+        ValueError: if there is nothing to check, or there is no such check, no such order, or no such variable.
         TypeError: if `f` returns nothing floating, or what is neither array nor number.
 
     >>> report = gradient_report(np.tanh, np.array([1.0, 2.0]), gradient=lambda x, cotangent: 1 - np.tanh(x) ** 2)
@@ -107,7 +110,7 @@ def gradient_report(
         raise ValueError(f"there must be at least 1 direction to look along, got {directions!r}")
     if model is None and hasattr(f, "named_parameters"):
         model = f
-    subject = HandWritten(f, gradient, inputs) if gradient else TensorSubject(f, inputs, model)
+    subject = HandWritten(f, gradient, inputs, wrt) if gradient else TensorSubject(f, inputs, model, wrt)
     if not subject.arrays:
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
     report = Report(getattr(f, "__name__", type(f).__name__))

@@ -35,7 +35,8 @@ def gradient_property(
             do not fit together with `hypothesis.assume` inside of the function. What the function draws itself from
             `st.data()` is constant while one example is checked.
         settings: hypothesis settings, such as the number of examples; or decorate with `@settings`, above or below.
-        options: those of `gradient_report`, for example `order=2`; `seed` too.
+        options: those of `gradient_report`, for example `order=2`, or `wrt=(0,)` if only the first that is drawn is a
+            variable; `seed` too.
 
     >>> from minigrad.testing.strategies import tensors
     >>> @gradient_property(tensors(shape=(2, 3)), order=2)

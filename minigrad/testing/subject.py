@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import index
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,12 +77,23 @@ def array_of(leaf: Any, dtype: Any = np.float64) -> Array:
 
 
 class Inputs:
-    """The arguments of a function: the floating arrays in them are variables, the rest stays as it is."""
+    """The arguments of a function: the floating arrays in them are variables, the rest stays as it is.
 
-    def __init__(self, inputs: Sequence[Any]) -> None:
+    If `wrt` is given, those in arguments at other positions stay as they are too.
+
+    Raises:
+        ValueError: if there is no such position, or nothing floating in the argument there.
+    """
+
+    def __init__(self, inputs: Sequence[Any], wrt: int | Sequence[int] | None = None) -> None:
         self.tree = list(inputs)
         self.leaves = leaves(self.tree)
-        self.places = [place for place, leaf in enumerate(self.leaves) if is_variable(leaf)]
+        owners = [i for i, tree in enumerate(inputs) for _ in leaves(tree)]
+        variable = [place for place, leaf in enumerate(self.leaves) if is_variable(leaf)]
+        chosen = range(len(inputs)) if wrt is None else [index(i) for i in np.atleast_1d(np.asarray(wrt, object))]
+        if wrt is not None and (unfit := set(chosen) - {owners[place] for place in variable}):
+            raise ValueError(f"wrt={wrt!r}: there is no floating input {min(unfit)} among the {len(inputs)} given")
+        self.places = [place for place in variable if owners[place] in chosen]
         named = [path for i, tree in enumerate(inputs) for path in paths(tree, f"input {i}")]
         self.names = [named[place] for place in self.places]
         self.arrays = [array_of(self.leaves[place]) for place in self.places]
@@ -96,8 +108,11 @@ class Inputs:
 class TensorSubject:
     """A function of tensors, with the parameters of a module as further variables if one is given."""
 
-    def __init__(self, function: Callable[..., Any], inputs: Sequence[Any], model: Any = None) -> None:
-        self.function, self.inputs = function, Inputs(inputs)
+    def __init__(
+        self, function: Callable[..., Any], inputs: Sequence[Any], model: Any = None,
+        wrt: int | Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        self.function, self.inputs = function, Inputs(inputs, wrt)
         named = list(model.named_parameters()) if model is not None else []
         self.parameters = [parameter for _, parameter in named if parameter.requires_grad]
         self.names = self.inputs.names + [f"parameter {name}" for name, p in named if p.requires_grad]
@@ -169,8 +184,11 @@ class SecondOrder(TensorSubject):
 class HandWritten:
     """A function of plain arrays that brings its own gradient."""
 
-    def __init__(self, function: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any]) -> None:
-        self.function, self.gradient, self.inputs = function, gradient, Inputs(inputs)
+    def __init__(
+        self, function: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any],
+        wrt: int | Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        self.function, self.gradient, self.inputs = function, gradient, Inputs(inputs, wrt)
         self.names, self.arrays = self.inputs.names, self.inputs.arrays
         self.returns_one_number = False
 
