@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
 import hypothesis
+import numpy as np
 from hypothesis import Phase, note, target
 from hypothesis import settings as Settings
 from hypothesis.strategies import DataObject, SearchStrategy
 
-from minigrad.testing.check import gradient_report
+from minigrad.testing.check import buffers_restored, gradient_report
+from minigrad.testing.kinks import points_at_kinks
 from minigrad.testing.report import GradientError
 from minigrad.testing.reproduce import Call
+from minigrad.testing.subject import HandWritten, TensorSubject
 
 SETTINGS = "_hypothesis_internal_use_settings"  # where hypothesis keeps what `@settings`, above or below, has said
 
 
 def gradient_property(
-    *strategies: SearchStrategy[Any], settings: Settings | None = None, **options: Any
+    *strategies: SearchStrategy[Any], settings: Settings | None = None, kinks: bool = True, **options: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a test of a function: that its gradient is right for whatever the strategies draw.
 
@@ -35,6 +38,8 @@ def gradient_property(
             do not fit together with `hypothesis.assume` inside of the function. What the function draws itself from
             `st.data()` is constant while one example is checked.
         settings: hypothesis settings, such as the number of examples; or decorate with `@settings`, above or below.
+        kinks: whether to look for kinks of the function beside each example, and to check there too: by chance none is
+            ever hit, and only there a wrong subgradient shows.
         options: those of `gradient_report`, for example `order=2`, or `wrt=(0,)` if only the first that is drawn is a
             variable; `seed` too.
 
@@ -57,6 +62,10 @@ def gradient_property(
             called = called_with(f, given, drawn, inputs)
             report = gradient_report(called, *inputs, **options)
             target(min(report.margin, 1e6), label="the worst margin")
+            for moved in kinks_beside(called, inputs, **options) if kinks and report.ok else ():
+                inputs, report = moved, gradient_report(called, *moved, **options)
+                if not report.ok:
+                    break
             if not report.ok:
                 again = Call({"f": called, "inputs": inputs} | options).again(gradient_report)[-1]
                 if again not in report.details:
@@ -80,6 +89,15 @@ def gradient_property(
         return run
 
     return decorate
+
+
+def kinks_beside(f: Callable[..., Any], inputs: list[Any], **options: Any) -> Iterator[list[Any]]:
+    """Other inputs of a function, each with a kink, see `points_at_kinks`."""
+    gradient, model, wrt = (options.get(name) for name in ("gradient", "model", "wrt"))
+    subject = HandWritten(f, gradient, inputs, wrt) if gradient else TensorSubject(f, inputs, None, wrt)
+    with buffers_restored(model or f), np.errstate(all="ignore"):
+        points = list(points_at_kinks(subject, np.random.default_rng(options.get("seed", 0))))
+    yield from map(subject.inputs.filled, points)
 
 
 def arguments_of(f: Callable[..., Any], count: int) -> tuple[list[str], list[str]]:
