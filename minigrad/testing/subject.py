@@ -72,8 +72,8 @@ def floating(result: Any) -> list[Any]:
 
 
 def array_of(leaf: Any, dtype: Any = np.float64) -> Array:
-    """A copy of a leaf's values."""
-    return np.array(leaf._data if isinstance(leaf, Tensor) else leaf, dtype=dtype)
+    """A copy of a leaf's values, in the order of all copies made of it: sums in another one round otherwise."""
+    return np.array(leaf._data if isinstance(leaf, Tensor) else leaf, dtype=dtype, order="C")
 
 
 class Inputs:

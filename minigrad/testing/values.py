@@ -85,7 +85,7 @@ def arrays(
     is_scaled = domain.high == np.inf and domain.low in (-np.inf, 0)
     others = [(k, False) for k in SCALES if is_scaled] + [(0, True)]
     scale, equal = draw(mostly(st.just((0, False)), st.sampled_from(others)))
-    return np.full_like(x, x.flat[0]) if equal and x.size else x * 2.0**scale
+    return np.full_like(x, x.flat[0]) if equal and x.size else np.asarray(x * 2.0**scale)
 
 
 def magnitudes(

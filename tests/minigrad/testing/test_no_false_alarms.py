@@ -161,3 +161,10 @@ def test_what_f_raises_is_not_hidden():
 @given(program=programs(), seed=seeds)
 def test_random_programs_have_right_gradients(program, seed):
     gradcheck(program, *program.inputs, seed=seed, checks=CHECKS.keys() - {"float32"})
+
+
+def test_sums_round_otherwise_in_another_memory_order_which_is_no_accident():
+    x = np.random.default_rng(0).standard_normal((7, 9))
+    for layout in (np.asfortranarray(x), x.T, x[::-1, ::-1]):
+        gradcheck(lambda t: t.sum(), layout)
+        gradcheck(lambda t: ((t - t.mean()) ** 2).mean(), layout)

@@ -24,6 +24,7 @@ from minigrad.testing.strategies import (
     each,
     einsum_specs,
     elements_for,
+    magnitudes,
     programs,
     register,
     tensors,
@@ -59,6 +60,76 @@ def test_tensors_are_what_is_asked_for(x):
     assert (x == 7).all()
     assert not x.requires_grad
     assert x.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [
+        lambda x: (x == 0).any() and x.size > 1,
+        lambda x: (x == 1).any() or (x == -1).any(),
+        lambda x: x.size > 2 and (x == x.flat[0]).all(),
+        lambda x: x.size > 1 and (x != 0).all() and (abs(x) < 1e-9).all(),
+        lambda x: (abs(x) > 20).any(),
+        lambda x: x.ndim == 4 and x.size > 1,
+        lambda x: x.ndim == 2 and max(x.shape) > 6,
+        lambda x: x.size == 0,
+    ],
+    ids=["zero", "one", "equal", "tiny", "large", "four dimensions", "long", "empty"],
+)
+def test_tensors_are_sometimes_special(feature):
+    x = find(tensors(), lambda x: bool(feature(x.numpy())), settings=exists)
+    assert np.isfinite(np.exp(x.numpy())).all()
+
+
+def test_tensors_shrink_to_the_simplest_number():
+    x = find(tensors(layout="C"), lambda x: x.size > 0, settings=quick)
+    assert x.shape == (1,) or x.shape == ()
+    assert abs(x.numpy()).max() < 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_magnitudes_are_of_every_size_a_dtype_has(dtype):
+    info = np.finfo(dtype)
+    for feature in (
+        lambda x: x == info.max,
+        lambda x: x == -float(info.max),
+        lambda x: x == info.smallest_subnormal,
+        lambda x: 0 < x < info.tiny,
+        lambda x: x > float(info.max) ** 0.5,
+        lambda x: x == 0,
+    ):
+        find(magnitudes(dtype), feature, settings=exists)
+    find(magnitudes(dtype, allow_infinity=True), np.isinf, settings=exists)
+    find(magnitudes(dtype, allow_nan=True), np.isnan, settings=exists)
+    assert 0 < find(magnitudes(dtype), lambda x: x != 0, settings=quick) < 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@given(data=st.data())
+def test_magnitudes_are_numbers_of_the_dtype(dtype, data):
+    x = data.draw(magnitudes(dtype))
+    assert np.isfinite(x)
+    assert dtype(x) == x
+    assert np.isfinite(data.draw(tensors(dtype=dtype, elements=magnitudes(dtype))).numpy()).all()
+
+
+SMOOTH = {
+    "exp": lambda x: mg.exp(x).sum(),
+    "square": lambda x: x * x,
+    "gram": lambda x: x.reshape(-1, 1) @ x.reshape(1, -1),
+    "cube": lambda x: x**3,
+    "gauss": lambda x: mg.exp(-x * x),
+    "tanh": mg.tanh,
+    "rational": lambda x: 1 / (1 + x * x),
+    "deviation": lambda x: (x - x.mean()) ** 2 if x.size else x,
+    "softmax": lambda x: mg.softmax(x.reshape(-1)) if x.size else x,
+    "clipped": lambda x: mg.clip(x, -1, 1),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_right_functions_pass_for_whatever_tensors_are_drawn(name):
+    gradient_property(tensors())(SMOOTH[name])()
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, "zero-stride"])
