@@ -1,5 +1,7 @@
 """Every registered operation against NumPy and against numerical derivatives: a new one needs no test written here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +9,9 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.ops import operations
+from minigrad.ops.registry import REAL, from_numpy
 from minigrad.testing import gradcheck
-from minigrad.testing.strategies import calls
+from minigrad.testing.strategies import calls, magnitudes
 
 seeds = st.integers(0, 2**32 - 1)
 ours = [op for op in operations.values() if op.owner == "minigrad"]
@@ -19,6 +22,16 @@ def each(operations):
 
 
 every_operation = each([op for op in ours if op.kind != "step"])
+UNSIZED = ("astype", "average")  # the first is asked for float64, the examples of the second square the weights
+UNLIKE = {  # what is no question of where NumPy's results lead, and why
+    "std": "right where NumPy's squares overflow",
+    "nanstd": "right where NumPy's squares overflow",
+    "sinc": "right for large numbers, and 0 at infinity",
+    "multi_dot": "which of the products comes first decides which one overflows",
+    "cumprod": "of half precision NumPy keeps more digits on the way, or not, depending on the axis",
+    "interp": "of coordinates that are infinite",
+    "gradient": "of coordinates that are infinite",
+}
 tensor_pairs = each([op for op in ours if op.kind == "elementwise" and op.arity == 2])
 
 
@@ -32,6 +45,65 @@ def test_value_shape_and_dtype_are_those_of_the_numpy_twin(operation, data):
     result = call(*map(mg.tensor, call.inputs))
     assert result.dtype == expected.dtype
     np.testing.assert_allclose(result.numpy(), expected, rtol=1e-12, atol=1e-12, strict=True)
+
+
+def values_of(call, inputs):
+    return call(*map(mg.tensor, inputs)).numpy()
+
+
+@st.composite
+def of_any_size(draw, call, dtype):
+    """Inputs of a call in a dtype, small or large altogether, or far from 0."""
+    info, domains = np.finfo(dtype), call.operation.domain
+    sizes = [-info.nmant // 2, info.minexp // 4, info.minexp // 2, info.minexp + 2, info.maxexp // 4, info.maxexp - 3]
+    scale = draw(st.sampled_from([0, *sizes])) if all(domain.high == np.inf for domain in domains) else 0
+    offset = draw(st.sampled_from([0, 0, 2.0**info.nmant / 8])) if domains[0] == REAL and not scale else 0
+    return [(np.ldexp(x, scale) + offset).astype(dtype) for x in call.inputs]
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).maxexp <= 1024, reason="needs a dtype wider than float64")
+@each([op for op in ours if not op.name.startswith("linalg") and op.name not in UNSIZED])
+@given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32, np.float64]), seed=seeds)
+@np.errstate(all="ignore")
+def test_values_of_any_size_are_those_of_a_wider_dtype_in_every_precision(operation, data, dtype, seed):
+    call, rng = data.draw(calls(operation)), np.random.default_rng(seed)
+    inputs = data.draw(of_any_size(call, dtype))
+    wide = [x.astype(np.longdouble) for x in inputs]
+    found, expected = values_of(call, inputs), values_of(call, wide)
+    twin = operation.twin if from_numpy(operation.twin) else None  # other references are of float64
+    theirs = found if twin is None else np.asarray(replace(call, inputs=tuple(inputs)).expected())
+    assert found.dtype == (dtype if twin is None else theirs.dtype)
+    cast = expected.astype(found.dtype)
+    size = np.where(np.isfinite(cast), np.abs(cast), 1)
+    if operation.kind not in ("elementwise", "step"):  # sums of several
+        size = np.full_like(size, size.max(initial=0))
+    allowed = 16 * np.spacing(size).astype(np.longdouble)
+    for _ in range(3):
+        moved = [x * (1 + np.finfo(dtype).eps * rng.choice([-1, 1], x.shape)) for x in wide]
+        allowed += np.nan_to_num(2 * np.abs(values_of(call, moved) - expected), nan=0)
+    right = (np.abs(found.astype(np.longdouble) - expected) <= allowed) | (found == cast) | np.isnan(cast)
+    if twin is not None:  # as NumPy has it, where a result on the way overflows
+        right |= (found == theirs) | ~(np.isfinite(found) | np.isfinite(theirs))
+    assert right.all(), (found[~right], expected[~right], allowed[~right])
+
+
+@each([op for op in ours if from_numpy(op.twin) and not op.name.startswith("linalg") and op.name not in UNLIKE])
+@given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32, np.float64]))
+@np.errstate(all="ignore")
+@pytest.mark.filterwarnings("ignore")
+def test_infinities_and_nan_and_any_magnitudes_lead_where_they_lead_in_numpy(operation, data, dtype):
+    call = data.draw(calls(operation))
+    special = magnitudes(dtype, allow_infinity=True, allow_nan=True)
+    drawn = data.draw(st.lists(special, min_size=4, max_size=4))
+    at = data.draw(st.integers(1, 5))  # every so many elements are replaced
+    inputs = [np.array(x, dtype) for x in call.inputs]
+    for x in inputs:
+        places = np.arange(x.size).reshape(x.shape)
+        x[...] = np.where(places % at == 0, np.array(drawn, dtype)[places // at % 4], x)
+    expected = np.asarray(replace(call, inputs=tuple(inputs)).expected())
+    found = values_of(call, inputs)
+    rtol = 32 * np.finfo(dtype).eps
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=np.finfo(dtype).smallest_subnormal, strict=True)
 
 
 @every_operation
