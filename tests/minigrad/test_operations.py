@@ -24,8 +24,8 @@ def each(operations):
 every_operation = each([op for op in ours if op.kind != "step"])
 UNSIZED = ("astype", "average")  # the first is asked for float64, the examples of the second square the weights
 UNLIKE = {  # what is no question of where NumPy's results lead, and why
-    "std": "right where NumPy's squares overflow",
-    "nanstd": "right where NumPy's squares overflow",
+    **dict.fromkeys(["var", "std", "nanvar", "nanstd"], "right where NumPy's squares overflow"),
+    "average": "its examples square the weights, which may overflow",
     "sinc": "right for large numbers, and 0 at infinity",
     "multi_dot": "which of the products comes first decides which one overflows",
     "cumprod": "of half precision NumPy keeps more digits on the way, or not, depending on the axis",
