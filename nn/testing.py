@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minigrad import Tensor, value
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 from minigrad.testing.strategies import each, register
 from nn.functional.convolution import Geometry
 

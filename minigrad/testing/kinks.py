@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from minigrad.tensor import Array
+from minigrad.arrays import Array
 from minigrad.testing.subject import Subject
 
 CELLS = 32  # of the first search along a line
