@@ -2,5 +2,5 @@
 
 from minigrad.show.drawing import Graph as Graph
 from minigrad.show.drawing import graph as graph
-from minigrad.show.trace import Trace as Trace
-from minigrad.show.trace import trace as trace
+from minigrad.show.tracing import Trace as Trace
+from minigrad.show.tracing import trace as trace

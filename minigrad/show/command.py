@@ -12,7 +12,7 @@ from typing import Any
 
 from minigrad.recording import Recorded, Seeded, recording
 from minigrad.show.names import names_around, names_in
-from minigrad.show.trace import Recorder, Trace
+from minigrad.show.tracing import Recorder, Trace
 
 
 class OnePass:

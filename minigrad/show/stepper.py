@@ -15,7 +15,7 @@ from minigrad.show.layout import layout
 from minigrad.show.steps import TensorShown
 
 if TYPE_CHECKING:
-    from minigrad.show.trace import Trace
+    from minigrad.show.tracing import Trace
 
 MOST_BOXES = 40  # that are shown at first; a larger graph begins with its modules folded
 AROUND = 12  # lines of source that are shown before and after those that made something
