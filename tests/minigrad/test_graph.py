@@ -1006,7 +1006,7 @@ def test_random_programs_with_shared_nodes_agree_with_a_naive_reverse_mode(input
             assert tensor.grad is None
             continue
         grad = np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy()
-        assert (np.abs(grad - node.grad) <= 1e-13 * node.magnitude).all()
+        assert (np.abs(grad - node.grad) <= 1e-13 * node.magnitude + 1e-15).all()  # 1 - tanh(x)² loses digits here
     assert not share_memory([t.grad for t in tensors if t.grad is not None])
 
 

@@ -353,6 +353,8 @@ def test_composed_functions_have_numpys_dtype_in_every_precision(operation, data
     with np.errstate(all="ignore"):
         found = call(*map(mg.tensor, inputs))
     assert found.dtype == np.asarray(expected).dtype
+    if not np.isfinite(expected).all():  # coordinates or weights that were rounded to the same
+        return
     rtol = {np.float32: 1e-4, np.float16: 0.05, np.int64: 1e-12}[dtype]
     np.testing.assert_allclose(found.numpy(), expected, rtol=rtol, atol=rtol, strict=True)
 
