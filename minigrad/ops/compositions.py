@@ -21,7 +21,19 @@ from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import Axis, carried_back, count, even_shares, kept_shape, mean, spread, std, sum, var
 from minigrad.ops.registry import Kind, operation
-from minigrad.ops.shape import broadcast_to, concatenate, flip, moveaxis, reshape, split, squeeze, swapaxes, transpose
+from minigrad.ops.shape import (
+    alike,
+    broadcast_to,
+    concatenate,
+    flip,
+    moveaxis,
+    parts,
+    reshape,
+    split,
+    squeeze,
+    swapaxes,
+    transpose,
+)
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
@@ -93,7 +105,7 @@ def at_least(n: int, twin: Callable[..., Any]) -> Any:
 def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
     """The operation that splits along an axis, or along the only one."""
     def function(ary: TensorLike, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-        ary, bounds = as_tensor(ary), constant(indices_or_sections)
+        ary, bounds = as_tensor(ary), parts(constant(indices_or_sections))
         twin(ary.data, bounds)  # NumPy refuses what does not fit
         return split(ary, bounds, axis if ary.ndim > 1 else 0)
 
@@ -105,11 +117,11 @@ atleast_1d = at_least(1, np.atleast_1d)
 atleast_2d = at_least(2, np.atleast_2d)
 atleast_3d = at_least(3, np.atleast_3d)
 
-vstack = composed(np.vstack, lambda tup: concatenate(list(map(atleast_2d, tup))),
+vstack = composed(np.vstack, lambda tup: concatenate(list(map(atleast_2d, alike(tup)))),
                   "The tensors one below the other: along the first of at least two axes")
-hstack = composed(np.hstack, lambda tup: beside(list(map(atleast_1d, tup))),
+hstack = composed(np.hstack, lambda tup: beside(list(map(atleast_1d, alike(tup)))),
                   "The tensors side by side: along the second axis, or the only one")
-dstack = composed(np.dstack, lambda tup: concatenate(list(map(atleast_3d, tup)), 2),
+dstack = composed(np.dstack, lambda tup: concatenate(list(map(atleast_3d, alike(tup))), 2),
                   "The tensors one behind the other: along the third of at least three axes")
 column_stack = composed(np.column_stack, lambda tup: concatenate(list(map(as_columns, tup)), 1),
                         "The tensors side by side, vectors as columns")
@@ -136,7 +148,7 @@ def as_columns(x: TensorLike) -> Tensor:
 @operation("other", np.array_split)
 def array_split(ary: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """As `split`, but the parts of which the number is given need not be equal: the first ones may be longer."""
-    ary, bounds = as_tensor(ary), constant(indices_or_sections)
+    ary, bounds = as_tensor(ary), parts(constant(indices_or_sections))
     if np.ndim(bounds) == 0:
         bounds = np.cumsum([part.shape[axis] for part in np.array_split(ary.data, bounds, axis)])[:-1]
     return split(ary, bounds, axis)

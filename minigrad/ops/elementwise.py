@@ -129,7 +129,7 @@ cbrt       = unary(np.cbrt,       lambda x: lambda grad, out: grad / (3 * out) /
 
 sin    = unary(np.sin,    lambda x: lambda grad, out: grad * cos(x), "Sine of radians")
 cos    = unary(np.cos,    lambda x: lambda grad, out: -grad * sin(x), "Cosine of radians")
-tan    = unary(np.tan,    lambda x: lambda grad, out: grad * (1 + out * out), "Tangent", HALF_TURN)
+tan    = unary(np.tan,    lambda x: lambda grad, out: grad + grad * out * out, "Tangent", HALF_TURN)
 arcsin = unary(np.arcsin, lambda x: lambda grad, out: grad / sqrt((1 - x) * (1 + x)), "Inverse sine", UNIT)
 arccos = unary(np.arccos, lambda x: lambda grad, out: -grad / sqrt((1 - x) * (1 + x)), "Inverse cosine", UNIT)
 arctan = unary(np.arctan, lambda x: lambda grad, out: grad / hypot(x, 1) / hypot(x, 1), "Inverse tangent")

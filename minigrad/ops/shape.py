@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minigrad.arrays import WEAK, scalar_if_0d
 from minigrad.graph import record
 from minigrad.ops.registry import operation
-from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
     "reshape", "ravel", "transpose", "swapaxes", "matrix_transpose", "moveaxis", "squeeze", "expand_dims",
@@ -102,10 +103,19 @@ def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
     return record(broadcast_to, np.broadcast_to(value(x), shape), (x, lambda grad, out: grad))
 
 
+def alike(tensors: Iterable[TensorLike]) -> list[Tensor]:
+    """Tensors that are to be joined: Python's numbers among them give way to the dtype of the others."""
+    given = [x if type(x) in WEAK else as_tensor(x) for x in tensors]
+    if all(type(x) in WEAK for x in given):
+        return [as_tensor(x) for x in given]
+    dtype = np.result_type(*[value(x) for x in given])
+    return [x if isinstance(x, Tensor) else wrap(scalar_if_0d(np.asarray(x, dtype))) for x in given]
+
+
 @operation("other", np.concatenate)
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an existing axis; flattened first if `axis` is None."""
-    parts = [as_tensor(x) if axis is not None else reshape(x, -1) for x in tensors]
+    parts = [x if axis is not None else reshape(x, -1) for x in alike(tensors)]
     data = np.concatenate([x.data for x in parts], 0 if axis is None else axis)
     along = 0 if axis is None else index(axis)
     ends, before = np.cumsum([x.shape[along] for x in parts]), (slice(None),) * (along % data.ndim)
@@ -116,7 +126,7 @@ def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
 @operation("other", np.stack)
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors one after the other along a new axis."""
-    parts = [as_tensor(x) for x in tensors]
+    parts = alike(tensors)
     data = np.stack([x.data for x in parts], axis)
     before = (slice(None),) * (index(axis) % data.ndim)
     return record(stack, data, *[(x, reading((*before, i))) for i, x in enumerate(parts)])
@@ -127,12 +137,22 @@ def reading(place: Any) -> Rule:
     return lambda grad, out: grad[place]
 
 
+def parts(indices_or_sections: Any) -> Any:
+    """The number of the parts that something is split into, at least 1, or where it is."""
+    if np.ndim(indices_or_sections):
+        return value(indices_or_sections)
+    sections = index(indices_or_sections) if hasattr(indices_or_sections, "__index__") else indices_or_sections
+    if sections < 1:
+        raise ValueError(f"the number of parts must be larger than 0, got {sections}")
+    return sections
+
+
 @operation("other", np.split)
 def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """The list of equal parts along an axis, so many of them; or of the parts between the given indices."""
     x = as_tensor(x)
     axis = normalize_axis_index(axis, x.ndim)
-    bounds = value(indices_or_sections)
+    bounds = parts(indices_or_sections)
     if np.ndim(bounds) == 0:
         bounds = np.cumsum([part.size for part in np.split(np.arange(x.shape[axis]), bounds)][:-1], dtype=int)
     before = (slice(None),) * axis

@@ -146,7 +146,7 @@ class Examination:
     ) -> None:  # fmt: skip
         self.report, self.subject, self.tolerance, self.call = report, subject, tolerance, call
         self.directions, self.every_entry, self.seed = directions, every_entry, seed
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng((seed, 2))  # not what a user draws data from, by the same seed
         self.order = 1
         self.steps: list[Step] = []
         self.place: Place | None = None  # a wrong entry, if one has been come across

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import index
@@ -200,12 +201,25 @@ class HandWritten:
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         arguments = self.inputs.filled(arrays)
-        found = self.gradient(*arguments, *(() if self.returns_one_number else cotangents))
+        arguments += () if self.returns_one_number else cotangents
+        self.check_call(arguments)
+        found = self.gradient(*arguments)
         several = isinstance(found, (tuple, list, dict))
         gradients = [None if g is None else np.asarray(g) for g in (leaves(found) if several else [found])]
         if len(gradients) != len(self.arrays):
             raise ValueError(f"it returned {len(gradients)} gradients for {len(self.arrays)} floating inputs")
         return gradients
+
+    def check_call(self, arguments: Sequence[Any]) -> None:
+        """Refuse a gradient that does not take what it is called with."""
+        try:
+            inspect.signature(self.gradient).bind(*arguments)
+        except ValueError:  # it does not tell what it takes
+            return
+        except TypeError as error:
+            takes = "the inputs alone, since f returns one number" if self.returns_one_number else (
+                "the inputs and then a cotangent for each output, since f returns more than one number")  # fmt: skip
+            raise TypeError(f"the gradient is called with {takes} ({error})") from None
 
     def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
         return self.values(arrays), self.gradients(arrays, cotangents)

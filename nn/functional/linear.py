@@ -110,6 +110,8 @@ def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None =
     places, weight = np.asarray(value(indices)), as_tensor(weight)
     if places.dtype.kind not in "iu":
         raise TypeError(f"embedding expects integer indices, got dtype {places.dtype}")
+    if weight.ndim != 2:
+        raise ValueError(f"embedding expects a weight of shape (num_embeddings, embedding_dim), got {weight.shape}")
     outside = places[(places < 0) | (places >= len(weight))]
     if outside.size:
         raise ValueError(f"embedding expects indices from 0 to {len(weight) - 1}, got {outside[0]}")

@@ -179,6 +179,8 @@ def weighted_target(
     is_index = target.dtype.kind != "f"
     if is_index:
         goal = one_hot(target, logits.shape, axis, ignore_index).astype(dtype)
+    elif ignore_index >= 0:
+        raise ValueError(f"ignore_index={ignore_index} names a class index, but the target is of probabilities")
     elif target.shape == logits.shape:
         goal = target.swapaxes(0, axis).astype(dtype)
     else:

@@ -168,3 +168,18 @@ def test_what_numpy_refuses_is_refused_and_what_it_takes_is_taken(operation, nee
 def test_a_refusal_is_a_sentence_with_what_was_wrong(call, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         call()
+
+
+@pytest.mark.parametrize("split", [mg.split, mg.array_split, mg.hsplit, mg.vsplit, mg.dsplit])
+@pytest.mark.parametrize("parts", [0, -1])
+def test_no_parts_are_refused_in_a_sentence(split, parts):
+    with pytest.raises(ValueError, match=f"the number of parts must be larger than 0, got {parts}"):
+        split(np.ones((2, 2, 2)), parts)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_pythons_numbers_give_way_to_the_dtype_of_what_they_are_joined_with(dtype):
+    x = mg.tensor(np.ones((), dtype), requires_grad=True)
+    for joined in (mg.stack([x, 0.5, 2]), mg.hstack([2.0, x]), mg.vstack([x, 1]), mg.concatenate([x, 0.5], axis=None)):
+        assert joined.dtype == dtype
+    assert mg.stack([1, 0.5]).dtype == "float64"

@@ -180,3 +180,9 @@ def test_a_reduction_is_right_wherever_its_result_is_representable(name, dtype):
     cotangent = np.random.default_rng(1).uniform(0.5, 1, shape).astype(np.float16)
     may_be_nan = np.isinf(x).any(1) if name in NAN_AT_INFINITY else False
     compare(lambda t: f(t, 1), [x], dtype, cotangent, may_be_nan, DIFFERENCES.get(name.split()[0]))
+
+
+def test_the_gradient_of_tan_is_finite_where_its_square_is_not():
+    x = mg.tensor(np.float16([-1.57]), requires_grad=True)
+    mg.tan(x).backward(np.float16([1e-3]))
+    np.testing.assert_allclose(x.grad.numpy(), float(np.float16(1e-3)) / np.cos(float(x.data[0])) ** 2, rtol=4e-3)

@@ -496,3 +496,9 @@ def test_each_setting_that_is_no_integer_is_refused_in_a_sentence(name, kind):
         count = itertools.count()
         with pytest.raises(ValueError, match=r"expects \w+ to be (an integer|one or two integers)"):
             SETTINGS[name](lambda n, wrong=wrong, count=count: kind(n) if next(count) == wrong else n)(IMAGES)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4)])
+def test_embedding_refuses_a_weight_that_is_no_matrix(shape):
+    with pytest.raises(ValueError, match="embedding expects a weight of shape"):
+        nn.functional.embedding(np.array([0]), np.ones(shape))

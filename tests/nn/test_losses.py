@@ -518,3 +518,8 @@ def test_settings_may_be_numbers_of_numpy():
     x, y = rng().standard_normal((4, 3)), np.array([0, 1, 2, 1])
     assert loss(x, y).item() == expected(x, y).item()
     assert F.smooth_l1_loss([1.0], [3.0], beta=np.float32(1)).item() == 1.5
+
+
+def test_an_ignored_class_is_refused_where_the_target_is_of_probabilities():
+    with pytest.raises(ValueError, match="ignore_index=1 names a class index, but the target is of probabilities"):
+        nn.CrossEntropyLoss(ignore_index=1)(np.ones((1, 2)), np.array([[0.3, 0.7]]))
