@@ -113,12 +113,36 @@ class RuleShown:
 
 
 @dataclass(frozen=True)
+class VerdictShown:
+    """What numerical slopes say of a rule, along some direction in its input alone.
+
+    Attributes:
+        verdict: "correct", "WRONG", "kink" (correct: a slope between those of the two sides) or "inconclusive".
+        analytic, numeric, error: the slope by the rule, that by differences, and the error bar of that; None if the
+            operation could not be called again.
+        reason: why nothing is known, if so.
+    """
+
+    verdict: str
+    analytic: float | None
+    numeric: float | None
+    error: float | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.numeric is None or self.verdict == "inconclusive":
+            return f"{self.verdict}: {self.reason}"
+        return f"{self.verdict}: rule {self.analytic:.5g}, slope {self.numeric:.5g} ± {self.error:.0e}"
+
+
+@dataclass(frozen=True)
 class EdgeShown:
     """An input of a result, in a position among the operation's inputs.
 
     Attributes:
         source, target: numbers of tensors.
         rule: None for a constant, to which nothing flows.
+        verdict: on the rule; None before `Trace.check`, and for a constant.
     """
 
     number: int
@@ -126,6 +150,7 @@ class EdgeShown:
     target: int
     position: int
     rule: RuleShown | None
+    verdict: VerdictShown | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from textwrap import wrap
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from minigrad.show.why import why_contributed, why_recorded
 from minigrad.tensor import Rule, Tensor
 
 MOST_OPERATIONS = 20_000
+MOST_CHECKED = 2000  # operations whose arguments are held for `Trace.check`
 Keep = Literal["some", "all"]
+
+
+Checkable: TypeAlias = tuple[Recorded, dict[int, Rule]]  # an operation, and number of an edge -> its rule
 
 
 class trace:
@@ -67,6 +72,9 @@ class Trace:
         edges: one for each position in which a tensor was an input.
         steps: what happened, in order; see `minigrad.show.steps`.
         left_out: how many operations came after the 20,000 that are remembered.
+
+    Until `check` is called, or the trace is no longer needed, it holds on to the first 2000 operations and their
+    arguments, and so to their arrays; a copy of it and a pickle do not.
     """
 
     def __init__(self) -> None:
@@ -74,6 +82,44 @@ class Trace:
         self.edges: list[EdgeShown] = []
         self.steps: list[Step] = []
         self.left_out = 0
+        self._checkable: list[Checkable] | None = None  # until it is finished
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_checkable": []}
+
+    def check(self) -> Trace:
+        """Hold each gradient rule, on its own, against numerical slopes: the `verdict` of its edge is set.
+
+        Each operation is called again, with the arguments it had, as `minigrad.testing` does; so this must be done
+        before these are changed, by a step of an optimizer for instance. What is held for it is released; calling it
+        again changes nothing.
+
+        Returns:
+            The trace itself, for `print(trace.check())`.
+
+        Raises:
+            RuntimeError: within the `with` block, where all that is called is recorded.
+
+        >>> x = Tensor(3.0, requires_grad=True)
+        >>> with trace() as seen:
+        ...     (x * x).backward()
+        >>> [edge.verdict.verdict for edge in seen.check().edges]
+        ['correct', 'correct']
+        """
+        if self._checkable is None:
+            raise RuntimeError("what is called now is recorded: leave the `with trace()` block, then check()")
+        from minigrad.show.checking import undecided, verdicts
+
+        for event, rules in self._checkable:
+            found = verdicts(event, {self.edges[number].position: rule for number, rule in rules.items()})
+            for number in rules:
+                edge = self.edges[number]
+                self.edges[number] = replace(edge, verdict=found[edge.position])
+        if self._checkable:
+            late = undecided(f"only the first {MOST_CHECKED:,} operations are checked")
+            self.edges = [replace(edge, verdict=late) if edge.rule and not edge.verdict else edge for edge in self.edges]
+        self._checkable = []
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """The trace as dicts, lists, strings and numbers, for JSON."""
@@ -107,10 +153,21 @@ class Trace:
         """The forward table, then the backward steps, in 80 columns."""
         ahead = [self.line(step) for step in self.steps if isinstance(step, Forward)]
         back = [self.line(step) for step in self.steps if not isinstance(step, Forward)]
-        lines = ["forwards", *ahead, *(["backwards", *back] if back else [])]
+        lines = ["forwards", *ahead, *(["backwards", *back] if back else []), *self.judged()]
         if self.left_out:
             lines.append(f"({self.left_out:,} more operations are left out)")
         return "\n".join(lines) if self.steps else "nothing was recorded"
+
+    def judged(self) -> list[str]:
+        """What `check` found: how many rules are so, and each that is not simply correct."""
+        found = [(edge, edge.verdict) for edge in self.edges if edge.verdict is not None]
+        if not found:
+            return []
+        counts = Counter(verdict.verdict for _, verdict in found)
+        names = [(self.tensors[edge.target].name, self.tensors[edge.source].name, v) for edge, v in found]
+        lines = [line for a, b, v in names if v.verdict != "correct"
+                 for line in wrap(f"{a} -> {b}  {v}", 80, initial_indent="  ", subsequent_indent="      ")]  # fmt: skip
+        return [f"checked: {', '.join(f'{n} {word}' for word, n in counts.items())}", *lines]
 
     def line(self, step: Step) -> str:
         """One step in a line."""
@@ -157,6 +214,7 @@ class Recorder:
         self.rules: dict[int, Rule] = {}  # number of an edge -> its rule
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
         self.operations = 0
+        self.checkable: list[Checkable] = []
 
     def listen(self, event: Any) -> None:
         """Take in one event."""
@@ -182,14 +240,16 @@ class Recorder:
             return
         sources = {i: self.number(x) for i, x in enumerate(event.inputs) if isinstance(x, (Tensor, np.ndarray))}
         target = self.number(event.result, event.operation.__name__, event.scope, event.place)
-        recorded = list(event.result._edges)
+        recorded, rules = list(event.result._edges), dict[int, Rule]()
         for position, source in sources.items():
             x, number = event.inputs[position], len(self.trace.edges)
             if recorded and isinstance(x, Tensor) and x.requires_grad:
                 self.edge_at[target, len(event.result._edges) - len(recorded)] = number
-                self.rules[number] = recorded.pop(0)[1]
+                self.rules[number] = rules[number] = recorded.pop(0)[1]
             self.trace.edges.append(EdgeShown(number, source, target, position, None))
         self.trace.steps.append(Forward(target, why_recorded(event)))
+        if rules and len(self.checkable) < MOST_CHECKED:
+            self.checkable.append((event, rules))
 
     def edge_of(self, event: Contributed) -> int | None:
         """The number of the edge along which something was passed, if its operation is remembered."""
@@ -236,3 +296,4 @@ class Recorder:
             self.trace.edges[number] = replace(edge, rule=rule_shown(rule, lambda x: names.get(id(x))))
         self.things.clear()
         self.rules.clear()
+        self.trace._checkable, self.checkable = self.checkable, []

@@ -203,7 +203,7 @@ function panelContribution(step) {
   if (step.before) parts.push(...showArray("the sum before", step.before), ...showArray("the sum after", step.after));
   const verdict = edge.verdict;
   if (verdict) parts.push(make("h3", {}, "numerical check"), make("p", { class: verdict.verdict }, verdict.verdict + (
-    verdict.numeric === null ? "" : `: the rule says ${number(verdict.analytic)}, differences say ${number(verdict.numeric)} ± ${number(verdict.error)}`)));
+    verdict.reason ? `: ${verdict.reason}` : "") + (verdict.numeric === null ? "" : `: the rule says ${number(verdict.analytic)}, differences say ${number(verdict.numeric)} ± ${number(verdict.error)}`)));
   return parts;
 }
 
