@@ -117,7 +117,7 @@ class Trace:
                 self.edges[number] = replace(edge, verdict=found[edge.position])
         if self._checkable:
             late = undecided(f"only the first {MOST_CHECKED:,} operations are checked")
-            self.edges = [replace(edge, verdict=late) if edge.rule and not edge.verdict else edge for edge in self.edges]
+            self.edges = [replace(e, verdict=late) if e.rule and not e.verdict else e for e in self.edges]
         self._checkable = []
         return self
 

@@ -86,7 +86,8 @@ def network():
 
 
 def convolutions():
-    layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)
+    convolution = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)
+    layers = *convolution, nn.Flatten(), nn.Linear(36, 3)
     images = np.random.default_rng(0).standard_normal((5, 1, 6, 6)).astype(np.float32)
     nn.functional.cross_entropy(nn.Sequential(*layers)(images), np.arange(5) % 3).backward()
 
