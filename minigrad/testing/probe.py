@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.testing.numeric import EPSILON, SHRINK, Finding, Line, Tolerance, Verdict, judge, slopes
+from minigrad.testing.differences import EPSILON, slopes
+from minigrad.testing.numeric import SHRINK, Finding, Line, Tolerance, Verdict, judge
 from minigrad.testing.subject import Gradients, Subject
 
 NEARBY = 1e-7  # so near that what is smooth has the same slopes

@@ -23,8 +23,8 @@ from minigrad.recording import Event, Recorded
 from minigrad.recording import recording as recording_events
 from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.testing.blame import Step, recording
+from minigrad.testing.differences import EPSILON
 from minigrad.testing.layouts import LAYOUTS, repeated
-from minigrad.testing.numeric import EPSILON
 from minigrad.testing.probe import flat
 from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubject, pulled_back
 from minigrad.transforms import jvp, leaves
