@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 from minigrad.show.layout import layout
 from minigrad.show.steps import TensorShown
@@ -87,7 +88,7 @@ def drawing(trace: Trace, depth: int) -> dict[str, Any]:
     for tensor, box in enumerate(box_of):
         members[box].append(tensor)
     texts = [text(trace, key, of) for key, of in zip(keys, members, strict=True)]
-    sizes = {i: (max(len(line) for line in lines) * LETTER + 22, HEIGHT) for i, lines in enumerate(texts)}
+    sizes = {i: (max(map(letters, lines)) * LETTER + 22, HEIGHT) for i, lines in enumerate(texts)}
     between: dict[tuple[int, int], list[int]] = {}
     for edge in trace.edges:
         ends = box_of[edge.source], box_of[edge.target]
@@ -140,6 +141,11 @@ def text(trace: Trace, key: str | int, members: Sequence[int]) -> tuple[str, str
     tensor = trace.tensors[key]
     made = f"{tensor.operation} · " if tensor.operation and not tensor.name.startswith(tensor.operation) else ""
     return tensor.name, f"{made}{tensor.value.shape}" + (f" · t {tensor.time}" if tensor.operation else "")
+
+
+def letters(line: str) -> int:
+    """How wide a line is in letters: those of East Asia, and pictures, take two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in line)
 
 
 def topological(count: int, arrows: Any) -> list[int]:

@@ -175,3 +175,45 @@ def test_without_javascript_the_page_is_the_text_of_the_trace(browser, tmp_path)
     seen = squared()
     with opened(browser, seen, tmp_path, java_script_enabled=False) as page:
         assert "grad * b" in page.inner_text("noscript pre") if page.locator("noscript pre").count() else page.content()
+
+
+def test_a_long_vector_is_a_table_of_short_rows(browser, tmp_path):
+    seen = classifier()
+    with opened(browser, seen, tmp_path) as page:
+        page.keyboard.press("End")
+        cells = page.locator("#panel tr:first-child td")
+        assert (page.locator("#panel tr").count(), cells.count()) == (8, 8)
+        assert cells.first.bounding_box()["height"] < 30  # one line
+
+
+def test_arrows_point_the_way_the_gradient_flows_once_it_has(browser, tmp_path):
+    with opened(browser, squared(), tmp_path) as page:
+        assert page.locator(".head.ahead:visible").count() == 2
+        page.keyboard.press("End")
+        assert page.locator(".head.ahead:visible").count() == 0
+        assert page.locator(".head.back:visible").count() == 2
+
+
+def test_keys_also_step_where_a_button_has_the_focus_and_space_ticks_a_box(browser, tmp_path):
+    with opened(browser, squared(), tmp_path) as page:
+        page.click("[data-go=on]")
+        page.keyboard.press("ArrowRight")
+        assert "step 3 of" in page.inner_text("#where")
+        page.keyboard.press("Alt+n")
+        page.focus("#predict")
+        page.keyboard.press("Space")
+        assert page.is_checked("#predict")
+        assert page.inner_text("[data-go=play]") == "play"
+
+
+def test_the_graph_does_not_tell_whose_turn_is_asked_for_and_small_numbers_must_be_right(browser, tmp_path):
+    seen = diamond()
+    at = [i for i, step in enumerate(seen.steps) if type(step).__name__ == "Complete"][1]
+    with opened(browser, seen, tmp_path) as page:
+        page.check("#predict")
+        page.evaluate(f"goTo({at})")
+        assert page.locator(".question").count() == 1
+        box = next(i for i, tensor in enumerate(seen.tensors) if tensor.number == seen.steps[at].tensor)
+        assert page.locator(f"[data-box='{box}'].has").count() == 0
+        answers = page.evaluate("[isRight('0', 1e-5), isRight('1e-5', 1e-5), isRight('NaN', 'nan')]")
+        assert answers == [False, True, True]

@@ -31,6 +31,7 @@ function draw() {
   boxes.forEach((box, i) => svg.append(drawBox(box, i)));
   byId("graph").replaceChildren(svg);
   byId("detail").hidden = drawings.length === 1;
+  for (const button of document.querySelectorAll("[data-detail]")) button.disabled = !drawings[depth + Number(button.dataset.detail)];
 }
 
 function drawBox(box, i) {
@@ -41,7 +42,10 @@ function drawBox(box, i) {
     make("text", { x, y: y - 4, "font-weight": 600 }, box.name),
     make("text", { x, y: y + 13, class: "facts" }, box.facts));
   group.addEventListener("click", () => goToNext((step) => box.tensors.includes(tensorOf(step))));
-  group.addEventListener("keydown", (event) => { if (event.key === "Enter") group.dispatchEvent(new Event("click")); });
+  group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    group.dispatchEvent(new Event("click"));
+  } });
   return group;
 }
 
@@ -55,7 +59,8 @@ function drawArrow(arrow, i) {
   }
   const group = make("g", { class: "arrow", "data-arrow": i },
     make("path", { d: path, class: "reach" }), make("path", { d: path }),
-    make("path", { d: `M${x - 4} ${y - 8}L${x} ${y}L${x + 4} ${y - 8}z`, class: "head" }));
+    make("path", { d: `M${x - 4} ${y - 8}L${x} ${y}L${x + 4} ${y - 8}z`, class: "head ahead" }),
+    make("path", { d: `M${startX - 4} ${startY + 8}L${startX} ${startY}L${startX + 4} ${startY + 8}z`, class: "head back" }));
   if (arrow.edges.length > 1) {
     group.append(make("title", {}, `${arrow.edges.length} edges`));
     const [middleX, middleY] = [(startX + rest[0][0]) / 2 + 12, (startY + rest[0][1]) / 2];
@@ -69,8 +74,8 @@ let root = "";  // the tensor that the backward pass around the current step beg
 const derivative = (name) => `∂${root}/∂${name}`;
 const tensorOf = (step) => step.kind === "contribution" ? edges[step.edge].source : step.tensor;
 
-function colour() {
-  const step = steps[at], past = steps.slice(0, at + 1);
+function colour(until = at) {
+  const step = steps[until], past = steps.slice(0, until + 1);
   const computed = new Set(past.filter((s) => s.kind === "forward").map((s) => s.tensor));
   const complete = new Set(past.filter((s) => s.kind === "complete").map((s) => s.tensor));
   const walked = new Set(past.filter((s) => s.kind === "contribution").map((s) => s.edge));
@@ -87,8 +92,8 @@ function colour() {
     group.classList.toggle("now", step.kind === "contribution" && arrow.edges.includes(step.edge));
     group.classList.toggle("wrong", arrow.edges.some((e) => edges[e].verdict && edges[e].verdict.verdict === "WRONG"));
   });
-  const now = document.querySelector(".box.now");
-  if (now) now.scrollIntoView({ block: "nearest", inline: "nearest" });
+  for (const now of document.querySelectorAll(".arrow.now")) now.parentNode.insertBefore(now, document.querySelector(".box"));
+  for (const now of document.querySelectorAll(".arrow.now, .box.now")) now.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 // ---------------------------------------------------------------- the source
@@ -126,10 +131,11 @@ function showArray(heading, array) {
 }
 
 function tableOf(array) {
-  const columns = array.shape.length ? array.shape[array.shape.length - 1] || 1 : 1, rows = [];
+  const last = array.shape.length ? array.shape[array.shape.length - 1] || 1 : 1, rows = [];
+  const columns = array.shape.length === 1 ? Math.min(last, 8) : last;  // a long vector goes on in the next row
   for (let i = 0; i < array.values.length; i += columns)
     rows.push(make("tr", {}, ...array.values.slice(i, i + columns).map((x) => make("td", {}, number(x)))));
-  return make("div", {}, make("table", { "aria-label": `array of shape ${shape(array.shape)}` }, ...rows),
+  return make("div", { class: "wide" }, make("table", { "aria-label": `array of shape ${shape(array.shape)}` }, ...rows),
     make("p", {}, `${shape(array.shape)} ${array.dtype}`));
 }
 
@@ -228,8 +234,8 @@ function question(step) {
 }
 
 function isRight(typed, answer) {
-  if (typeof answer === "number") return Math.abs(Number(typed) - answer) <= 1e-3 * Math.max(1, Math.abs(answer)) && typed.trim() !== "";
-  const clean = (text) => String(text).replace(/[()\s]/g, "").replace(/,$/, "");
+  if (typeof answer === "number") return Math.abs(Number(typed) - answer) <= 1e-2 * Math.abs(answer) + 1e-9 && typed.trim() !== "";
+  const clean = (text) => String(text).replace(/[()\s]/g, "").replace(/,$/, "").toLowerCase();
   return clean(typed) === clean(answer);
 }
 
@@ -257,10 +263,12 @@ function render() {
   const step = steps[at], asked = byId("predict").checked && revealed !== at ? question(step) : null;
   byId("where").textContent = `step ${at + 1} of ${steps.length}, ${step.kind === "forward" ? "forwards" : "backwards"}`;
   byId("slider").value = at;
+  byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
   const seeds = steps.slice(0, at + 1).filter((s) => s.kind === "seed");
   root = seeds.length ? tensors[seeds[seeds.length - 1].tensor].name : "";
-  colour();
-  showSource(step);
+  const until = asked && step.kind === "complete" ? at - 1 : at;  // the graph must not tell whose turn it is
+  colour(until);
+  showSource(steps[until]);
   byId("panel").replaceChildren(...(asked ? askFirst(step, asked) : panel(step)));
   byId("panel").dataset.step = at;
 }
@@ -286,6 +294,7 @@ function arrival(direction) {
 function play() {
   if (playing) { clearInterval(playing); playing = null; }
   else playing = setInterval(() => { if (at === steps.length - 1) play(); else goTo(at + 1); }, 900);
+  document.querySelector("[data-go=play]").textContent = playing ? "stop" : "play";
 }
 
 const moves = { first: () => goTo(0), back: () => goTo(at - 1), on: () => goTo(at + 1), last: () => goTo(steps.length - 1), play };
@@ -302,8 +311,8 @@ function begin() {
     colour();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input[type=text], button") && event.key !== "Home" && event.key !== "End") return;
-    if (event.target.matches("input[type=text]") || !keys[event.key]) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input[type=text]") || !keys[event.key]) return;
+    if (event.key === " " && event.target.matches("button, input, .box")) return;  // which do what they are for
     event.preventDefault();
     keys[event.key]();
   });
