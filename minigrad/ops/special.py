@@ -21,6 +21,7 @@ __all__ = ["sinc", "erf", "erfc"]
 
 
 @operation("elementwise", np.sinc)
+@in_single
 def sinc(x: TensorLike) -> Tensor:
     """sin(pi * x) / (pi * x), and 1 at 0."""
     x = as_tensor(x)

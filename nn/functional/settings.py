@@ -5,6 +5,8 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+import numpy as np
+
 Pair = tuple[int, int]
 
 
@@ -33,6 +35,6 @@ def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
 def integer(number: Any) -> int | None:
     """The number as an int, or None if it is no integer."""
     try:
-        return None if isinstance(number, bool) else index(number)
+        return None if isinstance(number, (bool, np.bool_)) else index(number)
     except TypeError:
         return None
