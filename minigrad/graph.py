@@ -213,12 +213,13 @@ class Pending:
         data, gradients = tensor._data, self.gradients
         if type(gradient) is not Tensor or gradient._data.dtype is not data.dtype or gradient._data.shape != data.shape:
             gradient = fitted_to(tensor, gradient)
-        if tensor not in gradients:
+        arrived = gradients.get(tensor)
+        if arrived is None:
             gradients[tensor] = gradient
         elif tensor in self.own and not self.recorded:
-            gradients[tensor]._data += gradient._data
+            arrived._data += gradient._data
         else:
-            gradients[tensor] = gradients[tensor] + gradient
+            gradients[tensor] = arrived + gradient
             self.own.add(tensor)
 
     def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:

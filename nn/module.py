@@ -67,7 +67,7 @@ class Module:
         if watches:
             with running(self):
                 return self.forward(*inputs, **named_inputs)
-        return self.forward(*inputs, **named_inputs)
+        return self.forward(*inputs, **named_inputs) if named_inputs else self.forward(*inputs)
 
     # ---------------------------------------------------------------- what it consists of
 

@@ -124,7 +124,8 @@ class Optimizer:
             for p in group["params"]:
                 if p.grad is not None:
                     grad = -p.grad.data if group["maximize"] else p.grad.data
-                    if p.dtype == np.float16 or (self.squares and not np.vdot(grad, grad) < largest_sum(grad.dtype)):
+                    is_half = grad.dtype.type is np.float16
+                    if is_half or (self.squares and not np.vdot(grad, grad) < largest_sum(grad.dtype)):
                         self.update_wide(p, grad, group)
                     else:
                         self.update(p, grad, self.state[p], group)

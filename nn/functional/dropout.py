@@ -47,7 +47,8 @@ def dropout(
     kept[...] = (bits >= dropped).reshape(x.shape)
     scale = numbers / (numbers - dropped)  # may be more than half precision can hold
     mask = np.multiply(kept, (x.dtype if scale < 65504 else np.result_type(x.dtype, np.float32)).type(scale))
-    return record(dropout, (x.data * mask).astype(x.dtype, copy=False), (x, lambda grad, out: grad * mask))
+    data = x.data * mask
+    return record(dropout, data if data.dtype == x.dtype else data.astype(x.dtype), (x, lambda grad, out: grad * mask))
 
 
 def dropout2d(

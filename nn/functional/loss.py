@@ -8,7 +8,7 @@ end. PyTorch's `size_average` and `reduce`, which `reduction` replaced, do not e
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import nan
+from math import isfinite, nan
 from numbers import Real
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ def cross_entropy(
     tensor(0.12692801, dtype=float64)
     """
     logits = as_tensor(logits)
-    if logits.dtype == np.float16:
+    if logits.dtype.type is np.float16:
         wide = cross_entropy(logits.astype(np.float32), target, weight, ignore_index, reduction, label_smoothing)
         return wide.astype(np.float16)
     axis = class_axis("cross_entropy", logits)
@@ -78,7 +78,7 @@ def cross_entropy(
         normalizer = exponentials.sum(0)
         losses = goal * (np.log(normalizer) - shifted)
         total = losses.sum()
-        if not np.isfinite(total):  # the share of an infinite difference in a mean may be finite
+        if not isfinite(total):  # the share of an infinite difference in a mean may be finite
             losses = goal * np.log(normalizer) + 2 * (goal * (largest / 2 - x / 2))
             losses[goal == 0] = 0  # not 0 · ∞
             total = losses.sum()
@@ -142,11 +142,11 @@ def check_settings(
     """Raise ValueError for settings that no loss has; other settings are not looked at."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
-    if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing <= 1:
+    if not isinstance(label_smoothing, (float, Real)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing!r}")
     if not hasattr(ignore_index, "__index__"):
         raise ValueError(f"ignore_index is an integer, got {ignore_index!r}")
-    if not isinstance(beta, Real) or not beta >= 0:
+    if not isinstance(beta, (float, Real)) or not beta >= 0:
         raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta!r}")
 
 
