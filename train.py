@@ -49,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--out", type=Path, metavar="DIR", help="folder for model, metrics and report (default: runs/NAME)")
     add("--evaluate", type=Path, metavar="MODEL", help="train nothing: evaluate a saved model on the test images")
     add("--target-accuracy", type=positive(float, zero=True), metavar="P",
-        help="exit with status 1 if test accuracy is below P per cent")  # fmt: skip
+        help="exit with status 1 if test accuracy is below P per cent")
     add("--threads", type=positive(int), metavar="N", help="threads for matrix products (default: all cores)")
     add("--workers", type=positive(int), metavar="N", help="threads that each take a part of every batch")
     add("--dry-run", action="store_true", help="show what would be done, take one step, and write nothing")

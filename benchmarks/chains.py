@@ -62,4 +62,4 @@ def contestants() -> Contestants:
         "PyTorch": ("torch", lambda: torch_chain),
         "HIPS autograd": ("autograd", lambda: autograd_chain),
         "MyGrad": ("mygrad", lambda: mygrad_chain),
-    })  # fmt: skip
+    })

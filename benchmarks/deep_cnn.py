@@ -103,4 +103,4 @@ def contestants(size: int) -> Contestants:
     return {"minigrad": minigrad_step(size)} | installed({
         "PyTorch": ("torch", lambda: torch_step(size)),
         "JAX, jit": ("jax", lambda: jax_step(size)),
-    })  # fmt: skip
+    })

@@ -112,7 +112,7 @@ def jax_evaluation(images: int) -> Contestant:
 
     def evaluation() -> tuple[float, float]:
         batches = [compiled(layers, pixels[start : start + BATCH], labels[start : start + BATCH])
-                   for start in range(0, images, BATCH)]  # fmt: skip
+                   for start in range(0, images, BATCH)]
         return sum(float(loss) for loss, _ in batches) / images, sum(int(right) for _, right in batches) / images
 
     return evaluation
@@ -123,4 +123,4 @@ def contestants(images: int) -> Contestants:
     return {"hand-written numpy": numpy_evaluation(images), "minigrad": minigrad_evaluation(images)} | installed({
         "PyTorch": ("torch", lambda: torch_evaluation(images)),
         "JAX, jit": ("jax", lambda: jax_evaluation(images)),
-    })  # fmt: skip
+    })

@@ -155,4 +155,4 @@ def contestants(size: int) -> Contestants:
         "PyTorch, `autograd.functional.hvp`": ("torch", lambda: torch_double_backward(size)),
         "PyTorch, `func.jvp` of `func.grad`": ("torch", lambda: torch_forward_over_reverse(size)),
         "JAX, jit": ("jax", lambda: jax_hvp(size)),
-    })  # fmt: skip
+    })

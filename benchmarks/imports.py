@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.timing import Contestant, Contestants
 
 PACKAGES = {"minigrad": "minigrad", "nn": "nn, and so minigrad", "torch": "PyTorch", "jax": "JAX",
-            "autograd": "HIPS autograd", "mygrad": "MyGrad"}  # fmt: skip
+            "autograd": "HIPS autograd", "mygrad": "MyGrad"}
 
 
 def import_time(package: str, before: str) -> float:

@@ -147,7 +147,7 @@ def torch_step(size: int) -> Step:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, FILTERS, 3), torch.nn.MaxPool2d(2), torch.nn.ReLU(), torch.nn.Flatten(),
         torch.nn.Linear(features, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 10),
-    )  # fmt: skip
+    )
     network.load_state_dict({name: torch.from_numpy(array) for name, array in model().state_dict().items()})
     loss_function = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
@@ -202,4 +202,4 @@ def contestants(size: int) -> Contestants:
     return {"hand-written numpy": numpy_step(size), "minigrad": minigrad_step(size)} | installed({
         "PyTorch": ("torch", lambda: torch_step(size)),
         "JAX, jit": ("jax", lambda: jax_step(size)),
-    })  # fmt: skip
+    })

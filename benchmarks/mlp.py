@@ -142,4 +142,4 @@ def contestants(size: int, dropout: float = DROPPED) -> Contestants:
     return {"hand-written numpy": numpy_step(size, dropout), "minigrad": minigrad_step(size, dropout)} | installed({
         "PyTorch": ("torch", lambda: torch_step(size, dropout)),
         "JAX, jit": ("jax", lambda: jax_step(size, dropout)),
-    })  # fmt: skip
+    })

@@ -33,13 +33,13 @@ class Tensor:
 def add(a, b):
     return Tensor(a.data + b.data,
                   (a, lambda grad, out: grad),
-                  (b, lambda grad, out: grad))  # fmt: skip
+                  (b, lambda grad, out: grad))
 
 
 def multiply(a, b):
     return Tensor(a.data * b.data,
                   (a, lambda grad, out: grad * b),
-                  (b, lambda grad, out: grad * a))  # fmt: skip
+                  (b, lambda grad, out: grad * a))
 
 
 def exp(x):

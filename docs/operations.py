@@ -41,7 +41,7 @@ def row(operation: Operation) -> str:
     methods = [name for name, method in vars(Tensor).items() if method is operation.function]
     theirs = "yes" if from_numpy(operation.twin) else ""
     cells = [f"`{signature(operation)}`", summary, domain, kinks(operation), theirs,
-             ", ".join(f"`{name}`" for name in methods)]  # fmt: skip
+             ", ".join(f"`{name}`" for name in methods)]
     return f"| {' | '.join(cells)} |"
 
 

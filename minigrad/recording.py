@@ -220,7 +220,7 @@ class RecordedPending(Pending):
         position, rule = next((i, rule) for i, (parent, rule) in self.edges if parent is tensor)
         axes = repeated_axes(gradient.shape, tensor.shape)
         told = Contributed(self.result, tensor, position, rule, self.gradient, gradient, axes, contribution,
-                           self.arrivals[tensor], before, self.gradients[tensor])  # fmt: skip
+                           self.arrivals[tensor], before, self.gradients[tensor])
         self.tell(told)
 
     def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:

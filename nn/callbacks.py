@@ -146,7 +146,7 @@ class EarlyStopping(MetricCallback):
     def __init__(
         self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0,
         mode: Literal["min", "max"] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not (patience >= 1 and min_delta >= 0):
             raise ValueError(f"EarlyStopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
         super().__init__(metric, mode)

@@ -65,7 +65,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 def kaiming_uniform_(
     tensor: Tensor, a: float = 0.0, mode: Fan = "fan_in", nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Uniform over ±gain · √(3 / fan), so that rectifiers keep the size of signals (He et al., 2015, eq. 10 and 14).
 
     Args:
@@ -89,7 +89,7 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Tensor, a: float = 0.0, mode: Fan = "fan_in", nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Normal with standard deviation gain / √fan; otherwise as `kaiming_uniform_` (He et al., 2015)."""
     return normal_(tensor, 0.0, kaiming_std(tensor, a, mode, nonlinearity), generator)
 

@@ -340,10 +340,10 @@ def parts(container: Any, where: str, outer: tuple[Any, ...] = ()) -> Iterator[t
             if key is ...:
                 raise TypeError(f"{where} is a {type(container).__name__} with a {type(part).__name__} in it, where a "
                                 "model does not find it: keep it in a list, tuple or dict, or begin the name of the "
-                                "attribute with an underscore if it is not part of the model")  # fmt: skip
+                                "attribute with an underscore if it is not part of the model")
             if not isinstance(key, str) or not key or "." in key:
                 raise TypeError(f"{where} has a {type(part).__name__} under the name {key!r}: parts of a model have "
-                                "strings without dots as names")  # fmt: skip
+                                "strings without dots as names")
             yield (key, *path), part
 
 

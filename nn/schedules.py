@@ -199,7 +199,7 @@ class LinearLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
         last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
             raise ValueError(f"the factors lie between 0 and 1, the first above 0, got {start_factor} and {end_factor}")
         self.start_factor, self.end_factor = start_factor, end_factor
@@ -266,7 +266,7 @@ class OneCycleLR(LRScheduler):
         anneal_strategy: Literal["cos", "linear"] = "cos", cycle_momentum: bool = True,
         base_momentum: float | Sequence[float] = 0.85, max_momentum: float | Sequence[float] = 0.95,
         div_factor: float = 25.0, final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
@@ -342,7 +342,7 @@ class SequentialLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
         last_epoch: int = -1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {list(milestones)}")
         for schedule in schedulers:
@@ -395,7 +395,7 @@ class ReduceLROnPlateau(Schedule):
         self, optimizer: Optimizer, mode: Literal["min", "max"] = "min", factor: float = 0.1, patience: int = 10,
         threshold: float = 1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0, eps: float = 1e-8,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not 0 <= factor < 1:
             raise ValueError(f"factor is at least 0 and less than 1, got {factor}")
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):

@@ -17,7 +17,7 @@ LABELS, CHANCES = np.array([0, 2, 1, 2]), np.array([[0.5, 0.25, 0.25], [0, 1, 0]
 GEOMETRIES = [
     Geometry((2, 2)), Geometry((2, 3), (2, 1), (0, 1)), Geometry((1, 2), (1, 2)), Geometry((2, 2), (2, 2), (1, 1)),
     Geometry((2, 2), (1, 1), (1, 0), (2, 1)),
-]  # fmt: skip
+]
 SQUARE = [geometry for geometry in GEOMETRIES if geometry.kernel == (2, 2)]
 SIZE = (4, 3)  # rows and columns of images
 
@@ -44,22 +44,22 @@ def dropped(p: float) -> Callable[..., tuple[Any, ...]]:
 register("linear", each([
     ((4, 3), (2, 3), (2,)), ((3,), (2, 3), (2,)), ((2, 2, 3), (2, 3), (2,)), ((0, 3), (2, 3), (2,)), ((4, 3), (5, 3)),
     ((2, 0), (3, 0), (3,)),
-]))  # fmt: skip
+]))
 register("flatten", each([((2, 3, 2),), ((2, 0),), ((2, 2, 3, 2),)], start_dim=[0, 1, -2], end_dim=[-1])
-         | each([((2, 3, 2),), ((2, 2, 3, 2),)], start_dim=[0], end_dim=[1, 2]))  # fmt: skip
+         | each([((2, 3, 2),), ((2, 2, 3, 2),)], start_dim=[0], end_dim=[1, 2]))
 register("standardize", each([((4, 3), (3,), (3,)), ((2, 3, 4), (3, 1), (3, 1))], axes=[(-1,)], eps=[1e-5, 0.1])
-         | each([((2, 2, 3), (2, 3), (2, 3))], axes=[(-2, -1)], eps=[1e-5, 0.1]))  # fmt: skip
+         | each([((2, 2, 3), (2, 3), (2, 3))], axes=[(-2, -1)], eps=[1e-5, 0.1]))
 register("normalized", each([((4, 3), (3,), (3,)), ((3, 2, 4), (2,), (2,)), ((2, 2, 3, 2), (2,), (2,))], own_moments))
 register("cross_entropy",
          each([((4, 3),)], lambda x: (x, LABELS), weight=[None, [0.5, 1.0, 2.0]], ignore_index=[-100, 1],
               reduction=["none", "mean", "sum"], label_smoothing=[0.0, 0.25])
          | each([((4, 3),)], lambda x: (x, CHANCES), reduction=["none", "mean", "sum"], label_smoothing=[0.0, 0.25])
          | each([((3,),)], lambda x: (x, LABELS[1]))
-         | each([((2, 3, 2),)], lambda x: (x, LABELS.reshape(2, 2))))  # fmt: skip
+         | each([((2, 3, 2),)], lambda x: (x, LABELS.reshape(2, 2))))
 register("dropout", each([((6,),), ((3, 4),), ((0, 2),), ((),)], dropped(0.5)) | each([((3, 4),)], dropped(0.25)))
 register("convolution", each([((2, 2, *SIZE), (3, 2, 2, 2), (3,))], geometry=SQUARE)
          | each([((2, 1, *SIZE), (2, 1, 2, 3))], lambda x, weight: (x, weight, None), geometry=GEOMETRIES[1:2])
-         )  # fmt: skip
+         )
 register("largest", each([((2, 2, *SIZE),)], geometry=GEOMETRIES[:4]))
 register("input_gradient", st.sampled_from(GEOMETRIES).flatmap(
     lambda g: each([((2, 3, *g.output(SIZE)), (3, 2, *g.kernel))], size=[SIZE], geometry=[g])))

@@ -173,7 +173,7 @@ def broken_references(page: Path, root: Path = ROOT) -> list[str]:
             files = [exact] if exact.is_file() else [
                 file for file in root.rglob(f"*/{path}")
                 if not any(part.startswith(".") for part in file.relative_to(root).parts)
-            ]  # fmt: skip
+            ]
             if not files:
                 broken.append(f"{page}:{number}: there is no file {path}")
             elif not any(name in defined_names(ast.parse(file.read_text(encoding="utf-8"))) for file in files):

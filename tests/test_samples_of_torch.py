@@ -27,7 +27,7 @@ LARGEST = 2000  # elements of a sample
 # Of operations with many or slow samples a part is taken: every so manieth.
 STEPS = {
     "nn.functional.max_pool2d": 18, "nn.functional.conv2d": 2, "svd": 3, "linalg.svd": 3, "linalg.pinv|singular": 4,
-}  # fmt: skip
+}
 
 
 
@@ -301,7 +301,7 @@ def explained(comparison):
         comparison.name in known.operations.split() and comparison.stage in known.stage.split()
         and comparison.precision in known.dtypes.split() and known.when(comparison.sample)
         for known in DIFFERENCES
-    )  # fmt: skip
+    )
 
 
 def samples(name, function, dtype, most, step=1):
@@ -320,7 +320,7 @@ def samples(name, function, dtype, most, step=1):
 BINARY = {
     "atan2", "clamp_max", "clamp_min", "fmax", "fmin", "hypot", "logaddexp", "max|binary", "maximum", "min|binary",
     "minimum",
-}  # fmt: skip
+}
 
 
 def error_samples(name):

@@ -86,7 +86,7 @@ def test_the_engine_knows_nothing_of_networks_nor_networks_of_garments(arrows):
 
 def test_the_floors_of_the_engine_are_entered_from_above(arrows):
     floors = ["minigrad.tensor", "minigrad.graph", "minigrad.recording", "minigrad.ops", "minigrad.transforms",
-              "minigrad.testing"]  # fmt: skip
+              "minigrad.testing"]
     for module, found in arrows.items():
         for imported in found:
             below = [i for i, floor in enumerate(floors) if f"{module}.".startswith(f"{floor}.")]
@@ -105,7 +105,7 @@ BESIDE_OPERATIONS = {
     "default_generator", "detect_anomaly", "enable_grad", "grad", "hessian", "hvp", "is_grad_enabled",
     "is_recomputing", "jacobian", "jvp", "linalg", "manual_seed", "memory", "no_grad", "operation", "operations",
     "record", "tensor", "topological_order", "value", "value_and_grad", "vjp",
-}  # fmt: skip
+}
 OTHER_NAMES_OF_OPERATIONS = {"absolute", "mod", "norm", "true_divide"}
 WITHOUT_GRADIENT = {"argmax", "argmin", "argsort"}
 OF_NETWORKS = {
@@ -117,7 +117,7 @@ OF_NETWORKS = {
     "ParameterList", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
     "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "find_lr", "load", "manual_seed",
     "save",
-}  # fmt: skip
+}
 
 
 def public(package):

@@ -59,7 +59,7 @@ def start(data_folder, tmp_path):
             [sys.executable, *program, *map(str, arguments)],
             cwd=tmp_path, env=os.environ | source | {"PYTHONPATH": str(ROOT)} | console,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding=encoding,
-        )  # fmt: skip
+        )
         running.append(process)
         return process
 
@@ -308,7 +308,7 @@ def test_ctrl_c_saves_what_there_is_and_says_so(start, tmp_path):
     loaded = subprocess.run(
         [sys.executable, "-c", "import nn.fashion.classifier as c; print(c.Classifier.load('here/model.npz').classes)"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    )
     assert "Ankle boot" in loaded.stdout
 
 

@@ -570,7 +570,7 @@ RENAMED = {
     "transpose": "swapaxes", "transpose_copy": "swapaxes", "movedim": "moveaxis", "unsqueeze": "expand_dims",
     "unsqueeze_copy": "expand_dims", "broadcast_to": "broadcast_to", "tensor_split": "array_split", "take": "take",
     "max|reduction_no_dim": "max", "min|reduction_no_dim": "min",
-}  # fmt: skip
+}
 ELEMENTWISE = {
     "add": scaled(mg.add),
     "sub": scaled(mg.subtract),
@@ -597,7 +597,7 @@ ELEMENTWISE = {
     "logit": logit,
     "clone": lambda x, memory_format=None: x + 0,
     "contiguous": lambda x, memory_format=None: x + 0,
-}  # fmt: skip
+}
 REDUCTIONS = {
     "sum": reducing(mg.sum), "mean": reducing(mg.mean), "prod": reducing(mg.prod, False),
     "amax": reducing(mg.max), "amin": reducing(mg.min), "nansum": reducing(mg.nansum),
@@ -614,7 +614,7 @@ REDUCTIONS = {
     **{name: on_arrays(getattr(np, name)) for name in ("argmax", "argmin", "any", "all")},
     "quantile": quantile(mg.quantile), "cov": cov, "trapz": trapezoid, "trapezoid": trapezoid, "diff": diff,
     "gradient": gradient, "linalg.vecdot": lambda a, b, *, dim=-1: mg.sum(a * b, dim),
-}  # fmt: skip
+}
 SHAPES = {
     "reshape": sizes(mg.reshape), "view": sizes(mg.reshape), "view_copy": sizes(mg.reshape),
     "reshape_as": lambda x, y: mg.reshape(x, y.shape), "view_as": lambda x, y: mg.reshape(x, y.shape),
@@ -637,13 +637,13 @@ SHAPES = {
     "unfold": unfold, "meshgrid|variadic_tensors": lambda *xs, indexing="ij": mg.meshgrid(*xs, indexing=indexing),
     "meshgrid|list_of_tensors": lambda xs, indexing="ij": mg.meshgrid(*xs, indexing=indexing),
     **{f"atleast_{n}d": at_least(getattr(mg, f"atleast_{n}d")) for n in (1, 2, 3)},
-}  # fmt: skip
+}
 INDICES = {
     "__getitem__": mg.getitem, "gather": gather, "take_along_dim": take_along_dim, "index_select": index_select,
     "index_add": index_add, "index_put": index_put, "index_fill": index_fill, "index_copy": index_copy,
     "scatter_add": scatter_add, "masked_select": masked_select, "masked_fill": masked_fill, "sort": sorted_values,
     "msort": lambda x: mg.sort(x, 0), "topk": topk, "kthvalue": kthvalue, "argsort": argsorted,
-}  # fmt: skip
+}
 PRODUCTS = {
     "tensordot": tensordot, "einsum": einsum, "linalg.multi_dot": linalg.multi_dot,
     **dict.fromkeys(("addmm", "addmm|decomposed", "addmv", "baddbmm"), addmm), "addbmm": addbmm, "addr": addr,
@@ -662,7 +662,7 @@ PRODUCTS = {
     "linalg.norm": norm, "linalg.norm|subgradients_at_zero": norm, "linalg.vector_norm": vector_norm,
     "linalg.matrix_norm": matrix_norm, "norm": old_norm, "norm|fro": old_norm, "norm|nuc": old_norm,
     "norm|inf": old_norm, "linalg.cond": cond,
-}  # fmt: skip
+}
 NETWORKS = {
     **{name: inplace(getattr(F, name)) for name in ("relu", "leaky_relu", "elu", "silu")}, "gelu": F.gelu,
     "softplus": softplus, "softsign": mg.softsign, "hardtanh": inplace(mg.hardtanh),
@@ -676,7 +676,7 @@ NETWORKS = {
     "adaptive_max_pool2d": lambda x, size, return_indices=False: batched(F.adaptive_max_pool2d, x, axes(size)),
     "linear": F.linear, "embedding": embedding, "normalize": normalize, "dropout": dropout(F.dropout),
     "dropout2d": dropout(F.dropout2d),
-}  # fmt: skip
+}
 
 TABLE = {name: getattr(mg, name) for name in SAME.split()} | {name: getattr(mg, ours) for name, ours in RENAMED.items()}
 TABLE |= ELEMENTWISE | REDUCTIONS | SHAPES | INDICES | PRODUCTS

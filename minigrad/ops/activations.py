@@ -16,7 +16,7 @@ from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "relu", "leaky_relu", "elu", "softplus", "gelu", "silu", "hardtanh", "softsign",
-]  # fmt: skip
+]
 
 
 FAR = 40.0  # so many standard deviations from its mean the normal distribution is 0 or 1 in every dtype
@@ -61,7 +61,7 @@ def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
 
 @operation("elementwise", lambda x, approximate="none": x / 2 * (1 + (
     np.vectorize(math.erf, otypes=[float])(x / 2**0.5) if approximate == "none" else
-    np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))))  # fmt: skip
+    np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))))
 @in_single
 def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """x times the normal distribution function of x, or with `approximate="tanh"` a formula close to it.

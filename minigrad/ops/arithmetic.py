@@ -22,7 +22,7 @@ from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
 __all__ = [
     "add", "subtract", "multiply", "divide", "power", "remainder", "mod", "positive", "negative", "abs",
     "maximum", "minimum", "fmax", "fmin", "clip", "where", "astype",
-]  # fmt: skip
+]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -256,7 +256,7 @@ def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) 
 
 
 for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract),
-                               ("mul", "*=", multiply), ("truediv", "/=", divide)):  # fmt: skip
+                               ("mul", "*=", multiply), ("truediv", "/=", divide)):
     setattr(Tensor, f"__i{name}__", in_place(symbol, function))
 
 

@@ -43,7 +43,7 @@ __all__ = [
     "diff", "gradient", "trapezoid", "interp", "kron", "vdot", "cross",
     "average", "cov", "corrcoef", "median", "quantile", "percentile",
     "nansum", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin",
-]  # fmt: skip
+]
 
 
 def composed(
@@ -67,13 +67,11 @@ def axes_of(x: Tensor, axis: Any) -> tuple[int, ...]:
 
 # ------------------------------------------------------------------------------------------------ elementwise
 
-# fmt: off
 absolute, true_divide = abs, divide
 degrees = unary(np.degrees, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
 rad2deg = unary(np.rad2deg, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
 radians = unary(np.radians, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
 deg2rad = unary(np.deg2rad, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
-# fmt: on
 
 
 @operation("elementwise", np.fabs, kinks=(0,))
@@ -112,7 +110,6 @@ def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
     return composed(twin, function, doc)
 
 
-# fmt: off
 atleast_1d = at_least(1, np.atleast_1d)
 atleast_2d = at_least(2, np.atleast_2d)
 atleast_3d = at_least(3, np.atleast_3d)
@@ -132,7 +129,6 @@ dsplit = splitting(2, np.dsplit, "`split` along the third axis")
 
 flipud = composed(np.flipud, lambda m: flip(m, 0), "The rows in reverse order")
 fliplr = composed(np.fliplr, lambda m: flip(m, 1), "The columns in reverse order")
-# fmt: on
 
 
 def beside(parts: list[Tensor]) -> Tensor:
@@ -255,7 +251,7 @@ def slopes_along(f: Tensor, axis: int, step: Tensor, edge_order: int) -> Tensor:
     n = y.shape[-1]
     if edge_order not in (1, 2) or n <= edge_order or step.shape not in ((), (n,)):
         raise ValueError(f"gradient takes edge_order 1 or 2 (got {edge_order}), more points than that along each axis "
-                         f"(got {n}), and as many coordinates or one distance (got shape {step.shape})")  # fmt: skip
+                         f"(got {n}), and as many coordinates or one distance (got shape {step.shape})")
     h = diff(step * 1.0) if step.ndim else step * np.ones(n - 1)
     line = (y[..., 1:] - y[..., :-1]) / h
     first, last = line[..., :1], line[..., -1:]
@@ -288,7 +284,7 @@ def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, 
 def interp(
     x: TensorLike, xp: TensorLike, fp: TensorLike, left: TensorLike | None = None, right: TensorLike | None = None,
     period: float | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Linear interpolation between the points (xp, fp), of which `xp` ascends; at a point the slope is that after it.
 
     Beyond the points it is `left` or `right`, by default the first and the last of `fp`; with a period, `xp` may have
@@ -387,7 +383,7 @@ def average(
 def cov(
     m: TensorLike, y: TensorLike | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
     fweights: Any = None, aweights: Any = None, dtype: Any = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Covariances of variables, each a row of observations; each a column if not `rowvar`.
 
     Observations may have counts and weights, which are constants. The divisor is their sum less `ddof`, that is 1 by
@@ -460,7 +456,7 @@ percentile = composed(
     np.percentile,
     lambda a, q, axis=None, method="linear", keepdims=False: quantile(a, in_parts(a, q), axis, method, keepdims),
     "As `quantile`, with `q` in per cent", ties=True, nonempty=True,
-)  # fmt: skip
+)
 
 
 def in_parts(a: TensorLike, q: Any) -> Any:

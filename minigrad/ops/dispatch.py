@@ -18,7 +18,7 @@ twins.update({  # other names that NumPy has for the same
     np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: arithmetic.positive,
     np.linalg.matmul: products.matmul, np.linalg.tensordot: products.tensordot, np.linalg.outer: products.outer,
     np.linalg.matrix_transpose: shape.matrix_transpose, np.linalg.cross: compositions.cross,
-})  # fmt: skip
+})
 
 # functions that answer with plain arrays, numbers or texts, which carry no gradient
 PLAIN = {
@@ -26,7 +26,7 @@ PLAIN = {
     np.argmax, np.argmin, np.argsort, np.argpartition, np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero,
     np.searchsorted, np.digitize, np.lexsort, np.any, np.all, np.isin, np.isposinf, np.isneginf, np.shares_memory,
     np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.array2string, np.array_repr, np.array_str,
-}  # fmt: skip
+}
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -154,7 +154,7 @@ INSTEAD = {
     "sort": "x = minigrad.sort(x)", "partition": "x = minigrad.sort(x)", "put": "x = minigrad.put(x, index, values)",
     "fill": "x = 0 * x + value, or x.data = numpy.full(x.shape, value)", "resize": "x = x.reshape(shape)",
     "view": "x.reshape(shape), or x.astype(dtype)", "flat": "x.ravel()", "setfield": "x.astype(dtype)",
-}  # fmt: skip
+}
 
 
 class Missing:

@@ -19,7 +19,7 @@ __all__ = [
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "logaddexp2", "square", "reciprocal", "sqrt",
     "cbrt", "hypot", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh",
     "arccosh", "arctanh", "sigmoid",
-]  # fmt: skip
+]
 
 Unary: TypeAlias = Callable[[TensorLike], Tensor]
 UNIT, HALF_TURN = Domain(-1, 1), Domain(-pi / 2, pi / 2)
@@ -111,7 +111,6 @@ def homogeneous(
     return kinked(result / np.where(infinite, largest, unit) if degree else result, largest == 0, a, b)
 
 
-# fmt: off
 cos: Unary
 cosh: Unary
 
@@ -140,4 +139,3 @@ tanh    = unary(np.tanh,    lambda x: lambda grad, out: 4 * logistic_density(2 *
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
 arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
 arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / ((1 - x) * (1 + x)), "Inverse of tanh", UNIT)
-# fmt: on

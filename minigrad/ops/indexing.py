@@ -20,7 +20,7 @@ from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 __all__ = [
     "getitem", "add_at", "put", "take", "take_along_axis", "repeat", "sort", "diagonal", "diag", "tril", "triu", "pad",
     "sliding_window_view",
-]  # fmt: skip
+]
 
 def plain(index: Any) -> tuple[Any, ...]:
     """An index as a tuple with one part for each axis, lists and the like in it as arrays, which is how NumPy reads it.

@@ -213,7 +213,7 @@ def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
     b, inner = u.mT @ a, u.mT @ grad
     squares = (b * b).sum(-1)
     return (u @ (inverse_gaps(squares) * (inner - inner.mT)) @ b
-            + (grad - u @ inner) @ (b / expand_dims(squares, -1)))  # fmt: skip
+            + (grad - u @ inner) @ (b / expand_dims(squares, -1)))
 
 
 @operation("other", np.linalg.pinv, name="linalg.pinv")

@@ -18,7 +18,7 @@ from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor
 
 __all__ = [
     "matmul", "dot", "inner", "outer", "tensordot", "einsum", "multi_dot",
-]  # fmt: skip
+]
 
 
 @operation("other", np.matmul, methods="__matmul__ __rmatmul__")
@@ -122,7 +122,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
 def label_sizes(known: list[tuple[str, Tensor]]) -> list[tuple[str, int]]:
     """Each label with the lengths of its axes, that of an axis which is not broadcast last."""
     return sorted({(label, n) for term, x in known for label, n in zip(term, x.shape, strict=True)},
-                  key=lambda pair: pair[1] != 1)  # fmt: skip
+                  key=lambda pair: pair[1] != 1)
 
 
 def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
@@ -130,7 +130,7 @@ def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
     if not isinstance(operands[0], str):  # pairs of an input and its list of labels, and perhaps that of the result
         pairs, last = operands[: len(operands) // 2 * 2], operands[len(operands) // 2 * 2 :]
         spelled = ["".join("..." if i is Ellipsis else ascii_letters[i - 26] for i in labels)
-                   for labels in (*pairs[1::2], *last)]  # fmt: skip
+                   for labels in (*pairs[1::2], *last)]
         inputs = [as_tensor(x) for x in pairs[::2]]
         spec = ",".join(spelled[: len(inputs)]) + "".join("->" + labels for labels in spelled[len(inputs) :])
     else:
@@ -143,7 +143,7 @@ def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
     if not arrow:
         result = "..." + "".join(sorted(label for label in set(left) - set(".,") if left.count(label) == 1))
     terms = [term.replace("...", most[len(most) - (x.ndim - len(term) + 3) :] if "..." in term else "")
-             for term, x in zip(terms, inputs, strict=False)]  # fmt: skip
+             for term, x in zip(terms, inputs, strict=False)]
     return terms, result.replace("...", most), inputs
 
 

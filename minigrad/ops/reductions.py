@@ -25,7 +25,7 @@ from minigrad.tensor import Tensor, TensorLike, as_tensor
 __all__ = [
     "sum", "mean", "var", "std", "max", "min", "logsumexp", "softmax", "log_softmax", "prod", "cumsum", "cumprod",
     "trace", "ptp",
-]  # fmt: skip
+]
 
 Axis = int | tuple[int, ...] | None
 DType = npt.DTypeLike | None
@@ -173,7 +173,7 @@ def even_shares(x: Tensor, extreme: Tensor, axis: Axis) -> Array:
 
 
 @operation("reduction", lambda x, axis=None, keepdims=False: np.logaddexp.reduce(x, axis, keepdims=keepdims),
-           methods="logsumexp")  # fmt: skip
+           methods="logsumexp")
 @in_single
 @np.errstate(divide="ignore")  # the log of an empty or vanishing sum is -inf
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:

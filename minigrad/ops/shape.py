@@ -17,7 +17,7 @@ from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value, wrap
 __all__ = [
     "reshape", "ravel", "transpose", "swapaxes", "matrix_transpose", "moveaxis", "squeeze", "expand_dims",
     "broadcast_to", "concatenate", "stack", "split", "tile", "roll", "flip",
-]  # fmt: skip
+]
 
 Shape = int | tuple[int, ...]
 Axes = int | tuple[int, ...]
@@ -120,7 +120,7 @@ def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     along = 0 if axis is None else index(axis)
     ends, before = np.cumsum([x.shape[along] for x in parts]), (slice(None),) * (along % data.ndim)
     return record(concatenate, data, *[(x, reading((*before, slice(end - x.shape[along], end))))
-                                       for x, end in zip(parts, ends, strict=True)])  # fmt: skip
+                                       for x, end in zip(parts, ends, strict=True)])
 
 
 @operation("other", np.stack)

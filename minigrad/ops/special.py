@@ -77,7 +77,7 @@ def error_function(x: Array, complementary: bool) -> Any:
     series = polynomial(CODY[4], inverse) / polynomial(CODY[5], inverse) * inverse
     near = small * polynomial(CODY[0], small * small) / polynomial(CODY[1], small * small)
     far = gauss * np.where(y <= 4, polynomial(CODY[2], middle) / polynomial(CODY[3], middle),
-                           (1 / root(pi) - series) / tail)  # fmt: skip
+                           (1 / root(pi) - series) / tail)
     if complementary:
         return np.where(y <= 0.46875, 1 - np.copysign(near, x), np.where(x < 0, 2 - far, far))
     return np.copysign(np.where(y <= 0.46875, near, 1 - far), x)
@@ -95,4 +95,4 @@ CODY = (
      1.60837851487422766e-2, 6.58749161529837803e-4),
     (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2,
      2.33520497626869185e-3),
-)  # fmt: skip
+)

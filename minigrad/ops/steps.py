@@ -13,7 +13,7 @@ from minigrad.tensor import Tensor, TensorLike, value, wrap
 
 __all__ = [
     "sign", "floor", "ceil", "rint", "trunc", "round", "floor_divide", "argmax", "argmin", "argsort",
-]  # fmt: skip
+]
 
 FLAT = "its derivative is zero almost everywhere. Call it on x.detach() to say that no gradient should flow"
 

@@ -80,9 +80,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="What follows SCRIPT is passed on to it.",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("backprop.html"), metavar="FILE",
-                        help="the page to write (default: backprop.html)")  # fmt: skip
+                        help="the page to write (default: backprop.html)")
     parser.add_argument("--pass", dest="number", type=int, default=1, metavar="N",
-                        help="which of its backward passes (default: 1)")  # fmt: skip
+                        help="which of its backward passes (default: 1)")
     parser.add_argument("--module", action="store_true", help="SCRIPT is the name of a module, as for python -m")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("script", metavar="SCRIPT", help="the script to run")

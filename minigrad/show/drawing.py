@@ -237,7 +237,7 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
         kind = "leaf" if tensor.is_leaf else name_of(tensor)
         counts[kind] = counts.get(kind, 0) + 1
         nodes.append(Node(number, known.get(id(tensor)) or f"{kind}_{counts[kind]}", "" if tensor.is_leaf else kind,
-                          tensor.shape, tensor.dtype.name, tensor._time, single(tensor)))  # fmt: skip
+                          tensor.shape, tensor.dtype.name, tensor._time, single(tensor)))
     return Graph(tuple(nodes), tuple(Arrow(source, numbers[target], at) for source, target, at in arrows))
 
 

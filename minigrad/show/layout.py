@@ -158,7 +158,7 @@ def crossings(rows: Sequence[Sequence[int]], below: Mapping[int, list[int]]) -> 
 def coordinates(
     rows: Sequence[Sequence[int]], widths: Mapping[int, float], bends: Container[int],
     above: Mapping[int, list[int]], below: Mapping[int, list[int]],
-) -> dict[int, float]:  # fmt: skip
+) -> dict[int, float]:
     """The centre of each node and point, so that edges run straight down as far as the boxes beside them allow."""
     x: dict[int, float] = {}
     even = dict.fromkeys(widths, 1.0)
@@ -189,7 +189,7 @@ def pulls(
 def line_up(
     x: dict[int, float], rows: Sequence[Sequence[int]], widths: Mapping[int, float],
     pulled: Mapping[int, list[tuple[int, float]]],
-) -> None:  # fmt: skip
+) -> None:
     """Move the nodes and points so that the weighted sum of the distances that edges go sideways gets small.
 
     That is least squares with weights that are divided by the distances found so far: what is nearly in line gets in
@@ -202,7 +202,7 @@ def line_up(
             wanted, weights = {}, {}
             for node in row:
                 strengths = [(x[other], weight / (abs(x[node] - x[other]) + near))
-                             for other, weight in pulled.get(node, [(node, 1.0)])]  # fmt: skip
+                             for other, weight in pulled.get(node, [(node, 1.0)])]
                 weights[node] = fsum(strength for _, strength in strengths)  # `sum` differs between versions of Python
                 wanted[node] = fsum(place * strength for place, strength in strengths) / weights[node]
             spread(row, wanted, weights, widths, x)
@@ -211,7 +211,7 @@ def line_up(
 def spread(
     row: Sequence[int], wanted: Mapping[int, float], weights: Mapping[int, float], widths: Mapping[int, float],
     x: dict[int, float],
-) -> None:  # fmt: skip
+) -> None:
     """Place a layer so that nothing overlaps, and the weighted squares of distances from what is wanted are least.
 
     The least-squares solution joins neighbours that would overlap to blocks, each at the mean of what its members want.

@@ -28,7 +28,7 @@ def source_of(code: CodeType) -> str:
     """The expression of a lambda, or the lines of a function, from the file; its name if there is none."""
     known = [[x for x in span if x is not None] for span in code.co_positions()]
     spans = [(line, end, start, stop) for line, end, start, stop in (span for span in known if len(span) == 4)
-             if stop > start or end > line]  # fmt: skip
+             if stop > start or end > line]
     if not spans:
         return code.co_name
     first, last = min(line for line, *_ in spans), max(end for _, end, *_ in spans)

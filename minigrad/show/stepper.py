@@ -33,7 +33,7 @@ def page(trace: Trace, title: str) -> str:
     for name, text in {
         "POLICY": policy, "TITLE": escape(title), "STYLE": style, "TEXT": escape(str(trace)), "SCRIPT": script,
         "DATA": data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
-    }.items():  # fmt: skip
+    }.items():
         template = template.replace(f"{{{{{name}}}}}", text, 1)
     return template
 
@@ -50,7 +50,7 @@ def contents(trace: Trace, title: str) -> dict[str, Any]:
     start = max((i for i, d in enumerate(drawings) if len(d["boxes"]) <= MOST_BOXES), default=0)
     found: dict[str, Any] = plain({
         "title": title, **trace.to_dict(), "drawings": drawings, "start": start, "files": sources(trace.tensors),
-    })  # fmt: skip
+    })
     return found
 
 
@@ -103,7 +103,7 @@ def drawing(trace: Trace, depth: int) -> dict[str, Any]:
          "kind": "folded" if isinstance(key, str) else trace.tensors[key].kind,
          "x": placed.centers[place[i]][0], "y": placed.centers[place[i]][1], "width": sizes[i][0], "height": HEIGHT}
         for key, i in keys.items()
-    ]  # fmt: skip
+    ]
     arrows = [
         {"edges": numbers, "points": [(x + offset, y) for x, y in route]}
         for ends, all_numbers in between.items()

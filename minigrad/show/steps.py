@@ -56,7 +56,7 @@ def shown(array: Any, whole: bool = False) -> Shown:
     return Shown(
         array.shape, array.dtype.name, tuple(array.ravel().tolist()) if keep else None, least, most, mean, std,
         int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum()), int((numbers == 0).sum()), picture(numbers),
-    )  # fmt: skip
+    )
 
 
 def picture(array: Any) -> tuple[tuple[float, ...], ...] | None:

@@ -166,7 +166,7 @@ class Trace:
         counts = Counter(verdict.verdict for _, verdict in found)
         names = [(self.tensors[edge.target].name, self.tensors[edge.source].name, v) for edge, v in found]
         lines = [line for a, b, v in names if v.verdict != "correct"
-                 for line in wrap(f"{a} -> {b}  {v}", 80, initial_indent="  ", subsequent_indent="      ")]  # fmt: skip
+                 for line in wrap(f"{a} -> {b}  {v}", 80, initial_indent="  ", subsequent_indent="      ")]
         return [f"checked: {', '.join(f'{n} {word}' for word, n in counts.items())}", *lines]
 
     def line(self, step: Step) -> str:
@@ -262,7 +262,7 @@ class Recorder:
             edge, self.shown(event.gradient), self.shown(event.raw), event.axes, cast if cast[0] != cast[1] else None,
             self.shown(event.contribution), event.arrival,
             None if event.before is None else self.shown(event.before), self.shown(event.after), why_contributed(event),
-        )  # fmt: skip
+        )
 
     def shown(self, tensor: Tensor) -> Shown:
         """The value of a tensor in little."""

@@ -134,7 +134,7 @@ def checked(step: Step, order: int, tolerance: Tolerance, rng: np.random.Generat
 def judged(
     step: Step, subject: TensorSubject, order: int, tolerance: Tolerance, rng: np.random.Generator,
     alone: bool = True, excusing: bool = True,
-) -> Local:  # fmt: skip
+) -> Local:
     """The verdict on a function that ends with a step; `excusing` what is wrong where kinks meet, which takes long."""
     cotangents = [rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
     if order == 2:
@@ -176,7 +176,7 @@ def steps_of(subject: TensorSubject, variables: Sequence[Tensor]) -> list[Step]:
 def checked_within(
     steps: Sequence[Step], position: int, subject: Subject | None,
     order: int, tolerance: Tolerance, rng: np.random.Generator,
-) -> Local | None:  # fmt: skip
+) -> Local | None:
     """The verdict on a step as part of the whole function: it is wrong if its gradient is, and that before it is not.
 
     So are steps checked that cannot be called again: what they take as plain arrays may follow from the variables.
@@ -236,7 +236,7 @@ def position_in(step: Step) -> int | None:
 def first_wrong(
     steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
     start: int = 0,
-) -> tuple[Local | None, bool]:  # fmt: skip
+) -> tuple[Local | None, bool]:
     """The first step whose own gradient disagrees, and whether one before it is at a kink."""
     at_the_point = subject.at(subject.arrays) if isinstance(subject, TensorSubject) else nullcontext()
     with at_the_point:  # where the parameters are in float64
@@ -246,7 +246,7 @@ def first_wrong(
 def searched(
     steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
     start: int,
-) -> tuple[Local | None, bool]:  # fmt: skip
+) -> tuple[Local | None, bool]:
     """See `first_wrong`."""
     kink, within = False, 0
     for position, step in enumerate(steps):

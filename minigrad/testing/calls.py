@@ -38,7 +38,7 @@ from minigrad.testing.values import (
     shapes,
     squeezable,
     windows,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class Examination:
     def __init__(
         self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int,
         call: Call,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.report, self.subject, self.tolerance, self.call = report, subject, tolerance, call
         self.directions, self.every_entry, self.seed = directions, every_entry, seed
         self.rng = np.random.default_rng((seed, 2))  # not what a user draws data from, by the same seed
@@ -179,7 +179,7 @@ class Examination:
             self.report.problems.append(f"f, or its gradient, writes into {name}: copy it first")
             return None
         good = [self.finite(f"the gradient of {name}", g) for name, g in zip(subject.names, run.gradients, strict=True)
-                if g is not None]  # fmt: skip
+                if g is not None]
         if (wrong := CHECKS["shapes"](run)) is not None:
             self.report.problems.append(wrong)
         if not all(good):
@@ -222,7 +222,7 @@ class Examination:
             QUARTER * abs(local.probe.slope(direction)) < moved
             for local in locals if local is not None
             for direction, moved in moved_by_rounding(local, self.rng)
-        )  # fmt: skip
+        )
 
     # ---------------------------------------------------------------- slopes
 
@@ -296,13 +296,13 @@ class Examination:
             chosen = [everywhere[k] for k in self.rng.choice(len(everywhere), SAMPLED, replace=False)]
         found = {place: probe.entry(*place) for place in chosen}
         bad, wrong = ([place for place, finding in found.items() if finding.verdict is verdict]
-                      for verdict in (Verdict.INCONCLUSIVE, Verdict.WRONG))  # fmt: skip
+                      for verdict in (Verdict.INCONCLUSIVE, Verdict.WRONG))
         if wrong:
             worst = max(wrong, key=lambda place: found[place].difference)
             self.place = Place(*worst, found[worst], len(wrong), len(chosen))
         if bad and not decided:
             names = [f"entry {index} of {probe.subject.names[i]}" if index else probe.subject.names[i]
-                     for i, index in bad[:3]]  # fmt: skip
+                     for i, index in bad[:3]]
             more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
             self.report.undecided.append(f"undecided: {', '.join(names)}{more}; another point may tell")
         elif len(chosen) < len(everywhere) and not decided:
@@ -352,7 +352,7 @@ class Examination:
             reason = f"rounding: {'f' if local is None else local.step.name} is ill-conditioned"
             self.report.undecided.append(f"undecided: the gradient is off by what rounding may do. {reason[10:]}")
             return [replace(f, verdict=Verdict.INCONCLUSIVE, reason=reason) if f.verdict is Verdict.WRONG else f
-                    for f in findings]  # fmt: skip
+                    for f in findings]
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng) if local is None and kink else None
             shown = [*wrong[:1], probe.random_direction(self.rng)]

@@ -89,4 +89,4 @@ EXAMPLES: dict[str, st.SearchStrategy[Example]] = {
     "linalg.lstsq": each([((4, 2), (4,)), ((3, 2), (3, 2)), ((2, 3), (2,)), ((2, 2), (2, 1))],
                          lambda a, b: (regular(a), b)),
     "linalg.matrix_power": each([((2, 2),), ((2, 3, 3),)], lambda a: (regular(a) / 8,), n=[-2, -1, 1, 2, 3, 5]),
-}  # fmt: skip
+}

@@ -140,7 +140,7 @@ class MutationReport:
         width = max(len(row[0]) for row in rows)
         table = [f"  {row[0]:<{width}}  {row[1]:>6}  {row[2]:>8}  {row[3]:>10}  {row[4]}" for row in rows if tried]
         made = [f"  {name} has no rule of its own: it is made of {', '.join(sorted(parts))}"
-                for name, parts in self.composed.items()]  # fmt: skip
+                for name, parts in self.composed.items()]
         survived = [f"  survived: {mutant}" for mutant in self.survived]
         score = "no fault made a difference" if math.isnan(self.score) else f"score {self.score:.0%}"
         return "\n".join([f"{counts}: {score}", *table, *made, *survived])
@@ -279,7 +279,7 @@ def chosen_of(operations: Iterable[str] | None, observer: Breaker, report: Mutat
     asked = [operations] if isinstance(operations, str) else list(operations)
     names = {name: registry[name].function.__name__ if name in registry else name for name in asked}
     report.composed = {name: observer.callers[inner] for name, inner in names.items()
-                       if inner not in recorded and inner in observer.callers}  # fmt: skip
+                       if inner not in recorded and inner in observer.callers}
     lost = [name for name, inner in names.items() if inner not in recorded and name not in report.composed]
     if lost or not asked:
         raise ValueError(f"the check records no {', '.join(map(repr, lost))}: it records {listed(recorded)}")

@@ -152,7 +152,7 @@ class Line:
             if is_kink and not resolved:
                 verdict, reason = Verdict.INCONCLUSIVE, WILD
         return Finding(verdict, self.analytic, numeric, error, difference / allowed if allowed else 0.0, sides,
-                       reason, allowed, size, resolved)  # fmt: skip
+                       reason, allowed, size, resolved)
 
     def jump(self, found: Slopes, sizes: Array) -> float:
         """How far the slopes to both sides are apart, of all outputs together, as far as that is certain."""
@@ -246,4 +246,4 @@ def confirming(finding: Finding, others: list[Finding]) -> list[Finding]:
         other for other in others
         if finding.verdict is other.verdict is Verdict.WRONG
         and abs(finding.numeric - other.numeric) <= finding.error + other.error + near
-    ]  # fmt: skip
+    ]

@@ -17,12 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--check-gradients", action="store_true",
         help="check the gradient of every operation that the tests record, each kind of call once",
-    )  # fmt: skip
+    )
     group.addoption(
         "--mutate-rules", nargs="?", const="", metavar="OPERATIONS",
         help="after the tests, break your gradient rules (or those of OPERATIONS, or all) one at a time, and run the "
         "tests again: which faults do they not notice?",
-    )  # fmt: skip
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -85,7 +85,7 @@ class Program:
             "import numpy as np", "import minigrad as mg", "",
             f"def program({', '.join(names)}):", *body, f"    return {result}", "",
             *values, f"mg.testing.gradcheck(program, {', '.join(names)})",
-        ])  # fmt: skip
+        ])
 
 
 def pruned(inputs: Sequence[Array], lines: Sequence[Line]) -> Program:
@@ -152,7 +152,7 @@ def lines_for(draw: st.DrawFn, values: dict[str, Tensor], from_names: Sequence[s
     for domain in operation.domain:
         fitting = [name for name in reversed(values)  # the newest first, so that programs are long and narrow
                    if suits(values[name]._data, domain, operation)
-                   and (operation.kind != "elementwise" or broadcastable(name, names, values))]  # fmt: skip
+                   and (operation.kind != "elementwise" or broadcastable(name, names, values))]
         if not fitting:
             return None
         names.append(draw(st.sampled_from(fitting)))

@@ -75,7 +75,7 @@ class Run:
         moved = [0.0] * len(here)
         for _ in range(3):
             near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
-                    for group in groups]  # fmt: skip
+                    for group in groups]
             off = [np.abs(a - b).max(initial=0.0) for a, b in zip(both(self, *near), here, strict=True)]
             moved = [float(np.maximum(a, np.nan_to_num(b, nan=np.inf))) for a, b in zip(moved, off, strict=True)]
         return moved
@@ -141,7 +141,7 @@ def deterministic(run: Run) -> str | None:
 def reached(run: Run) -> str | None:
     """A gradient for every parameter."""
     lost = [name for name, g in zip(run.subject.names, run.gradients, strict=True)
-            if g is None and name.startswith("parameter ")]  # fmt: skip
+            if g is None and name.startswith("parameter ")]
     if not lost:
         return None
     more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
@@ -496,5 +496,5 @@ CHECKS: dict[str, Callable[[Run], str | None]] = {
         deterministic, reached, shapes, linear, forward, repeatable, untouched, unshared, freed, layouts, same_input,
         float32,
     )
-}  # fmt: skip
+}
 

@@ -112,7 +112,7 @@ class TensorSubject:
     def __init__(
         self, function: Callable[..., Any], inputs: Sequence[Any], model: Any = None,
         wrt: int | Sequence[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.function, self.inputs = function, Inputs(inputs, wrt)
         named = list(model.named_parameters()) if model is not None else []
         self.parameters = [parameter for _, parameter in named if parameter.requires_grad]
@@ -188,7 +188,7 @@ class HandWritten:
     def __init__(
         self, function: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any],
         wrt: int | Sequence[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.function, self.gradient, self.inputs = function, gradient, Inputs(inputs, wrt)
         self.names, self.arrays = self.inputs.names, self.inputs.arrays
         self.returns_one_number = False
@@ -218,7 +218,7 @@ class HandWritten:
             return
         except TypeError as error:
             takes = "the inputs alone, since f returns one number" if self.returns_one_number else (
-                "the inputs and then a cotangent for each output, since f returns more than one number")  # fmt: skip
+                "the inputs and then a cotangent for each output, since f returns more than one number")
             raise TypeError(f"the gradient is called with {takes} ({error})") from None
 
     def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:

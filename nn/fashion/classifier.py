@@ -56,7 +56,7 @@ class Classifier:
         metadata = {
             "architecture": self.architecture, "mean": self.mean, "std": self.std, "classes": self.classes,
             "minigrad_version": __version__,
-        }  # fmt: skip
+        }
         nn.save(self.model.state_dict(), path, nn.files.plain(metadata))
 
     @classmethod
@@ -69,7 +69,7 @@ class Classifier:
             classifier = cls(
                 model, metadata["architecture"], float(metadata["mean"]), float(metadata["std"]),
                 tuple(map(str, metadata["classes"])),
-            )  # fmt: skip
+            )
             outputs = classifier.predict_proba(np.zeros((1, 28, 28), np.uint8)).shape[1]  # so that it is known to work
             if outputs != len(classifier.classes):
                 raise ValueError(f"it has {outputs} outputs, but {len(classifier.classes)} names of classes")

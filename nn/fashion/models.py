@@ -50,7 +50,7 @@ def keras_cnn() -> nn.Sequential:
     return nn.Sequential(
         nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
         nn.Flatten(), nn.Linear(32 * 13 * 13, 100), nn.ReLU(), nn.Linear(100, 10),
-    )  # fmt: skip
+    )
 
 
 def convolution(inputs: int, outputs: int, kernel_size: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -92,7 +92,7 @@ def resnet(channels: Sequence[int], blocks: Sequence[int], kernel_size: int = 5,
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp, "keras_cnn": keras_cnn, "stride_cnn": stride_cnn, "resnet": resnet,
-}  # fmt: skip
+}
 
 
 def build(architecture: Architecture) -> nn.Module:

@@ -91,14 +91,14 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
 CHOICES: dict[str, Iterable[str]] = {
     "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "constant"),
     "flip": ("none", "random", "alternating"),
-}  # fmt: skip
+}
 
 ARTICLE_NETWORK = {"name": "mlp", "sizes": [784, 256, 64, 10], "dropout": 0.2}
 
 _article: dict[str, Any] = {
     "architecture": ARTICLE_NETWORK, "epochs": 25, "batch_size": 32, "lr": 0.005, "optimizer": "sgd",
     "initial_std": 0.1, "val_size": 0,
-}  # fmt: skip
+}
 _standardised: dict[str, Any] = {"mean": MEAN, "std": STD}
 RAW_PIXELS: dict[str, Any] = {"mean": 0.0, "std": 1 / 255}  # the settings that leave bytes as they are
 

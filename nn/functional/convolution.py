@@ -250,7 +250,7 @@ def each_place(padded: Array, geometry: Geometry) -> list[Array]:
     kernel, stride, _, dilation = geometry
     size = geometry._replace(padding=(0, 0)).output((padded.shape[1], padded.shape[2]))
     rows, columns = ([slice(first * d, first * d + (count - 1) * s + 1, s) for first in range(k)]
-                     for count, k, s, d in zip(size, kernel, stride, dilation, strict=True))  # fmt: skip
+                     for count, k, s, d in zip(size, kernel, stride, dilation, strict=True))
     return [padded[:, i, j] for i in rows for j in columns]
 
 

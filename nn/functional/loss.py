@@ -26,7 +26,7 @@ Reduction = Literal["none", "mean", "sum"]
 __all__ = [
     "Reduction", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss", "mse_loss", "nll_loss", "penalty",
     "smooth_l1_loss",
-]  # fmt: skip
+]
 
 
 @operation("other")
@@ -101,7 +101,7 @@ def cross_entropy(
 def nll_loss(
     log_probabilities: TensorLike, target: TensorLike, weight: npt.ArrayLike | None = None, ignore_index: int = -100,
     reduction: Reduction = "mean",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Negative log-likelihood of the target: after `log_softmax`, the same as `cross_entropy`.
 
     Args:
@@ -222,7 +222,7 @@ def one_hot(target: Array, shape: tuple[int, ...], axis: int, ignore_index: int)
 def binary_cross_entropy_with_logits(
     logits: TensorLike, target: TensorLike, weight: npt.ArrayLike | None = None, reduction: Reduction = "mean",
     pos_weight: npt.ArrayLike | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Cross-entropy between sigmoid(logits) and the target, elementwise, stable for logits of any size.
 
     Args:

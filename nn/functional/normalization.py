@@ -19,7 +19,7 @@ __all__ = ["group_norm", "layer_norm"]
 def layer_norm(
     x: TensorLike, normalized_shape: int | Sequence[int], weight: TensorLike | None = None,
     bias: TensorLike | None = None, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Each sample shifted and scaled to mean 0 and variance 1 over its last axes, then times `weight`, plus `bias`.
 
     Args:
@@ -47,7 +47,7 @@ def layer_norm(
 def group_norm(
     x: TensorLike, num_groups: int, weight: TensorLike | None = None,
     bias: TensorLike | None = None, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Each group of neighbouring channels of each sample normalised as by `layer_norm`.
 
     Args:

@@ -35,7 +35,7 @@ Shares = Sequence[Any]  # for each place in a window the weights, arrays (n, row
 def max_pool2d(
     x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0,
     dilation: int | Pair = 1, ceil_mode: bool = False, return_indices: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The largest element of each window, (n, c, h, w) -> (n, c, rows, columns); equal ones share the gradient evenly.
 
     Args:
@@ -62,7 +62,7 @@ def max_pool2d(
 def avg_pool2d(
     x: TensorLike, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0,
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The mean of each window, (n, c, h, w) -> (n, c, rows, columns); arguments and errors as for `max_pool2d`.
 
     Args:

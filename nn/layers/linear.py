@@ -85,7 +85,7 @@ class Embedding(Module):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
         dtype: npt.DTypeLike = np.float32, generator: Generator | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         num_embeddings = size("Embedding", "num_embeddings", num_embeddings)
         embedding_dim = size("Embedding", "embedding_dim", embedding_dim)
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx

@@ -34,7 +34,7 @@ class LayerNorm(Module):
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
         bias: bool = True, dtype: npt.DTypeLike = np.float32,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.normalized_shape, self.eps = as_shape(normalized_shape), checked_eps("LayerNorm", eps)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
@@ -66,7 +66,7 @@ class GroupNorm(Module):
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         dtype: npt.DTypeLike = np.float32,
-    ) -> None:  # fmt: skip
+    ) -> None:
         num_groups = size("GroupNorm", "num_groups", num_groups)
         num_channels = size("GroupNorm", "num_channels", num_channels)
         if num_groups < 1 or num_channels % num_groups:

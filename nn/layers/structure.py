@@ -17,7 +17,7 @@ from nn.module import Module, Parameter, entries, parts
 __all__ = [
     "Flatten", "Identity", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Residual", "Sequential",
     "Unflatten",
-]  # fmt: skip
+]
 
 
 class Flatten(Module):

@@ -50,7 +50,7 @@ SAME_NAME = [
     "log1p", "square", "reciprocal", "sqrt", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
     "tanh", "arcsinh", "arccosh", "arctanh", "sinc", "erf", "erfc", "sigmoid", "relu", "matmul", "ravel",
     "swapaxes", "broadcast_to", "inner",
-]  # fmt: skip
+]
 ORACLES = {
     **{name: getattr(torch, name) for name in SAME_NAME},
     "power": torch.pow, "where": lambda condition, a, b: torch.where(torch.as_tensor(condition), a, b),
@@ -70,7 +70,7 @@ ORACLES = {
           else (x, torch.as_tensor(index) % x.shape[axis], axis))
     ),
     "linalg.inv": torch.linalg.inv, "linalg.det": torch.linalg.det, "linalg.cholesky": torch.linalg.cholesky,
-}  # fmt: skip
+}
 
 
 def plain(x):

@@ -28,17 +28,17 @@ AXES = [
     mg.tensor(0), mg.tensor([0, 1]), np.array([0, 1]), 0.0, 1.5, np.float64(0), "a", 1j, (), (0,), (0, 1), (1, 0),
     (0, 0), (0, -2), (0, 5), (-1, -2), (0.0,), (0.5, 1), (None,), (np.int64(0), Number(1)), ((0,),), [0], [0, 1],
     [0, 0], [], range(2), (2, 1, 0), (0, 1, 2), (0, 1, 1),
-]  # fmt: skip
+]
 NUMBERS = [
     0, 1, 2, 3, -1, -5, 7, np.int64(2), np.int8(1), np.uint8(1), np.uint64(1), Number(2), np.array(2), mg.tensor(2),
     1.5, 2.0, np.float64(2), None, "a", [1, 2], (2, 1), (1,), [2.5], [1, 2, 3], [np.int64(1)], [[1, 2], [1, 1]], (), [],
     range(3), mg.tensor([1, 2]), (-1, 2),
-]  # fmt: skip
+]
 SHAPES = [
     (), (6,), (3, 2), (-1,), (-1, 2), (-1, -1), (2, -3), 6, -1, 3, np.int64(6), Number(6), (np.int64(3), 2), [3, 2],
     (1.5,), 6.0, (3, 2.0), None, "a", np.array([3, 2]), mg.tensor([3, 2]), (2, 2, 3), (2, 0), (Number(3), 2),
     range(2, 4),
-]  # fmt: skip
+]
 POOLS = {
     **dict.fromkeys(["axis", "axis1", "axis2", "axes", "source", "destination"], AXES),
     **dict.fromkeys(["repeats", "shift", "k", "offset", "indices_or_sections", "indices"], NUMBERS),
@@ -49,7 +49,7 @@ POOLS = {
 INPUTS = [
     np.array(2.5), np.array([1.5, -2.0, 3.0]), np.zeros(0), np.array([[1.5, -2.0, 3.25], [0.5, 4.0, -1.0]]),
     np.arange(1.0, 7.0).reshape(2, 1, 3) ** 1.3, np.arange(9.0).reshape(3, 3) ** 1.5,
-]  # fmt: skip
+]
 NOT_NUMPYS = {  # where we differ on purpose, or in a whim of NumPy's
     "take_along_axis": "takes lists of indices, too",
     "linalg.norm": "takes axes of which NumPy makes integers by int()",
@@ -164,7 +164,7 @@ def test_what_numpy_refuses_is_refused_and_what_it_takes_is_taken(operation, nee
         (lambda: mg.linalg.solve(np.eye(2), np.ones(3)), r"solve needs shapes .*, got \(2, 2\) and \(3,\)"),
         (lambda: mg.linalg.cholesky(np.ones((1, 2))), r"only a square matrix is symmetric, got shape \(1, 2\)"),
     ],
-)  # fmt: skip
+)
 def test_a_refusal_is_a_sentence_with_what_was_wrong(call, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         call()

@@ -587,7 +587,7 @@ def test_an_update_is_noticed_in_a_tensor_that_a_rule_keeps_in_a_list_or_by_way_
 
     pair = (1.0, [w])
     for rule in (lambda grad, out: grad * weights()[0], lambda grad, out: grad * again()[1],
-                 lambda grad, out: grad * pair[1][0]):  # fmt: skip
+                 lambda grad, out: grad * pair[1][0]):
         y = custom(w, rule).sum()
         w.data += 1
         with pytest.raises(RuntimeError, match="updated in place after custom used it"):
@@ -690,7 +690,7 @@ def test_an_update_is_noticed_however_a_rule_holds_the_value(way, kept, update):
 
 
 @pytest.mark.parametrize("rule", [lambda grad, out: grad * held_globally, lambda grad, out: grad * global_value(),
-                                  lambda grad, out: (lambda: grad * held_globally)()])  # fmt: skip
+                                  lambda grad, out: (lambda: grad * held_globally)()])
 def test_an_update_of_a_global_tensor_that_a_rule_names_is_noticed(rule):
     y = custom(leaf([1.0, 2.0]), rule).sum()
     held_globally.data -= 1
@@ -964,13 +964,13 @@ UNARY = {
     "reverse": (lambda a: a.reshape(-1)[::-1].reshape(a.shape),
                 lambda a: Node(np.flip(a.value), (a, lambda g: np.flip(g)))),
     "detach": (lambda a: a.detach(), lambda a: Node(a.value)),
-}  # fmt: skip
+}
 BINARY = {
     "add": (lambda a, b: a + b, lambda a, b: Node(a.value + b.value, (a, lambda g: g), (b, lambda g: g))),
     "subtract": (lambda a, b: a - b, lambda a, b: Node(a.value - b.value, (a, lambda g: g), (b, lambda g: -g))),
     "multiply": (lambda a, b: a * b,
                  lambda a, b: Node(a.value * b.value, (a, lambda g: g * b.value), (b, lambda g: g * a.value))),
-}  # fmt: skip
+}
 
 leaves = st.tuples(st.sampled_from([(), (3,), (2, 1), (1, 3), (2, 3)]), st.booleans())
 earlier = st.integers(0, 2**16)  # which of the nodes so far, counted modulo how many there are

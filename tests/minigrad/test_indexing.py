@@ -89,7 +89,7 @@ def check(index, x=X):
         Pair(0, 1), Pair((0, 0), (1, 1)), (slice(mg.tensor(0), mg.tensor(2)), [0, 0]), ((-2, 0), (-1, 2)), [-1, 1],
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_index_names_elements_as_often_as_numpy_reads_it(index):
     check(index)
 
@@ -122,7 +122,7 @@ def test_positions_for_take_and_repeats_come_in_any_container(container):
 @pytest.mark.parametrize(
     "index", ["a", 1.0, [0.5], [slice(0, 1)], [None], ([None],), {0}, 5, [5], (0, 0, 0), ((0, 1), (0, 1, 2)), 10**30,
               object(), np.float64(1), mg.tensor(1.0), mg.tensor([True, False, True])], ids=str,
-)  # fmt: skip
+)
 def test_what_numpy_refuses_as_an_index_is_refused_likewise(index):
     with pytest.raises(Exception, match=r".") as numpys_refusal:
         X[numpys(index)]

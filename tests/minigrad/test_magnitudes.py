@@ -25,13 +25,13 @@ UNJUDGED = {
     "logaddexp": lambda a, b: np.isneginf(a) & np.isneginf(b),  # nothing is to be shared: 0
     "logaddexp2": lambda a, b: np.isneginf(a) & np.isneginf(b),
     "sinc": np.isinf,  # it oscillates, as NumPy and PyTorch have it
-}  # fmt: skip
+}
 VARIANTS = [
     *[(op.name, {}) for op in operations.values() if op.owner == "minigrad"
       and (op.kind == "elementwise" or op.name == "remainder") and op.name != "outer"],
     ("leaky_relu", {"negative_slope": 0.25}), ("elu", {"alpha": 0.5}), ("softplus", {"beta": 2.0}),
     ("gelu", {"approximate": "tanh"}), ("hardtanh", {"min_val": -5.0, "max_val": 0.5}),
-]  # fmt: skip
+]
 
 
 def magnitudes(dtype, some=False):
@@ -60,7 +60,7 @@ def exactly(f, inputs, cotangent):
     near, far = np.longdouble("1e3000"), np.longdouble("1e4000")  # two numbers that are infinite in each dtype
     pairs = [(far, far), (near, near), (near, far), (far, near)]
     at = [[np.where(np.isinf(x), np.sign(x) * most, x.astype(np.longdouble)) for x, most in zip(inputs, pair)]  # noqa: B905
-          for pair in pairs]  # fmt: skip
+          for pair in pairs]
     expected, *others = [computed(f, xs, cotangent) for xs in at]
     slack = [np.zeros(x.shape, np.longdouble) for x in expected]
     for _ in range(4):
@@ -126,7 +126,7 @@ REDUCTIONS = {
     **{f"{f.__name__} with ddof": lambda x, axis, f=f: f(x, axis, ddof=1) for f in (mg.var, mg.std)},
     **{f"norm {ord}": lambda x, axis, ord=ord: mg.linalg.norm(x, ord, axis) for ord in ORDERS},
     "norm fro": lambda x, axis: mg.linalg.norm(x.reshape(-1, 2, 2), "fro", (1, 2)),
-}  # fmt: skip
+}
 # Rows that are not judged, and why.
 ROWS_UNJUDGED = {
     "mean": lambda x: np.isinf(np.add.reduce(x, 1)),  # the sum overflows, as in NumPy and PyTorch
@@ -157,15 +157,15 @@ def rows_of(dtype):
     tiny, most, inf = np.longdouble(info.tiny), np.longdouble(info.max), np.inf
     found = []
     for size in (4 * np.longdouble(info.smallest_subnormal), tiny, 50 * tiny, tiny**0.5, 0.01, 1, 10, 100, most**0.5,
-                 most**0.75, most / 8, most / 2, most * 0.9):  # fmt: skip
+                 most**0.75, most / 8, most / 2, most * 0.9):
         found += [rng.uniform(-1, 1, 4) * size, rng.uniform(0.2, 1, 4) * size, np.full(4, size), [size, 0, 0, 0],
-                  [size, -size, size / 2, 0], size * (1 + rng.integers(0, 4, 4) * np.longdouble(info.eps))]  # fmt: skip
+                  [size, -size, size / 2, 0], size * (1 + rng.integers(0, 4, 4) * np.longdouble(info.eps))]
     for a in (tiny, 1e-3, 1, most**0.5, most * 0.8):
         found += [[a, b, -b, a / 3] for b in (tiny, 1e-3, 1, most**0.5, most * 0.8)]
     found += [[0.1] * 4, [0.7] * 4, [0] * 4, [100, 0, -100, 5], [1000, 1001, 999, 1000], [most] * 4]
     found += [[most, -most, 0, 1]]
     found += [[inf, 0, 1, -1], [inf, inf, 0, 2], [-inf, 0, 1, 2], [-inf] * 4, [inf, -inf, 0, 1], [inf] * 4,
-              [-inf, -inf, 3, 4], [inf, most, 1, 0], [np.nan, 1, 2, 3], [np.nan, inf, 0, 1]]  # fmt: skip
+              [-inf, -inf, 3, 4], [inf, most, 1, 0], [np.nan, 1, 2, 3], [np.nan, inf, 0, 1]]
     return np.array(found, np.longdouble).astype(dtype)
 
 

@@ -25,7 +25,7 @@ WITHOUT_INPUT = [
     "getitem:0", "add_at:0", "add_at:1", "put:0", "put:1", "sort:0", "diagonal:0", "tril:0", "triu:0", "pad:0",
     "sliding_window_view:0", "sum:0", "mean:0", "softmax:0", "cumsum:0", "linalg.inv:0", "linalg.cholesky:0",
     "relu:0", "log_softmax:0", "remainder:0",
-]  # fmt: skip
+]
 # Rules that do not use the output (multiply, log, …): likewise for a wrong output.
 WITHOUT_OUTPUT = [
     "degrees:0", "radians:0", "rad2deg:0", "deg2rad:0", "fabs:0", "rot90:0", "select:0", "select:1", "select:2",
@@ -42,7 +42,7 @@ WITHOUT_OUTPUT = [
     "softplus:0", "gelu:0", "hardtanh:0", "softsign:0", "remainder:0", "remainder:1", "logaddexp:0", "logaddexp:1",
     "logaddexp2:0", "logaddexp2:1", "hypot:0", "hypot:1", "tanh:0", "std:0", "logsumexp:0", "linalg.norm:0", "elu:0",
     "silu:0", "sigmoid:0",
-]  # fmt: skip
+]
 EQUIVALENT = {  # the faults that may change nothing, and why
     "wrong input": "the rule keeps no floating input, see the list above",
     "wrong output": "the rule does not use the output, see the list above",
@@ -58,7 +58,7 @@ def examples_of(operation):
     found = []
 
     @settings(max_examples=EXAMPLES, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+              suppress_health_check=list(HealthCheck))
     @given(calls(operation))
     def collect(call):
         if np.isfinite(call(*call.inputs).numpy()).all():  # the logsumexp of nothing is -inf

@@ -234,7 +234,7 @@ def test_what_carries_no_gradient_is_answered_with_plain_arrays(call):
         (lambda x: np.heaviside(x, 0.5), "numpy.heaviside"), (lambda x: np.modf(x), "numpy.modf"),
         (lambda x: np.add.reduce(x), "numpy.add.reduce"), (lambda x: np.multiply.outer(x, x), "numpy.multiply.outer"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_differentiable_is_refused_by_name_with_a_way_out(call, name):
     with pytest.raises(TypeError, match=rf"{name}.* is not differentiable here: .*detach\(\)"):
         call(mg.tensor(a, requires_grad=True))
@@ -255,7 +255,7 @@ def test_what_is_not_differentiable_is_refused_by_name_with_a_way_out(call, name
         (lambda x: np.maximum.accumulate(x, out=np.zeros((3, 3))), "out"), (lambda x: np.degrees(x, out=b * 1), "out"),
         (lambda x: np.linalg.svd(x, hermitian=True), "hermitian"), (lambda x: np.round(x, out=x), "out"),
     ],
-)  # fmt: skip
+)
 def test_a_keyword_that_an_operation_does_not_take_is_named(call, keyword):
     with pytest.raises(TypeError, match=rf"takes no {keyword}=: .*detach\(\)"):
         call(mg.tensor(a) if keyword == "out" else mg.tensor(a, requires_grad=True))
@@ -304,7 +304,7 @@ def test_any_other_function_works_on_the_values_unless_a_gradient_is_asked_for(c
         lambda x: np.put_along_axis(x, np.zeros((1, 3), int), 0.0, 0), lambda x: np.nancumsum(b, 1, out=x),
         lambda x: np.add.reduce([b, b], out=x),
     ],
-)  # fmt: skip
+)
 def test_a_function_that_would_write_into_a_tensor_is_refused(write):
     x = mg.tensor(a)
     with pytest.raises(TypeError, match=r"would change a tensor behind the graph's back: write x = put"):
@@ -378,7 +378,7 @@ def test_composed_functions_have_numpys_dtype_in_every_precision(operation, data
         (lambda xp: mg.interp([-inf, inf], xp, [1.0, 2.0]), [0.0, 1.0], [0, 0]),
         (lambda fp: mg.interp([-inf, 0.25, inf], [0.0, 1.0], fp), [1.0, 2.0], [1.75, 1.25]),
     ],
-)  # fmt: skip
+)
 def test_composed_functions_share_a_gradient_among_ties_and_are_settled_at_kinks(f, x, expected):
     np.testing.assert_allclose(gradient_of(f, x), expected, atol=1e-15)
 
@@ -394,7 +394,7 @@ def test_composed_functions_share_a_gradient_among_ties_and_are_settled_at_kinks
         (mg.nanstd, [1.0, nan, 3.0], [-0.5, 0, 0.5]), (mg.nanstd, [0.1, 0.1, nan, 0.1], [0, 0, 0, 0]),
         (lambda x: mg.nan_to_num(x) / 4, [nan, 1.0, inf, -inf], [0, 0.25, 0, 0]),
     ],
-)  # fmt: skip
+)
 def test_nan_gets_no_gradient_and_does_no_harm_to_the_others(f, x, expected):
     np.testing.assert_allclose(gradient_of(f, x), expected, atol=1e-15)
 
@@ -482,7 +482,7 @@ def test_a_total_is_added_up_in_the_dtype_that_is_asked_for():
         (lambda: mg.linalg.matrix_power(np.ones((2, 2)), 1.5), TypeError, "integer"),
         (lambda: mg.maximum.accumulate(1.0), TypeError, "scalar"),
     ],
-)  # fmt: skip
+)
 def test_arguments_that_numpy_refuses_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()

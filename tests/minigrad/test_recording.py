@@ -73,7 +73,7 @@ def test_a_backward_pass_is_told_step_by_step():
         Completed, Contributed, Contributed,  # the addition
         Completed, Contributed, Contributed,  # the product, whose two edges lead to one tensor
         Completed, Completed,  # the leaves
-    ]  # fmt: skip
+    ]
     seeded, _, _, _, to_product, to_b, _, first, second, *_ = steps
     assert seeded.gradient.item() == 1
     assert (to_product.axes, to_product.raw.shape, to_product.contribution.dtype) == ((), (3, 2), np.float64)

@@ -20,7 +20,7 @@ WRONG = [
     ("tanh", 0, "opposite sign"), ("exp", 0, "factor two"), ("exp", 0, "wrong output"), ("divide", 0, "wrong input"),
     ("divide", 1, "factor two"), ("divide", 1, "opposite sign"), ("sum", 0, "zero"), ("sum", 0, "factor two"),
     ("subtract", 1, "zero"), ("subtract", 0, "cotangent ignored"),
-]  # fmt: skip
+]
 
 
 def leaf(value, dtype=np.float64):
@@ -68,7 +68,7 @@ def test_a_wrong_rule_of_ones_own_is_found_and_a_rule_that_gives_nan():
     assert said(seen.check()) == {
         ("cube", 0): "WRONG", ("square", 0): "WRONG", ("add", 0): "correct", ("add", 1): "correct",
         ("sum", 0): "correct",
-    }  # fmt: skip
+    }
     seen.html()
 
 

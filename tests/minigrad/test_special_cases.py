@@ -139,7 +139,7 @@ UNBOUNDED = [
     (lambda x: mg.hypot(x, 3.0), (np.inf, np.inf), (-1, 1)), (lambda x: mg.hypot(3.0, x), (np.inf, np.inf), (-1, 1)),
     (lambda x: mg.arctan2(x, 3.0), (-np.pi / 2, np.pi / 2), (0, 0)), (lambda x: mg.arctan2(1.0, x), (np.pi, 0), (0, 0)),
     (lambda x: mg.logaddexp(x, 1.0), (1, np.inf), (0, 1)), (lambda x: mg.logaddexp2(1.0, x), (1, np.inf), (0, 1)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -352,7 +352,7 @@ SMOOTH_SQUARES = {  # functions that are 0 at 0 with slopes in all directions ar
     "fro": lambda x: mg.linalg.norm(x.reshape(1, 2), "fro"), "hypot": lambda x: mg.hypot(x[0], x[1]),
     "std": mg.std, "std with ddof": lambda x: mg.std(x, ddof=1, keepdims=True).sum(),
     "arctan2": lambda x: mg.arctan2(x[0], x[1]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SMOOTH_SQUARES)
@@ -398,7 +398,7 @@ def test_counts_that_a_dtype_does_not_hold(dtype):
         (mg.max, ones, 1, 1 / n), (mg.min, ones, 1, 1 / n), (mg.mean, ones, 1, 1 / n), (mg.var, ones, 0, 0),
         (mg.logsumexp, ones, 1 + math.log(n), 1 / n), (mg.norm, ones, n**0.5, n**-0.5), (mg.std, ones, 0, 0),
         (mg.var, steps, spread**2, 2 * deviations / n), (mg.std, steps, spread, deviations / n / spread),
-    ):  # fmt: skip
+    ):
         t = mg.tensor(x, requires_grad=True)
         y = f(t)
         y.backward()
@@ -442,7 +442,7 @@ def test_logsumexp_and_log_softmax_of_huge_integer_and_infinite_values():
 SOFTMAXES = [
     (mg.softmax, mg.log_softmax), (F.softmax, F.log_softmax), (nn.Softmax(dim=0), nn.LogSoftmax(dim=0)),
     (lambda x: F.softmax(x, dim=0), lambda x: F.log_softmax(x, dim=0)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -476,7 +476,7 @@ def test_infinite_elements_share_the_weight_evenly_and_no_weight_exceeds_one():
     for x, weights in (
         ([inf, 0.0, 1.0], [1, 0, 0]), ([inf, 0.0, inf], [0.5, 0, 0.5]), ([inf, -inf, 0.0], [1, 0, 0]),
         ([-inf, 0.0, 0.0], [0, 0.5, 0.5]), ([inf, 1e300, -1e300], [1, 0, 0]),
-    ):  # fmt: skip
+    ):
         np.testing.assert_array_equal(gradient(mg.logsumexp, x), weights)
         np.testing.assert_array_equal(mg.softmax(x).numpy(), weights)
         with np.errstate(divide="ignore"):
@@ -566,7 +566,7 @@ def test_views_stay_views():
     views = [
         x.reshape(4, 3), x.swapaxes(0, 1), x.T, x.mT, mg.moveaxis(x, 0, 1), x.ravel(), x.diagonal(), x[1:], mg.flip(x),
         mg.expand_dims(x, 0), x[:1].squeeze(), mg.sliding_window_view(x, 2, 0), x.broadcast_to((2, 3, 4)),
-    ]  # fmt: skip
+    ]
     for view in views:
         assert np.shares_memory(view.numpy(), x.numpy())
 
@@ -587,7 +587,7 @@ def test_views_stay_views():
         ("i...j,j->...i", [(2, 2, 3), (3,)]),
         (" i j , j k -> i k ", [(2, 3), (3, 2)]), ("ab,ab,c->", [(2, 3), (2, 3), (4,)]), ("ij,jj->i", [(2, 3), (3, 3)]),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("optimize", [False, True])
 def test_einsum_specs(spec, shapes, optimize):
     rng = np.random.default_rng(0)
@@ -636,7 +636,7 @@ def test_matmul_and_solve_sum_gradients_over_broadcast_stacks():
 @pytest.mark.parametrize(
     "a", [np.zeros((1, 1)), np.zeros((2, 2)), np.ones((2, 2)), np.ones((3, 3)), np.diag([1.0, 2, 0]),
           np.diag([1.0, 0, 0]), np.arange(9.0).reshape(3, 3), np.stack([np.eye(3), np.arange(9.0).reshape(3, 3)])]
-)  # fmt: skip
+)
 def test_the_determinant_of_singular_matrices_has_right_derivatives(a):
     check_all_orders(mg.linalg.det, a)
 
@@ -693,7 +693,7 @@ def test_triangles_agree_with_pytorch_for_matrices_that_are_not_symmetric():
         factor = torch.linalg.cholesky(theirs, upper=uplo == "U")
         weights = np.cos(np.arange(9.0)).reshape(3, 3)
         ((values * torch.tensor(weights[0])).sum() + (vectors**2 * torch.tensor(weights)).sum()
-         + (factor * torch.tensor(weights)).sum()).backward()  # fmt: skip
+         + (factor * torch.tensor(weights)).sum()).backward()
 
         def ours(x, uplo=uplo, weights=weights):
             values, vectors = mg.linalg.eigh(x, uplo)
@@ -714,7 +714,7 @@ def test_what_is_not_finite_makes_no_backward_pass_of_linear_algebra_fail(bad, p
         mg.linalg.det, mg.linalg.inv, mg.linalg.pinv, mg.linalg.cholesky, mg.linalg.norm,
         lambda a: mg.linalg.slogdet(a)[1], lambda a: mg.linalg.solve(a, b), lambda a: mg.linalg.eigh(a)[0],
         lambda a: mg.linalg.svd(a)[1], lambda a: mg.linalg.qr(a, "r"),
-    ):  # fmt: skip
+    ):
         x = mg.tensor(a, requires_grad=True)
         try:
             y = f(x)
@@ -821,7 +821,7 @@ def test_decompositions_leave_no_reference_cycle():
     "f",
     [mg.sign, mg.floor, mg.ceil, mg.rint, mg.trunc, mg.round, round, lambda x: round(x, 1), lambda x: x // 2,
      lambda x: 2 // x, np.floor, np.sign, np.round, lambda x: np.around(x, 1)],
-)  # fmt: skip
+)
 def test_a_step_function_refuses_to_hide_that_it_has_no_gradient(f):
     x = mg.tensor([1.26, -2.5], requires_grad=True)
     with pytest.raises(TypeError, match="detach"):
@@ -837,7 +837,7 @@ def test_indices_are_plain_arrays_for_any_tensor():
     results = [
         (x.argmax(), 0), (x.argmin(axis=1), [1]), (x.argsort(), [[1, 2, 0]]), (mg.argmax(x, 1), [0]),
         ((x > 2).any(), True), (x.any(), True), (x.all(axis=1), [True]),
-    ]  # fmt: skip
+    ]
     for found, expected in results:
         assert not isinstance(found, mg.Tensor)
         np.testing.assert_array_equal(found, expected)

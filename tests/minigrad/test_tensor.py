@@ -57,7 +57,7 @@ def test_a_tensor_of_a_tensor_is_a_copy_without_its_graph():
     ["text", b"bytes", None, {"a": 1}, {1, 2}, object(), [None, 1.0], [1.0, "a"], np.array([1, 2], dtype=object),
      1j, [1.0, 2j], np.datetime64("2020-01-01"), (n for n in range(3)), 10**30],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_not_numeric_is_refused_with_a_sentence_that_names_its_type(data):
     with pytest.raises(TypeError) as error:
         mg.tensor(data)
@@ -485,7 +485,7 @@ def test_what_an_array_tells_of_itself_a_tensor_tells_too(value):
         lambda x: x.item(x.size - 1), lambda x: x.item(-1), lambda x: x.argsort(None).tolist(),
         lambda x: x.copy().dtype, lambda x: x.ravel().searchsorted(1.5), lambda x: x.ravel().nonzero()[0].tolist(),
         lambda x: x.copy().tolist(),
-    ):  # fmt: skip
+    ):
         assert ask(x) == ask(array)
         assert type(ask(x)) is type(ask(array))
 
@@ -519,7 +519,7 @@ def test_several_tensors_become_one_by_stack_and_that_is_what_a_refusal_says():
     x = leaf([1.0, 2.0])
     for make in (
         lambda: np.array([x, x]), lambda: mg.tensor([x, x]), lambda: mg.tensor([[x[0]], [3.0]]), lambda: x * [x],
-    ):  # fmt: skip
+    ):
         with pytest.raises(TypeError, match=r"by itself: use .detach\(\) or mg.stack"):
             make()
     np.testing.assert_array_equal(mg.tensor([x.detach(), x.detach()]).numpy(), [[1, 2], [1, 2]])
@@ -537,7 +537,7 @@ def test_no_operand_loses_its_mask_and_no_tensor_its_graph_to_one(make, requires
     for use in (
         lambda: x * other, lambda: other * x, lambda: np.add(other, x), lambda: mg.exp(other), lambda: x * [other],
         lambda: mg.tensor(other), lambda: mg.tensor([other, other]), lambda: x < other,
-    ):  # fmt: skip
+    ):
         with pytest.raises(TypeError, match=r"would lose what a \w+ adds: pass|a masked array and a tensor do not mix"):
             use()
     np.testing.assert_array_equal(mg.tensor(MASKED.filled(0)).numpy(), [1, 0, 3])
@@ -617,5 +617,5 @@ def test_every_method_is_declared():
     inherited = {name for name in dir(mg.Tensor) if not name.startswith("__")}
     of_tensor = {name for name in vars(mg.Tensor) if inspect.isfunction(vars(mg.Tensor)[name])}
     own = {node.name for node in ast.walk(ast.parse(Path(inspect.getfile(mg.Tensor)).read_text(encoding="utf-8")))
-           if isinstance(node, ast.FunctionDef)}  # fmt: skip
+           if isinstance(node, ast.FunctionDef)}
     assert {name for name in of_tensor & inherited if name not in own} <= set(DECLARED)

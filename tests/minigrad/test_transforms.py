@@ -267,7 +267,7 @@ def test_checkpoints_can_be_differentiated_twice_and_swept_in_parts():
     ((0, 0), ValueError, "names the same argument twice"),
     ((1, -1), ValueError, "names the same argument twice"),
     (0.5, TypeError, "float"),
-])  # fmt: skip
+])
 def test_argnums_that_name_no_argument_or_one_twice_are_refused(transform, argnums, error, message):
     with pytest.raises(error, match=message):
         transform(lambda x, y: (x * y).sum(), argnums)(np.ones(2), np.ones(2))

@@ -306,7 +306,7 @@ WRONG = {
     "the wrong slope of a steep step": (unary(lambda x: np.tanh(1e6 * (x - 1)),
         lambda g, x, out: g * 1e6 * (1 - out)), [1 + 1e-6 * V]),
     "cbrt close to zero by half": (unary(np.cbrt, lambda g, x, out: g / (6 * out * out)), [np.array([1e-9, 1.0, 2.0])]),
-}  # fmt: skip
+}
 
 
 def hilbert(n):
@@ -457,7 +457,7 @@ NASTY = {
     "arctanh close to one": (mg.arctanh, [np.array([0.3, 1 - 1e-12])]),
     "x log x close to zero": (lambda x: x * mg.log(x), [np.array([1e-12, 0.5])]),
     "the end of a domain beside others": (lambda x: x**1.5, [np.array([0.0, 1.0, 2.0, 3.0])]),
-}  # fmt: skip
+}
 UNDECIDED = {  # where the numbers may say nothing of some entries
     "a higher frequency",
     "one less the cosine of little",

@@ -47,7 +47,7 @@ def test_the_parameters_of_a_network_have_the_names_and_shapes_of_pytorch_and_lo
     theirs = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(12, 5), torch.nn.ReLU(), torch.nn.Dropout(0.5), torch.nn.Linear(5, 2),
         torch.nn.Tanh(),
-    )  # fmt: skip
+    )
     theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
     x = np.random.default_rng(0).standard_normal((3, 3, 4)).astype(np.float32)
     expected = theirs.eval()(torch.tensor(x)).detach().numpy()
@@ -199,7 +199,7 @@ WEIGHT = np.array([0.5, 1.0, 2.0])
     ("name", "settings"),
     [("MSELoss", {}), ("L1Loss", {}), ("SmoothL1Loss", {}), ("SmoothL1Loss", {"beta": 0.3}),
      ("SmoothL1Loss", {"beta": 0.0}), ("BCEWithLogitsLoss", {})],
-)  # fmt: skip
+)
 def test_losses_of_pairs_have_the_values_and_gradients_of_pytorch(name, settings, shape, scale, reduction):
     rng = np.random.default_rng(2)
     x, target = scale * rng.standard_normal(shape), rng.uniform(0, 1, shape)
@@ -234,13 +234,13 @@ EDGES = {
     "tiny": [1e-300, -1e-300, 0.0], "small": [1e-30, -1e-30, 1e-25], "offset": [1e4, 1e4 + 1, 1e4 - 1],
     "large": [1e30, -1e30, 1e29], "inf": [np.inf, 0.0, 1.0], "-inf": [-np.inf, 0.0, 1.0],
     "both": [np.inf, -np.inf, 0.0], "nan": [np.nan, 0.0, 1.0],
-}  # fmt: skip
+}
 EDGE_LOSSES = [
     ("mse_loss", {}), ("l1_loss", {}), ("smooth_l1_loss", {}), ("smooth_l1_loss", {"beta": 0.3}),
     ("binary_cross_entropy_with_logits", {}), ("binary_cross_entropy_with_logits", {"pos_weight": WEIGHT}),
     ("cross_entropy", {}), ("cross_entropy", {"weight": WEIGHT, "label_smoothing": 0.1}),
     ("cross_entropy", {"ignore_index": 1}), ("nll_loss", {"weight": WEIGHT, "ignore_index": 1}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean"])
@@ -304,7 +304,7 @@ def test_convolutions_have_the_values_gradients_and_state_of_pytorch(settings):
         ]),
         *(("AdaptiveAvgPool2d", (size,)) for size in [1, (7, 10), (7, 5), 2, (3, 4), (5, 10), (1, 7), (9, 12)]),
     ],
-)  # fmt: skip
+)
 def test_pooling_has_the_values_and_gradients_of_pytorch(name, settings):
     ours, theirs = getattr(nn, name)(*settings), getattr(torch.nn, name)(*settings)
     compare(ours, theirs, np.random.default_rng(6).standard_normal((2, 3, 7, 10)))
@@ -373,7 +373,7 @@ def small_cnns():
             layers.Sequential(layers.Conv2d(4, 8, (3, 2), stride=2, groups=2), layers.BatchNorm2d(8, affine=False)),
             layers.AvgPool2d(2, 1), layers.AdaptiveAvgPool2d(2), layers.Flatten(), layers.Linear(32, 5),
             layers.BatchNorm1d(5),
-        )  # fmt: skip
+        )
 
 
 def evaluated(ours, theirs):
@@ -451,7 +451,7 @@ LEFT_OUT = {  # of PyTorch's arguments; docs/networks.md says so
     "weight",  # of losses of pairs
     "assign", "keep_vars",  # of states, which are copies here
     "args", "kwargs",
-}  # fmt: skip
+}
 
 
 def arguments(function):

@@ -329,7 +329,7 @@ def test_the_table_is_printed_in_any_encoding(encoding, title):
     with io.TextIOWrapper(raw, encoding=encoding) as file:
         model = nn.Linear(3, 2)
         learner = Learner(model, nn.optim.SGD(model.parameters()), callbacks=[EpochTable(file)],
-                          metrics={"R²": lambda outputs, targets: 0.5})  # fmt: skip
+                          metrics={"R²": lambda outputs, targets: 0.5})
         learner.fit(data(6))
         learner.fit(data(6), data(6))
         file.flush()

@@ -118,7 +118,7 @@ def test_a_name_and_the_same_name_with_npy_are_two_arrays(path: Path) -> None:
     arrays, _ = load(path)
     assert {name: array.item() for name, array in arrays.items()} == {
         "a": 1, "a.npy": 2, "a.npy.npy": 3, "": 4, ".npy": 5
-    }  # fmt: skip
+    }
 
 
 def test_no_metadata_comes_back_as_an_empty_dict(path: Path) -> None:
@@ -409,7 +409,7 @@ def test_an_entry_that_is_no_plain_array_is_refused_in_little_memory(folder: Pat
         max_size=40,
     ),
     data=st.binary(max_size=16),
-)  # fmt: skip
+)
 def test_an_entry_with_any_header_loads_or_is_refused(folder: Path, header: list[str], data: bytes) -> None:
     write_zip(folder / "header.npz", ("a.npy", npy("".join(header).encode(), data)))
     loads_or_refuses(folder / "header.npz")
@@ -551,7 +551,7 @@ def write_safetensors(path: Path, header: object, data: bytes = b"") -> None:
         b'{"a":' * 100_000,
         b"\xff",
     ],
-)  # fmt: skip
+)
 def test_a_hostile_safetensors_header_is_refused(folder: Path, header: object) -> None:
     write_safetensors(folder / "hostile.safetensors", header, b"1234" if b"[0, 4]" in repr(header).encode() else b"")
     assert not loads_or_refuses(folder / "hostile.safetensors")

@@ -11,7 +11,7 @@ from nn import init
 
 RANDOM = [
     init.uniform_, init.normal_, init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_,
-]  # fmt: skip
+]
 
 
 def filled(initialiser, *args, shape=(100, 200), dtype=np.float64, **settings):

@@ -402,7 +402,7 @@ def test_lists_and_dicts_of_modules_and_parameters_are_modules_with_the_names_of
     assert [name for name, _ in model.named_parameters()] == [
         "blocks.0.weight", "blocks.0.bias", "heads.left.weight", "heads.left.bias", "scales.0", "scales.1", "scales.2",
         "shifts.a",
-    ]  # fmt: skip
+    ]
     model.eval()
     assert not any(module.training for module in model.modules())
     assert "(blocks): ModuleList(  # 2 parameters\n    (0): Linear(1, 1)" in repr(model)
@@ -423,7 +423,7 @@ def test_containers_of_modules_are_changed_as_lists_and_dicts_are():
     assert [name for name, _ in model.named_modules()] == [
         "", "blocks", "blocks.0", "blocks.1", "blocks.2", "blocks.3", "heads", "heads.items", "heads.right", "scales",
         "shifts",
-    ]  # fmt: skip
+    ]
     assert [name for name, _ in model.shifts.named_parameters()] == ["a", "b"]
     assert len({model.blocks, model.heads, nn.ModuleList(), nn.ModuleList()}) == 4
     with pytest.raises(TypeError, match=r"ModuleList defines no forward\(\)"):
@@ -433,7 +433,7 @@ def test_containers_of_modules_are_changed_as_lists_and_dicts_are():
 @pytest.mark.parametrize("make", [
     lambda: nn.ModuleList([nn.ReLU]), lambda: nn.ModuleDict({"a": [nn.ReLU()]}),
     lambda: nn.ModuleDict([("a", nn.Parameter([1.0]))]),
-])  # fmt: skip
+])
 def test_containers_of_modules_refuse_what_is_none(make):
     with pytest.raises(TypeError, match=r"Module(List|Dict) expects Modules, got "):
         make()

@@ -570,7 +570,7 @@ def test_a_regression_is_trained_evaluated_and_followed(loss, workers, tmp_path,
     assert len(history) == 20
     assert set(history[0]) == {
         "epoch", "train_loss", "valid_loss", "valid_mae", "valid_r2", "lr", "images_per_second", "seconds",
-    }  # fmt: skip
+    }
     assert history[-1]["valid_loss"] < history[0]["valid_loss"]
     best = min(history, key=lambda row: row["valid_loss"])
     assert learner.evaluate(valid).loss == pytest.approx(best["valid_loss"], rel=1e-6), "KeepBest followed the loss"

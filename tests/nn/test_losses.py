@@ -254,7 +254,7 @@ WEIGHT = np.array([0.5, 1.0, 2.0])
             F.binary_cross_entropy_with_logits(X, P, WEIGHT, "sum", 2 * WEIGHT),
         ),
     ],
-)  # fmt: skip
+)
 def test_loss_layers_hand_all_their_settings_on(layer, target, expected):
     np.testing.assert_array_equal(layer(X, target).numpy(), expected.numpy())
     assert not list(layer.parameters())

@@ -157,12 +157,12 @@ def trees(leaves, keys):
     def listed(inner, make):
         return inner.map(lambda items: (make([x for x, _ in items]), {
             f"{i}.{name}".rstrip("."): leaf for i, (_, found) in enumerate(items) for name, leaf in found.items()
-        }))  # fmt: skip
+        }))
 
     def named(inner, make):
         return inner.map(lambda items: (make({key: x for key, (x, _) in items.items()}), {
             f"{key}.{name}".rstrip("."): leaf for key, (_, found) in items.items() for name, leaf in found.items()
-        }))  # fmt: skip
+        }))
 
     ends = leaves.map(lambda leaf: (leaf, {"": leaf})) | rest.map(lambda thing: (thing, {}))
     return st.recursive(
@@ -220,11 +220,11 @@ def test_parts_of_containers_are_named_as_in_the_modules_that_take_their_place_i
     assert [name for name, _ in model.named_parameters()] == [
         "scales.0", "scales.1", "blocks.0.factor", "blocks.1.0.factor", "blocks.1.1.deep.factor",
         "heads.left.weight", "heads.left.bias", "heads.right.weight",
-    ]  # fmt: skip
+    ]
     assert [name for name, _ in model.named_buffers()] == ["means.image"]
     assert [name for name, _ in model.named_children()] == [
         "blocks.0", "blocks.1.0", "blocks.1.1.deep", "heads.left", "heads.right"
-    ]  # fmt: skip
+    ]
     assert "(heads.left): Linear(1, 1)  # 2 parameters" in repr(model)
     optimizer = nn.optim.SGD(model.parameters(), lr=1.0)
     sum((p.sum() for p in model.parameters()), Tensor(0.0)).backward()
@@ -249,7 +249,7 @@ def object_array(x):
         lambda x: SimpleNamespace(a=x), lambda x: Plan(x), object_array,
         lambda x: deque([[{"a": (x,)}]]), lambda x: {(1, x)},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("look", [Module.train, Module.state_dict, lambda model: list(model.parameters()), repr])
 def test_a_container_that_gives_no_names_must_not_hold_parameters_or_modules(look, hold, part):
     held = hold(part)
@@ -303,7 +303,7 @@ def test_a_module_that_holds_what_it_is_part_of_ends():
     assert [name for name, _ in model.named_modules()] == ["", "first", "second"]
     assert [name for name, _ in model.named_parameters()] == names
     assert list(model.state_dict()) == ["first.weight", "first.bias", "second.factor",
-                                        "second.all.0.weight", "second.all.0.bias"]  # fmt: skip
+                                        "second.all.0.weight", "second.all.0.bias"]
     model.load_state_dict(model.state_dict())
     assert not any(module.training for module in model.eval().modules())
     assert repr(model).count("...") == 3
@@ -342,7 +342,7 @@ def test_what_has_several_names_is_given_once_by_the_first_or_under_each():
     assert [name for name, _ in model.named_parameters()] == ["first.weight", "first.bias", "second.0.bias"]
     assert [name for name, _ in model.named_parameters(remove_duplicate=False)] == [
         "first.weight", "first.bias", "second.0.weight", "second.0.bias", "second.1.weight", "second.1.bias"
-    ]  # fmt: skip
+    ]
     assert len(list(model.modules())) == 3
     assert len(list(model.modules(remove_duplicate=False))) == 4
     assert len(list(model.children())) == 2

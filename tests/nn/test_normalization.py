@@ -175,7 +175,7 @@ def test_a_network_with_normalisation_has_the_gradients_of_numerical_differentia
     model = nn.Sequential(
         nn.Linear(5, 4, dtype=np.float64), nn.GroupNorm(2, 4, dtype=np.float64), nn.Tanh(),
         nn.LayerNorm(4, dtype=np.float64),
-    )  # fmt: skip
+    )
     gradcheck(model, rng().standard_normal((3, 5)), model=model)
 
 
@@ -196,7 +196,7 @@ NORMS = {
     "batch of signals": (
         lambda x, weight, bias, eps: F.batch_norm(x, None, None, weight, bias, True, eps=eps), (4, 5, 6), (0, 2), (5, 1)
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("eps", "offset", "create_graph"), [(0.0, 0.5, False), (0.0, 0.0, True), (1e-5, 0.5, True)])

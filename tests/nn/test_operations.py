@@ -88,7 +88,7 @@ REFERENCES = {
     "weighted_spread": lambda grad, shares, size, geometry: np.einsum(
         "prsij,ncrs,ncrsij->ncp", units(size, geometry), grad, weights(shares, geometry, size)
     ).reshape(*grad.shape[:2], *size),
-}  # fmt: skip
+}
 ACCURACY = {np.float64: 1e-12, np.float32: 3e-5, np.float16: 3e-2}
 
 

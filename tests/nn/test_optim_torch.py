@@ -151,7 +151,7 @@ SCHEDULES = {
     },
     "CosineAnnealingLR": lambda draw: {"T_max": draw(st.integers(2, 30)), "eta_min": draw(st.floats(0, 0.1))},
     "OneCycleLR": one_cycle,
-}  # fmt: skip
+}
 
 
 def compare_schedules(optimizer, reference, schedule, reference_schedule, steps):

@@ -339,7 +339,7 @@ def test_means_divide_by_what_is_asked_for(arguments, include, divisor):
     lambda x: F.avg_pool2d(x, (3, 2), 2, (1, 0), True, True),
     lambda x: F.avg_pool2d(x, 3, 2, 1, False, False),
     lambda x: F.avg_pool2d(x, 2, divisor_override=3),
-])  # fmt: skip
+])
 def test_the_options_of_pooling_have_right_first_and_second_derivatives(pool):
     x = distinct((2, 2, 5, 6))
     gradcheck_twice(pool, x)
@@ -364,7 +364,7 @@ def test_means_of_large_numbers_do_not_overflow_on_the_way():
     lambda x: F.avg_pool2d(x, 2, 1), lambda x: F.avg_pool2d(x, 2, 2, 1, True, False),
     lambda x: F.adaptive_avg_pool2d(x, (3, 2)), lambda x: F.adaptive_max_pool2d(x, 2),
     lambda x: F.max_pool2d(x, 2, 2, 1), lambda x: F.max_pool2d(x, 2, 1),
-])  # fmt: skip
+])
 def test_what_is_not_finite_is_seen_in_the_windows_that_have_it_and_in_no_other(pool, fault):
     x = distinct((1, 1, 5, 5))
     before = pool(x).numpy()
@@ -376,7 +376,7 @@ def test_what_is_not_finite_is_seen_in_the_windows_that_have_it_and_in_no_other(
 
 @pytest.mark.parametrize("pool", [
     lambda x: F.avg_pool2d(x, 200), lambda x: F.adaptive_avg_pool2d(x, 1), lambda x: F.adaptive_avg_pool2d(x, (1, 3)),
-])  # fmt: skip
+])
 def test_means_of_many_numbers_of_half_precision_are_as_exact_as_they_can_be(pool):
     x = mg.tensor(np.full((1, 1, 200, 200), 1.5, np.float16), requires_grad=True)
     out = pool(x)
@@ -450,7 +450,7 @@ def test_the_layers_hand_all_their_settings_on(layer, name):
     (nn.MaxPool2d, F.max_pool2d, {"dilation": (1, 2), "ceil_mode": True}),
     (nn.AvgPool2d, F.avg_pool2d, {"ceil_mode": True, "count_include_pad": False}),
     (nn.AvgPool2d, F.avg_pool2d, {"divisor_override": 3}),
-])  # fmt: skip
+])
 def test_the_layers_hand_their_options_on_and_show_them(layer, pool, options):
     x, settings = distinct((2, 3, 5, 6)), {"kernel_size": 2, "stride": 3, "padding": 1} | options
     module = layer(**settings)
@@ -469,7 +469,7 @@ def test_positions_of_arguments_are_those_of_pytorch():
 
 @pytest.mark.parametrize("pool", [lambda: F.max_pool2d(X, 2, return_indices=True),
                                   lambda: nn.MaxPool2d(2, return_indices=True)(X),
-                                  lambda: F.adaptive_max_pool2d(X, 2, return_indices=True)])  # fmt: skip
+                                  lambda: F.adaptive_max_pool2d(X, 2, return_indices=True)])
 def test_indices_are_refused(pool):
     with pytest.raises(ValueError, match="max_pool2d returns no indices: leave out return_indices"):
         pool()

@@ -80,7 +80,7 @@ def test_one_cycle_moves_momentum_the_other_way():
     schedule = OneCycleLR(optimizer, 2.0, total_steps=8)
     expected = [
         0.95, 0.868825509907, 0.852805833485, 0.868825509907, 0.894401776195, 0.921694186956, 0.942336209961, 0.95
-    ]  # fmt: skip
+    ]
     assert learning_rates(optimizer, schedule, 8, lambda group: group["momentum"]) == pytest.approx(expected)
 
 
@@ -279,7 +279,7 @@ def test_a_schedule_without_a_formula_says_so():
 @pytest.mark.parametrize("make", [
     lambda optimizer: StepLR(optimizer, 1), lambda optimizer: OneCycleLR(optimizer, max_lr=1.0, total_steps=10),
     ReduceLROnPlateau,
-])  # fmt: skip
+])
 def test_parameter_groups_that_came_later_are_said_and_nothing_is_changed(make):
     optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=0.1, momentum=0.9)
     schedule = make(optimizer)
@@ -365,7 +365,7 @@ def test_numbers_of_numpy_are_settings_and_can_be_saved():
             OneCycleLR(optimizer, 1.0, epochs=number(3), steps_per_epoch=number(2)),
             SequentialLR(optimizer, [StepLR(optimizer, number(1)), StepLR(optimizer, 2)], [number(3)]),
             StepLR(optimizer, 1, last_epoch=number(4)),
-        ]  # fmt: skip
+        ]
         return [schedule.state_dict() for schedule in made]
 
     assert json.dumps(states(np.int64)) == json.dumps(states(np.uint8)) == json.dumps(states(int))

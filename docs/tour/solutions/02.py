@@ -19,7 +19,7 @@ class Number:
     def __mul__(self, other):
         return Number(self.data * other.data,
                       (self, lambda grad: grad * other.data),
-                      (other, lambda grad: grad * self.data))  # fmt: skip
+                      (other, lambda grad: grad * self.data))
 
     def exp(self):
         data = exp(self.data)
@@ -30,7 +30,7 @@ class Number:
         quotient = self.data / other.data
         return Number(quotient,
                       (self, lambda grad: grad / other.data),
-                      (other, lambda grad: -grad * quotient / other.data))  # fmt: skip
+                      (other, lambda grad: -grad * quotient / other.data))
 
     def tanh(self):
         data = tanh(self.data)

@@ -12,14 +12,14 @@ def quotient(a, b):
     """a / b; the report says "it has the opposite sign"."""
     return mg.record(quotient, mg.value(a) / mg.value(b),
                      (a, lambda grad, out: grad / b),
-                     (b, lambda grad, out: -grad * out / b))  # fmt: skip
+                     (b, lambda grad, out: -grad * out / b))
 
 
 def mean_of_rows(x):
     """The mean along axis 0: "4 times the right one, and 4 is a number of elements"."""
     x = mg.as_tensor(x)
     return mg.record(mean_of_rows, x.data.mean(axis=0),
-                     (x, lambda grad, out: (grad / len(x)).broadcast_to(x.shape)))  # fmt: skip
+                     (x, lambda grad, out: (grad / len(x)).broadcast_to(x.shape)))
 
 
 def chosen(x, index):
@@ -55,7 +55,7 @@ def x_log_x(x):
     """x log x, which is 0 at 0."""
     array = mg.value(x)
     return mg.record(x_log_x, array * np.log(np.where(array == 0, 1, array)),
-                     (x, lambda grad, out: grad * (mg.log(x) + 1)))  # fmt: skip
+                     (x, lambda grad, out: grad * (mg.log(x) + 1)))
 
 
 assert x_log_x(np.array([0.0, 1.0])).numpy().tolist() == [0.0, 0.0]

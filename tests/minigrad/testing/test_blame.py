@@ -138,7 +138,7 @@ def test_a_derivative_that_is_wrong_beside_batch_norm_is_blamed_at_order_2():
         ([1.0, 0.0, 0.0], np.eye(3), "only entry 0 along output axis 0 counts: nothing arrives from the others"),
         ([0.0, 0.0], np.eye(2), "no gradient arrives"),
     ],
-)  # fmt: skip
+)
 def test_a_pattern_is_named_only_if_it_says_something(analytic, jacobian, pattern):
     analytic, jacobian = np.array(analytic), np.array(jacobian)
     cotangents = [np.array([1.0 + 0 * c for c in range(jacobian.shape[1])])]

@@ -35,7 +35,7 @@ WRONG = {  # the value, and a slope that is wrong at a kink alone
     "dead zone": (lambda x: np.maximum(np.abs(x) - 0.5, 0),
                   lambda x: np.sign(x) * (np.abs(x) > 0.5) * 1.0 + 3 * (x == -0.5)),
     "NaN": (lambda x: np.sqrt(np.square(x - 2)), lambda x: (x - 2) / np.where(x == 2, np.nan, np.abs(x - 2))),
-}  # fmt: skip
+}
 RIGHT = {
     "distance": lambda x: mg.abs(x - 1.5),
     "hinge": lambda x: mg.maximum(0, 1 - x).mean(),

@@ -94,14 +94,14 @@ tripled_object, model = Tripled(), Cutting()
 OWN = {name: globals()[name] for name in (
     "tripled", "cut", "cut_in_dict", "right_first_derivative", "layer", "layer_gradient", "shortened", "tripled_object",
     "model",
-)}  # fmt: skip
+)}
 ARGUMENTS = [
     (), ([0, 0, 1],), (np.array([0, 1]),), (slice(0, 2),), (slice(None, None, -1), Ellipsis), ("ij -> j",),
     (None, True), (np.float32(0.1), np.int8(3)), (np.inf, -np.inf, float("nan")), (np.array([np.nan, np.inf, -0.0]),),
     (np.float64,), (np.array([1, 2], np.float16),), ({"a": [1, (2,)]},), (np.zeros((0, 3), np.float32),),
     (mg.tensor([1.0, 2.0]),), (np.array(["a b", "nan"]),), ("it's \\ \"so\"  ",), (np.array([[True], [False]]),),
     (np.uint64(2**63),), (1e300, 5e-324),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=spelled)
@@ -188,7 +188,7 @@ def test_a_line_is_whole_in_a_report_with_many_problems():
     def awful(a, b, c):
         twice = np.full(X.shape, 2.0)
         return record(awful, value(a) * value(b) * value(c) * twice, (a, lambda grad, out: mg.tensor(grad.data * 3)),
-                      (b, lambda grad, out: grad), (c, lambda grad, out: grad))  # fmt: skip
+                      (b, lambda grad, out: grad), (c, lambda grad, out: grad))
 
     a = np.random.default_rng(0).standard_normal((2, 3))
     report = gradient_report(awful, a / 3, a / 7, a / 9)
@@ -199,7 +199,7 @@ def test_a_line_is_whole_in_a_report_with_many_problems():
 
 SEVERAL = ("linalg.qr", "linalg.svd")  # made of steps that cannot be called alone
 SINGLE = sorted(op.name for op in operations.values()
-                if op.owner == "minigrad" and op.name not in SEVERAL)  # fmt: skip
+                if op.owner == "minigrad" and op.name not in SEVERAL)
 
 
 @settings(max_examples=40, phases=[Phase.generate])  # each is small already

@@ -320,7 +320,7 @@ def test_an_operation_of_no_family_says_how_to_tell_its_arguments_and_then_is_ch
     def blend(a, b, share):
         a, b = mg.value(a), mg.value(b)
         return record(blend, share * a + (1 - share) * b,
-                      (a, lambda grad, out: grad * share), (b, lambda grad, out: grad))  # fmt: skip
+                      (a, lambda grad, out: grad * share), (b, lambda grad, out: grad))
 
     with pytest.raises(ValueError, match=r"no arguments are known for blend, .*strategies\.register\('blend', "):
         calls(registry["blend"])
