@@ -5,6 +5,7 @@ const trace = JSON.parse(document.getElementById("trace").textContent);
 const { tensors, edges, steps, drawings, files } = trace;
 const byId = (id) => document.getElementById(id);
 let at = 0, depth = trace.start, playing = null, revealed = -1;
+let groups = { boxes: [], arrows: [] };  // the elements of the drawing, in its order
 const score = { right: 0, wrong: 0 };
 
 // ---------------------------------------------------------------- small helpers
@@ -27,8 +28,8 @@ function draw() {
   const { boxes, arrows, width, height } = drawings[depth];
   const svg = make("svg", { viewBox: `-14 -14 ${width + 28} ${height + 28}`, width: width + 28, height: height + 28,
                             role: "group", "aria-label": "the graph, from its inputs down to its result" });
-  arrows.forEach((arrow, i) => svg.append(drawArrow(arrow, i)));
-  boxes.forEach((box, i) => svg.append(drawBox(box, i)));
+  groups = { arrows: arrows.map(drawArrow), boxes: boxes.map(drawBox) };
+  svg.append(...groups.arrows, ...groups.boxes);
   byId("graph").replaceChildren(svg);
   byId("detail").hidden = drawings.length === 1;
   for (const button of document.querySelectorAll("[data-detail]")) button.disabled = !drawings[depth + Number(button.dataset.detail)];
@@ -80,14 +81,14 @@ function colour(until = at) {
   const complete = new Set(past.filter((s) => s.kind === "complete").map((s) => s.tensor));
   const walked = new Set(past.filter((s) => s.kind === "contribution").map((s) => s.edge));
   drawings[depth].boxes.forEach((box, i) => {
-    const group = document.querySelector(`[data-box="${i}"]`);
+    const group = groups.boxes[i];
     group.classList.toggle("later", box.tensors.every((t) => tensors[t].kind === "result" && !computed.has(t)));
     group.classList.toggle("has", box.tensors.some((t) => complete.has(t)));
     group.classList.toggle("back", step.kind !== "forward");
     group.classList.toggle("now", box.tensors.includes(tensorOf(step)));
   });
   drawings[depth].arrows.forEach((arrow, i) => {
-    const group = document.querySelector(`[data-arrow="${i}"]`);
+    const group = groups.arrows[i];
     group.classList.toggle("done", arrow.edges.some((e) => walked.has(e)));
     group.classList.toggle("now", step.kind === "contribution" && arrow.edges.includes(step.edge));
     group.classList.toggle("wrong", arrow.edges.some((e) => edges[e].verdict && edges[e].verdict.verdict === "WRONG"));
@@ -132,7 +133,7 @@ function showArray(heading, array) {
 
 function tableOf(array) {
   const last = array.shape.length ? array.shape[array.shape.length - 1] || 1 : 1, rows = [];
-  const columns = array.shape.length === 1 ? Math.min(last, 8) : last;  // a long vector goes on in the next row
+  const columns = array.shape.length === 1 ? Math.min(last, 4) : last;  // a long vector goes on in the next row
   for (let i = 0; i < array.values.length; i += columns)
     rows.push(make("tr", {}, ...array.values.slice(i, i + columns).map((x) => make("td", {}, number(x)))));
   return make("div", { class: "wide" }, make("table", { "aria-label": `array of shape ${shape(array.shape)}` }, ...rows),
