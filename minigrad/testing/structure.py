@@ -348,6 +348,8 @@ def layouts(run: Run) -> str | None:
                 continue
         try:
             found = both(run, arrays, cotangents)
+        except np.linalg.LinAlgError:  # at a point like this, LAPACK finds a pivot of 0 or does not, by the layout
+            continue
         except Exception as error:
             return f"{layout} inputs raise {type(error).__name__}: {error}"
         names, _ = results(run, run.values, run.gradients)

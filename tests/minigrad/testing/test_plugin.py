@@ -10,6 +10,12 @@ import minigrad
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture(autouse=True)
+def no_other_plugins(monkeypatch):
+    """Where minigrad is installed, pytest would load the plugin by itself, and then again."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
 OPERATIONS = """
     import numpy as np
     import pytest
