@@ -22,7 +22,7 @@ def each(operations):
 
 
 every_operation = each([op for op in ours if op.kind != "step"])
-UNSIZED = ("astype", "average", "gradient")  # asked for float64; squared weights; differences of squared steps, both may overflow
+UNSIZED = ("astype", "average", "gradient")  # asked for float64; squares of weights and of steps may overflow
 UNLIKE = {  # what is no question of where NumPy's results lead, and why
     **dict.fromkeys(["var", "std", "nanvar", "nanstd"], "right where NumPy's squares overflow"),
     "average": "its examples square the weights, which may overflow",
