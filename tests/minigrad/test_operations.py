@@ -27,6 +27,7 @@ UNLIKE = {  # what is no question of where NumPy's results lead, and why
     **dict.fromkeys(["var", "std", "nanvar", "nanstd"], "right where NumPy's squares overflow"),
     "average": "its examples square the weights, which may overflow",
     "sinc": "right for large numbers, and 0 at infinity",
+    "tensordot": "what BLAS makes of infinities beside nothing depends on its version",
     "multi_dot": "which of the products comes first decides which one overflows",
     "cumprod": "of half precision NumPy keeps more digits on the way, or not, depending on the axis",
     "interp": "of coordinates that are infinite",
