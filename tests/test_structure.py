@@ -123,7 +123,8 @@ OF_NETWORKS = {
 def public(package):
     """The names of a package, without its own files and what begins with an underscore."""
     own = {path.stem for path in (ROOT / package.__name__).iterdir()}
-    return {name for name in dir(package) if not name.startswith("_") and (name not in own or name == "tensor")}
+    names = {name for name in dir(package) if name.isidentifier() and not name.startswith("_")}
+    return {name for name in names if name not in own or name == "tensor"}
 
 
 def test_the_engine_exports_what_is_public_and_nothing_else():
