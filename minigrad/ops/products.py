@@ -126,25 +126,27 @@ def label_sizes(known: list[tuple[str, Tensor]]) -> list[tuple[str, int]]:
 
 
 def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
-    """The labels of each input and of the result, spelled out without ellipsis, and the inputs."""
-    if not isinstance(operands[0], str):  # pairs of an input and its list of labels, and perhaps that of the result
-        pairs, last = operands[: len(operands) // 2 * 2], operands[len(operands) // 2 * 2 :]
-        spelled = ["".join("..." if i is Ellipsis else ascii_letters[i - 26] for i in labels)
-                   for labels in (*pairs[1::2], *last)]
-        inputs = [as_tensor(x) for x in pairs[::2]]
-        spec = ",".join(spelled[: len(inputs)]) + "".join("->" + labels for labels in spelled[len(inputs) :])
-    else:
-        spec, inputs = operands[0].replace(" ", ""), [as_tensor(x) for x in operands[1:]]
+    """The labels of each input and of the result, with letters in place of the ellipsis, and the inputs."""
+    spec, inputs = in_letters(operands)
     left, arrow, result = spec.partition("->")
     terms = left.split(",")
-    spare = "".join(sorted(set(ascii_letters).difference(spec)))
-    widths = [x.ndim - len(term.replace("...", "")) for term, x in zip(terms, inputs, strict=False) if "..." in term]
-    most = "".join(spare[: max(widths, default=0)])
-    if not arrow:
+    if not arrow:  # then the result has the labels that occur once, in the order of the alphabet
         result = "..." + "".join(sorted(label for label in set(left) - set(".,") if left.count(label) == 1))
-    terms = [term.replace("...", most[len(most) - (x.ndim - len(term) + 3) :] if "..." in term else "")
-             for term, x in zip(terms, inputs, strict=False)]
-    return terms, result.replace("...", most), inputs
+    hidden = [x.ndim - len(term.replace("...", "")) for term, x in zip(terms, inputs, strict=True)]
+    unused = "".join(sorted(set(ascii_letters).difference(spec)))
+    stand_in = unused[: max(hidden, default=0)]  # for the ellipsis; where that hides fewer axes, they are the last
+    terms = [term.replace("...", stand_in[len(stand_in) - n :]) for term, n in zip(terms, hidden, strict=True)]
+    return terms, result.replace("...", stand_in), inputs
+
+
+def in_letters(operands: tuple[Any, ...]) -> tuple[str, list[Tensor]]:
+    """The specification as a string, such as "ij,j->i", in whichever form it is given, and the inputs."""
+    if isinstance(operands[0], str):
+        return operands[0].replace(" ", ""), [as_tensor(x) for x in operands[1:]]
+    end = len(operands) // 2 * 2  # of pairs of an input and its labels; then perhaps come the labels of the result
+    terms = ["".join("..." if i is Ellipsis else ascii_letters[i - 26] for i in labels)
+             for labels in (*operands[1:end:2], *operands[end:])]
+    return "->".join([",".join(terms[: end // 2]), *terms[end // 2 :]]), [as_tensor(x) for x in operands[:end:2]]
 
 
 @operation("other", np.linalg.multi_dot)
