@@ -19,7 +19,7 @@ def each(shapes: Sequence[Shapes], arguments: Arguments = lambda *xs: xs, **opti
     return st.tuples(st.sampled_from(shapes), st.just(arguments), drawn)
 
 
-def listed(*xs: Any) -> tuple[Any]:
+def as_list(*xs: Any) -> tuple[Any]:
     """All inputs in one list."""
     return (list(xs),)
 
@@ -50,10 +50,10 @@ METHODS = ["linear", "lower", "nearest", "hazen", "averaged_inverted_cdf"]
 EXAMPLES: dict[str, st.SearchStrategy[Example]] = {
     "nan_to_num": each([*LINES, *GRIDS], nan=[0.0, 1.5]),
     **dict.fromkeys(["atleast_1d", "atleast_2d", "atleast_3d"], each([((),), ((), (2,)), *LINES, *GRIDS])),
-    "vstack": each([((3,), (3,)), ((2, 3), (3,))], listed),
-    "hstack": each([((), (3,)), ((2, 1), (2, 3))], listed),
-    "dstack": each([((2,), (2,)), ((2, 1), (2, 1, 3))], listed),
-    "column_stack": each([((2,), (2, 3)), ((2,), (2,))], listed),
+    "vstack": each([((3,), (3,)), ((2, 3), (3,))], as_list),
+    "hstack": each([((), (3,)), ((2, 1), (2, 3))], as_list),
+    "dstack": each([((2,), (2,)), ((2, 1), (2, 1, 3))], as_list),
+    "column_stack": each([((2,), (2, 3)), ((2,), (2,))], as_list),
     "array_split": each([((4, 3),)], indices_or_sections=[1, 2, 3, 5, [1], [2, 1]], axis=[0, 1, -1]),
     **dict.fromkeys(["vsplit", "hsplit", "dsplit"], each([((4, 2, 2),)], indices_or_sections=[1, 2, [1]])),
     "flipud": each([*LINES, *GRIDS]),

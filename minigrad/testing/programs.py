@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ ATTEMPTS = 4  # to draw an operation that is defined and smooth for the values t
 
 
 @dataclass(frozen=True)
-class Line:
+class Statement:
     """One step of a program: an operation, and its arguments, with a `Name` for each tensor."""
 
     name: str
@@ -64,7 +64,7 @@ class Program:
     """
 
     inputs: tuple[Array, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Statement, ...]
 
     def __call__(self, *inputs: Any) -> Tensor:
         values = {f"x{i}": as_tensor(x) for i, x in enumerate(inputs)}
@@ -88,7 +88,7 @@ class Program:
         ])
 
 
-def pruned(inputs: Sequence[Array], lines: Sequence[Line]) -> Program:
+def pruned(inputs: Sequence[Array], lines: Sequence[Statement]) -> Program:
     """The program without what its last line does not need, its variables numbered anew."""
     needed = {f"y{len(lines) - 1}"} if lines else {"x0"}
     for i in reversed(range(len(lines))):
@@ -98,7 +98,7 @@ def pruned(inputs: Sequence[Array], lines: Sequence[Line]) -> Program:
     numbers = [i for i in range(len(lines)) if f"y{i}" in needed]
     new = {name: Name(f"x{i}") for i, name in enumerate(old)} | {f"y{i}": Name(f"y{k}") for k, i in enumerate(numbers)}
     kept = [
-        Line(lines[i].name, tuple(replaced(argument, new) for argument in lines[i].arguments), lines[i].options)
+        Statement(lines[i].name, tuple(replaced(argument, new) for argument in lines[i].arguments), lines[i].options)
         for i in numbers
     ]
     return Program(tuple(inputs[int(name[1:])] for name in old), tuple(kept))
@@ -127,7 +127,7 @@ def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> 
     """
     inputs = draw(st.lists(clear_arrays(full_shapes), min_size=1, max_size=3))
     values = {f"x{i}": Tensor(x) for i, x in enumerate(inputs)}
-    lines: list[Line] = []
+    lines: list[Statement] = []
     for _ in range(draw(st.integers(1, max_lines))):
         for _ in range(ATTEMPTS):
             line = draw(lines_for(values, names or composable()))
@@ -145,14 +145,14 @@ def composable() -> list[str]:
 
 
 @st.composite
-def lines_for(draw: st.DrawFn, values: dict[str, Tensor], from_names: Sequence[str]) -> Line | None:
+def lines_for(draw: st.DrawFn, values: dict[str, Tensor], from_names: Sequence[str]) -> Statement | None:
     """A line that applies some operation to some of the variables; it need not be defined for their values."""
     operation = operations[draw(st.sampled_from(from_names))]
     names: list[str] = []
     for domain in operation.domain:
         fitting = [name for name in reversed(values)  # the newest first, so that programs are long and narrow
                    if suits(values[name]._data, domain, operation)
-                   and (operation.kind != "elementwise" or broadcastable(name, names, values))]
+                   and (operation.kind != "elementwise" or fit_together(name, names, values))]
         if not fitting:
             return None
         names.append(draw(st.sampled_from(fitting)))
@@ -164,7 +164,7 @@ def suits(x: Array, domain: Domain, operation: Operation) -> bool:
     return within(x, domain) and not any(near(x, kink) for kink in operation.kinks)
 
 
-def broadcastable(name: str, others: list[str], values: dict[str, Tensor]) -> bool:
+def fit_together(name: str, others: list[str], values: dict[str, Tensor]) -> bool:
     """Whether the shape of a variable fits those of others."""
     try:
         np.broadcast_shapes(*(values[other].shape for other in (name, *others)))
@@ -173,54 +173,55 @@ def broadcastable(name: str, others: list[str], values: dict[str, Tensor]) -> bo
     return True
 
 
-def elementwise(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
-    return st.just(Line(operation.name, tuple(map(Name, names)), {}))
+def elementwise(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
+    return st.just(Statement(operation.name, tuple(map(Name, names)), {}))
 
 
-def reduction(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+def reduction(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     ndim = values[names[0]].ndim
     options = st.fixed_dictionaries({"axis": axes(ndim), "keepdims": st.booleans()})
-    return options.map(lambda options: Line(operation.name, (Name(names[0]),), options))
+    return options.map(lambda options: Statement(operation.name, (Name(names[0]),), options))
 
 
-def along_axis(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+def along_axis(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     ndim = values[names[0]].ndim
     if not ndim:
         return st.none()
-    return st.integers(-ndim, ndim - 1).map(lambda axis: Line(operation.name, (Name(names[0]),), {"axis": axis}))
+    return st.integers(-ndim, ndim - 1).map(lambda axis: Statement(operation.name, (Name(names[0]),), {"axis": axis}))
 
 
-def indexed(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
-    return indices(values[names[0]].shape).map(lambda index: Line(operation.name, (Name(names[0]), index), {}))
+def indexed(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
+    return indices(values[names[0]].shape).map(lambda index: Statement(operation.name, (Name(names[0]), index), {}))
 
 
-def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     try:
         shape = np.broadcast_shapes(*(values[name].shape for name in names))
     except ValueError:
         shape = ()
     condition: st.SearchStrategy[Array] = hnp.arrays(bool, shape)
-    return condition.map(lambda condition: Line(operation.name, (condition, *map(Name, names[1:])), {}))
+    return condition.map(lambda condition: Statement(operation.name, (condition, *map(Name, names[1:])), {}))
 
 
-def joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+def joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     alike = [name for name in reversed(values) if values[name].shape == values[names[0]].shape]
     several = st.lists(st.sampled_from(alike).map(Name), min_size=1, max_size=3)
-    return several.map(lambda several: Line(operation.name, (several,), {"axis": 0}))
+    return several.map(lambda several: Statement(operation.name, (several,), {"axis": 0}))
 
 
-def with_arguments(operation: Operation, names: list[str], values: dict[str, Tensor]) -> st.SearchStrategy[Line | None]:
+def with_arguments(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     shape = values[names[0]].shape
     if not shape or 0 in shape:
         return st.none()
     arguments = arguments_by_name[operation.name](shape)
-    return arguments.map(lambda arguments: Line(operation.name, (Name(names[0]), *arguments), {}))
+    return arguments.map(lambda arguments: Statement(operation.name, (Name(names[0]), *arguments), {}))
 
 
-Lines = Callable[[Operation, list[str], dict[str, Tensor]], st.SearchStrategy[Line | None]]
-OF_FAMILY: dict[str, Lines] = {"elementwise": elementwise, "reduction": reduction}
+Drawn: TypeAlias = st.SearchStrategy[Statement | None]  # None if the operation does not fit these values
+Statements = Callable[[Operation, list[str], dict[str, Tensor]], Drawn]
+OF_FAMILY: dict[str, Statements] = {"elementwise": elementwise, "reduction": reduction}
 VARIANCES = ("var", "std", "nanvar", "nanstd")
-BY_NAME: dict[str, Lines] = {
+BY_NAME: dict[str, Statements] = {
     **dict.fromkeys(["matmul", "dot"], elementwise),
     **dict.fromkeys(VARIANCES, reduction),
     **dict.fromkeys(["softmax", "log_softmax", "cumsum", "cumprod"], along_axis),
@@ -234,7 +235,7 @@ BY_NAME: dict[str, Lines] = {
 # ------------------------------------------------------------------------------------------------ staying smooth
 
 
-def evaluated(line: Line, values: dict[str, Tensor]) -> Tensor | None:
+def evaluated(line: Statement, values: dict[str, Tensor]) -> Tensor | None:
     """The value of a line; None unless it is defined, finite, of moderate size, and clear of kinks."""
     operation = operations[line.name]
     given = [values[name]._data for name in line.names()]

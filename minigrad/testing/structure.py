@@ -442,7 +442,7 @@ def single_precision_difference(
         if all(not x.size or x.max() <= y for x, y in zip(off, allowed, strict=True)):
             return None
         nearby = [np.asarray(x * (1 + 2 * SINGLE * rng.standard_normal(x.shape))) for x in arrays]
-        with recording_events(cut_to_float32):
+        with recording_events(cut_result):
             others = both(run, nearby, run.cotangents)
         moved = [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)]
         allowed = np.maximum(allowed, SINGLE**0.5 * largest + 16 * np.nan_to_num(moved, nan=np.inf))
@@ -453,7 +453,7 @@ def single_precision_difference(
     return None
 
 
-def cut_to_float32(event: Event) -> None:
+def cut_result(event: Event) -> None:
     """Cut a recorded value to the precision and range of float32, as if it had been computed in float32."""
     if isinstance(event, Recorded) and event.result.dtype == np.float64:
         event.result._data = scalar_if_0d(event.result._data.astype(np.float32).astype(np.float64))

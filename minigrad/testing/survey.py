@@ -57,7 +57,7 @@ class Survey:
         copies: dict[int, Any] = {}
         calls = [(f, copied(arguments, copies)) for f, arguments in [(event.operation, given), *callers(frame)]]
         result = copy_of(event.result)
-        result._edges = tuple((copies[id(x)], Place(rule)) for x, rule in event.result._edges if id(x) in copies)
+        result._edges = tuple((copies[id(x)], PlaceOfRule(rule)) for x, rule in event.result._edges if id(x) in copies)
         line = place_of(event.place.file, event.place.line)
         self.waiting.append([Step(f, result, given[0], given[1], line) for f, given in calls])
 
@@ -91,7 +91,7 @@ class Survey:
         return "\n  ".join([f"the gradient of {step.name} is WRONG", accusation(local, rng), *again])
 
 
-class Place:
+class PlaceOfRule:
     """Where a rule is written: without what the rule itself keeps alive."""
 
     def __init__(self, rule: Any) -> None:
