@@ -70,18 +70,7 @@ def cross_entropy(
     )
     mass = goal.sum(0)
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
-    # The difference of huge logits may be infinite, its exponential is then 0; that of infinite ones is NaN.
-    with np.errstate(over="ignore", invalid="ignore"):
-        largest = x.max(0)
-        shifted = x - largest
-        exponentials = np.exp(shifted)
-        normalizer = exponentials.sum(0)
-        losses = goal * (np.log(normalizer) - shifted)
-        total = losses.sum()
-        if not isfinite(total):  # the share of an infinite difference in a mean may be finite
-            losses = goal * np.log(normalizer) + 2 * (goal * (largest / 2 - x / 2))
-            losses[goal == 0] = 0  # not 0 · ∞
-            total = losses.sum()
+    losses, total, exponentials, normalizer = softmax_losses(x, goal)
 
     def to_logits(grad: Tensor, out: Tensor) -> Tensor:
         if is_grad_enabled():  # to be differentiated again: the same as below, in tensor operations
@@ -96,6 +85,23 @@ def cross_entropy(
     elif not divisor:
         total *= nan  # the mean over no samples, which still has a gradient: 0
     return record(cross_entropy, total, (logits, to_logits))
+
+
+def softmax_losses(x: Array, goal: Array) -> tuple[Array, Any, Array, Array]:
+    """-goal · log softmax(x), over the first axis, and its sum; and the parts of softmax: exponentials / normalizer."""
+    # The difference of huge logits may be infinite, its exponential is then 0; that of infinite ones is NaN.
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = x.max(0)
+        shifted = x - largest
+        exponentials = np.exp(shifted)
+        normalizer = exponentials.sum(0)
+        losses = goal * (np.log(normalizer) - shifted)
+        total = losses.sum()
+        if not isfinite(total):  # the share of an infinite difference in a mean may be finite
+            losses = goal * np.log(normalizer) + 2 * (goal * (largest / 2 - x / 2))
+            losses[goal == 0] = 0  # not 0 · ∞
+            total = losses.sum()
+    return losses, total, exponentials, normalizer
 
 
 def nll_loss(
