@@ -27,7 +27,7 @@ from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
 from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
 
-watches: dict[int, Watch] = {}  # thread -> what looks at every step there; mostly empty
+watches: dict[int, Watch] = {}  # thread -> what looks at every step there, see `Watch`; mostly empty
 
 
 # ------------------------------------------------------------------------------------------------ forwards
@@ -155,7 +155,8 @@ def sweep(
 ) -> dict[Tensor, Tensor]:
     """Carry gradients from the seeded tensors back to the leaves, and return those with their gradients.
 
-    If `inputs` are given, carry them back to these only, along the paths that lead there.
+    If `inputs` are given, carry them back to these only, along the paths that lead there. If `freed` is given, it takes
+    the place of the edges of every tensor that has had its turn: none, and a note of who freed them.
 
     When the turn of a tensor comes its gradient is complete: whatever was computed from it was recorded later.
     """
@@ -236,16 +237,6 @@ class Pending:
         return constant(gradient) if self.recorded and not gradient._requires_grad else gradient
 
 
-class Watch(Protocol):
-    """What looks at every step of a thread: it is told what is recorded, and keeps the books of a sweep itself."""
-
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None: ...
-
-    def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending: ...
-
-
-
-
 def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
     """What a rule returned for `tensor`, summed over axes that broadcasting repeated, and cast to its dtype."""
     if not isinstance(gradient, Tensor):
@@ -282,3 +273,11 @@ def repeated_axes(repeated: tuple[int, ...], shape: tuple[int, ...]) -> tuple[in
     if added < 0 or any(n not in (1, m) for n, m in zip(shape, repeated[added:], strict=True)):
         raise ValueError(f"a gradient rule returned shape {repeated} for an input of shape {shape}")
     return (*range(added), *(added + i for i, n in enumerate(shape) if n != repeated[added + i]))
+
+
+class Watch(Protocol):
+    """What looks at every step of a thread: it is told what is recorded, and keeps the books of a sweep itself."""
+
+    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None: ...
+
+    def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending: ...

@@ -78,9 +78,9 @@ class Tensor(Methods):
         "_data",  # the ndarray; a NumPy scalar if 0-d, which is what NumPy returns and computes fastest with
         "_edges",  # of a recorded result: one (parent, gradient rule) for each parent that requires a gradient
         "_extras",  # what few tensors have, such as hooks
-        "_operation",  # the operation that made this tensor
+        "_operation",  # the operation that made this tensor; None for a leaf
         "_requires_grad",
-        "_time",  # when this tensor was recorded, or last updated in place, by the clock
+        "_time",  # when this tensor was recorded, or last updated in place, by the clock; else 0
         "grad",
     )
 
