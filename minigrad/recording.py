@@ -1,7 +1,7 @@
 """What the engine did, as plain data: each operation, and each step of each backward pass, in the order of happening.
 
-`recording` hands every event of this thread to a function. Anomaly detection, the blame of gradient checks and the
-mutation of rules are such functions.
+`recording` hands every event of this thread to a function. Anomaly detection, the blame of gradient checks, the
+mutation of rules, and the traces and drawings of `show` listen with such functions.
 """
 
 from __future__ import annotations

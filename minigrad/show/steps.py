@@ -158,7 +158,7 @@ class Forward:
     """An operation was computed: `tensor` is its result.
 
     Attributes:
-        why: sentences on what will flow back, see `minigrad.show.why`; of a contribution, on what did.
+        why: sentences on what will flow back, see `minigrad.show.why`.
     """
 
     tensor: int
@@ -184,7 +184,13 @@ class Complete:
 
 @dataclass(frozen=True)
 class Contribution:
-    """A rule has passed something back along an edge: see `minigrad.recording.Contributed`."""
+    """A rule has passed something back along an edge: see `minigrad.recording.Contributed`.
+
+    Attributes:
+        incoming: the complete gradient of the result, which the rule was given.
+        cast: from which dtype to which, if the rule returned another than the input has.
+        why: sentences on what has flowed back, see `minigrad.show.why`.
+    """
 
     edge: int
     incoming: Shown
