@@ -22,9 +22,12 @@ def each(operations):
 
 
 every_operation = each([op for op in ours if op.kind != "step"])
-UNSIZED = ("astype", "average", "gradient")  # asked for float64; squares of weights and of steps may overflow
+UNSIZED = (  # asked for float64; squares of weights and of steps may overflow; points of half precision jump by periods
+    "astype", "average", "gradient", "interp",
+)
 UNLIKE = {  # what is no question of where NumPy's results lead, and why
     **dict.fromkeys(["var", "std", "nanvar", "nanstd"], "right where NumPy's squares overflow"),
+    "nanmean": "right where NumPy's sum of half precision overflows",
     "average": "its examples square the weights, which may overflow",
     "sinc": "right for large numbers, and 0 at infinity",
     "tensordot": "what BLAS makes of infinities beside nothing depends on its version",
