@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,11 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Classifier:
-        """Read a model file. Raises `nn.FileError` if it is damaged or was not written by `save`."""
+        """Read a model file, or the one in a run's folder.
+
+        Raises `nn.FileError` if there is none, or it is damaged or was not written by `save`.
+        """
+        path = Path(path) / "model.npz" if Path(path).is_dir() else path
         state, metadata = nn.load(path)
         try:
             model = build(metadata["architecture"])

@@ -1,0 +1,8 @@
+"""`python -m nn.fashion COMMAND`: what is done with data and trained models; see `nn/fashion/commands`."""
+
+import sys
+
+from nn.fashion.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Show what the data look like: images of each class, or the pixels of one.
+
+Examples:
+  python -m nn.fashion samples -o samples.png
+  python -m nn.fashion samples --pixels 0
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nn.fashion.dataset import load
+from nn.fashion.gallery import draw_samples, pixels_as_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of this command."""
+    add = parser.add_argument
+    add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
+    add("-o", "--output", type=Path, default=Path("samples.png"), metavar="FILE",
+        help="the picture to write, PNG, PDF or SVG (default: samples.png)")
+    add("--each", type=int, default=12, metavar="N", help="images of each class (default: 12)")
+    add("--pixels", type=int, metavar="I", help="print the pixels of training image I as numbers instead")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the pixels of one image, or write the gallery."""
+    data = load(given.data)
+    if given.pixels is not None:
+        print(pixels_as_text(data, given.pixels))
+        return
+    draw_samples(data, given.output, given.each)
+    print(f"Wrote {given.output}: {given.each} images of each class, from {data.source}")
