@@ -13,6 +13,7 @@ from nn import schedules as schedules
 from nn import summary as summary
 from nn.data import DataLoader as DataLoader
 from nn.ema import WeightAverage as WeightAverage
+from nn.export import export_onnx as export_onnx
 from nn.files import FileError as FileError
 from nn.files import load as load
 from nn.files import save as save

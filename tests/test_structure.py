@@ -115,8 +115,8 @@ OF_NETWORKS = {
     "GELU", "GroupNorm", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Learner", "Linear", "LogSoftmax",
     "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict",
     "ParameterList", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-    "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "find_lr", "load", "manual_seed",
-    "save",
+    "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "export_onnx", "find_lr", "load",
+    "manual_seed", "save",
 }
 
 

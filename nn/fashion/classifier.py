@@ -54,11 +54,21 @@ class Classifier:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file from which `load` makes the same classifier. Raises `nn.FileError`."""
+        nn.save(self.model.state_dict(), path, self.metadata())
+
+    def metadata(self) -> Any:
+        """All but the weights, as plain data."""
         metadata = {
             "architecture": self.architecture, "mean": self.mean, "std": self.std, "classes": self.classes,
             "minigrad_version": __version__,
         }
-        nn.save(self.model.state_dict(), path, nn.files.plain(metadata))
+        return nn.files.plain(metadata)
+
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write an ONNX file that makes probabilities (n, classes) of bytes (n, 28, 28); see `nn.export_onnx`."""
+        model = nn.Sequential(self.model, nn.Softmax(1))
+        transform = Normalize(self.mean, self.std)
+        nn.export_onnx(model, path, (28, 28), transform=transform, metadata=self.metadata())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Classifier:

@@ -1,11 +1,16 @@
 """`python -m nn.fashion COMMAND`: what is printed and written, and the sentences where something cannot be done."""
 
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from nn.fashion import CLASSES, commands, load
+import nn
+from nn.fashion import CLASSES, MEAN, STD, commands, load
+from nn.fashion.classifier import Classifier
+from nn.fashion.models import build
 
 
 @pytest.fixture
@@ -64,3 +69,55 @@ def test_samples_refuses_in_a_sentence(sample, capsys, flags, sentence):
     said = capsys.readouterr().err
     assert sentence in said
     assert len(said.splitlines()) == 1
+
+
+# ------------------------------------------------------------------------------------------------ export
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A small network that was not trained, and the file it is in."""
+    nn.manual_seed(3)
+    architecture = {"name": "mlp", "sizes": [784, 16, 10], "dropout": 0.5}
+    classifier = Classifier(build(architecture), architecture, MEAN, STD)
+    classifier.save(tmp_path / "run" / "model.npz")
+    return classifier
+
+
+def test_an_exported_classifier_gives_the_same_probabilities_from_bytes(classifier, sample, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    target = tmp_path / "garments.onnx"
+    assert commands.main(["export", str(tmp_path / "run"), "-o", str(target)]) == 0
+    assert capsys.readouterr().out == f"Wrote {target}\n"
+    session = onnxruntime.InferenceSession(target)
+    (found,) = session.run(None, {"input": sample.test_images[:50]})
+    np.testing.assert_allclose(found, classifier.predict_proba(sample.test_images[:50]), atol=1e-5)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == [*CLASSES]
+
+
+def test_weights_for_pytorch_keep_their_names(classifier, tmp_path):
+    pytest.importorskip("safetensors")
+    target = tmp_path / "weights.safetensors"
+    assert commands.main(["export", str(tmp_path / "run" / "model.npz"), "--safetensors", "-o", str(target)]) == 0
+    arrays, metadata = nn.load(target)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        name: p.shape for name, p in classifier.model.named_parameters()
+    }
+    assert metadata["classes"] == [*CLASSES]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["nowhere"], "nowhere"),
+        (["run", "-o", "x.txt"], "x.txt does not end in .onnx"),
+        (["run", "-o", "x.onnx", "--safetensors"], "x.onnx does not end in .safetensors"),
+    ],
+)
+def test_export_refuses_in_a_sentence(classifier, tmp_path, monkeypatch, capsys, flags, sentence):
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["export", *flags]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,438 @@
+"""Models as ONNX files, which other runtimes and devices can read.
+
+A file has one node or a few for each layer, in evaluation mode: dropout is left out, batch norm uses what it has
+estimated. Shapes are those of one sample, and the number of samples is free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minigrad import __version__, no_grad
+from nn import layers
+from nn.data import Normalize
+from nn.extras import required
+from nn.files import atomic_write
+from nn.functional.convolution import margins
+from nn.functional.pooling import output_sizes, spans
+from nn.functional.settings import pair
+from nn.layers.batchnorm import BatchNorm
+from nn.layers.convolution import PADDING_MODES
+from nn.layers.pooling import Pool2d
+from nn.module import Module, Parameter
+
+Array = npt.NDArray[Any]
+
+OPSET, IR_VERSION = 18, 8  # of 2022: what is deployed knows them
+SAMPLES = 3  # of the example that tells the shapes
+
+
+def export_onnx(
+    model: Module,
+    path: str | os.PathLike[str],
+    input_shape: Sequence[int],
+    *,
+    dtype: npt.DTypeLike | None = None,
+    transform: Normalize | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model of the layers of `nn` as an ONNX file, in evaluation mode. Needs the library onnx.
+
+    The input is called `input`, (batch, *input_shape), the output `output`; the batch may have any length. Models are
+    made of layers, `Sequential` and `Residual`: of a module with a `forward` of its own nobody knows what it does.
+
+    Args:
+        model: stays as it is.
+        path: of the file; replaced when all of it is written.
+        input_shape: of one sample, without the batch axis.
+        dtype: of the input; by default that of the parameters, or int64 for an `Embedding` in front.
+        transform: is made part of the file; inputs are bytes then (see `nn.data.Normalize`).
+        metadata: what JSON can hold, by name, for the file's own metadata; strings are kept as they are.
+
+    Raises:
+        ImportError: if onnx is not installed.
+        TypeError: if there is a module that no node of ONNX stands for; the message says where.
+        ValueError: if the input does not fit the model, or a layer has a setting that ONNX cannot express.
+        nn.FileError: if the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_onnx(layers.Sequential(layers.Linear(784, 10), layers.Softmax(1)), f"{folder}/model.onnx", (784,))
+    """
+    onnx = required("onnx", "writing an ONNX file")
+    required("onnx.helper", "writing an ONNX file")
+    given = np.dtype(np.uint8 if transform else dtype or input_dtype(model))
+    graph = Graph(onnx, {id(parameter): name for name, parameter in model.named_parameters()})
+    sample = Value("input", np.zeros((SAMPLES, *input_shape), given))
+    inputs = [graph.described(sample)]
+    with model.in_mode(training=False), no_grad():
+        value = sample if transform is None else standardised(graph, transform, sample)
+        result = graph.convert(model, value, "")
+        graph.node("Identity", result, out=result.data, name="output")
+    outputs = [graph.described(Value("output", result.data))]
+    body = onnx.helper.make_graph(graph.nodes, type(model).__name__, inputs, outputs, graph.constants)
+    file = onnx.helper.make_model(
+        body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+        producer_name="minigrad", producer_version=__version__,
+    )
+    texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in (metadata or {}).items()}
+    onnx.helper.set_model_props(file, texts)
+    onnx.checker.check_model(file, full_check=True)
+    with atomic_write(path, "wb") as target:
+        target.write(file.SerializeToString())
+
+
+def input_dtype(model: Module) -> npt.DTypeLike:
+    """What a model is fed with: integers if it looks them up first, else what its parameters are."""
+    first = next((module for module in model.modules() if not isinstance(module, layers.Sequential)), None)
+    if isinstance(first, layers.Embedding):
+        return np.int64
+    return next((parameter.dtype for parameter in model.parameters()), np.dtype(np.float32))
+
+
+class Value(NamedTuple):
+    """What a node gives: its name in the graph, and an example of it for as many as `SAMPLES`."""
+
+    name: str
+    data: Array
+
+
+class Graph:
+    """The nodes and constants so far.
+
+    Args:
+        onnx: the library.
+        names: of the parameters, by `id`: those that layers share are written once.
+    """
+
+    def __init__(self, onnx: Any, names: dict[int, str]) -> None:
+        self.onnx, self.names = onnx, names
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.written: set[str] = set()
+        self.scope = ""
+
+    def convert(self, module: Module, x: Value, scope: str) -> Value:
+        """Add what a module does to `x`; `scope` is its dotted name in the model."""
+        self.scope = scope
+        for kind, converter in CONVERTERS.items():
+            if isinstance(module, kind) and type(module).forward is kind.forward:
+                return converter(self, module, x)
+        place = f"{type(module).__name__} at {scope!r}" if scope else f"a {type(module).__name__}"
+        raise TypeError(f"export_onnx does not know what {place} does: build it of layers, Sequential and Residual")
+
+    def inner(self, module: Module, x: Value, name: str) -> Value:
+        """As `convert`, for a module inside the current one."""
+        outer = self.scope
+        result = self.convert(module, x, f"{outer}.{name}" if outer else name)
+        self.scope = outer
+        return result
+
+    def node(self, operation: str, *inputs: Value, out: Array, name: str = "", **attributes: Any) -> Value:
+        """Add a node whose result looks like `out`; attributes that are None are left out."""
+        name = name or f"{self.scope}/{operation}_{len(self.nodes)}".lstrip("/")
+        given = {key: x for key, x in attributes.items() if x is not None}
+        names = [value.name for value in inputs]
+        self.nodes.append(self.onnx.helper.make_node(operation, names, [name], name=f"node/{name}", **given))
+        return Value(name, out)
+
+    def elementwise(self, operation: str, *inputs: Value, **attributes: Any) -> Value:
+        """Add a node whose result has the broadcast shape and the dtype of its inputs."""
+        shape = np.broadcast_shapes(*(value.data.shape for value in inputs))
+        return self.node(operation, *inputs, out=np.zeros(shape, inputs[0].data.dtype), **attributes)
+
+    def constant(self, data: Any, name: str = "") -> Value:
+        """Add numbers that belong to the model."""
+        array = np.ascontiguousarray(data)
+        name = name or f"constant_{len(self.constants)}"
+        if name not in self.written:
+            self.written.add(name)
+            self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return Value(name, array)
+
+    def like(self, number: float, x: Value) -> Value:
+        """A constant of the dtype of `x`."""
+        return self.constant(np.array(number, x.data.dtype))
+
+    def parameter(self, parameter: Parameter) -> Value:
+        """A parameter, by its dotted name."""
+        return self.constant(parameter.data, self.names[id(parameter)])
+
+    def reshaped(self, x: Value, shape: Sequence[int]) -> Value:
+        """`x` in another shape, its batch axis left free."""
+        out = x.data.reshape(shape)
+        free = [0 if len(x.data) == len(out) else -1, *out.shape[1:]] if out.ndim else []
+        return self.node("Reshape", x, self.constant(np.array(free, np.int64)), out=out)
+
+    def affine(self, x: Value, weight: Parameter | None, bias: Parameter | None, shape: Sequence[int]) -> Value:
+        """`x` times a weight plus a bias, where there are any, both brought into `shape`."""
+        for operation, parameter in (("Mul", weight), ("Add", bias)):
+            if parameter is not None:
+                x = self.elementwise(operation, x, self.constant(parameter.data.reshape(shape)))
+        return x
+
+    def described(self, value: Value) -> Any:
+        """Name, dtype and shape of an input or output; the batch has any length."""
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(value.data.dtype)
+        return self.onnx.helper.make_tensor_value_info(value.name, kind, ["batch", *value.data.shape[1:]])
+
+
+def standardised(graph: Graph, transform: Normalize, x: Value) -> Value:
+    """What `Normalize` makes of bytes, in the same two steps."""
+    float32 = graph.onnx.TensorProto.FLOAT
+    pixels = graph.node("Cast", x, out=x.data.astype(np.float32), to=float32)
+    scaled = graph.elementwise("Mul", pixels, graph.like(1 / (255 * transform.std), pixels))
+    return graph.elementwise("Add", scaled, graph.like(-transform.mean / transform.std, pixels))
+
+
+# ------------------------------------------------------------------------------------------------ layers
+
+Converter = Callable[[Graph, Any, Value], Value]
+CONVERTERS: dict[type[Module], Converter] = {}
+
+
+def converts(*kinds: type[Module]) -> Callable[[Converter], Converter]:
+    """Say that a function adds the nodes of these layers."""
+
+    def known(converter: Converter) -> Converter:
+        CONVERTERS.update(dict.fromkeys(kinds, converter))
+        return converter
+
+    return known
+
+
+@converts(layers.Sequential)
+def of_sequential(graph: Graph, layer: layers.Sequential, x: Value) -> Value:
+    for name, inner in layer._named().items():
+        x = graph.inner(inner, x, name)
+    return x
+
+
+@converts(layers.Residual)
+def of_residual(graph: Graph, layer: layers.Residual, x: Value) -> Value:
+    kept = x if layer.shortcut is None else graph.inner(layer.shortcut, x, "shortcut")
+    return graph.elementwise("Add", graph.inner(layer.module, x, "module"), kept)
+
+
+@converts(layers.Dropout, layers.Dropout2d, layers.Identity)
+def of_nothing(graph: Graph, layer: Module, x: Value) -> Value:
+    return x
+
+
+@converts(layers.Flatten, layers.Unflatten)
+def of_shape(graph: Graph, layer: Module, x: Value) -> Value:
+    return graph.reshaped(x, layer(x.data).shape)
+
+
+@converts(layers.Linear)
+def of_linear(graph: Graph, layer: layers.Linear, x: Value) -> Value:
+    out = layer(x.data).numpy()
+    if x.data.ndim == 2:
+        parameters = [graph.parameter(p) for p in (layer.weight, layer.bias) if p is not None]
+        return graph.node("Gemm", x, *parameters, out=out, transB=1)
+    product = graph.node("MatMul", x, graph.constant(layer.weight.data.T), out=out)
+    return graph.affine(product, None, layer.bias, (-1,))
+
+
+@converts(layers.Embedding)
+def of_embedding(graph: Graph, layer: layers.Embedding, x: Value) -> Value:
+    return graph.node("Gather", graph.parameter(layer.weight), x, out=layer(x.data).numpy())
+
+
+# .............................................................................................. elementwise
+
+
+@converts(layers.ReLU)
+def of_relu(graph: Graph, layer: layers.ReLU, x: Value) -> Value:
+    return graph.elementwise("Relu", x)
+
+
+@converts(layers.Sigmoid)
+def of_sigmoid(graph: Graph, layer: layers.Sigmoid, x: Value) -> Value:
+    return graph.elementwise("Sigmoid", x)
+
+
+@converts(layers.Tanh)
+def of_tanh(graph: Graph, layer: layers.Tanh, x: Value) -> Value:
+    return graph.elementwise("Tanh", x)
+
+
+@converts(layers.LeakyReLU)
+def of_leaky_relu(graph: Graph, layer: layers.LeakyReLU, x: Value) -> Value:
+    return graph.elementwise("LeakyRelu", x, alpha=float(layer.negative_slope))
+
+
+@converts(layers.ELU)
+def of_elu(graph: Graph, layer: layers.ELU, x: Value) -> Value:
+    return graph.elementwise("Elu", x, alpha=float(layer.alpha))
+
+
+@converts(layers.SiLU)
+def of_silu(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
+    return graph.elementwise("Mul", x, graph.elementwise("Sigmoid", x))
+
+
+@converts(layers.Softplus)
+def of_softplus(graph: Graph, layer: layers.Softplus, x: Value) -> Value:
+    beta = graph.like(layer.beta, x)
+    return graph.elementwise("Div", graph.elementwise("Softplus", graph.elementwise("Mul", x, beta)), beta)
+
+
+@converts(layers.GELU)
+def of_gelu(graph: Graph, layer: layers.GELU, x: Value) -> Value:
+    """x times half of 1 + erf(x / √2), or of 1 + tanh(√(2/π) (x + 0.044715 x³))."""
+    if layer.approximate == "none":
+        bent = graph.elementwise("Erf", graph.elementwise("Mul", x, graph.like(0.5**0.5, x)))
+    else:
+        cube = graph.elementwise("Mul", graph.elementwise("Pow", x, graph.like(3, x)), graph.like(0.044715, x))
+        scale = graph.like((2 / np.pi) ** 0.5, x)
+        bent = graph.elementwise("Tanh", graph.elementwise("Mul", graph.elementwise("Add", x, cube), scale))
+    share = graph.elementwise("Mul", graph.elementwise("Add", bent, graph.like(1, x)), graph.like(0.5, x))
+    return graph.elementwise("Mul", x, share)
+
+
+@converts(layers.Softmax)
+def of_softmax(graph: Graph, layer: layers.Softmax, x: Value) -> Value:
+    return graph.elementwise("Softmax", x, axis=layer.dim)
+
+
+@converts(layers.LogSoftmax)
+def of_log_softmax(graph: Graph, layer: layers.LogSoftmax, x: Value) -> Value:
+    return graph.elementwise("LogSoftmax", x, axis=layer.dim)
+
+
+# .............................................................................................. norms
+
+
+@converts(BatchNorm)
+def of_batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> Value:
+    if layer.running_mean is None or layer.running_var is None:
+        raise ValueError(f"export_onnx needs the running statistics of the batch norm at {graph.scope!r}: it has none")
+    ones, zeros = np.ones_like(layer.running_var), np.zeros_like(layer.running_mean)
+    numbers = [
+        graph.constant(ones) if layer.weight is None else graph.parameter(layer.weight),
+        graph.constant(zeros) if layer.bias is None else graph.parameter(layer.bias),
+        graph.constant(layer.running_mean, f"{graph.scope}.running_mean".lstrip(".")),
+        graph.constant(layer.running_var, f"{graph.scope}.running_var".lstrip(".")),
+    ]
+    return graph.node("BatchNormalization", x, *numbers, out=x.data, epsilon=float(layer.eps))
+
+
+@converts(layers.LayerNorm)
+def of_layer_norm(graph: Graph, layer: layers.LayerNorm, x: Value) -> Value:
+    shape = layer.normalized_shape
+    scale = np.ones(shape, x.data.dtype) if layer.weight is None else layer.weight.data
+    parameters = [graph.constant(scale), *([] if layer.bias is None else [graph.constant(layer.bias.data)])]
+    return graph.node(
+        "LayerNormalization", x, *parameters, out=x.data, axis=-len(shape), epsilon=float(layer.eps)
+    )
+
+
+@converts(layers.GroupNorm)
+def of_group_norm(graph: Graph, layer: layers.GroupNorm, x: Value) -> Value:
+    """Each group as one long channel of an instance norm; the node of that name came later."""
+    groups = graph.reshaped(x, (len(x.data), layer.num_groups, -1))
+    ones, zeros = (graph.constant(f(layer.num_groups, x.data.dtype)) for f in (np.ones, np.zeros))
+    normal = graph.node("InstanceNormalization", groups, ones, zeros, out=groups.data, epsilon=float(layer.eps))
+    again = graph.reshaped(normal, x.data.shape)
+    return graph.affine(again, layer.weight, layer.bias, (-1, *[1] * (x.data.ndim - 2)))
+
+
+# .............................................................................................. images
+
+
+@converts(layers.Conv2d)
+def of_convolution(graph: Graph, layer: layers.Conv2d, x: Value) -> Value:
+    before, after = margins("Conv2d", layer.padding, layer.kernel_size, layer.stride, layer.dilation)
+    out = layer(x.data).numpy()
+    if layer.padding_mode != "zeros":
+        for axis in (2, 3):
+            places = np.arange(x.data.shape[axis])
+            around = np.pad(places, (before[axis - 2], after[axis - 2]), PADDING_MODES[layer.padding_mode])  # type: ignore[call-overload]
+            x = graph.node("Gather", x, graph.constant(around), out=x.data.take(around, axis), axis=axis)
+        before = after = (0, 0)
+    parameters = [graph.parameter(p) for p in (layer.weight, layer.bias) if p is not None]
+    return graph.node(
+        "Conv", x, *parameters, out=out, kernel_shape=layer.kernel_size, strides=layer.stride,
+        pads=[*before, *after], dilations=layer.dilation, group=layer.groups,
+    )
+
+
+@converts(layers.MaxPool2d)
+def of_max_pool(graph: Graph, layer: layers.MaxPool2d, x: Value) -> Value:
+    out = layer(x.data).numpy()
+    dilation = pair("MaxPool2d", "dilation", layer.dilation)
+    return graph.node("MaxPool", x, out=out, dilations=dilation, **windows(layer, dilation, x.data, out))
+
+
+@converts(layers.AvgPool2d)
+def of_average_pool(graph: Graph, layer: layers.AvgPool2d, x: Value) -> Value:
+    """Sums over all windows divided by as many elements as count: ONNX may count the padding, the overhang never."""
+    out = layer(x.data).numpy()
+    settings = windows(layer, (1, 1), x.data, out)
+    size, divisor = prod(settings["kernel_shape"]), layer.divisor_override
+    if divisor is not None:
+        means = graph.node("AveragePool", x, out=out, count_include_pad=1, **settings)
+        return graph.elementwise("Mul", means, graph.like(size / divisor, x))
+    padding = pair("AvgPool2d", "padding", layer.padding, 0)
+    if layer.count_include_pad and settings["pads"] != [*padding, *padding]:
+        widths = [(0, 0), (0, 0), *((n, n) for n in padding)]
+        pads = graph.constant(np.array([0, 0, *padding, 0, 0, *padding], np.int64))
+        x = graph.node("Pad", x, pads, out=np.pad(x.data, widths))
+        settings["pads"] = [0, 0, *(pad - n for pad, n in zip(settings["pads"][2:], padding, strict=True))]
+        return graph.node("AveragePool", x, out=out, count_include_pad=0, **settings)
+    return graph.node("AveragePool", x, out=out, count_include_pad=int(layer.count_include_pad), **settings)
+
+
+def windows(layer: Pool2d, dilation: tuple[int, int], x: Array, out: Array) -> dict[str, Any]:
+    """The attributes of a pool whose windows reach as far over the edges as in `out`."""
+    name = type(layer).__name__
+    kernel, stride = pair(name, "kernel_size", layer.kernel_size), pair(name, "stride", layer.stride)
+    before = pair(name, "padding", layer.padding, 0)
+    reach = [
+        (m - 1) * s + d * (k - 1) + 1 - n - b
+        for m, n, s, d, k, b in zip(out.shape[2:], x.shape[2:], stride, dilation, kernel, before, strict=True)
+    ]
+    after = [max(pair) for pair in zip(before, reach, strict=True)]
+    return {"kernel_shape": kernel, "strides": stride, "pads": [*before, *after]}
+
+
+@converts(layers.AdaptiveAvgPool2d)
+def of_adaptive_average(graph: Graph, layer: layers.AdaptiveAvgPool2d, x: Value) -> Value:
+    """A product with a matrix of shares for the rows, and one for the columns."""
+    sizes = output_sizes("AdaptiveAvgPool2d", layer.output_size, x.data.shape[2:])
+    rows, columns = (
+        np.array([share(span, n) for span in spans(n, m)], x.data.dtype)
+        for n, m in zip(x.data.shape[2:], sizes, strict=True)
+    )
+    upright = graph.node("MatMul", graph.constant(rows), x, out=rows @ x.data)
+    return graph.node("MatMul", upright, graph.constant(columns.T), out=upright.data @ columns.T)
+
+
+def share(span: slice, length: int) -> Array:
+    """(length,) equal numbers inside of a span, whose sum is 1, and zeros elsewhere."""
+    inside = np.zeros(length)
+    inside[span] = 1 / (span.stop - span.start)
+    return inside
+
+
+@converts(layers.AdaptiveMaxPool2d)
+def of_adaptive_maximum(graph: Graph, layer: layers.AdaptiveMaxPool2d, x: Value) -> Value:
+    """Axis by axis: the largest of each span, next to each other."""
+    sizes = output_sizes("AdaptiveMaxPool2d", layer.output_size, x.data.shape[2:])
+    for axis, parts in zip((2, 3), sizes, strict=True):
+        largest = []
+        for span in spans(x.data.shape[axis], parts):
+            places = np.arange(span.start, span.stop)
+            piece = graph.node("Gather", x, graph.constant(places), out=x.data.take(places, axis), axis=axis)
+            out = piece.data.max(axis, keepdims=True)
+            largest.append(graph.node("ReduceMax", piece, graph.constant(np.array([axis])), out=out))
+        x = graph.node("Concat", *largest, out=np.concatenate([piece.data for piece in largest], axis), axis=axis)
+    return x
