@@ -400,10 +400,9 @@ class Muon(AdamW):
     B = momentum · B + (1 - momentum) · g, and with Nesterov D = (1 - momentum) · g + momentum · B, otherwise D = B;
     then p *= 1 - lr · weight_decay and p -= lr · 0.2 · √max(rows, columns) · O, where O is D with all its singular
     values replaced by about 1: a step that is equally long in all directions, and longer in most than that of other
-    optimizers. The factor makes its elements as large as those of AdamW's steps, so that one learning rate suits both (Liu et al.,
-    Muon is Scalable for LLM Training, 2025). A parameter with more than two axes is a matrix with the first axis as its
-    rows; one with fewer
-    than two is updated by AdamW.
+    optimizers. The factor makes its elements as large as those of AdamW's steps, so that one learning rate suits both
+    (Liu et al., Muon is Scalable for LLM Training, 2025). A parameter with more than two axes is a matrix with the
+    first axis as its rows; one with fewer than two is updated by AdamW.
 
     Args:
         params, lr, betas, eps: as for `AdamW`.
