@@ -31,6 +31,7 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
 WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
+OF_PYTORCH = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}  # settings without use here
 RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
 
 
@@ -38,7 +39,8 @@ class Optimizer:
     """What all optimizers share: parameter groups, the state of each parameter, saving and loading it.
 
     A subclass hands its default settings to `__init__`, names the arrays it keeps for each parameter in `state_arrays`,
-    and defines `update`; `squares` says that this adds up squares of gradients. The settings of a group may be changed
+    and defines `update`; `squares` says that this adds up squares of gradients, `decoupled` that `weight_decay` stays
+    out of them. The settings of a group may be changed
     between steps: `param_groups[0]["lr"] = 0.01`.
 
     Parameters in half precision are updated, and what is remembered of them is kept, in single precision, where steps
@@ -66,6 +68,7 @@ class Optimizer:
 
     state_arrays: ClassVar[frozenset[str]] = frozenset()
     squares: ClassVar[bool] = False
+    decoupled: ClassVar[bool] = False
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
         self.defaults = {"maximize": False, **defaults}
@@ -179,7 +182,10 @@ class Optimizer:
         return total
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all settings and states, in plain numbers and arrays; parameters are numbered in their order."""
+        """A copy of all settings and states, in plain numbers and arrays; parameters are numbered in their order.
+
+        Layout, names and quantities are PyTorch's, whose optimizers load it once its arrays are tensors.
+        """
         number = {p: i for i, p in enumerate(self._params())}
         groups = [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups]
         states = {number[p]: deepcopy(state) for p, state in self.state.items() if state}
@@ -188,12 +194,14 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where the optimizer was whose `state_dict` this is; nothing is changed unless all of it fits.
 
+        A state of PyTorch's optimizer of the same name, on the CPU, is taken as it is.
+
         Raises:
             ValueError: if groups, settings or states are not those of this optimizer and its parameters.
         """
         if set(state_dict) != {"state", "param_groups"}:
             raise ValueError(f"the state of an optimizer has the keys 'state' and 'param_groups', got {[*state_dict]}")
-        groups = [{"maximize": False, **group} for group in state_dict["param_groups"]]  # older ones do not name it
+        groups = [self._own_settings(group) for group in state_dict["param_groups"]]
         sizes, own = ([len(group.get("params", ())) for group in each] for each in (groups, self.param_groups))
         if sizes != own:
             raise ValueError(f"the state is of parameter groups of the sizes {sizes}, but this optimizer has {own}")
@@ -213,19 +221,28 @@ class Optimizer:
             group.update(saved | {"params": group["params"]})
         self.state = states
 
+    def _own_settings(self, group: Mapping[str, Any]) -> Group:
+        """The settings of a saved group without those that choose between PyTorch's implementations."""
+        if group.get("decoupled_weight_decay", self.decoupled) != self.decoupled:
+            raise ValueError(f"the state decays weights in another way than {type(self).__name__}: Adam, or AdamW")
+        own = {name: plain(setting) for name, setting in group.items() if name not in OF_PYTORCH}
+        return {"maximize": False, **own}  # older files do not name it
+
     def _checked(self, name: str, entry: Any, p: Tensor) -> Any:
-        """One entry of the state of a parameter; a copy if it is an array."""
+        """One entry of the state of a parameter: a copy of an array, or the number of steps."""
         if name in self.state_arrays:
-            array = np.array(entry)
+            array = np.asarray(entry).copy()
             if array.shape != p.shape or array.dtype.kind != "f":
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, but its parameter has {p.shape}")
             with np.errstate(over="ignore"):
                 narrow = array.astype(np.result_type(p.dtype, np.float32), copy=False)
             return narrow if np.isfinite(narrow).all() else array
-        if name not in ("step", "betas"):
-            raise ValueError(f"{type(self).__name__} keeps no state {name!r}, only {sorted(self.state_arrays)}")
-        self.check({name: entry})
-        return entry
+        if name != "step":
+            kind, own = type(self).__name__, ", ".join(sorted(self.state_arrays)) or "nothing"
+            raise ValueError(f"{kind} keeps no state {name!r}, only {own}: it is of another optimizer or version")
+        step = np.asarray(entry).item() if np.ndim(entry) == 0 else entry  # PyTorch counts in a tensor of float32
+        self.check({name: step})
+        return int(step)
 
     def _params(self) -> Iterable[Tensor]:
         return chain.from_iterable(group["params"] for group in self.param_groups)
@@ -315,9 +332,8 @@ class Adam(Optimizer):
     2.500000
     """
 
-    state_arrays = frozenset(["grad_sum", "grad_sq_sum", "max_grad_sq_sum"])
+    state_arrays = frozenset(["exp_avg", "exp_avg_sq", "max_exp_avg_sq"])
     squares = True
-    decoupled: ClassVar[bool] = False
 
     def __init__(
         self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -333,24 +349,21 @@ class Adam(Optimizer):
         elif group["weight_decay"]:
             p.data *= 1 - lr * group["weight_decay"]
         state["step"] = step = state.get("step", 0) + 1
-        # Kept are m / (1 - β₁) and v / (1 - β₂), sums to which g and g² are added as they are: of twelve passes over
-        # the memory this saves two, a seventh of the time. A schedule that changes the betas rescales the sums.
-        old1, old2 = state.get("betas", (beta1, beta2))
-        state["betas"] = beta1, beta2
-        m, v = kept(state, "grad_sum", p), kept(state, "grad_sq_sum", p)
-        m *= beta1 * ((1 - old1) / (1 - beta1))
-        m += grad
-        v *= beta2 * ((1 - old2) / (1 - beta2))
-        v += np.multiply(grad, grad, out=scratch)
+        m, v = kept(state, "exp_avg", p), kept(state, "exp_avg_sq", p)
+        m *= beta1
+        m += np.multiply(grad, 1 - beta1, out=scratch)
+        v *= beta2
+        square = np.multiply(grad, grad, out=scratch)
+        square *= 1 - beta2
+        v += square
         if group["amsgrad"]:
-            largest = kept(state, "max_grad_sq_sum", p)
-            largest *= (1 - old2) / (1 - beta2)
+            largest = kept(state, "max_exp_avg_sq", p)
             v = np.maximum(largest, v, out=largest)
-        unbiased = math.sqrt((1 - beta2**step) / (1 - beta2))
+        unbiased = math.sqrt(1 - beta2**step)
         root = np.sqrt(v, out=scratch)
         root += group["eps"] * unbiased
         change = np.divide(m, root, out=scratch)
-        change *= lr * unbiased * (1 - beta1) / (1 - beta1**step)
+        change *= lr * unbiased / (1 - beta1**step)
         p.data -= change
 
 
@@ -384,12 +397,12 @@ class AdamW(Adam):
 class Muon(AdamW):
     """Momentum whose direction is made orthogonal (Jordan et al., 2024) for matrices, `AdamW` for everything else.
 
-    B = momentum · B + g, and with Nesterov D = g + momentum · B, otherwise D = B; then p *= 1 - lr · weight_decay and
-    p -= lr · 0.2 · √max(rows, columns) · O, where O is D with all its singular values replaced by about 1: a step that
-    is equally long in all directions, and longer in most than that of other optimizers. The factor makes its elements
-    as large as those of AdamW's steps, so that one learning rate suits both (Liu et al., Muon is Scalable for LLM
-    Training, 2025). A parameter with more than two axes is a matrix with the first axis as its rows; one with fewer
-    than two is updated by AdamW.
+    B = momentum · B + (1 - momentum) · g, and with Nesterov D = (1 - momentum) · g + momentum · B, otherwise D = B;
+    then p *= 1 - lr · weight_decay and p -= lr · 0.2 · √max(rows, columns) · O, where O is D with all its singular
+    values replaced by about 1: a step that is equally long in all directions, and longer in most than that of other
+    optimizers. The factor makes its elements as large as those of AdamW's steps, so that one learning rate suits both
+    (Liu et al., Muon is Scalable for LLM Training, 2025). A parameter with more than two axes is a matrix with the
+    first axis as its rows; one with fewer than two is updated by AdamW.
 
     Args:
         params, lr, betas, eps: as for `AdamW`.
@@ -431,11 +444,11 @@ class Muon(AdamW):
             return
         lr = float(group["lr"])
         direction = kept(state, "momentum_buffer", p)
+        fresh = np.multiply(grad, 1 - group["momentum"], out=self.scratch(p))
         direction *= group["momentum"]
-        direction += grad
+        direction += fresh
         if group["nesterov"]:
-            direction = np.multiply(direction, group["momentum"], out=self.scratch(p))
-            direction += grad
+            direction = fresh + group["momentum"] * direction
         matrix = direction.reshape(len(p), math.prod(p.shape[1:]))
         change = orthogonalized(matrix, group["ns_steps"]).reshape(p.shape)
         p.data *= 1 - lr * group["weight_decay"]
@@ -507,6 +520,7 @@ class RMSprop(Optimizer):
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         alpha, scratch = group["alpha"], self.scratch(p)
         grad = self.decayed(p, grad, group)
+        state["step"] = state.get("step", 0) + 1  # nothing here needs it, but PyTorch's state has it
         mean_square = kept(state, "square_avg", p)
         mean_square *= alpha
         square = np.multiply(grad, grad, out=scratch)

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import io
+import re
 import tokenize
 from pathlib import Path
 
@@ -135,6 +136,13 @@ def test_the_engine_exports_what_is_public_and_nothing_else():
 
 def test_the_networks_export_what_is_public_and_nothing_else():
     assert public(nn) == OF_NETWORKS
+
+
+@pytest.mark.parametrize("package", [mg, nn])
+def test_every_public_name_is_told_of_on_some_page(package):
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    words = set(re.findall(r"\w+", "\n".join(page.read_text(encoding="utf-8") for page in pages)))
+    assert public(package) <= words, f"no page names {sorted(public(package) - words)}"
 
 
 @pytest.mark.parametrize("module", FILES)

@@ -66,7 +66,7 @@ def cross_entropy(
     axis = class_axis("cross_entropy", logits)
     check_settings(reduction, label_smoothing, ignore_index)
     goal, divisor = weighted_target(
-        logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing, axis
+        logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing
     )
     mass = goal.sum(0)
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
@@ -124,7 +124,7 @@ def nll_loss(
     x, dtype = widened(as_tensor(log_probabilities))
     axis = class_axis("nll_loss", x)
     check_settings(reduction, ignore_index=ignore_index)
-    goal, divisor = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0, axis)
+    goal, divisor = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0)
     goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
     return rounded(losses if reduction == "none" else losses.sum() + (0 if divisor else nan), dtype)
@@ -163,7 +163,6 @@ def weighted_target(
     ignore_index: int,
     reduction: Reduction,
     label_smoothing: float,
-    axis: int,
 ) -> tuple[Array, float]:
     """(classes, ...) the factor of -log p of each class in each sample, in the loss; and what was divided by.
 
@@ -172,12 +171,13 @@ def weighted_target(
     indices) or by the number of samples (for probabilities), as in PyTorch. If that is 0 they are not divided.
 
     Args:
-        target: class indices of the shape of `logits` without `axis`, or probabilities of the shape of `logits`.
+        target: class indices of the shape of `logits` without the classes, or probabilities of the shape of `logits`.
         weight: (classes,) or None.
 
     Raises:
         ValueError: if `target` or `weight` has another shape, or a class index is out of range.
     """
+    axis = min(logits.ndim - 1, 1)
     classes, dtype = logits.shape[axis], logits.dtype
     if weight is not None and np.shape(weight) != (classes,):
         raise ValueError(f"the loss expects {classes} class weights, got shape {np.shape(weight)}")

@@ -162,6 +162,35 @@ def test_adam_stays_exact_while_a_schedule_changes_its_betas(history):
     np.testing.assert_allclose(p.data, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_adam_remembers_the_means_of_its_paper_by_the_names_of_pytorch(kind, history):
+    start, gradients = history
+    p = parameter(start)
+    optimizer = kind([p], betas=(0.8, 0.9), weight_decay=0.0, amsgrad=True)
+    m, v, largest = 0.0, 0.0, 0.0
+    for gradient in gradients:
+        p.grad = Tensor(gradient)
+        optimizer.step()
+        m, v = 0.8 * m + 0.2 * gradient, 0.9 * v + 0.1 * gradient**2
+        largest = np.maximum(largest, v)
+    state = optimizer.state_dict()["state"][0]
+    assert state.pop("step") == len(gradients)
+    assert list(state) == ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
+    for array, expected in zip(state.values(), (m, v, largest), strict=True):
+        np.testing.assert_allclose(array, expected, rtol=1e-12)
+
+
+def test_settings_of_pytorch_that_choose_its_implementation_are_passed_over():
+    saved = AdamW([parameter([1.0])], lr=0.5).state_dict()
+    saved["param_groups"][0] |= {"foreach": None, "fused": None, "capturable": False, "decoupled_weight_decay": True}
+    optimizer = AdamW([parameter([1.0])])
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert set(optimizer.param_groups[0]) == {"params", *optimizer.defaults}
+    with pytest.raises(ValueError, match="decays weights in another way than Adam: "):
+        Adam([parameter([1.0])]).load_state_dict(saved)
+
+
 def test_adamw_decays_apart_from_the_gradient(history):
     start, gradients = history
     decayed = after_history(lambda params: AdamW(params, lr=0.1, weight_decay=0.5), start, gradients)
@@ -531,10 +560,11 @@ def spoil(path, value):
         (spoil(["param_groups", 0, "momentum"], 0.9), "the state has the settings"),
         (lambda saved: saved["param_groups"][0].pop("eps"), "the state has the settings"),
         (spoil(["state", 7], {}), "a parameter number 7, but there are only 2"),
-        (spoil(["state", 1, "grad_sum"], np.ones(3)), re.escape("grad_sum is float64 of shape (3,)")),
-        (spoil(["state", 1, "grad_sum"], np.array(["a", "b"])), "grad_sum is <U1"),
+        (spoil(["state", 1, "exp_avg"], np.ones(3)), re.escape("exp_avg is float64 of shape (3,)")),
+        (spoil(["state", 1, "exp_avg"], np.array(["a", "b"])), "exp_avg is <U1"),
         (spoil(["state", 1, "step"], -1), "step is a number from 0 to less than inf, got -1"),
         (spoil(["state", 1, "momentum_buffer"], np.ones(2)), "Adam keeps no state 'momentum_buffer'"),
+        (spoil(["state", 1, "grad_sum"], np.ones(2)), "only exp_avg, exp_avg_sq, max_exp_avg_sq: it is of another"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_nothing_is_changed(change, message):

@@ -62,6 +62,61 @@ def test_updates_equal_those_of_pytorch_to_rounding(name, data, seed):
         np.testing.assert_allclose(p.data, expected, rtol=1e-11, atol=1e-12 * max(1.0, abs(expected).max()))
 
 
+def with_tensors(state_dict):
+    """The state of one of our optimizers with tensors of PyTorch's in place of arrays."""
+    entries = {
+        number: {name: torch.tensor(entry) if name != "step" else entry for name, entry in state.items()}
+        for number, state in state_dict["state"].items()
+    }
+    return {"state": entries, "param_groups": state_dict["param_groups"]}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@settings(deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_a_state_moves_to_pytorch_and_back(name, data, seed):
+    rng = np.random.default_rng(seed)
+    ours, theirs, optimizer, reference = twins(name, data.draw(SETTINGS[name]) | data.draw(COMMON), rng)
+    for _ in range(3):
+        give_gradients(ours, theirs, rng)
+        optimizer.step()
+    reference.load_state_dict(with_tensors(optimizer.state_dict()))
+    with torch.no_grad():
+        for p, q in zip(ours, theirs, strict=True):
+            q.copy_(torch.tensor(p.data))
+    for _ in range(3):
+        give_gradients(ours, theirs, rng)
+        optimizer.step()
+        reference.step()
+    resumed = getattr(optim, name)(copies := [Tensor(q.detach().numpy(), requires_grad=True) for q in theirs])
+    resumed.load_state_dict(reference.state_dict())
+    for _ in range(3):
+        give_gradients(ours, theirs, rng)
+        for p, copy in zip(ours, copies, strict=True):
+            copy.grad = p.grad
+        optimizer.step()
+        reference.step()
+        resumed.step()
+    for p, q, copy in zip(ours, theirs, copies, strict=True):
+        expected = q.detach().numpy()
+        tolerance = {"rtol": 1e-11, "atol": 1e-11 * max(1.0, abs(expected).max())}
+        np.testing.assert_allclose(p.data, expected, **tolerance)
+        np.testing.assert_allclose(copy.data, expected, **tolerance)
+
+
+def test_muon_remembers_what_that_of_pytorch_does():
+    rng = np.random.default_rng(0)
+    ours, theirs = Tensor(np.ones((3, 4)), requires_grad=True), torch.ones((3, 4), dtype=float, requires_grad=True)
+    optimizer, reference = optim.Muon([ours]), torch.optim.Muon([theirs])
+    for _ in range(3):
+        give_gradients([ours], [theirs], rng)
+        optimizer.step()
+        reference.step()
+    state, expected = optimizer.state_dict()["state"][0], reference.state_dict()["state"][0]
+    assert list(state) == list(expected) == ["momentum_buffer"]
+    np.testing.assert_allclose(state["momentum_buffer"], expected["momentum_buffer"].numpy(), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_updates_equal_those_of_pytorch_for_gradients_of_any_size_it_can_square(name, data, seed):
