@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,12 @@ from minigrad import __version__
 from nn.data import DataLoader, Normalize
 from nn.fashion.dataset import CLASSES
 from nn.fashion.models import build
+from nn.fashion.photo import Photo, read_photo
 from nn.learner import evaluate, predict_proba
 from nn.metrics import Evaluation
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 EVALUATION_BATCH = 1000
 
@@ -51,6 +55,24 @@ class Classifier:
     def predict(self, images: nn.data.Array) -> list[str]:
         """The name of the most probable class of each image."""
         return [self.classes[i] for i in self.predict_proba(images).argmax(1)]
+
+    def predict_photo(self, photo: Photo | str | os.PathLike[str] | Image | nn.data.Array) -> dict[str, float]:
+        """Each class with its probability, the most probable one first, for a photo of one garment.
+
+        Args:
+            photo: a file, an image of Pillow, an array, or what `nn.fashion.photo.read_photo` made of one; its
+                `warnings` tell whether the result may be trusted.
+
+        Raises what `read_photo` raises.
+        """
+        probabilities = self.probabilities_of(photo if isinstance(photo, Photo) else read_photo(photo))
+        return {self.classes[i]: float(probabilities[i]) for i in np.argsort(-probabilities, kind="stable")}
+
+    def probabilities_of(self, photo: Photo) -> nn.data.Array:
+        """(classes,) probabilities, means over the picture and its mirror image: shoes in the data point left."""
+        pixels = photo.pixels
+        mean: nn.data.Array = self.predict_proba(np.stack([pixels, pixels[:, ::-1]])).mean(0)
+        return mean
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file from which `load` makes the same classifier. Raises `nn.FileError`."""

@@ -1,15 +1,22 @@
-"""Pictures of the data themselves."""
+"""Pictures of images and of what was predicted for them, drawn or in characters."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from nn.extras import required
 from nn.fashion.dataset import CLASSES, Dataset
+from nn.fashion.photo import Photo
 from nn.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) -> None:
@@ -27,12 +34,7 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
     """
     if each < 1:
         raise ValueError(f"at least one image of each class is shown, not {each}")
-    figures = required("matplotlib.figure", "drawing pictures")
-    figure = figures.Figure(figsize=(0.55 * each + 1.6, 0.55 * len(CLASSES)), layout="constrained")
-    ending = Path(path).suffix.lstrip(".").lower()
-    if ending not in figure.canvas.get_supported_filetypes():
-        known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
-        raise ValueError(f"{path} cannot be drawn: a picture ends in one of {known}")
+    figure = new_figure(path, 0.55 * each + 1.6, 0.55 * len(CLASSES))
     axes = figure.subplots(len(CLASSES), each, squeeze=False)
     for label, (name, row) in enumerate(zip(CLASSES, axes, strict=True)):
         images = data.train_images[np.flatnonzero(data.train_labels == label)[:each]]
@@ -42,8 +44,64 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
             place.set(xticks=[], yticks=[])
             place.spines[:].set_visible(False)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    with atomic_write(Path(path), "wb") as file:
-        figure.savefig(file, format=ending, dpi=120)
+    write_figure(figure, path)
+
+
+def draw_photos(answered: Mapping[str, tuple[Photo, dict[str, float]]], path: str | os.PathLike[str]) -> None:
+    """Write a picture with a row for each photo: the photo and where the garment is, 28 x 28 pixels, and bars.
+
+    Args:
+        answered: for each name the photo and the probabilities of all classes.
+        path: as for `draw_samples`, with the same errors.
+    """
+    figure = new_figure(path, 11, 3 * len(answered))
+    panels = figure.subplots(len(answered), 3, squeeze=False, width_ratios=(3, 2, 3))
+    for (name, (photo, probabilities)), (whole, seen, bars) in zip(answered.items(), panels, strict=True):
+        left, top, right, bottom = photo.box
+        whole.imshow(photo.picture)
+        whole.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "C3")
+        whole.set_title(Path(name).name, fontsize=10)
+        seen.imshow(photo.pixels, cmap="gray", vmin=0, vmax=255)
+        seen.set_title("what the network sees", fontsize=10)
+        shown = list(probabilities.items())[:10][::-1]
+        drawn = bars.barh([label for label, _ in shown], [100 * share for _, share in shown])
+        bars.bar_label(drawn, [f"{share:.1%}" for _, share in shown], padding=3, fontsize=8)
+        bars.set(xlim=(0, 118), xticks=[0, 50, 100], xlabel="probability in %")
+        bars.spines[["top", "right"]].set_visible(False)
+        for picture in (whole, seen):
+            picture.set(xticks=[], yticks=[])
+    write_figure(figure, path)
+
+
+def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, for a file whose ending is checked."""
+    figures = required("matplotlib.figure", "drawing pictures")
+    figure: Figure = figures.Figure(figsize=(width, height), layout="constrained")
+    known = sorted(figure.canvas.get_supported_filetypes())
+    if Path(path).suffix.lstrip(".").lower() not in known:
+        raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
+    return figure
+
+
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure in the format that the ending names. Raises `nn.FileError`."""
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format=Path(path).suffix.lstrip(".").lower(), dpi=120)
+
+
+def pixels_as_blocks(pixels: npt.NDArray[np.uint8], encoding: str | None = "utf-8") -> list[str]:
+    """Lines of characters, two a pixel, that look like the picture on a dark terminal.
+
+    >>> pixels_as_blocks(np.array([[0, 100, 255]], np.uint8))
+    ['  ▒▒██']
+    """
+    shades = " ░▒▓█"
+    try:
+        shades.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        shades = " .+*#"
+    darkness = np.minimum((pixels.astype(int) + 51) // 61, 4)
+    return ["".join(2 * shades[level] for level in row) for row in darkness]
 
 
 def pixels_as_text(data: Dataset, index: int) -> str:

@@ -1,6 +1,7 @@
 """`python -m nn.fashion COMMAND`: what is printed and written, and the sentences where something cannot be done."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -121,3 +122,54 @@ def test_export_refuses_in_a_sentence(classifier, tmp_path, monkeypatch, capsys,
     assert sentence in said
     assert len(said.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+# ------------------------------------------------------------------------------------------------ predict
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A dark rectangle on white."""
+    images = pytest.importorskip("PIL.Image")
+    picture = np.full((80, 90, 3), 255, np.uint8)
+    picture[20:70, 30:60] = 30
+    images.fromarray(picture).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_predict_prints_the_most_probable_classes_beside_what_the_network_sees(classifier, photo, tmp_path, capsys):
+    assert commands.main(["predict", str(tmp_path / "run"), str(photo)]) == 0
+    title, *lines = capsys.readouterr().out.splitlines()
+    expected = list(classifier.predict_photo(photo).items())[:3]
+    assert title == f"{photo}:"
+    assert [line[58:] for line in lines[:3]] == [f"{share:>7.1%}  {name}" for name, share in expected]
+    assert sum("█" in line for line in lines) == 28
+
+
+def test_predict_speaks_json(classifier, photo, tmp_path, capsys):
+    assert commands.main(["predict", str(tmp_path / "run"), str(photo), "--json", "--top", "2"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["photo"] == str(photo)
+    assert said["classes"] == dict(list(classifier.predict_photo(photo).items())[:2])
+    assert any("not sure" in sentence for sentence in said["warnings"]) == (max(said["classes"].values()) < 0.5)
+
+
+def test_predict_draws_what_it_saw(classifier, photo, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    target = tmp_path / "seen.png"
+    assert commands.main(["predict", str(tmp_path / "run"), str(photo), "--picture", str(target)]) == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_photo_that_cannot_be_read_does_not_keep_the_others_from_being_answered(classifier, photo, tmp_path, capsys):
+    assert commands.main(["predict", str(tmp_path / "run"), "nowhere.jpg", str(photo), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert captured.err == "predict: nowhere.jpg cannot be read as an image: No such file or directory\n"
+
+
+def test_predict_prints_on_a_console_that_knows_no_blocks(classifier, photo, tmp_path):
+    command = [sys.executable, "-m", "nn.fashion", "predict", str(tmp_path / "run"), str(photo)]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert b"####" in done.stdout

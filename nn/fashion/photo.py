@@ -1,0 +1,237 @@
+"""From a photo to the picture a network for garments knows: what was done to the pictures it learned from.
+
+Fashion-MNIST was made from product photos (Xiao, Rasul and Vollgraf, 2017, section 2): cut to the garment, its longest
+side reduced to 28 pixels, sharpened, put into the middle of 28 x 28, negated and made grey; so garments are bright on
+a background of exactly 0. Here the background is found first, since a photo has any colour there.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nn.extras import required
+from nn.files import FileError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of `Photo.picture`
+
+SIDE = 28
+LARGEST = 50_000_000  # pixels: to be decoded takes a few hundred megabytes
+WORKING = 16 * SIDE  # the longest side that is looked at
+CELLS = 64  # along the longest side: what is in neighbouring cells belongs together
+FAINTEST = 8  # of 255: what differs less from the background is part of it
+STRONGEST = 64  # what differs more is no background, however uneven that is
+SHARPENING = 30  # per cent of the difference to a blurred picture
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo, and what a network gets to see of it.
+
+    Attributes:
+        pixels: (28, 28) bytes, a bright garment on 0.
+        picture: (h, w, 3) bytes, the photo upright, and no larger than is looked at.
+        box: where the garment is in it: left, top, right, bottom.
+        warnings: sentences that say why the result may not be trusted.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    picture: npt.NDArray[np.uint8]
+    box: Box
+    warnings: tuple[str, ...]
+
+
+def read_photo(source: str | os.PathLike[str] | Image | npt.NDArray[Any]) -> Photo:
+    """Find the garment in a photo, and make of it what a network knows. Needs Pillow.
+
+    Args:
+        source: a file in any format that Pillow reads, whatever its ending; an image of Pillow; or an array of bytes,
+            (h, w) grey, (h, w, 3) RGB or (h, w, 4) with transparency.
+
+    Raises:
+        nn.FileError: if the file cannot be read as an image, or has more than 50 million pixels.
+        ValueError: if an array is no picture, or there is nothing to be seen on a plain background.
+        ImportError: if Pillow is not installed.
+
+    >>> picture = np.full((60, 60, 3), 250, np.uint8)
+    >>> picture[10:50, 20:40] = 40
+    >>> photo = read_photo(picture)
+    >>> photo.box, photo.pixels[14, 14], photo.pixels[14, 0]
+    ((20, 10, 40, 50), np.uint8(215), np.uint8(0))
+    """
+    picture = as_rgb(source)
+    ground, spread, plain = background(picture)
+    tolerance = np.clip(4 * spread, FAINTEST, STRONGEST)
+    differs = [np.abs(version - ground).max(2) > tolerance for version in (picture, blurred(picture))]
+    kept, others = largest_object(differs[0] & differs[1])
+    if not kept.any():
+        raise ValueError("there is no garment to be seen: nothing differs from the background")
+    box = bounding_box(kept)
+    light = bool(ground.mean() > 127)
+    grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)  # as in ITU-R BT.601
+    bright = np.where(kept, 255 - grey if light else grey, 0)
+    said = doubts(kept, others, box, plain, float(np.abs(picture - ground).max(2)[kept].mean()))
+    return Photo(reduced(bright, box), (picture + 0.5).astype(np.uint8), box, said)
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def as_rgb(source: Any) -> Floats:
+    """(h, w, 3) from 0 to 255, upright, what is transparent on white, and at most `WORKING` pixels wide and high."""
+    images = required("PIL.Image", "reading a photo")
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)):
+            expected = "bytes of shape (h, w), (h, w, 3) or (h, w, 4)"
+            raise ValueError(f"a picture is {expected}, got {source.dtype} of shape {source.shape}")
+        return flattened(images.fromarray(source))
+    if isinstance(source, images.Image):
+        return flattened(source)
+    path = Path(source)
+    if path.is_dir():
+        raise FileError(f"{path} is a folder: name the photos in it")
+    try:
+        with warnings.catch_warnings(action="ignore"), images.open(path) as image:  # of what Pillow can do without
+            image.draft("RGB", (WORKING, WORKING))  # a JPEG is decoded no larger than needed
+            if image.width * image.height > LARGEST:
+                size = image.width * image.height / 1e6
+                raise FileError(f"{path} has {size:,.0f} million pixels: reduce it to {LARGEST // 10**6} million first")
+            return flattened(image)
+    except images.UnidentifiedImageError:
+        raise FileError(f"{path} is no image in a format that Pillow reads") from None
+    except images.DecompressionBombError:
+        raise FileError(f"{path} has too many pixels: reduce it to {LARGEST // 10**6} million first") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise FileError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def flattened(image: Image) -> Floats:
+    """An image of Pillow, whatever its mode, as RGB; see `as_rgb`."""
+    operations, images = required("PIL.ImageOps", "reading a photo"), required("PIL.Image", "reading a photo")
+    image = operations.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):  # sixteen bits, or numbers of any size: Pillow would cut them off
+        numbers = np.asarray(image, np.float64)
+        top = 65535 if numbers.max(initial=0) > 255 else 255
+        image = images.fromarray(np.uint8(np.clip(numbers / top, 0, 1) * 255))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = images.alpha_composite(images.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    image.thumbnail((WORKING, WORKING), images.Resampling.BOX)
+    return np.asarray(image, np.float32)
+
+
+# ------------------------------------------------------------------------------------------------ finding
+
+
+def background(picture: Floats) -> tuple[Floats, float, bool]:
+    """What the picture would be without a garment, how far the border is spread about it, and whether it is plain.
+
+    It is a plane, since light comes from one side, laid through the pixels of the border that are close to most.
+    """
+    h, w, _ = picture.shape
+    width = max(1, min(h, w) // 40)
+    rows, columns = np.mgrid[:h, :w]
+    border = (np.minimum(rows, h - 1 - rows) < width) | (np.minimum(columns, w - 1 - columns) < width)
+    where = np.stack([np.ones_like(rows), rows / h, columns / w], 2).astype(np.float32)
+    places, colours = where[border], picture[border]
+    guess = np.broadcast_to(np.median(colours, 0), colours.shape)
+    for _ in range(4):
+        distance = np.abs(colours - guess).max(1)
+        spread = 1.4826 * float(np.median(distance))  # as wide as the standard deviation of a normal distribution
+        near = distance <= max(FAINTEST, 3 * spread)
+        plane = np.linalg.lstsq(places[near], colours[near], rcond=None)[0]
+        guess = places @ plane
+    return np.clip(where @ plane, 0, 255), spread, bool(near.mean() > 0.6 and spread < 12)
+
+
+def blurred(picture: Floats) -> Floats:
+    """Means of 3 x 3 pixels: a single one that is noisy is no object."""
+    padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), "edge")
+    h, w, _ = picture.shape
+    windows = [padded[i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    means: Floats = np.mean(windows, 0)
+    return means
+
+
+def largest_object(differs: Mask) -> tuple[Mask, float]:
+    """What belongs to the largest object, and how large the next one is beside it, as a share.
+
+    Whatever lies within the box of the largest one belongs to it: the straps of a sandal do not touch each other.
+    """
+    cell = -(-max(differs.shape) // CELLS)
+    h, w = (-(-n // cell) for n in differs.shape)
+    padded = np.pad(differs, [(0, h * cell - differs.shape[0]), (0, w * cell - differs.shape[1])])
+    counts = padded.reshape(h, cell, w, cell).sum((1, 3))
+    labels = connected(counts > 0)
+    sizes = np.bincount(labels.ravel(), counts.ravel())
+    sizes[0] = 0
+    left, top, right, bottom = bounding_box(labels == sizes.argmax())
+    inside = np.unique(labels[top:bottom, left:right])
+    object_, others = sizes[inside].sum(), np.delete(sizes, inside)
+    cells = np.isin(labels, inside[inside > 0])
+    kept = differs & cells.repeat(cell, 0).repeat(cell, 1)[: differs.shape[0], : differs.shape[1]]
+    return kept, float(others.max(initial=0) / max(object_, 1))
+
+
+def connected(cells: Mask) -> npt.NDArray[np.int64]:
+    """A number for each group of cells that touch, at corners too, and 0 where there is none."""
+    labels = np.where(cells, np.arange(1, cells.size + 1).reshape(cells.shape), 0)
+    while True:  # the largest number spreads over its group
+        padded = np.pad(labels, 1)
+        h, w = labels.shape
+        around = np.max([padded[i : i + h, j : j + w] for i in range(3) for j in range(3)], 0)
+        spread = np.where(cells, around, 0)
+        if (spread == labels).all():
+            return labels
+        labels = spread
+
+
+def bounding_box(mask: Mask) -> Box:
+    """The smallest box that has all of a mask; of an empty one the first pixel."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not rows.size:
+        return 0, 0, 1, 1
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def reduced(bright: Floats, box: Box) -> npt.NDArray[np.uint8]:
+    """(28, 28) bytes: what is in the box, its longest side 28 pixels long, in the middle of 0."""
+    images, filters = (required(f"PIL.{name}", "reading a photo") for name in ("Image", "ImageFilter"))
+    left, top, right, bottom = box
+    size = np.array([bottom - top, right - left])
+    h, w = np.maximum(1, np.round(size * SIDE / size.max())).astype(int)
+    small = images.fromarray(bright[top:bottom, left:right]).resize((int(w), int(h)), images.Resampling.BOX)
+    bytes_ = images.fromarray(np.uint8(np.clip(np.asarray(small) + 0.5, 0, 255)))
+    sharp = np.asarray(bytes_.filter(filters.UnsharpMask(radius=1, percent=SHARPENING, threshold=0)))
+    pixels = np.zeros((SIDE, SIDE), np.uint8)
+    row, column = (SIDE - h + 1) // 2, (SIDE - w + 1) // 2  # as in the data: an odd margin is wider above and left
+    pixels[row : row + h, column : column + w] = np.where(np.asarray(small) > 0, sharp, 0)
+    return pixels
+
+
+def doubts(kept: Mask, others: float, box: Box, plain: bool, contrast: float) -> tuple[str, ...]:
+    """One sentence for each reason not to trust what was found."""
+    left, top, right, bottom = box
+    share = (right - left) * (bottom - top) / kept.size
+    touches = sum([left == 0, top == 0, right == kept.shape[1], bottom == kept.shape[0]])
+    found = {
+        "the background is not plain: lay the garment on a sheet or a floor of one colour": not plain,
+        "the garment fills the photo: leave some background around it": plain and touches >= 3,
+        "the garment is very small in the photo: go closer": share < 0.01 or max(right - left, bottom - top) < SIDE,
+        "the garment hardly differs from the background: choose another one": contrast < 30,
+        "there are several things in the photo: the largest one was taken": others > 0.1,
+    }
+    return tuple(sentence for sentence, is_true in found.items() if is_true)
