@@ -273,7 +273,8 @@ function questions(step) {
 }
 
 function whichEdge({ target, source }) {
-  if (edges.filter((edge) => edge.target === target && edge.rule).length < 2) return [];
+  const others = edges.filter((edge) => edge.target === target && edge.rule).map((edge) => edge.source);
+  if (new Set(others).size < 2) return [];
   return [{ ask: `Along which edge next: to whom does ${tensors[target].name} pass something back? (a name)`,
             answer: tensors[source].name, hides: true }];
 }
@@ -291,6 +292,7 @@ const settle = (i, count = (answered.get(i) || 0) + 1) => answered.set(i, count)
 
 // What has been on the page is known: predictions begin after the current step.
 function startToPredict() {
+  answered.clear();
   if (byId("predict").checked) for (let i = 0; i <= at; i += 1) settle(i, Infinity);
   render();
 }
@@ -339,6 +341,8 @@ function render() {
   showSource(steps[until]);
   byId("panel").replaceChildren(...(asked ? askFirst(asked) : panel(step)));
   byId("panel").dataset.step = at;
+  const heading = asked ? asked.ask : byId("panel").querySelector("h2").textContent;
+  byId("where").append(make("span", { class: "spoken" }, `: ${heading}`));  // the eye has it in the panel
 }
 
 function goTo(step) {
