@@ -111,7 +111,8 @@ def test_keys_step_to_the_end_and_each_step_says_what_the_trace_says(browser, tm
                 edge = seen.edges[step.edge]
                 assert f"{seen.tensors[edge.target].name} passes back to {seen.tensors[edge.source].name}" in panel
                 assert edge.rule.source.split("\n")[0].strip() in panel
-                assert f"arrival {step.arrival} of" in panel
+                nth = ["1st", "2nd", "3rd"][step.arrival - 1]
+                assert f"arrival: {nth} of" in panel
                 if step.axes:
                     assert f"over {'axis' if len(step.axes) == 1 else 'axes'} {', '.join(map(str, step.axes))}" in panel
                 if step.contribution.values is not None and step.contribution.shape == ():
@@ -127,10 +128,10 @@ def test_keys_step_to_the_end_and_each_step_says_what_the_trace_says(browser, tm
 def test_the_address_names_a_step_and_clicks_go_to_the_steps_of_a_box(browser, tmp_path):
     seen = diamond()
     with opened(browser, seen, tmp_path) as page:
-        page.evaluate("location.hash = '#step=4'")
+        page.evaluate("location.hash = '#step=5'")
         assert "step 5 of" in page.inner_text("#where")
         page.keyboard.press("ArrowRight")
-        assert page.evaluate("location.hash") == "#step=5"
+        assert page.evaluate("location.hash") == "#step=6"
         page.keyboard.press("Home")
         page.click("[data-box='0']")  # x
         assert "x" in page.inner_text("#panel h2")
@@ -149,17 +150,31 @@ def test_there_is_an_arrow_for_each_position(browser, tmp_path):
 def test_predict_then_see_hides_what_comes_and_counts(browser, tmp_path):
     seen = squared()
     with opened(browser, seen, tmp_path) as page:
-        page.check("#predict")
         at = next(i for i, step in enumerate(seen.steps) if hasattr(step, "edge"))
-        page.evaluate(f"goTo({at})")
+        page.evaluate(f"goTo({at - 1})")
+        page.check("#predict")
+        page.keyboard.press("End")  # which does not go past a question
         assert "What does y pass back to x?" in page.inner_text("#panel")
         assert "what the rule returns" not in page.inner_text("#panel")
         page.fill(".question input", "7")
-        page.click("text=check")
+        page.click(".question button >> nth=0")
         page.fill(".question input", "3")
-        page.click("text=check")
+        page.click(".question button >> nth=0")
         assert "what the rule returns" in page.inner_text("#panel")
         assert page.inner_text("#score") == "1 right, 1 wrong"
+        page.focus("body")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowRight")
+        assert page.locator(".question").count() == 0  # it is not asked again
+        page.keyboard.press("End")
+        assert "What does y pass back to x?" in page.inner_text(".question")
+        page.uncheck("#predict")  # all is open now; whoever begins again is asked again
+        page.keyboard.press("End")
+        assert "6" in page.inner_text("#panel")
+        page.keyboard.press("Home")
+        page.check("#predict")
+        page.keyboard.press("End")
+        assert "Whose turn" in page.inner_text(".question")
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
@@ -210,10 +225,116 @@ def test_the_graph_does_not_tell_whose_turn_is_asked_for_and_small_numbers_must_
     seen = diamond()
     at = [i for i, step in enumerate(seen.steps) if type(step).__name__ == "Complete"][1]
     with opened(browser, seen, tmp_path) as page:
+        page.evaluate(f"goTo({at - 1})")
         page.check("#predict")
-        page.evaluate(f"goTo({at})")
+        page.keyboard.press("End")
         assert page.locator(".question").count() == 1
         box = next(i for i, tensor in enumerate(seen.tensors) if tensor.number == seen.steps[at].tensor)
         assert page.locator(f"[data-box='{box}'].has").count() == 0
         answers = page.evaluate("[isRight('0', 1e-5), isRight('1e-5', 1e-5), isRight('NaN', 'nan')]")
         assert answers == [False, True, True]
+
+
+def test_a_step_moved_by_hand_stops_the_playing_and_does_not_move_a_phones_page(browser, tmp_path):
+    with opened(browser, classifier(), tmp_path) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.click("[data-go=play]")
+        page.keyboard.press("ArrowRight")
+        assert page.inner_text("[data-go=play]") == "play"
+        page.evaluate("window.scrollTo(0, 500)")
+        before = page.evaluate("scrollY")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("scrollY") == before > 0
+
+
+def test_what_a_hook_made_of_a_gradient_is_shown_beside_what_arrived(browser, tmp_path):
+    x = leaf([1.0, 2.0])
+    with trace() as seen:
+        h = x * 3.0
+        h.register_hook(lambda gradient: gradient.clip(0.0, 7.0))
+        (h * h).sum().backward()
+    at = next(i for i, step in enumerate(seen.steps) if getattr(step, "arrived", 0) != getattr(step, "gradient", 0)
+              and type(step).__name__ == "Complete")
+    with opened(browser, seen, tmp_path) as page:
+        page.evaluate(f"goTo({at})")
+        panel = page.inner_text("#panel")
+        assert [word in panel for word in ("before a hook changed it", "12", "7")] == [True] * 3
+
+
+def test_each_pass_counts_its_own_arrivals_and_a_constant_leads_to_where_it_is_used(browser, tmp_path):
+    x, c = leaf(2.0), mg.tensor(3.0)
+    with trace() as seen:
+        y = x * c
+        y.backward(retain_graph=True)
+        y.backward()
+    with opened(browser, seen, tmp_path) as page:
+        page.click("[data-box='1']")
+        assert "y = multiply" in page.inner_text("#panel h2")
+        assert "constant c" in page.inner_text("#panel")
+        page.evaluate("goTo(steps.findLastIndex((step) => step.kind === 'contribution'))")
+        assert "1st of 1" in page.inner_text("#panel")
+
+
+def test_names_and_lines_that_look_like_markup_are_text(browser, tmp_path):
+    x = leaf(2.0)
+    nasty = "</script><!--<b>\u2028\"'&"
+    with trace(names={nasty: x}) as seen:
+        y = x * x
+        y.backward()
+    with opened(browser, seen, tmp_path) as page:
+        page.keyboard.press("End")
+        assert nasty in page.text_content("#panel")
+        assert page.locator("b").count() == 0
+
+
+def test_of_images_the_first_is_shown_in_grey_and_of_other_arrays_a_heatmap_with_its_range(browser, tmp_path):
+    images, w = mg.tensor(np.random.default_rng(0).random((3, 12, 12))), leaf(-2.0)
+    with trace() as seen:
+        (images * w).sum().backward()
+    with opened(browser, seen, tmp_path) as page:
+        panel = page.inner_text("#panel")
+        assert "the first image of (3, 12, 12), from 0 (black)" in panel
+        assert "(blue) over 0 (white)" in panel
+
+
+def test_only_the_edge_of_a_wrong_rule_is_red(browser, tmp_path):
+    def cube(x):
+        return mg.record(cube, x.data**3, (x, lambda grad, out: 2 * grad * x**2))
+
+    x = leaf([1.0, 2.0])
+    with trace() as seen:
+        (cube(x) + x * x).sum().backward()
+    with opened(browser, seen.check(), tmp_path) as page:
+        for key in "Home", "End":
+            page.keyboard.press(key)
+            colours = [page.evaluate("(path) => getComputedStyle(path).stroke", path.element_handle())
+                       for path in page.locator(".arrow path:nth-child(2)").all()]
+            red = page.evaluate("getComputedStyle(document.querySelector('.arrow.wrong path:nth-child(2)')).stroke")
+            assert colours.count(red) == 1
+
+
+def test_a_step_is_announced_by_what_happens_in_it(browser, tmp_path):
+    with opened(browser, squared(), tmp_path) as page:
+        page.keyboard.press("End")
+        assert page.text_content("[aria-live]") == "step 6 of 6, backwards: The gradient of x is complete"
+
+
+def test_which_edge_is_next_is_asked_before_the_graph_marks_it(browser, tmp_path):
+    a, b = leaf(2.0), leaf(5.0)
+    with trace() as seen:
+        y = a * b
+        y.backward()
+    at = next(i for i, step in enumerate(seen.steps) if hasattr(step, "edge"))
+    with opened(browser, seen, tmp_path) as page:
+        page.evaluate(f"goTo({at - 1})")
+        page.check("#predict")
+        for key in "End", "n", "ArrowRight":
+            page.keyboard.press(key)
+        page.click("[data-box='1']")
+        assert "Along which edge next: to whom does y pass" in page.inner_text("#panel")
+        assert page.locator(".arrow.now, .arrow.done").count() == 0
+        page.fill(".question input", "a")
+        page.click(".question button >> nth=0")
+        assert "What does y pass back to a?" in page.inner_text("#panel")
+        assert page.locator(".arrow.now").count() == 1

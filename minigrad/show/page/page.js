@@ -4,9 +4,10 @@
 const trace = JSON.parse(document.getElementById("trace").textContent);
 const { tensors, edges, steps, drawings, files } = trace;
 const byId = (id) => document.getElementById(id);
-let at = 0, depth = trace.start, playing = null, revealed = -1;
+let at = 0, depth = trace.start, playing = null;
 let groups = { boxes: [], arrows: [] };  // the elements of the drawing, in its order
 const score = { right: 0, wrong: 0 };
+const answered = new Map();  // step -> how many of its questions are settled, by an answer or by "show me"
 
 // ---------------------------------------------------------------- small helpers
 
@@ -20,7 +21,8 @@ function make(tag, attributes = {}, ...children) {
 
 const shape = (of) => "(" + of.join(", ") + (of.length === 1 ? ",)" : ")");
 const number = (x) => typeof x === "number" ? String(Number(x.toPrecision(6))) : String(x);
-const brief = (array) => array.values && array.values.length === 1 ? number(array.values[0]) : shape(array.shape);
+const ordinal = (n) => n + (n % 100 - n % 10 === 10 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th");
+const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // ---------------------------------------------------------------- the graph
 
@@ -42,7 +44,8 @@ function drawBox(box, i) {
     make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: box.kind === "result" ? 6 : height / 2 }),
     make("text", { x, y: y - 4, "font-weight": 600 }, box.name),
     make("text", { x, y: y + 13, class: "facts" }, box.facts));
-  group.addEventListener("click", () => goToNext((step) => box.tensors.includes(tensorOf(step))));
+  group.addEventListener("click", () => goToNext((step) => box.tensors.includes(tensorOf(step))) ||
+    goToNext((step) => step.kind === "forward" && box.tensors.some((t) => uses(step.tensor, t))));  // a constant has no step
   group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") {
     event.preventDefault();
     group.dispatchEvent(new Event("click"));
@@ -73,6 +76,7 @@ function drawArrow(arrow, i) {
 
 let root = "";  // the tensor that the backward pass around the current step began at
 const derivative = (name) => `∂${root}/∂${name}`;
+const uses = (result, input) => edges.some((edge) => edge.target === result && edge.source === input);
 const tensorOf = (step) => step.kind === "contribution" ? edges[step.edge].source : step.tensor;
 
 function colour(until = at) {
@@ -94,7 +98,14 @@ function colour(until = at) {
     group.classList.toggle("wrong", arrow.edges.some((e) => edges[e].verdict && edges[e].verdict.verdict === "WRONG"));
   });
   for (const now of document.querySelectorAll(".arrow.now")) now.parentNode.insertBefore(now, document.querySelector(".box"));
-  for (const now of document.querySelectorAll(".arrow.now, .box.now")) now.scrollIntoView({ block: "nearest", inline: "nearest" });
+  for (const now of document.querySelectorAll(".arrow.now, .box.now")) bringIntoView(now);
+}
+
+// Only the graph is scrolled: `scrollIntoView` would take a phone's reader away from the panel, at each step.
+function bringIntoView(element) {
+  const graph = byId("graph"), frame = graph.getBoundingClientRect(), part = element.getBoundingClientRect();
+  const outside = (low, high, from, to) => low < from ? low - from - 10 : Math.max(0, Math.min(high - to + 10, low - from - 10));
+  graph.scrollBy(outside(part.left, part.right, frame.left, frame.right), outside(part.top, part.bottom, frame.top, frame.bottom));
 }
 
 // ---------------------------------------------------------------- the source
@@ -126,7 +137,7 @@ function showArray(heading, array) {
   if (array.values && array.values.length <= 64) parts.push(tableOf(array));
   else {
     parts.push(statistics(array));
-    if (array.picture) parts.push(heatmap(array.picture));
+    if (array.picture) parts.push(isImage(array) ? image(array.picture, array.shape) : heatmap(array.picture));
   }
   return parts;
 }
@@ -148,18 +159,33 @@ function statistics(array) {
   return make("dl", {}, ...Object.entries(facts).flatMap(([name, fact]) => [make("dt", {}, name), make("dd", {}, String(fact))]));
 }
 
-function heatmap(picture) {
-  const rows = picture.length, columns = picture[0].length, pixel = Math.max(3, Math.min(12, Math.floor(280 / columns)));
-  const most = Math.max(...picture.flat().map(Math.abs)) || 1;
-  const canvas = make("canvas", { width: columns * pixel, height: rows * pixel, role: "img",
-                                  "aria-label": `heatmap, blue is ${number(-most)}, white 0, red ${number(most)}` });
+function paint(picture, colourOf, label) {
+  const columns = picture[0].length, pixel = Math.max(3, Math.min(12, Math.floor(280 / columns)));
+  const canvas = make("canvas", { width: columns * pixel, height: picture.length * pixel, role: "img", "aria-label": label });
   const pen = canvas.getContext("2d");
   picture.forEach((row, y) => row.forEach((value, x) => {
-    const part = Math.round(255 * (1 - Math.abs(value) / most));
-    pen.fillStyle = value < 0 ? `rgb(${part},${part},255)` : `rgb(255,${part},${part})`;
+    pen.fillStyle = colourOf(value);
     pen.fillRect(x * pixel, y * pixel, pixel, pixel);
   }));
-  return make("div", {}, canvas, make("p", {}, `from ${number(-most)} (blue) to ${number(most)} (red); means of blocks`));
+  return make("div", {}, canvas, make("p", {}, label));
+}
+
+function heatmap(picture) {
+  const most = Math.max(...picture.flat().map(Math.abs)) || 1;
+  const colourOf = (value) => {
+    const part = Math.round(255 * (1 - Math.abs(value) / most));
+    return value < 0 ? `rgb(${part},${part},255)` : `rgb(255,${part},${part})`;
+  };
+  return paint(picture, colourOf, `from ${number(-most)} (blue) over 0 (white) to ${number(most)} (red); means of blocks`);
+}
+
+// A stack of upright pictures, none of which is negative: grey says more than a scale that is symmetric around 0.
+const isImage = ({ shape: [...sides], smallest }) => sides.length > 2 && Math.min(...sides.slice(-2)) >= 8 && smallest >= 0;
+
+function image(picture, sides) {
+  const most = Math.max(...picture.flat()) || 1;
+  const colourOf = (value) => { const grey = Math.round(255 * value / most); return `rgb(${grey},${grey},${grey})`; };
+  return paint(picture, colourOf, `the first image of ${shape(sides)}, from 0 (black) to ${number(most)} (white)`);
 }
 
 // ---------------------------------------------------------------- the panel
@@ -174,7 +200,10 @@ function panelForward(step) {
   const parts = [make("h2", {}, `${made.name} = ${made.operation}(${inputs.join(", ")})`)];
   if (made.scope) parts.push(make("p", {}, `in module ${made.scope}`));
   if (made.time) parts.push(make("p", {}, `recorded at time ${made.time}`));
-  return [...parts, ...why(step), ...showArray("value", made.value)];
+  parts.push(...why(step), ...showArray("value", made.value));
+  const given = [...new Set(edges.filter((edge) => edge.target === step.tensor).map((edge) => tensors[edge.source]))];
+  for (const input of given) if (input.kind !== "result") parts.push(...showArray(`${input.kind} ${input.name}`, input.value));
+  return parts;
 }
 
 function panelSeed(step) {
@@ -188,30 +217,45 @@ function panelComplete(step) {
   parts.push(make("p", {}, kind === "result"
     ? `It has its turn now: of all that wait, it was recorded last (time ${time}), so nothing more can arrive.`
     : "A leaf: this is what backward() leaves in its .grad."));
-  return [...parts, ...why(step), ...showArray(derivative(name), step.gradient)];
+  parts.push(...why(step));
+  if (!alike(step.arrived, step.gradient)) parts.push(...showArray("what had arrived, before a hook changed it", step.arrived));
+  return [...parts, ...showArray(derivative(name), step.gradient)];
 }
 
 function panelContribution(step) {
-  const edge = edges[step.edge], child = tensors[edge.target], parent = tensors[edge.source], rule = edge.rule;
-  const parts = [make("h2", {}, `${child.name} passes back to ${parent.name}`),
-    make("p", {}, `the rule of ${child.operation} for its input ${edge.position}:`)];
-  if (rule) {
-    parts.push(make("pre", {}, rule.source));
-    const names = { grad: derivative(child.name), out: child.name, ...rule.names };
-    const used = Object.entries(names).filter(([name]) => new RegExp(`\\b${name}\\b`).test(rule.source));
-    parts.push(make("dl", {}, ...used.flatMap(([name, is]) => [make("dt", {}, name), make("dd", {}, is)])));
-  }
-  parts.push(...why(step), ...showArray(`incoming: ${derivative(child.name)}`, step.incoming), ...showArray("what the rule returns", step.raw));
+  const edge = edges[step.edge], child = tensors[edge.target], parent = tensors[edge.source];
+  const parts = [make("h2", {}, `${child.name} passes back to ${parent.name}`), ...showRule(edge, child), ...why(step),
+    ...showArray(`incoming: ${derivative(child.name)}`, step.incoming), ...showArray("what the rule returns", step.raw)];
   if (step.axes.length) parts.push(make("p", { class: "reduction" }, reduction(step)));
   if (step.cast) parts.push(make("p", { class: "reduction" }, `cast from ${step.cast[0]} to ${step.cast[1]}`));
   if (step.axes.length || step.cast) parts.push(...showArray("what arrives", step.contribution));
-  const all = steps.filter((s) => s.kind === "contribution" && edges[s.edge].source === edge.source).length;
-  parts.push(make("p", {}, `arrival ${step.arrival} of ${Math.max(all, step.arrival)} at ${parent.name}`));
   if (step.before) parts.push(...showArray("the sum before", step.before), ...showArray("the sum after", step.after));
-  const verdict = edge.verdict;
-  if (verdict) parts.push(make("h3", {}, "numerical check"), make("p", { class: verdict.verdict }, verdict.verdict + (
-    verdict.reason ? `: ${verdict.reason}` : "") + (verdict.numeric === null ? "" : `: the rule says ${number(verdict.analytic)}, differences say ${number(verdict.numeric)} ± ${number(verdict.error)}`)));
-  return parts;
+  parts.push(make("p", {}, `arrival: ${ordinal(step.arrival)} of ${arrivals(edge.source)} at ${parent.name}`));
+  return edge.verdict ? [...parts, ...showVerdict(edge.verdict)] : parts;
+}
+
+function showRule({ rule, position }, child) {
+  const line = child.place ? `, line ${child.place.line} of ${child.place.file.split(/[\\/]/).pop()}` : "";
+  const heading = make("p", {}, `the rule of ${child.operation}${line}, for its input ${position}:`);
+  if (!rule) return [heading];
+  const names = { grad: derivative(child.name), out: child.name, ...rule.names };
+  const used = Object.entries(names).filter(([name]) => new RegExp(`\\b${name}\\b`).test(rule.source));
+  return [heading, make("pre", {}, rule.source),
+    make("dl", {}, ...used.flatMap(([name, is]) => [make("dt", {}, name), make("dd", {}, is)]))];
+}
+
+function showVerdict({ verdict, reason, analytic, numeric, error }) {
+  const why = reason ? `: ${reason}` : "";
+  const numbers = numeric === null ? "" : `: the rule says ${number(analytic)}, differences say ${number(numeric)} ± ${number(error)}`;
+  return [make("h3", {}, "numerical check"), make("p", { class: verdict }, verdict + why + numbers)];
+}
+
+// How often something arrives at a tensor in the backward pass of the current step; there may be several passes.
+function arrivals(tensor) {
+  let begin = at, end = at;
+  while (begin > 0 && steps[begin].kind !== "seed") begin -= 1;
+  while (end < steps.length && (end === begin || steps[end].kind !== "seed")) end += 1;
+  return steps.slice(begin, end).filter((step) => step.kind === "contribution" && tensorOf(step) === tensor).length;
 }
 
 const reduction = (step) => `${shape(step.raw.shape)} → sum over ${step.axes.length === 1 ? "axis" : "axes"} ` +
@@ -221,29 +265,54 @@ const why = (step) => (step.why || []).map((text) => make("p", {}, `Why: ${text}
 
 // ---------------------------------------------------------------- predict, then see
 
-function question(step) {
-  if (step.kind === "contribution") {
-    const edge = edges[step.edge], name = tensors[edge.source].name;
-    if (step.contribution.values && step.contribution.values.length === 1)
-      return { ask: `What does ${tensors[edge.target].name} pass back to ${name}?`, answer: step.contribution.values[0] };
-    if (step.axes.length) return { ask: `Over which axes is the gradient for ${name} summed? (such as 0, 2)`, answer: step.axes.join(",") };
-    return { ask: `Which shape does the gradient for ${name} have?`, answer: step.contribution.shape.join(",") };
-  }
-  if (step.kind === "complete" && tensors[step.tensor].kind === "result")
-    return { ask: "Whose turn is it next? (its name)", answer: tensors[step.tensor].name };
-  return null;
+// The questions of a step, in order. The graph and the source stay a step behind while one `hides` what it shows.
+function questions(step) {
+  if (step.kind === "contribution") return [...whichEdge(edges[step.edge]), whatArrives(step, edges[step.edge])];
+  if (step.kind !== "complete" || tensors[step.tensor].kind !== "result") return [];
+  return [{ ask: "Whose turn is it next? (its name)", answer: tensors[step.tensor].name, hides: true }];
+}
+
+function whichEdge({ target, source }) {
+  const others = edges.filter((edge) => edge.target === target && edge.rule).map((edge) => edge.source);
+  if (new Set(others).size < 2) return [];
+  return [{ ask: `Along which edge next: to whom does ${tensors[target].name} pass something back? (a name)`,
+            answer: tensors[source].name, hides: true }];
+}
+
+function whatArrives({ contribution, axes }, { target, source }) {
+  const name = tensors[source].name;
+  if (contribution.values && contribution.values.length === 1)
+    return { ask: `What does ${tensors[target].name} pass back to ${name}?`, answer: contribution.values[0] };
+  if (axes.length) return { ask: `Over which axes is the gradient for ${name} summed? (such as 0, 2)`, answer: axes.join(",") };
+  return { ask: `Which shape does the gradient for ${name} have?`, answer: contribution.shape.join(",") };
+}
+
+const question = (i) => byId("predict").checked ? questions(steps[i])[answered.get(i) || 0] : undefined;
+const settle = (i, count = (answered.get(i) || 0) + 1) => answered.set(i, count);
+
+// What has been on the page is known: predictions begin after the current step.
+function startToPredict() {
+  answered.clear();
+  if (byId("predict").checked) for (let i = 0; i <= at; i += 1) settle(i, Infinity);
+  render();
+}
+
+// Nobody looks at the answer by going past a question.
+function noFurtherThan(step) {
+  for (let i = 0; i < step; i += 1) if (question(i)) return i;
+  return step;
 }
 
 function isRight(typed, answer) {
   if (typeof answer === "number") return Math.abs(Number(typed) - answer) <= 1e-2 * Math.abs(answer) + 1e-9 && typed.trim() !== "";
-  const clean = (text) => String(text).replace(/[()\s]/g, "").replace(/,$/, "").toLowerCase();
+  const clean = (text) => String(text).split(/[(),\s]+/).filter(Boolean).join(",").toLowerCase();
   return clean(typed) === clean(answer);
 }
 
-function askFirst(step, asked) {
+function askFirst(asked) {
   const answer = make("input", { type: "text", "aria-label": "your answer", autocomplete: "off" });
   const verdict = make("p", { role: "status" });
-  const reveal = () => { revealed = at; render(); };
+  const reveal = () => { settle(at); render(); };
   const form = make("form", { class: "question" }, make("p", {}, asked.ask), answer, make("button", {}, "check"), verdict,
     make("button", { type: "button", class: "tell" }, "show me"));
   form.addEventListener("submit", (event) => {
@@ -261,29 +330,31 @@ function askFirst(step, asked) {
 // ---------------------------------------------------------------- moving
 
 function render() {
-  const step = steps[at], asked = byId("predict").checked && revealed !== at ? question(step) : null;
+  const step = steps[at], asked = question(at);
   byId("where").textContent = `step ${at + 1} of ${steps.length}, ${step.kind === "forward" ? "forwards" : "backwards"}`;
   byId("slider").value = at;
   byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
   const seeds = steps.slice(0, at + 1).filter((s) => s.kind === "seed");
   root = seeds.length ? tensors[seeds[seeds.length - 1].tensor].name : "";
-  const until = asked && step.kind === "complete" ? at - 1 : at;  // the graph must not tell whose turn it is
+  const until = asked && asked.hides ? at - 1 : at;
   colour(until);
   showSource(steps[until]);
-  byId("panel").replaceChildren(...(asked ? askFirst(step, asked) : panel(step)));
+  byId("panel").replaceChildren(...(asked ? askFirst(asked) : panel(step)));
   byId("panel").dataset.step = at;
+  const heading = asked ? asked.ask : byId("panel").querySelector("h2").textContent;
+  byId("where").append(make("span", { class: "spoken" }, `: ${heading}`));  // the eye has it in the panel
 }
 
 function goTo(step) {
-  at = Math.max(0, Math.min(steps.length - 1, step));
-  revealed = -1;
-  history.replaceState(null, "", `#step=${at}`);
+  at = noFurtherThan(Math.max(0, Math.min(steps.length - 1, step)));
+  history.replaceState(null, "", `#step=${at + 1}`);  // counted from 1, as the page does
   render();
 }
 
 function goToNext(matches) {
   const later = steps.findIndex((step, i) => i > at && matches(step)), first = steps.findIndex(matches);
   if (first >= 0) goTo(later >= 0 ? later : first);
+  return first >= 0;
 }
 
 function arrival(direction) {
@@ -293,9 +364,15 @@ function arrival(direction) {
 }
 
 function play() {
-  if (playing) { clearInterval(playing); playing = null; }
-  else playing = setInterval(() => { if (at === steps.length - 1) play(); else goTo(at + 1); }, 900);
-  document.querySelector("[data-go=play]").textContent = playing ? "stop" : "play";
+  if (playing) return stop();
+  playing = setInterval(() => { if (at === steps.length - 1 || question(at)) stop(); else goTo(at + 1); }, 900);
+  document.querySelector("[data-go=play]").textContent = "stop";
+}
+
+function stop() {
+  clearInterval(playing);
+  playing = null;
+  document.querySelector("[data-go=play]").textContent = "play";
 }
 
 const moves = { first: () => goTo(0), back: () => goTo(at - 1), on: () => goTo(at + 1), last: () => goTo(steps.length - 1), play };
@@ -305,7 +382,10 @@ const keys = { ArrowLeft: moves.back, ArrowRight: moves.on, Home: moves.first, E
 function begin() {
   for (const element of document.querySelectorAll("header, main, footer")) element.hidden = false;
   document.querySelector("h1").textContent = trace.title;
-  for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", moves[button.dataset.go]);
+  for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => {
+    if (button.dataset.go !== "play") stop();
+    moves[button.dataset.go]();
+  });
   for (const button of document.querySelectorAll("[data-detail]")) button.addEventListener("click", () => {
     depth = Math.max(0, Math.min(drawings.length - 1, depth + Number(button.dataset.detail)));
     draw();
@@ -315,11 +395,12 @@ function begin() {
     if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input[type=text]") || !keys[event.key]) return;
     if (event.key === " " && event.target.matches("button, input, .box")) return;  // which do what they are for
     event.preventDefault();
+    if (event.key !== " ") stop();  // who moves by hand wants to stay there
     keys[event.key]();
   });
   byId("slider").max = steps.length - 1;
-  byId("slider").addEventListener("input", () => goTo(Number(byId("slider").value)));
-  byId("predict").addEventListener("change", render);
+  byId("slider").addEventListener("input", () => { stop(); goTo(Number(byId("slider").value)); });
+  byId("predict").addEventListener("change", startToPredict);
   window.addEventListener("hashchange", fromAddress);
   draw();
   fromAddress();
@@ -327,7 +408,7 @@ function begin() {
 
 function fromAddress() {
   const found = /step=(\d+)/.exec(location.hash);
-  goTo(found ? Number(found[1]) : 0);
+  goTo(found ? Number(found[1]) - 1 : 0);
 }
 
 if (steps.length) begin();
