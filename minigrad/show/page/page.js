@@ -277,7 +277,7 @@ function render() {
 function goTo(step) {
   at = Math.max(0, Math.min(steps.length - 1, step));
   revealed = -1;
-  history.replaceState(null, "", `#step=${at}`);
+  if (location.protocol !== "about:") history.replaceState(null, "", `#step=${at}`);  // a frame in a notebook has no address
   render();
 }
 
