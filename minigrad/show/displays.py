@@ -75,7 +75,8 @@ def heatmap(rows: Sequence[Sequence[float]], label: str, largest: float | None =
     cell = max(CELL, min(3 * CELL, 160 // max(width, height)))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
-        f'viewBox="0 0 {width} {height}" width="{width * cell}" height="{height * cell}" shape-rendering="crispEdges" preserveAspectRatio="none"'
+        f'viewBox="0 0 {width} {height}" width="{width * cell}" height="{height * cell}" '
+        f'shape-rendering="crispEdges" preserveAspectRatio="none"'
         f' style="display: block; margin: 4px 0; max-width: 100%; outline: 1px solid rgba(128, 128, 128, 0.5)">'
         f'{"".join(paths)}</svg>'
     )

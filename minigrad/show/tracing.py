@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.random import States, noting
 from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, enclosing, recording
 from minigrad.show.displays import in_a_frame, unframed
+from minigrad.show.files import write
 from minigrad.show.names import names_around
 from minigrad.show.rules import rule_shown
 from minigrad.show.stepper import page
@@ -153,7 +154,7 @@ class Trace:
             raise ValueError("nothing was recorded: enter `with trace():` around the computation and its backward()")
         text = page(self, title)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write(path, text)
         return text
 
     def _repr_html_(self) -> str:
