@@ -130,10 +130,13 @@ def step_of(event: Recorded) -> Step:
 
 
 def step_around(event: Recorded, around: Enclosing) -> Step | None:
-    """A function that called an operation, with its arguments; None if it is not known, or takes more than data."""
-    functions = [f for f in gc.get_referrers(around.code) if isinstance(f, FunctionType)]
+    """A function that called an operation, with its arguments; None if it is not known, or not of data alone."""
     inside = leaves([around.arguments, around.options])
-    if len(functions) != 1 or not all(isinstance(x, DATA) for x in inside):
+    is_function_of_them = any(x is y and isinstance(x, Tensor) for x in inside for y in event.inputs)
+    if not is_function_of_them or not all(isinstance(x, DATA) for x in inside):
+        return None
+    functions = [f for f in gc.get_referrers(around.code) if isinstance(f, FunctionType)]
+    if len(functions) != 1:
         return None
     copies = [x.copy() if isinstance(x, np.ndarray) else x for x in inside]  # it may write into them
     arguments, options = rebuilt([around.arguments, around.options], copies)
