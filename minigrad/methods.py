@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from minigrad.notebook import shown_by
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -21,6 +23,8 @@ class Methods:
     """Operators and methods of `Tensor`, each an operation that takes the tensor as its first argument."""
 
     __slots__ = ()
+
+    _repr_html_ = shown_by("minigrad.show.displays", "tensor_html")
 
     __array_ufunc__: ClassVar[Callable[..., Any]]
     __array_function__: ClassVar[Callable[..., Any]]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
 from minigrad.graph import Pending, fitted_to, repeated_axes, sweep, watches
@@ -228,6 +228,33 @@ class RecordedPending(Pending):
         for tensor, gradient in found.items():
             self.tell(Completed(tensor, self.gradients[tensor], gradient))
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosing:
+    """A function that is running, with its arguments, or what it has assigned to them since.
+
+    Attributes:
+        code: its code.
+        module: the name of the module that it is defined in.
+        arguments, options: by position and by name.
+    """
+
+    code: CodeType
+    module: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+
+def enclosing(operation: Callable[..., Any], most: int = 4) -> list[Enclosing]:
+    """The functions that an operation which is being recorded was called from, the innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
+        frame = frame.f_back
+    found: list[Enclosing] = []
+    while frame is not None and (frame := frame.f_back) is not None and len(found) < most:
+        found.append(Enclosing(frame.f_code, str(frame.f_globals.get("__name__")), *arguments_in(frame)))
+    return found
 
 
 def within_a_rule() -> bool:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.notebook import shown_by
+
 Metric: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Any]  # of outputs and targets, a number
 
 
@@ -26,6 +28,8 @@ class Evaluation:
     loss: float
     confusion: npt.NDArray[np.int64] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    _repr_html_ = shown_by("nn.displays", "evaluation_html")
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:

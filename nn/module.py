@@ -18,6 +18,7 @@ import numpy.typing as npt
 from minigrad import Tensor, TensorLike
 from minigrad.graph import watches
 from minigrad.guards import libraries
+from minigrad.notebook import shown_by
 from minigrad.recording import scope
 
 libraries.add(__name__.partition(".")[0])  # a line of this package is not the user's
@@ -272,6 +273,8 @@ class Module:
     def extra_repr(self) -> str:
         """What a layer shows of its settings, between the brackets of its repr."""
         return ""
+
+    _repr_html_ = shown_by("nn.displays", "module_html")
 
     @recursive_repr("...")
     def __repr__(self) -> str:

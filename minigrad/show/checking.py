@@ -6,21 +6,25 @@ a variable of its own, so that `x * x` has two, and one variable is moved at a t
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.graph import fitted_to
+from minigrad.guards import libraries
 from minigrad.modes import enable_grad, no_grad
-from minigrad.random import noting, put
-from minigrad.recording import Recorded
+from minigrad.random import States, noting, put, standing
+from minigrad.recording import Enclosing, Recorded, recording
 from minigrad.show.steps import VerdictShown
 from minigrad.tensor import Rule, Tensor, as_tensor, wrap
-from minigrad.testing.blame import Step, position_in, symmetrised
+from minigrad.testing.blame import Step, symmetrised
 from minigrad.testing.numeric import Finding, Tolerance, Verdict
 from minigrad.testing.probe import Probe, excused_by_kinks
 from minigrad.testing.subject import TensorSubject
@@ -29,22 +33,79 @@ from minigrad.transforms import leaves, rebuilt
 WORST_FIRST = Verdict.WRONG, Verdict.KINK, Verdict.CORRECT, Verdict.INCONCLUSIVE
 
 
-def verdicts(event: Recorded, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
+@dataclass(frozen=True)
+class Call:
+    """A recorded operation, and what is needed to call it again.
+
+    Attributes:
+        event: the operation.
+        around: the functions that it was called from, the innermost first, if it takes what they may have computed.
+        drawn: where the generators stood from which it may have drawn.
+    """
+
+    event: Recorded
+    around: Sequence[Enclosing]
+    drawn: States
+
+
+def verdicts(call: Call, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
     """The verdict on the rule for each of these inputs of an operation, by position.
 
+    Arrays that an operation takes besides its inputs may follow from these, as the moments of a batch do; its rule is
+    then no derivative with these arrays held fast. So a rule that is wrong in this way is looked at again as a part of
+    the function that called the operation, and of the one around that: until one takes no such arrays, or is a
+    library's which the user's program called, for which they are constants.
+
     Args:
-        event: the operation.
+        call: the operation.
         rules: position among its inputs -> the rule that was recorded.
     """
-    step = step_of(event)
-    with np.errstate(all="ignore"), undrawn():  # what is not finite is reported
-        output = position_in(step)
-        if output is None:
-            return dict.fromkeys(rules, undecided("called again, the operation does not give the recorded value"))
-        try:
-            return Edges(event, step, output, rules).verdicts()
-        except Exception as error:  # of whatever kind: it is part of what is shown
-            return dict.fromkeys(rules, undecided(f"called again, the operation raises {type(error).__name__}"))
+    found: dict[int, VerdictShown] = {}
+    of_library = [is_library(call.event.operation.__module__), *(is_library(f.module) for f in call.around), False]
+    with np.errstate(all="ignore"), standing(call.drawn), undrawn():  # what is not finite is reported
+        for level, (inside, outside) in enumerate(pairwise(of_library)):
+            step = step_of(call.event) if level == 0 else step_around(call.event, call.around[level - 1])
+            open_ones = [i for i in rules if i not in found or found[i].verdict == "WRONG"]
+            here = verdicts_in(call, step, {i: rules[i] for i in open_ones})
+            found |= {i: v for i, v in here.items() if level == 0 or v.verdict != "inconclusive"}
+            is_last = step is not None and (not takes_arrays(call.event, step) or (inside and not outside))
+            if not any(v.verdict == "WRONG" for v in found.values()) or (is_last and level == 0):
+                return found
+            if is_last:
+                unseen = [i for i, v in here.items() if v.verdict == "inconclusive"]
+                return found | dict.fromkeys(unseen, MAY_FOLLOW)
+            if level and step is None:
+                break
+    return {i: MAY_FOLLOW if v.verdict == "WRONG" else v for i, v in found.items()}
+
+
+def verdicts_in(call: Call, step: Step | None, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
+    """The verdicts on the rules of an operation as a part of a step, or as the step itself."""
+    place = None if step is None else place_in(call, step)
+    if step is None or place is None:
+        return dict.fromkeys(rules, undecided("called again, the operation does not give the recorded value"))
+    try:
+        return Edges(call, step, place, rules).verdicts()
+    except Exception as error:  # of whatever kind: it is part of what is shown
+        return dict.fromkeys(rules, undecided(f"called again, the operation raises {type(error).__name__}"))
+
+
+def is_library(module: str) -> bool:
+    """Whether a module is not the user's."""
+    return module.partition(".")[0] in libraries
+
+
+def takes_arrays(event: Recorded, step: Step) -> bool:
+    """Whether there are numbers among the arguments that may follow from the inputs, and are none themselves.
+
+    Those that are written down in a program are Python's; zeros and ones are a mask, unless the inputs are such too.
+    """
+    inputs = [np.asarray(x._data if isinstance(x, Tensor) else x) for x in event.inputs]
+    lattice = any((x == np.rint(x)).all() for x in inputs)
+    numbers = [x for x in leaves([step.arguments, step.options])
+               if isinstance(x, (np.ndarray, np.floating)) and x.dtype.kind == "f"]
+    others = [x for x in numbers if not any(x is y or (isinstance(y, Tensor) and x is y._data) for y in event.inputs)]
+    return any(lattice or x.size == 1 or not ((x == 0) | (x == 1)).all() for x in others)
 
 
 @contextmanager
@@ -59,8 +120,70 @@ def undrawn() -> Iterator[None]:
 
 def step_of(event: Recorded) -> Step:
     """An operation with its arguments; those that it names rules for, if its own are not known."""
-    known = event.arguments or event.options
-    return Step(event.operation, event.result, event.arguments if known else event.inputs, event.options, "")
+    arguments, options = event.arguments, event.options
+    if not arguments and not options:
+        arguments = event.inputs
+    inside = leaves([arguments, options])
+    if len(event.inputs) == 1 and arguments and not any(x is event.inputs[0] for x in inside):
+        arguments = (event.inputs[0], *arguments[1:])  # what it has made of its first argument, to begin with
+    return Step(event.operation, event.result, arguments, options, "")
+
+
+def step_around(event: Recorded, around: Enclosing) -> Step | None:
+    """A function that called an operation, with its arguments; None if it is not known, or not of data alone."""
+    inside = leaves([around.arguments, around.options])
+    is_function_of_them = any(x is y and isinstance(x, Tensor) for x in inside for y in event.inputs)
+    if not is_function_of_them or not all(isinstance(x, DATA) for x in inside):
+        return None
+    functions = [f for f in gc.get_referrers(around.code) if isinstance(f, FunctionType)]
+    if len(functions) != 1:
+        return None
+    copies = [x.copy() if isinstance(x, np.ndarray) else x for x in inside]  # it may write into them
+    arguments, options = rebuilt([around.arguments, around.options], copies)
+    return Step(functions[0], event.result, arguments, options, "")
+
+
+DATA = Tensor, np.ndarray, np.generic, np.dtype, np.random.Generator, int, float, str, slice, type(None), type(...)
+
+
+@dataclass(frozen=True)
+class PlaceOfResult:
+    """Where the result of an operation is: in what a step returns, or `within`, in what it records of the operation."""
+
+    within: bool
+    index: int
+
+    def results(self, event: Recorded, function: Any, arguments: Any, options: Any) -> list[Any]:
+        """All that the result may be among."""
+        if not self.within:
+            return leaves(function(*arguments, **options))
+        events: list[Any] = []
+        with recording(events.append):
+            function(*arguments, **options)
+        code = code_of(event.operation)
+        return [e.result for e in events
+                if isinstance(e, Recorded) and not e.backwards and code_of(e.operation) is code]
+
+
+def place_in(call: Call, step: Step) -> PlaceOfResult | None:
+    """Where the recorded value is when a step is made again; None if it is nowhere."""
+    arguments, options = rebuilt([step.arguments, step.options], [
+        x.detach() if isinstance(x, Tensor) else x for x in leaves([step.arguments, step.options])
+    ])
+    for within in (False, True):
+        put(call.drawn)
+        try:
+            results = PlaceOfResult(within, 0).results(call.event, step.operation, arguments, options)
+        except Exception:  # whatever it is: this call cannot be repeated, so nothing can be said of it
+            return None
+        for index, result in enumerate(results):
+            if isinstance(result, Tensor) and np.array_equal(result._data, step.out._data, equal_nan=True):
+                return PlaceOfResult(within, index)
+    return None
+
+
+MAY_FOLLOW = VerdictShown(Verdict.INCONCLUSIVE.value, None, None, None,
+                          "it takes arrays, not as inputs, which may follow from its inputs")
 
 
 def undecided(reason: str) -> VerdictShown:
@@ -70,12 +193,16 @@ def undecided(reason: str) -> VerdictShown:
 
 @dataclass
 class Edges:
-    """The edges of one recorded operation, of which result number `output` was recorded."""
+    """The edges of one recorded operation, whose result has its place in what a step gives."""
 
-    event: Recorded
+    call: Call
     step: Step
-    output: int
+    place: PlaceOfResult
     rules: dict[int, Rule]
+
+    @property
+    def event(self) -> Recorded:
+        return self.call.event
 
     def verdicts(self) -> dict[int, VerdictShown]:
         """See the function of this name."""
@@ -89,7 +216,9 @@ class Edges:
                 for place in together:
                     new[place] = symmetrised(self.step, variable)
             by_position, by_name = rebuilt(arguments, new)
-            return as_tensor(leaves(self.step.operation(*by_position, **by_name))[self.output])
+            put(self.call.drawn)
+            results = self.place.results(self.event, self.step.operation, by_position, by_name)
+            return as_tensor(results[self.place.index])
 
         rng = np.random.default_rng(0)
         subject = TensorSubject(again, [inside[together[0]]._data for together in places])
@@ -100,15 +229,8 @@ class Edges:
             gradients, tolerance = self.recorded(cotangents[0], gradients, variable_of)
         probe = Probe(subject, cotangents, gradients, tolerance)
         found = {variable: judged(probe, variable, rng) for variable in sorted(set(variable_of.values()))}
-        if any(isinstance(x, np.ndarray) and x.dtype.kind == "f" and not self.is_input(x) for x in inside):
-            may_follow = undecided("it takes arrays, not as inputs, which may follow from its inputs")
-            found = {i: may_follow if verdict.verdict == "WRONG" else verdict for i, verdict in found.items()}
         missing = undecided("the tensor is not among the arguments of the operation")
         return {i: found[variable_of[i]] if i in variable_of else missing for i in self.rules}
-
-    def is_input(self, array: Array) -> bool:
-        """Whether an array is one of the inputs, as a constant."""
-        return any(x is array or (isinstance(x, Tensor) and x._data is array) for x in self.event.inputs)
 
     def variables(self) -> tuple[list[list[int]], dict[int, int]]:
         """The places among the leaves of the arguments that are moved together, and which of them an input is.
@@ -133,8 +255,10 @@ class Edges:
     def exchanged(self, again: Any, subject: TensorSubject) -> bool:
         """Whether other rules were recorded than the operation has when it is called now: somebody put them there."""
         with subject.at(subject.arrays) as variables, enable_grad():
-            now = {rule_code(rule) for _, rule in again(*variables)._edges}
-        return not {rule_code(rule) for rule in self.rules.values()} <= now
+            edges = again(*variables)._edges
+        plain = all(symmetrised(self.step, x) is x for x in variables)
+        others = plain and any(not any(x is y for y in variables) for x, _ in edges)  # rules within the operation
+        return others or not {code_of(rule) for rule in self.rules.values()} <= {code_of(rule) for _, rule in edges}
 
     def recorded(
         self, cotangent: Array, gradients: Sequence[Any], variable_of: dict[int, int]
@@ -151,9 +275,9 @@ class Edges:
         return found, Tolerance(max(Tolerance().rtol, float(np.finfo(out.dtype).eps) ** 0.5))
 
 
-def rule_code(rule: Any) -> Any:
-    """What two rules have in common that are the same one, with other values."""
-    return getattr(getattr(rule, "func", rule), "__code__", type(rule))
+def code_of(function: Any) -> Any:
+    """What two rules, or operations, have in common that are the same one, with other values."""
+    return getattr(getattr(function, "func", function), "__code__", type(function))
 
 
 def judged(probe: Probe, variable: int, rng: np.random.Generator) -> VerdictShown:

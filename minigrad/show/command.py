@@ -3,48 +3,90 @@
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
 import sys
+import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from minigrad.recording import Recorded, Seeded, recording
+from minigrad.graph import watches
+from minigrad.recording import Recorded, Recorder, Seeded
 from minigrad.show.names import names_around, names_in
-from minigrad.show.tracing import Recorder, Trace
+from minigrad.show.tracing import Recorder as TraceRecorder
+from minigrad.show.tracing import Trace
 
 
 class OnePass:
-    """Takes in one backward pass of a program, and what it was computed from."""
+    """Takes in one backward pass of a program, of whichever thread, and what it was computed from."""
 
     def __init__(self, number: int) -> None:
         self.number, self.passes = number, 0
-        self.recorder, self.in_pass, self.done = Recorder("some"), False, False
+        self.found: Trace | None = None
+        self.threads: list[PassesOfThread] = []
+        self.lock = threading.Lock()
+
+    def watch(self, *profiled: Any) -> None:
+        """Take in what this thread does from now on; a thread begins with this instead of a profiler."""
+        if profiled:
+            sys.setprofile(None)
+        self.threads.append(PassesOfThread(self))
+        watches[threading.get_ident()] = Recorder([self.threads[-1].listen])
+
+    def over(self, recorder: TraceRecorder, names: dict[int, str]) -> None:
+        """A pass is over: it is the one that was asked for, or it is forgotten."""
+        with self.lock:
+            self.passes += 1
+            if self.passes == self.number:
+                recorder.finish(names)
+                self.found = recorder.trace
+
+    def trace(self, variables: dict[str, Any]) -> Trace | None:
+        """The pass, if there was one; `variables` are those of the script when it ended."""
+        for thread in self.threads:
+            thread.end(names_in(variables))
+        return self.found
+
+
+class PassesOfThread:
+    """Takes in the backward passes of one thread."""
+
+    def __init__(self, all_threads: OnePass) -> None:
+        self.all_threads, self.recorder, self.in_pass = all_threads, TraceRecorder("some"), False
 
     def listen(self, event: Any) -> None:
         """Take in one event; the next step forwards, or the next pass, ends a pass."""
         begins = isinstance(event, Seeded)
-        if self.in_pass and not self.done and (begins or (isinstance(event, Recorded) and not event.backwards)):
-            self.end(names_around())
+        if begins or (isinstance(event, Recorded) and not event.backwards):
+            self.end(names_around() if self.in_pass else {})
         self.in_pass = self.in_pass or begins
-        if not self.done:
+        if self.all_threads.found is None:
             self.recorder.listen(event)
 
     def end(self, names: dict[int, str]) -> None:
-        """A pass is over: it is the one that was asked for, or it is forgotten."""
-        self.passes, self.in_pass = self.passes + 1, False
-        if self.passes == self.number:
-            self.done = True
-            self.recorder.finish(names)
-        else:
-            self.recorder = Recorder("some")
+        """If there was a pass, it is over."""
+        if self.in_pass:
+            self.all_threads.over(self.recorder, names)
+            self.recorder, self.in_pass = TraceRecorder("some"), False
 
-    def trace(self, variables: dict[str, Any]) -> Trace | None:
-        """The pass, if there was one; `variables` are those of the script when it ended."""
-        if self.in_pass and not self.done:
-            self.end(names_in(variables))
-        return self.recorder.trace if self.done else None
+
+@contextmanager
+def watched_threads(watched: OnePass) -> Iterator[None]:
+    """Within this context, this thread and all that start in it, are watched; at its end they are over."""
+    threading.setprofile(watched.watch)
+    watched.watch()
+    try:
+        yield
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()
+    finally:
+        threading.setprofile(None)
+        del watches[threading.get_ident()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,21 +97,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.argv = [given.script, *given.arguments]
     if not given.module:
         sys.path.insert(0, str(Path(given.script).resolve().parent))
+    output = given.output.resolve()  # the script may go to another directory
     try:
-        with recording(watched.listen):
+        with watched_threads(watched):
             run = runpy.run_module if given.module else runpy.run_path
             variables = run(given.script, run_name="__main__")
-    finally:  # also of a script that raises, or ends by sys.exit
-        trace = watched.trace(variables)
-        if trace is not None:
-            trace.html(given.output, title=Path(given.script).name)
-            print(f"{given.output}: {len(trace.steps)} steps of backward pass {given.number}", file=sys.stderr)
-    if trace is None:
-        print(f"the script made {watched.passes} backward passes, so there is no page", file=sys.stderr)
+    except BaseException:  # of the script, which raises, or ends by sys.exit: that is all it does
+        write_page(watched, variables, given, output)
+        raise
+    if not write_page(watched, variables, given, output):
         return 1
     if given.open:
-        webbrowser.open(given.output.resolve().as_uri())
+        webbrowser.open(output.as_uri())
     return 0
+
+
+def write_page(watched: OnePass, variables: dict[str, Any], given: argparse.Namespace, output: Path) -> bool:
+    """Write the page of the pass that was asked for, if there was one, and say so."""
+    trace = watched.trace(variables)
+    if trace is None:
+        made = f"{watched.passes} backward pass{'es' * (watched.passes != 1)}" if watched.passes else "no backward pass"
+        print(f"the script made {made}, so there is no page of pass {given.number}", file=sys.stderr)
+        return False
+    try:
+        trace.html(output, title=Path(given.script).name)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return False
+    print(f"{given.output}: {len(trace.steps)} steps of backward pass {given.number}", file=sys.stderr)
+    return True
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,7 +135,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Run a script, unchanged, and write a page that steps through one of its backward passes.",
         epilog="What follows SCRIPT is passed on to it.",
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("backprop.html"), metavar="FILE",
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE",
                         help="the page to write (default: backprop.html)")
     parser.add_argument("--pass", dest="number", type=int, default=1, metavar="N",
                         help="which of its backward passes (default: 1)")
@@ -92,8 +148,25 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--pass counts from 1, got {given.number}")
     if not given.module and not Path(given.script).is_file():
         parser.error(f"there is no script {given.script}")
-    if "-o" in given.arguments:  # behind the script it would be the script's, which nobody means
+    if given.module and not is_module(given.script):
+        parser.error(f"there is no module {given.script}")
+    if given.output is None and "-o" in given.arguments:  # behind the script it is the script's only if it is here too
         place = given.arguments.index("-o")
-        given.output = Path(given.arguments[place + 1])
+        given.output, *_ = [*map(Path, given.arguments[place + 1 : place + 2]), None]
+        if given.output is None:
+            parser.error("-o needs the name of the page to write")
         del given.arguments[place : place + 2]
+    given.output = given.output or Path("backprop.html")
+    if not given.output.parent.is_dir():  # before a script runs for an hour
+        parser.error(f"{given.output} cannot be written: make the directory {given.output.parent} first")
+    if given.output.is_dir() or not os.access(given.output if given.output.exists() else given.output.parent, os.W_OK):
+        parser.error(f"{given.output} cannot be written: it, or its directory, does not permit that")
     return given
+
+
+def is_module(name: str) -> bool:
+    """Whether there is such a module, or a package that can be run."""
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError as error:  # it is in no package, or that has an error of its own
+        return not f"{name}.".startswith(f"{error.name}.")

@@ -16,6 +16,7 @@ from minigrad.graph import topological_order
 from minigrad.guards import name_of
 from minigrad.modes import enable_grad
 from minigrad.recording import Recorded, recording
+from minigrad.show.files import write
 from minigrad.show.layout import Layout, layout
 from minigrad.show.names import names_around
 from minigrad.tensor import Tensor
@@ -158,7 +159,7 @@ class Graph:
         ways = {".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".txt": self.__str__}
         if path.suffix not in ways:
             raise ValueError(f"a graph is saved as {', '.join(ways)}, not as {path.name!r}")
-        path.write_text(ways[path.suffix](), encoding="utf-8")
+        write(path, ways[path.suffix]())
 
     def _repr_svg_(self) -> str:
         return self.svg()

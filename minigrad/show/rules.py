@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable
+from functools import cache
 from types import CodeType
 from typing import Any
 
@@ -14,16 +15,26 @@ from minigrad.show.steps import RuleShown
 from minigrad.tensor import Tensor
 
 
-def rule_shown(rule: Any, name_of: Callable[[Any], str | None]) -> RuleShown:
-    """What a rule returns, where it is written, and what it closes over, by the names that `name_of` knows."""
+def rule_shown(rule: Any, number_of: Callable[[Any], int | None]) -> tuple[RuleShown, dict[str, int]]:
+    """What a rule returns, where it is written, and what it closes over; and the numbers of what has one of that."""
     code = getattr(rule, "__code__", None)
     if code is None:
-        return RuleShown(repr(rule), "", {})
+        return RuleShown(described_rule(rule), "", {}), {}
     kept = inspect.getclosurevars(rule).nonlocals
-    names = {name: name_of(x) or described(x) for name, x in kept.items()}
-    return RuleShown(source_of(code), f"{code.co_filename}:{code.co_firstlineno}", names)
+    numbers = {name: number for name, x in kept.items() if (number := number_of(x)) is not None}
+    names = {name: described(x) for name, x in kept.items()}
+    return RuleShown(source_of(code), f"{code.co_filename}:{code.co_firstlineno}", names), numbers
 
 
+def described_rule(rule: Any) -> str:
+    """A rule that is no function, without what differs from one run to the next."""
+    function = getattr(rule, "func", None)
+    if function is not None:
+        return f"{type(rule).__name__}({getattr(function, '__qualname__', type(function).__name__)})"
+    return type(rule).__name__
+
+
+@cache
 def source_of(code: CodeType) -> str:
     """The expression of a lambda, or the lines of a function, from the file; its name if there is none."""
     known = [[x for x in span if x is not None] for span in code.co_positions()]

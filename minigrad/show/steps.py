@@ -46,6 +46,7 @@ class Shown:
         return f"{self.shape} in [{self.smallest:.3g}, {self.largest:.3g}]{bad}"
 
 
+@np.errstate(all="ignore")  # what is not finite is shown
 def shown(array: Any, whole: bool = False) -> Shown:
     """An array in little, with all elements if they are few or `whole` is asked for."""
     array = np.asarray(array)

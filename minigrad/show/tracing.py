@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
-from html import escape
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple
+from weakref import ref
 
 import numpy as np
 
-from minigrad.recording import Completed, Contributed, Place, Recorded, Seeded, recording
+from minigrad.random import States, noting
+from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, enclosing, recording
+from minigrad.show.displays import in_a_frame, unframed
+from minigrad.show.files import write
 from minigrad.show.names import names_around
 from minigrad.show.rules import rule_shown
 from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
 from minigrad.show.why import why_contributed, why_recorded
 from minigrad.tensor import Rule, Tensor
+from minigrad.transforms import leaves
 
-MOST_OPERATIONS = 20_000
+MOST_OPERATIONS = 20_000  # that are remembered: of more, the first and last ones
 MOST_CHECKED = 2000  # operations whose arguments are held for `Trace.check`
 Keep = Literal["some", "all"]
 
 
-Checkable: TypeAlias = tuple[Recorded, dict[int, Rule]]  # an operation, and number of an edge -> its rule
+class Checkable(NamedTuple):
+    """An operation, and what `Trace.check` needs to call it again: see `minigrad.show.checking.Call`."""
+
+    event: Recorded
+    rules: dict[int, Rule]  # number of an edge -> its rule
+    around: list[Enclosing]
+    drawn: States
 
 
 class trace:
@@ -53,14 +64,15 @@ class trace:
 
     def __init__(self, keep: Keep = "some", names: Mapping[str, Tensor] | None = None) -> None:
         self.recorder, self.names = Recorder(keep), names
-        self.context = recording(self.recorder.listen)
+        self.context = ExitStack()
 
     def __enter__(self) -> Trace:
-        self.context.__enter__()
+        self.recorder.drawn = self.context.enter_context(noting())
+        self.context.enter_context(recording(self.recorder.listen))
         return self.recorder.trace
 
     def __exit__(self, *exc_info: Any) -> None:
-        self.context.__exit__(*exc_info)
+        self.context.close()
         self.recorder.finish(names_around(self.names))
 
 
@@ -71,7 +83,7 @@ class Trace:
         tensors: all that took part, constants too, in the order of appearance.
         edges: one for each position in which a tensor was an input.
         steps: what happened, in order; see `minigrad.show.steps`.
-        left_out: how many operations came after the 20,000 that are remembered.
+        left_out: how many operations there were between the first and the last 10,000, which are remembered.
 
     Until `check` is called, or the trace is no longer needed, it holds on to the first 2000 operations and their
     arguments, and so to their arrays; a copy of it and a pickle do not.
@@ -108,10 +120,11 @@ class Trace:
         """
         if self._checkable is None:
             raise RuntimeError("what is called now is recorded: leave the `with trace()` block, then check()")
-        from minigrad.show.checking import undecided, verdicts
+        from minigrad.show.checking import Call, undecided, verdicts
 
-        for event, rules in self._checkable:
-            found = verdicts(event, {self.edges[number].position: rule for number, rule in rules.items()})
+        for event, rules, around, drawn in self._checkable:
+            positions = {self.edges[number].position: rule for number, rule in rules.items()}
+            found = verdicts(Call(event, around, drawn), positions)
             for number in rules:
                 edge = self.edges[number]
                 self.edges[number] = replace(edge, verdict=found[edge.position])
@@ -141,21 +154,23 @@ class Trace:
             raise ValueError("nothing was recorded: enter `with trace():` around the computation and its backward()")
         text = page(self, title)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write(path, text)
         return text
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, for a notebook."""
-        frame = 'style="width: 100%; height: 640px; border: 1px solid #d1d5db" title="backpropagation, step by step"'
-        return f"<iframe {frame} srcdoc=\"{escape(self.html())}\"></iframe>" if self.steps else f"<pre>{self}</pre>"
+        return in_a_frame(self.html(), "backpropagation, step by step") if self.steps else unframed(str(self))
 
     def __str__(self) -> str:
         """The forward table, then the backward steps, in 80 columns."""
-        ahead = [self.line(step) for step in self.steps if isinstance(step, Forward)]
+        inputs: dict[int, list[str]] = {}
+        for edge in self.edges:
+            inputs.setdefault(edge.target, []).append(self.tensors[edge.source].name)
+        ahead = [self.forward_line(step, inputs) for step in self.steps if isinstance(step, Forward)]
         back = [self.line(step) for step in self.steps if not isinstance(step, Forward)]
-        lines = ["forwards", *ahead, *(["backwards", *back] if back else []), *self.judged()]
         if self.left_out:
-            lines.append(f"({self.left_out:,} more operations are left out)")
+            ahead.insert(MOST_OPERATIONS // 2, f"  ... {self.left_out:,} operations in between are left out ...")
+        lines = ["forwards", *ahead, *(["backwards", *back] if back else []), *self.judged()]
         return "\n".join(lines) if self.steps else "nothing was recorded"
 
     def judged(self) -> list[str]:
@@ -169,8 +184,14 @@ class Trace:
                  for line in wrap(f"{a} -> {b}  {v}", 80, initial_indent="  ", subsequent_indent="      ")]
         return [f"checked: {', '.join(f'{n} {word}' for word, n in counts.items())}", *lines]
 
-    def line(self, step: Step) -> str:
-        """One step in a line."""
+    def forward_line(self, step: Forward, inputs: Mapping[int, Sequence[str]]) -> str:
+        """An operation in a line; `inputs` are the names of those of each result."""
+        made = self.tensors[step.tensor]
+        arguments = ", ".join(inputs.get(step.tensor, ()))
+        return columns(f"{made.name} = {made.operation}({arguments})", "", str(made.value))
+
+    def line(self, step: Seed | Complete | Contribution) -> str:
+        """A step of a backward pass in a line."""
         if isinstance(step, Contribution):
             edge = self.edges[step.edge]
             rule = edge.rule.source.splitlines()[-1].strip() if edge.rule is not None else ""
@@ -181,11 +202,7 @@ class Trace:
         name = self.tensors[step.tensor].name
         if isinstance(step, Seed):
             return columns(name, "is where the pass begins", str(step.gradient))
-        if isinstance(step, Complete):
-            return columns(name, "is complete", str(step.gradient))
-        made = self.tensors[step.tensor]
-        inputs = ", ".join(self.tensors[edge.source].name for edge in self.edges if edge.target == step.tensor)
-        return columns(f"{name} = {made.operation}({inputs})", "", str(made.value))
+        return columns(name, "is complete", str(step.gradient))
 
 
 def columns(what: str, rule: str, value: str) -> str:
@@ -202,19 +219,23 @@ def axes_in_words(axes: tuple[int, ...]) -> str:
 
 
 class Recorder:
-    """Takes in what the engine did, and writes a trace of it."""
+    """Takes in what the engine did, and writes a trace of it.
+
+    Of tensors and arrays it holds no more than what is shown of them, but for those that `Trace.check` needs.
+    """
 
     def __init__(self, keep: Keep) -> None:
         if keep not in ("some", "all"):
             raise ValueError(f'keep is "some" or "all", got {keep!r}')
         self.trace = Trace()
         self.whole = keep == "all"
-        self.things: list[Any] = []  # what has a number; held, so that no identity is used twice
-        self.numbers: dict[int, int] = {}
-        self.rules: dict[int, Rule] = {}  # number of an edge -> its rule
+        self.numbers: dict[int, int] = {}  # id of a tensor or an array that is alive -> its number
+        self.alive: dict[int, ref[Any]] = {}  # likewise; what is no more has no id
+        self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
-        self.operations = 0
+        self.operations = 0  # that are remembered
         self.checkable: list[Checkable] = []
+        self.drawn: States = {}  # where generators stood before they were drawn from, since the last operation
 
     def listen(self, event: Any) -> None:
         """Take in one event."""
@@ -232,28 +253,32 @@ class Recorder:
 
     def record(self, event: Recorded) -> None:
         """Remember an operation, unless it is what a rule computes in between."""
+        drawn = dict(self.drawn)
+        self.drawn.clear()
         if event.backwards and event.result.is_leaf:
             return
         self.operations += 1
-        if self.operations > MOST_OPERATIONS:
-            self.trace.left_out += 1
-            return
         sources = {i: self.number(x) for i, x in enumerate(event.inputs) if isinstance(x, (Tensor, np.ndarray))}
         target = self.number(event.result, event.operation.__name__, event.scope, event.place)
         recorded, rules = list(event.result._edges), dict[int, Rule]()
         for position, source in sources.items():
             x, number = event.inputs[position], len(self.trace.edges)
+            rule = None
             if recorded and isinstance(x, Tensor) and x.requires_grad:
                 self.edge_at[target, len(event.result._edges) - len(recorded)] = number
-                self.rules[number] = rules[number] = recorded.pop(0)[1]
-            self.trace.edges.append(EdgeShown(number, source, target, position, None))
+                rules[number] = recorded.pop(0)[1]
+                rule, self.kept[number] = rule_shown(rules[number], lambda x: self.numbers.get(id(x)))
+            self.trace.edges.append(EdgeShown(number, source, target, position, rule))
         self.trace.steps.append(Forward(target, why_recorded(event)))
         if rules and len(self.checkable) < MOST_CHECKED:
-            self.checkable.append((event, rules))
+            numbers = [x for x in leaves([event.arguments, event.options]) if isinstance(x, (np.ndarray, np.floating))]
+            self.checkable.append(Checkable(event, rules, enclosing(event.operation) if numbers else [], drawn))
+        if self.operations > 2 * MOST_OPERATIONS:
+            self.forget()
 
     def edge_of(self, event: Contributed) -> int | None:
         """The number of the edge along which something was passed, if its operation is remembered."""
-        return self.edge_at.get((self.number(event.result), event.position))
+        return self.edge_at.get((self.numbers.get(id(event.result), -1), event.position))
 
     def contribution(self, event: Contributed, edge: int) -> Contribution:
         """The step of a contribution."""
@@ -270,10 +295,11 @@ class Recorder:
 
     def number(self, x: Any, operation: str = "", scope: str = "", place: Place | None = None) -> int:
         """The number of a tensor or an array, which gets one if it is new."""
-        if id(x) in self.numbers:
-            return self.numbers[id(x)]
-        number = self.numbers[id(x)] = len(self.things)
-        self.things.append(x)
+        key = id(x)
+        if key in self.numbers:
+            return self.numbers[key]
+        number = self.numbers[key] = len(self.trace.tensors)
+        self.alive[key] = ref(x, lambda _: self.gone(key))
         flows = isinstance(x, Tensor) and x.requires_grad
         kind = "result" if operation else "leaf" if flows else "constant"
         array, time = (x._data, x._time) if isinstance(x, Tensor) else (x, 0)
@@ -281,19 +307,78 @@ class Recorder:
         self.trace.tensors.append(TensorShown(number, "", kind, operation, time, scope, place, value))
         return number
 
+    def gone(self, key: int) -> None:
+        """What had this id is no more, so that something else may have it."""
+        self.numbers.pop(key, None)
+        self.alive.pop(key, None)
+
+    def forget(self) -> None:
+        """Leave out the operations between the first and last ones, and what came back to and from them alone."""
+        trace, half = self.trace, MOST_OPERATIONS // 2
+        made = [step.tensor for step in trace.steps if isinstance(step, Forward)]
+        results = {*made[:half], *made[-half:]}
+        edges = [edge for edge in trace.edges if edge.target in results]
+        steps = remembered_steps(trace.steps, results, trace.edges)
+        ends = {end for edge in edges for end in (edge.source, edge.target)}
+        ends |= results | {step.tensor for step in steps if not isinstance(step, Contribution)}
+        tensors = {n: i for i, n in enumerate(sorted(ends))}
+        numbers = {edge.number: i for i, edge in enumerate(edges)}
+        trace.left_out += len(made) - len(results)
+        self.operations = len(results)
+        trace.tensors = [replace(trace.tensors[n], number=i) for n, i in tensors.items()]
+        trace.edges = [
+            replace(e, number=numbers[e.number], source=tensors[e.source], target=tensors[e.target]) for e in edges
+        ]
+        trace.steps = [
+            replace(s, edge=numbers[s.edge]) if isinstance(s, Contribution) else replace(s, tensor=tensors[s.tensor])
+            for s in steps
+        ]
+        self.numbers = {key: tensors[n] for key, n in [*self.numbers.items()] if n in tensors}
+        self.edge_at = {(tensors[n], i): numbers[e] for (n, i), e in self.edge_at.items() if e in numbers}
+        self.kept = {
+            numbers[e]: {name: tensors[n] for name, n in kept.items() if n in tensors}
+            for e, kept in self.kept.items() if e in numbers
+        }
+        self.checkable = [
+            call._replace(rules={numbers[e]: rule for e, rule in call.rules.items() if e in numbers})
+            for call in self.checkable
+        ]
+
     def finish(self, known: Mapping[int, str]) -> None:
         """Give everything its name, of those known by id, and let go of what was recorded."""
+        if self.operations > MOST_OPERATIONS:
+            self.forget()
+        users = {number: known[key] for key, number in self.numbers.items() if key in known}
         counts: Counter[str] = Counter()
-        names: dict[int, str] = {}
         for number, tensor in enumerate(self.trace.tensors):
             kind = tensor.operation or tensor.kind
             counts[kind] += 1
-            x = self.things[number]
-            names[id(x)] = known.get(id(x)) or f"{kind}_{counts[kind]}"
-            self.trace.tensors[number] = replace(tensor, name=names[id(x)])
-        for number, rule in self.rules.items():
+            self.trace.tensors[number] = replace(tensor, name=users.get(number) or f"{kind}_{counts[kind]}")
+        for number, kept in self.kept.items():
             edge = self.trace.edges[number]
-            self.trace.edges[number] = replace(edge, rule=rule_shown(rule, lambda x: names.get(id(x))))
-        self.things.clear()
-        self.rules.clear()
+            if edge.rule is not None:
+                names = {name: self.trace.tensors[n].name for name, n in kept.items()}
+                self.trace.edges[number] = replace(edge, rule=replace(edge.rule, names=edge.rule.names | names))
+        for table in (self.numbers, self.alive, self.kept, self.edge_at):
+            table.clear()
         self.trace._checkable, self.checkable = self.checkable, []
+
+
+def remembered_steps(steps: Sequence[Step], results: set[int], edges: Sequence[EdgeShown]) -> list[Step]:
+    """The steps that made these results, and what came back from them.
+
+    A gradient is complete only where something of it is remembered that came in the same pass.
+    """
+    found: list[Step] = []
+    reached: set[int] = set()
+    for step in steps:
+        if isinstance(step, Seed):
+            reached = {step.tensor} & results
+        if isinstance(step, Contribution):
+            if edges[step.edge].target not in results:
+                continue
+            reached.add(edges[step.edge].source)
+        elif step.tensor not in (results if isinstance(step, Forward) else reached):
+            continue
+        found.append(step)
+    return found

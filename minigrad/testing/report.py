@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from minigrad.notebook import shown_by
 from minigrad.testing.numeric import Finding, Verdict
 
 WIDTH, HEIGHT = 100, 24
@@ -45,6 +46,8 @@ class Report:
     details: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     margin: float = 0.0
+
+    _repr_html_ = shown_by("minigrad.show.displays", "report_html")
 
     @property
     def ok(self) -> bool:

@@ -334,7 +334,8 @@ def test_a_script_without_such_a_pass_and_wrong_arguments_end_in_a_sentence(tmp_
     script = tmp_path / "fit.py"
     script.write_text(SCRIPT)
     failed = run_show("--pass", 9, script, "5.0", cwd=tmp_path, check=False)
-    assert (failed.returncode, failed.stderr) == (1, "the script made 3 backward passes, so there is no page\n")
+    said = "the script made 3 backward passes, so there is no page of pass 9\n"
+    assert (failed.returncode, failed.stderr) == (1, said)
     wrong = (["nowhere.py"], "there is no script nowhere.py"), (["--pass", 0, script], "counts from 1")
     for arguments, said in wrong:
         failed = run_show(*arguments, cwd=tmp_path, check=False)

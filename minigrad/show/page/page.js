@@ -347,7 +347,8 @@ function render() {
 
 function goTo(step) {
   at = noFurtherThan(Math.max(0, Math.min(steps.length - 1, step)));
-  history.replaceState(null, "", `#step=${at + 1}`);  // counted from 1, as the page does
+  const address = `#step=${at + 1}`;  // counted from 1, as the page does
+  if (location.protocol !== "about:") history.replaceState(null, "", address);  // a frame in a notebook has none
   render();
 }
 

@@ -1,0 +1,25 @@
+"""Writing what is shown to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def write(path: str | Path, text: str) -> None:
+    """Write a text to a file.
+
+    Raises:
+        OSError: in a sentence, if that cannot be done; of the kind that Python raises.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise type(error)(cannot_be_written(path, error)) from error
+
+
+def cannot_be_written(path: str | Path, error: OSError) -> str:
+    """The sentence for a file that cannot be written."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"{path} cannot be written: make the directory {folder} first"
+    return f"{path} cannot be written: {error.strerror or error}"
