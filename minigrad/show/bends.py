@@ -13,6 +13,9 @@ MOST_BENDS = 1200  # of a drawing; what is longest goes around it
 Item: TypeAlias = tuple[str, int]  # node, frame, bend or lane, and a number; "in" or "out", and an edge's source
 Link: TypeAlias = tuple[Item, Item, int]  # from, to, and the node where the edge begins, which may be within `from`
 
+Bundle: TypeAlias = tuple[Item, int]  # the end that links share, and the node where those of a source begin, or -1
+Spot: TypeAlias = tuple[Bundle, int]  # a bundle, and a layer that it passes
+
 
 @dataclass(frozen=True)
 class Bends:
@@ -61,14 +64,14 @@ def span(level: Mapping[Item, int], link: Link) -> int:
     return level[link[1]] - level[link[0]]
 
 
-def bundled(spans: Mapping[Link, int]) -> dict[Link, tuple[Item, int]]:
+def bundled(spans: Mapping[Link, int]) -> dict[Link, Bundle]:
     """What each link shares its way with: the long ones from the same source, or, if these are more, to its target."""
     out = Counter((source, start) for (source, _, start), long in spans.items() if long > 1)
     into = Counter(target for (_, target, _), long in spans.items() if long > 1)
     return {(a, b, start): (a, start) if out[a, start] >= into[b] else (b, -1) for a, b, start in spans}
 
 
-def spots(level: Mapping[Item, int], bundles: Mapping[Link, tuple[Item, int]], longest: int) -> dict[object, None]:
+def spots(level: Mapping[Item, int], bundles: Mapping[Link, Bundle], longest: int) -> dict[Spot, None]:
     """A bundle and a layer, for each layer that it passes by links that are not longer than `longest`."""
     return dict.fromkeys(
         (bundle, row) for link, bundle in bundles.items() if span(level, link) <= longest
@@ -76,9 +79,9 @@ def spots(level: Mapping[Item, int], bundles: Mapping[Link, tuple[Item, int]], l
     )
 
 
-def lanes(level: Mapping[Item, int], bundles: Mapping[Link, tuple[Item, int]]) -> dict[tuple[Item, int], int]:
+def lanes(level: Mapping[Item, int], bundles: Mapping[Link, Bundle]) -> dict[Bundle, int]:
     """The place of each bundle beside the drawing: the innermost that no other takes at the same height."""
-    ends: dict[tuple[Item, int], list[int]] = {}
+    ends: dict[Bundle, list[int]] = {}
     for (source, target, _), bundle in bundles.items():
         ends.setdefault(bundle, []).extend((level[source], level[target]))
     free: list[int] = []  # where the last bundle of each place ends
