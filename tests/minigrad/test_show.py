@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 from minigrad.show import graph, trace
-from minigrad.show.layout import layout
+from minigrad.show.bends import MOST_BENDS, bent
+from minigrad.show.layout import layout, levels
 from minigrad.show.steps import Complete, Contribution, Forward, Seed, shown
 from minigrad.testing.strategies import programs
 
@@ -64,6 +65,49 @@ def test_an_edge_beside_a_block_and_chains_run_straight_down():
     chains = [[placed.centers[i][0] for i in nodes] for nodes in (range(1, 6), range(6, 10))]
     for way in ([x for x, _ in placed.routes[0, 6]], *chains):
         assert max(way) - min(way) < 6
+
+
+LARGE = {
+    "a box that a chain uses": [(0, i) for i in range(2, 300)] + [(i, i + 1) for i in range(1, 299)],
+    "a chain whose boxes are stacked": [(i, i + 1) for i in range(298)] + [(i, 299) for i in range(299)],
+    "skips of all lengths": [(i, i + 1) for i in range(299)] + [(i, 299 - i) for i in range(149)],
+}
+
+
+@pytest.mark.parametrize("arrows", LARGE.values(), ids=LARGE)
+def test_edges_that_share_an_end_share_their_way_so_large_graphs_need_few_bends(arrows):
+    links = [(("node", a), ("node", b), a) for a, b in arrows]
+    level = levels([("node", i) for i in range(300)], links)
+    bends = bent(level, links)
+    assert sum(map(len, bends.rows)) - 300 <= MOST_BENDS
+    assert all(chain[0] == link[0] and chain[-1] == link[1] for link, chain in bends.chains.items())
+    assert {len(chain) - 1 - (level[b] - level[a]) for (a, b, _), chain in bends.chains.items()} == {0}
+
+
+def test_edges_pass_no_box():
+    arrows = sorted(set(LARGE["skips of all lengths"]))
+    sizes = {i: (80.0 + i % 3 * 30, 40.0 + i % 2 * 30) for i in range(300)}
+    placed = layout(sizes, arrows)
+    boxes = [(*placed.centers[i], *sizes[i], i) for i in sizes]
+    for ends, way in placed.routes.items():
+        for x, y in way:
+            assert not [i for cx, cy, w, h, i in boxes if i not in ends and abs(x - cx) < w / 2 and abs(y - cy) < h / 2]
+
+
+def test_frames_hold_their_boxes_and_no_others():
+    arrows = [(0, 1), (1, 2), (2, 3), (0, 3), (3, 4), (4, 5), (2, 5), (6, 2)]
+    within = {1: (10,), 2: (10, 11), 6: (10, 11), 4: (12,)}
+    sizes = dict.fromkeys(range(7), (80.0, 40.0))
+    placed = layout(sizes, arrows, within)
+    for frame, (left, top, width, height) in placed.frames.items():
+        for node, (x, y) in placed.centers.items():
+            holds = left <= x - 40 and x + 40 <= left + width and top <= y - 20 and y + 20 <= top + height
+            outside = x + 40 <= left or left + width <= x - 40 or y + 20 <= top or top + height <= y - 20
+            assert holds if frame in within.get(node, ()) else outside
+    for (source, target), way in placed.routes.items():
+        assert way[0] == pytest.approx((placed.centers[source][0], placed.centers[source][1] + 20))
+        assert way[-1] == pytest.approx((placed.centers[target][0], placed.centers[target][1] - 20))
+        assert [y for _, y in way] == sorted(y for _, y in way)
 
 
 # ------------------------------------------------------------------------------------------------ drawings
