@@ -37,7 +37,7 @@ from minigrad.testing.values import (
     sections,
     shapes,
     squeezable,
-    windows,
+    windowings,
 )
 
 
@@ -251,13 +251,8 @@ def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
     arguments = draw(arguments_by_name[operation.name](x.shape))
     options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
     arguments = arguments[:-1] if options else arguments
-    combine = joined if operation.name == "split" else Call.combine
+    combine = as_one if operation.name == "split" else Call.combine
     return Call(operation, (x,), lambda x: (x, *arguments), options, combine)
-
-
-def joined(results: Any) -> Any:
-    """Several arrays (or tensors) as one."""
-    return np.concatenate([np.ravel(x) for x in results])
 
 
 @st.composite
@@ -407,11 +402,11 @@ def symmetric_calls(draw: st.DrawFn, operation: Operation) -> Call:
     n = draw(st.integers(0, 3))
     x = draw(matrices(draw(stacks), n, n))
     if operation.name == "linalg.cholesky":
-        return Call(operation, (x,), symmetrised, {"upper": draw(st.booleans())})
-    return Call(operation, (x,), symmetrised, {"UPLO": draw(st.sampled_from("LU"))}, without_signs)
+        return Call(operation, (x,), symmetric_part, {"upper": draw(st.booleans())})
+    return Call(operation, (x,), symmetric_part, {"UPLO": draw(st.sampled_from("LU"))}, without_signs)
 
 
-def symmetrised(x: Any) -> tuple[Any]:
+def symmetric_part(x: Any) -> tuple[Any]:
     return ((x + np.swapaxes(x, -1, -2)) / 2,)
 
 
@@ -419,7 +414,7 @@ def without_signs(result: Any) -> Any:
     """Eigenvalues, and of the eigenvectors what does not depend on their signs: v vᵀ for each."""
     values, vectors = result
     columns = np.swapaxes(vectors, -1, -2)
-    return joined([values, np.expand_dims(columns, -1) * np.expand_dims(columns, -2)])
+    return as_one([values, np.expand_dims(columns, -1) * np.expand_dims(columns, -2)])
 
 
 @st.composite
@@ -431,7 +426,7 @@ def matrix_calls(draw: st.DrawFn, operation: Operation) -> Call:
         return Call(operation, (x,), lambda x: (x,), {})
     if operation.name == "linalg.qr":
         mode = draw(st.sampled_from(["reduced", "r"]))
-        return Call(operation, (x,), lambda x: (x,), {"mode": mode}, joined if mode == "reduced" else Call.combine)
+        return Call(operation, (x,), lambda x: (x,), {"mode": mode}, as_one if mode == "reduced" else Call.combine)
     if draw(st.booleans()):
         return Call(operation, (x,), lambda x: (x,), {"compute_uv": False})
     return Call(operation, (x,), lambda x: (x,), {"full_matrices": m == n and draw(st.booleans())}, without_joint_signs)
@@ -442,7 +437,7 @@ def without_joint_signs(result: Any) -> Any:
     left, values, right = result
     u = np.swapaxes(left, -1, -2)
     pairs = [(u, u), (right, right), (u, right)]
-    return joined([values, *[np.expand_dims(a, -1) * np.expand_dims(b, -2) for a, b in pairs]])
+    return as_one([values, *[np.expand_dims(a, -1) * np.expand_dims(b, -2) for a, b in pairs]])
 
 
 @st.composite
@@ -481,7 +476,7 @@ def example_calls(draw: st.DrawFn, operation: Operation) -> Call:
 
 def as_one(result: Any) -> Any:
     """A result as it is, or if there are several, as one array or tensor."""
-    return joined(result) if isinstance(result, (list, tuple)) else result
+    return np.concatenate([np.ravel(x) for x in result]) if isinstance(result, (list, tuple)) else result
 
 
 @st.composite
@@ -528,7 +523,7 @@ arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple
     "tril": lambda shape: st.tuples(st.integers(-3, 3)),
     "triu": lambda shape: st.tuples(st.integers(-3, 3)),
     "pad": paddings,
-    "sliding_window_view": windows,
+    "sliding_window_view": windowings,
 }
 
 _calls_of_family: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {

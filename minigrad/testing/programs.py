@@ -203,7 +203,7 @@ def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) ->
     return condition.map(lambda condition: Statement(operation.name, (condition, *map(Name, names[1:])), {}))
 
 
-def joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
+def several_joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     alike = [name for name in reversed(values) if values[name].shape == values[names[0]].shape]
     several = st.lists(st.sampled_from(alike).map(Name), min_size=1, max_size=3)
     return several.map(lambda several: Statement(operation.name, (several,), {"axis": 0}))
@@ -227,7 +227,7 @@ BY_NAME: dict[str, Statements] = {
     **dict.fromkeys(["softmax", "log_softmax", "cumsum", "cumprod"], along_axis),
     "getitem": indexed,
     "where": chosen,
-    **dict.fromkeys(["concatenate", "stack"], joined),
+    **dict.fromkeys(["concatenate", "stack"], several_joined),
     **dict.fromkeys([name for name in arguments_by_name if name != "split"], with_arguments),
 }
 

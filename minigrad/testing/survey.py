@@ -15,10 +15,9 @@ from minigrad.guards import name_of
 from minigrad.random import default_generator
 from minigrad.recording import Event, Recorded, arguments_in
 from minigrad.tensor import Tensor, wrap
-from minigrad.testing.blame import Step, accusation, checked, recorded_call, reproduced
+from minigrad.testing.blame import Step, StepChecker, accusation, recorded_call, reproduced
 from minigrad.testing.check import gradient_report
-from minigrad.testing.numeric import Tolerance
-from minigrad.testing.reproduce import place_of
+from minigrad.testing.reproduce import shown_place
 from minigrad.transforms import leaves, rebuilt
 
 CALLERS = 3  # functions around an operation that are looked at
@@ -58,7 +57,7 @@ class Survey:
         calls = [(f, copied(arguments, copies)) for f, arguments in [(event.operation, given), *callers(frame)]]
         result = copy_of(event.result)
         result._edges = tuple((copies[id(x)], PlaceOfRule(rule)) for x, rule in event.result._edges if id(x) in copies)
-        line = place_of(event.place.file, event.place.line)
+        line = shown_place(event.place.file, event.place.line)
         self.waiting.append([Step(f, result, given[0], given[1], line) for f, given in calls])
 
     def problems(self) -> list[str]:
@@ -104,7 +103,7 @@ class PlaceOfRule:
 def attempt_at(step: Step, rng: np.random.Generator) -> Any:
     """The verdict on a call; None if it cannot be made again."""
     try:
-        return checked(step, 1, Tolerance(), rng)
+        return StepChecker(rng).checked(step)
     except Exception:  # whatever it is: it cannot be called at other points
         return None
 

@@ -261,7 +261,7 @@ def paddings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
     )
 
 
-def windows(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+def windowings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
     """A window for all axes, or for one or two of them, an axis perhaps windowed twice."""
     full = st.tuples(st.tuples(*[st.integers(1, n) for n in shape]))
     one = axis_of(shape).flatmap(lambda axis: st.tuples(st.integers(1, shape[axis]), st.just(axis)))
