@@ -147,6 +147,15 @@ def test_within_the_kit_for_testing_gradients_every_name_has_one_meaning():
     assert not shared_names([module for module in FILES if module.startswith("minigrad.testing")])
 
 
+def test_what_belongs_together_is_handed_on_within_the_kit_as_one_thing():
+    for module in FILES:
+        nodes = ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8")))
+        for node in nodes if module.startswith("minigrad.testing") else ():
+            if isinstance(node, ast.FunctionDef) and node.name != "gradient_report":  # whose keywords are public
+                given = [a.arg for a in node.args.args + node.args.kwonlyargs if a.arg != "self"]
+                assert len(given) <= 6, (module, node.name, given)
+
+
 # ------------------------------------------------------------------------------------------------ public names
 
 BESIDE_OPERATIONS = {

@@ -36,7 +36,7 @@ def verdicts(event: Recorded, rules: dict[int, Rule]) -> dict[int, VerdictShown]
         event: the operation.
         rules: position among its inputs -> the rule that was recorded.
     """
-    step = step_of(event)
+    step = Step.of(event)
     with np.errstate(all="ignore"), undrawn():  # what is not finite is reported
         output = position_in(step)
         if output is None:
@@ -55,12 +55,6 @@ def undrawn() -> Iterator[None]:
             yield
         finally:
             put(states)
-
-
-def step_of(event: Recorded) -> Step:
-    """An operation with its arguments; those that it names rules for, if its own are not known."""
-    known = event.arguments or event.options
-    return Step(event.operation, event.result, event.arguments if known else event.inputs, event.options, "")
 
 
 def undecided(reason: str) -> VerdictShown:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from types import FrameType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.guards import user_frame
 from minigrad.modes import enable_grad
-from minigrad.recording import Event, Recorded, arguments_in, recording
+from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.patterns import pattern_of
@@ -40,6 +38,13 @@ class Step:
     line: str
     unchecked: bool = False
 
+    @classmethod
+    def of(cls, event: Recorded) -> Step:
+        """The step that an event tells of, with the inputs that it names rules for if its own are not known."""
+        known = event.arguments or event.options
+        line = shown_place(event.place.file, event.place.line)
+        return cls(event.operation, event.result, event.arguments if known else event.inputs, event.options, line)
+
     @property
     def name(self) -> str:
         return getattr(self.operation, "__name__", str(self.operation))
@@ -53,19 +58,21 @@ class Step:
         """All else among the arguments."""
         return [x for x in leaves([self.arguments, self.options]) if not isinstance(x, Tensor)]
 
-    def call(self, replacements: dict[Tensor, Any]) -> Any:
+    def with_leaves(self, changed: Callable[[Any], Any]) -> Step:
+        """The same call with something else in place of each leaf of its arguments."""
+        tree = [self.arguments, self.options]
+        arguments, options = rebuilt(tree, [changed(x) for x in leaves(tree)])
+        return replace(self, arguments=arguments, options=options)
+
+    def call(self, new: dict[Tensor, Any]) -> Any:
         """The operation with other things in place of some tensors."""
-        inside = leaves([self.arguments, self.options])
-        new = [replacements.get(x, x) if isinstance(x, Tensor) else x for x in inside]
-        arguments, options = rebuilt([self.arguments, self.options], new)
-        return self.operation(*arguments, **options)
+        other = self.with_leaves(lambda x: new.get(x, x) if isinstance(x, Tensor) else x)
+        return other.operation(*other.arguments, **other.options)
 
     def spelled(self, names: dict[Tensor, Any], line: SourceLine) -> str:
         """The call as Python source."""
-        inside = leaves([self.arguments, self.options])
-        new = [names.get(x, x) if isinstance(x, Tensor) else x for x in inside]
-        arguments, options = rebuilt([self.arguments, self.options], [line.leaf(x, None) for x in new])
-        return called(line.name(self.operation), arguments, options)
+        other = self.with_leaves(lambda x: line.leaf(names.get(x, x) if isinstance(x, Tensor) else x, None))
+        return called(line.name(self.operation), other.arguments, other.options)
 
 
 @contextmanager
@@ -75,27 +82,10 @@ def recorded_steps() -> Iterator[list[Step]]:
 
     def listen(event: Event) -> None:
         if isinstance(event, Recorded) and len(steps) < MOST_STEPS:
-            _, given = recorded_call(event.operation, event.inputs, sys._getframe(1))
-            steps.append(Step(event.operation, event.result, *given, shown_place(event.place.file, event.place.line)))
+            steps.append(Step.of(event))
 
     with recording(listen):
         yield steps
-
-
-def recorded_call(
-    operation: Callable[..., Any], inputs: Sequence[Any], innermost: FrameType
-) -> tuple[FrameType, tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The frame in which an operation runs that is being recorded, and its arguments; else what `record` was given."""
-    code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
-    frame: FrameType | None = innermost
-    while frame is not None and frame.f_code is not code:
-        frame = frame.f_back
-    if frame is None:
-        return innermost, (tuple(inputs), {})
-    arguments, options = arguments_in(frame)
-    if arguments and arguments[0] is operation:  # an object, called
-        arguments = arguments[1:]
-    return frame, (arguments, options)
 
 
 def calling_line() -> str:

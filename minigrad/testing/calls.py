@@ -19,25 +19,15 @@ from minigrad.testing.composed import EXAMPLES, Example
 from minigrad.testing.composed import each as each
 from minigrad.testing.values import (
     LATTICE,
+    arguments_by_name,
     axes,
     axis_of,
     broadcastable,
     clear_arrays,
-    diagonals,
     elements,
     full_shapes,
     indices,
-    moves,
-    paddings,
-    picks,
-    picks_along,
-    repeats,
-    reshapes,
-    rolls,
-    sections,
     shapes,
-    squeezable,
-    windowings,
 )
 
 
@@ -104,7 +94,7 @@ def register(name: str, examples: st.SearchStrategy[Example]) -> None:
         name: the operation's.
         examples: triples (shapes of the inputs, a function from them to the arguments, options by name), see `each`.
 
-    >>> register("blend", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
+    >>> register("mixture", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
     """
     EXAMPLES[name] = examples
 
@@ -494,37 +484,6 @@ _options_by_name: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 _least_ndim = {"diagonal": 2, "trace": 2, "matrix_transpose": 2}
-
-arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
-    "ravel": lambda shape: st.just(()),
-    "matrix_transpose": lambda shape: st.just(()),
-    "reshape": lambda shape: st.tuples(reshapes(shape)),
-    "transpose": lambda shape: st.tuples(st.none() | st.permutations(range(-len(shape), 0)).map(tuple)),
-    "swapaxes": lambda shape: st.tuples(axis_of(shape), axis_of(shape)),
-    "moveaxis": moves,
-    "squeeze": lambda shape: st.tuples(squeezable(shape)),
-    "expand_dims": lambda shape: st.tuples(
-        st.integers(-len(shape) - 1, len(shape)) | st.sampled_from([(0, -1), (1, 2), (-1, -2)])
-    ),
-    "broadcast_to": lambda shape: st.tuples(
-        st.lists(st.integers(0, 3), max_size=2).map(lambda added: (*added, *shape))
-    ),
-    "split": sections,
-    "tile": lambda shape: st.tuples(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4).map(tuple)),
-    "roll": rolls,
-    "flip": lambda shape: st.tuples(axes(len(shape))),
-    "take": picks,
-    "take_along_axis": picks_along,
-    "repeat": repeats,
-    "sort": lambda shape: st.tuples(st.none() | axis_of(shape)),
-    "diagonal": diagonals,
-    "trace": diagonals,
-    "diag": lambda shape: st.tuples(st.integers(-3, 3)),
-    "tril": lambda shape: st.tuples(st.integers(-3, 3)),
-    "triu": lambda shape: st.tuples(st.integers(-3, 3)),
-    "pad": paddings,
-    "sliding_window_view": windowings,
-}
 
 _calls_of_family: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "elementwise": elementwise_calls,

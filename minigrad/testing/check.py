@@ -19,7 +19,6 @@ from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request, attempt
 from minigrad.testing.structure import CHECKS, QUARTER, Outcome, changed
 from minigrad.testing.subject import Gradients, HandWritten, SecondOrder, Subject, TensorSubject
-from minigrad.transforms import leaves, rebuilt
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
@@ -523,9 +522,7 @@ def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[
         return x * (1 + 4 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
 
     for direction in (probe.random_direction(rng) for _ in range(3)):
-        inside = [*map(shaken, leaves([step.arguments, step.options]))]
-        arguments, options = rebuilt([step.arguments, step.options], inside)
-        other = replace(step, arguments=arguments, options=options)
+        other = step.with_leaves(shaken)
 
         def again(*variables: Any, other: Step = other) -> Any:
             return other.call(dict(zip(parents, variables, strict=True)))

@@ -14,9 +14,8 @@ from minigrad.arrays import Array
 from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Tensor, as_tensor
-from minigrad.testing.calls import arguments_by_name
 from minigrad.testing.spelling import Name, called, spelled
-from minigrad.testing.values import axes, clear_arrays, full_shapes, indices
+from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
 
 CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
 LARGEST = 1e3
