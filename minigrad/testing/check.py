@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -135,23 +135,23 @@ class Weighed:
 
     Attributes:
         local: the operation to blame.
-        excuse: why what looked wrong is none, if so.
+        undecided, notes: why what looked wrong is not called so, if it is not.
     """
 
     probe: Probe
     run: Outcome
     findings: list[Finding]
     local: Local | None = None
-    excuse: str = ""
+    undecided: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.verdict is Verdict.WRONG]
 
-    def excused(self, excuse: str, **changes: Any) -> Weighed:
-        """The same with other verdicts in place of wrong ones."""
-        findings = [replace(f, **changes) if f.verdict is Verdict.WRONG else f for f in self.findings]
-        return replace(self, findings=findings, excuse=excuse)
+    def excused(self, **changes: Any) -> list[Finding]:
+        """The findings with other verdicts in place of wrong ones."""
+        return [replace(f, **changes) if f.verdict is Verdict.WRONG else f for f in self.findings]
 
 
 class Examination:
@@ -257,13 +257,10 @@ class Examination:
         elsewhere = self.elsewhere(run) if self.request.directions > 1 else None
         probe = self.probe(run)
         tried = self.tried(probe, self.request.directions - (elsewhere is not None))
-        findings = decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
-        entries: Entries = {}
-        if self.request.every_entry or not decided:  # one entry may spoil every direction
-            entries = self.entries(probe)
-            findings = decided + list(entries.values())
-        else:
-            findings = [finding for _, finding in tried]
+        decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
+        one_by_one = self.request.every_entry or not decided  # one entry may spoil every direction
+        entries = self.entries(probe) if one_by_one else {}
+        findings = [*decided, *entries.values()] if one_by_one else [finding for _, finding in tried]
         if not decided:
             self.report.undecided += undecided_entries(probe, entries)
         weighed = self.weighed(probe, run, findings, [d for d, f in tried if f.verdict is Verdict.WRONG])
@@ -362,8 +359,9 @@ class Examination:
         local, kink = self.culprit(run)
         if amplified(run, findings) if local is None else self.explained_by_rounding(local):
             said = f"{'f' if local is None else local.step.name} is ill-conditioned"
-            excuse = f"undecided: the gradient is off by what rounding may do. {said}"
-            return weighed.excused(excuse, verdict=Verdict.INCONCLUSIVE, reason=f"rounding: {said}")
+            excused = weighed.excused(verdict=Verdict.INCONCLUSIVE, reason=f"rounding: {said}")
+            undecided = f"undecided: the gradient is off by what rounding may do. {said}"
+            return Weighed(probe, run, excused, undecided=[undecided])
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng) if local is None and kink else None
             shown = [*wrong[:1], probe.random_direction(self.rng)]
@@ -371,8 +369,8 @@ class Examination:
         else:
             tolerated = bool(wrong) and excused_by_kinks(probe, wrong, self.rng)
         if tolerated:
-            excuse = "several kinks meet here: each operation's own slope is one of those allowed"
-            return weighed.excused(excuse, verdict=Verdict.KINK, margin=0.0)
+            note = "several kinks meet here: each operation's own slope is one of those allowed"
+            return Weighed(probe, run, weighed.excused(verdict=Verdict.KINK, margin=0.0), notes=[note])
         return replace(weighed, local=local)
 
     def explained_by_rounding(self, local: Local) -> bool:
@@ -403,9 +401,9 @@ class Examination:
             fault: a wrong entry, if one is known.
             where: which point it is, if not the one asked for.
         """
-        report, undecided = self.report, weighed.excuse.startswith("undecided")
-        if weighed.excuse:
-            (report.undecided if undecided else report.notes).append(weighed.excuse)
+        report = self.report
+        report.undecided += weighed.undecided
+        report.notes += weighed.notes
         if not weighed.wrong:
             return
         if attempt.running:
