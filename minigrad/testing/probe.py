@@ -264,7 +264,7 @@ def flat(arrays: Sequence[Array]) -> Array:
 
 
 def scale(x: Array) -> Array:
-    """For each element its size, but at least the median of those that are not 0; 1 if all are."""
+    """For each element its size, but at least the median of those that are not 0, which a NaN has; 1 if all are 0."""
     size = np.abs(x)
     usual = size[size > 0]
-    return np.maximum(size, np.median(usual) if usual.size else 1.0)
+    return np.fmax(size, np.median(usual) if usual.size else 1.0)
