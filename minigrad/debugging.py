@@ -32,10 +32,15 @@ BACKWARD_TRAPS = {
     "power": "the slope at base 0 is infinite for an exponent below 1: keep the base above 0",
     "divide": "dividing by 0 or by a tiny number gives an infinite slope: keep the divisor away from 0",
 }
-DEAD_BRANCH = (
-    "the gradient 0 met an infinite slope, and 0 · inf is NaN: most likely `where` did not choose this branch, but it "
-    "is computed all the same, so give it a safe input: where(x > 0, log(where(x > 0, x, 1)), 0)"
-)
+SAFE_CALLS = {  # an operation -> where its slope is finite, and a call that is safe everywhere
+    **{name: ("x > 0", f"{name}(where(x > 0, x, 1))") for name in ("log", "log2", "log10", "sqrt")},
+    **{name: ("x != 0", f"{name}(where(x != 0, x, 1))") for name in ("reciprocal", "cbrt")},
+    **{name: ("abs(x) < 1", f"{name}(where(abs(x) < 1, x, 0))") for name in ("arcsin", "arccos", "arctanh")},
+    "log1p": ("x > -1", "log1p(where(x > -1, x, 0))"),
+    "arccosh": ("x > 1", "arccosh(where(x > 1, x, 2))"),
+    "divide": ("b != 0", "divide(a, where(b != 0, b, 1))"),
+    "power": ("x > 0", "power(where(x > 0, x, 1), p)"),
+}
 
 
 class AnomalyError(ArithmeticError):
@@ -106,7 +111,7 @@ class detect_anomaly(ContextDecorator):
         if bad is not None:
             trap = BACKWARD_TRAPS.get(name_of(out), "")
             if np.isnan(contribution._data[bad]) and zero_at(grad._data, bad):
-                trap = DEAD_BRANCH
+                trap = dead_branch(name_of(out))
             raise AnomalyError(sentence(f"the gradient that {where} passes back is", contribution._data, bad, trap))
 
 
@@ -115,6 +120,18 @@ def first_bad(array: Array) -> tuple[int, ...] | None:
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return None
     return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+
+
+def dead_branch(name: str) -> str:
+    """What to do if an operation's infinite slope meets the gradient 0."""
+    safe = f"an input at which the slope of {name} is finite"
+    if name in SAFE_CALLS:
+        condition, call = SAFE_CALLS[name]
+        safe = f"a safe input: where({condition}, {call}, 0)"
+    return (
+        "the gradient 0 met an infinite slope, and 0 · inf is NaN: most likely `where` did not choose this branch, but "
+        f"it is computed all the same, so give it {safe}"
+    )
 
 
 def zero_at(grad: Array, index: tuple[int, ...]) -> bool:

@@ -179,10 +179,10 @@ class Recorder:
 
     def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None:
         """Find the operation's own frame, its arguments there, and the line that called it."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
-            frame = frame.f_back
+        frame = frame_of(operation, sys._getframe(1))
         arguments, options = ((), {}) if frame is None else arguments_in(frame)
+        if arguments and arguments[0] is operation:  # an object, called
+            arguments = arguments[1:]
         place = place_of(user_frame(frame and frame.f_back))
         if out._edges:
             extras_of(out).line = str(place)
@@ -272,6 +272,15 @@ def place_of(frame: FrameType) -> Place:
     columns = (start, end) if line == end_line and start is not None and end is not None else None
     source = linecache.getline(code.co_filename, frame.f_lineno).rstrip("\n")
     return Place(code.co_filename, frame.f_lineno, source, columns)
+
+
+def frame_of(operation: Callable[..., Any], innermost: FrameType) -> FrameType | None:
+    """The frame in which an operation is running: a function, or an object that was called."""
+    code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
+    frame: FrameType | None = innermost
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame
 
 
 def arguments_in(frame: FrameType) -> tuple[tuple[Any, ...], dict[str, Any]]:

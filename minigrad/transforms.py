@@ -50,7 +50,7 @@ def filled(tree: Tree, new: Iterator[Any]) -> Tree:
 # ------------------------------------------------------------------------------------------------ one traced call
 
 
-class Trace:
+class TracedCall:
     """One call of a function with its inputs as variables, whose graph is kept to be swept."""
 
     def __init__(
@@ -145,7 +145,7 @@ def value_and_grad(
 
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
-        trace = Trace(f, args, kwargs, positions(argnums, len(args)), has_aux)
+        trace = TracedCall(f, args, kwargs, positions(argnums, len(args)), has_aux)
         gradients = rebuilt(trace.trees, trace.gradients())
         value = (trace.value(), trace.aux) if has_aux else trace.value()
         return value, gradients[0] if np.ndim(argnums) == 0 else tuple(gradients)
@@ -191,7 +191,7 @@ def vjp(f: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[A
     >>> pull_back(np.array([1.0, 10.0]))
     (tensor([ 2., 40.], dtype=float64),)
     """
-    trace = Trace(f, primals, {}, range(len(primals)), has_aux)
+    trace = TracedCall(f, primals, {}, range(len(primals)), has_aux)
 
     def pull_back(cotangent: Tree) -> tuple[Tree, ...]:
         return tuple(rebuilt(trace.trees, trace.pull_back(like(cotangent, trace.outputs, "cotangents"))))
@@ -208,7 +208,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     >>> jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])[1]
     tensor([ 2., 40.], dtype=float64)
     """
-    trace = Trace(f, list(primals), {}, range(len(primals)), False)
+    trace = TracedCall(f, list(primals), {}, range(len(primals)), False)
     directions = like(list(tangents), trace.variables, "tangents")
     cotangents = [variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
     gradients = trace.pull_back(cotangents, create_graph=True)
@@ -226,7 +226,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     (tensor([ 6., 12.], dtype=float64),)
     """
 
-    trace = Trace(f, list(primals), {}, range(len(primals)), False)
+    trace = TracedCall(f, list(primals), {}, range(len(primals)), False)
     directions = like(list(tangents), trace.variables, "tangents")
     gradients = trace.gradients(create_graph=True)
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
@@ -245,7 +245,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
-        trace = Trace(f, args, kwargs, positions(argnums, len(args)), False)
+        trace = TracedCall(f, args, kwargs, positions(argnums, len(args)), False)
         blocks = []
         for position, out in enumerate(trace.outputs):
             rows = [trace.pull_back(unit) for unit in unit_cotangents(trace.outputs, position)]

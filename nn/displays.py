@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.show.displays import QUIET, framed, heatmap, line, table, tree
+from minigrad.show.displays import QUIET, boxed, heatmap, line, table, tree
 from nn.metrics import Evaluation
 from nn.module import Module
 
@@ -16,7 +16,7 @@ MOST_CLASSES = 12  # of a confusion matrix with numbers; one of more is a pictur
 
 def module_html(module: Module) -> str:
     """The tree of a module's parts, with shapes and counts of parameters; parts fold."""
-    return framed(tree([branch("", module, ())]))
+    return boxed(tree([branch("", module, ())]))
 
 
 def branch(name: str, module: Module, above: tuple[Module, ...]) -> Any:
@@ -41,7 +41,7 @@ def evaluation_html(evaluation: Evaluation) -> str:
     """The numbers, and the confusion matrix: each row in shares of its class."""
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in evaluation.numbers().items())
     if evaluation.confusion is None:
-        return framed(line("evaluation", numbers))
+        return boxed(line("evaluation", numbers))
     counts = evaluation.confusion
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     # What is right is blue and what is wrong is red, so that a good classifier is a blue diagonal on nothing.
@@ -50,10 +50,10 @@ def evaluation_html(evaluation: Evaluation) -> str:
     if len(counts) > MOST_CLASSES:
         confused = ", ".join(f"{a} and {b} ({n:,})" for a, b, n in evaluation.most_confused())
         picture = heatmap(depths.tolist(), f"confusion matrix of {len(counts)} classes", 1.0)
-        return framed(line("evaluation", numbers), picture, said, line("", f"most confused: {confused}"))
+        return boxed(line("evaluation", numbers), picture, said, line("", f"most confused: {confused}"))
     names = [*map(str, range(len(counts)))]
     rows = [
         [*((f"{n:,}" if n else "·", float(d)) for n, d in zip(row, depth, strict=True)), (f"{recall:.1%}", 0.0)]
         for row, depth, recall in zip(counts.tolist(), depths, evaluation.recall, strict=True)
     ]
-    return framed(line("evaluation", numbers), table(rows, [*names, "recall"], names), said)
+    return boxed(line("evaluation", numbers), table(rows, [*names, "recall"], names), said)

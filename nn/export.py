@@ -69,7 +69,7 @@ def export_onnx(
     onnx = required("onnx", "writing an ONNX file")
     required("onnx.helper", "writing an ONNX file")
     given = np.dtype(np.uint8 if transform else dtype or input_dtype(model))
-    graph = Graph(onnx, {id(parameter): name for name, parameter in model.named_parameters()})
+    graph = OnnxGraph(onnx, {id(parameter): name for name, parameter in model.named_parameters()})
     sample = Value("input", np.zeros((SAMPLES, *input_shape), given))
     inputs = [graph.described(sample)]
     with model.in_mode(training=False), no_grad():
@@ -104,7 +104,7 @@ class Value(NamedTuple):
     data: Array
 
 
-class Graph:
+class OnnxGraph:
     """The nodes and constants so far.
 
     Args:
@@ -184,7 +184,7 @@ class Graph:
         return self.onnx.helper.make_tensor_value_info(value.name, kind, ["batch", *value.data.shape[1:]])
 
 
-def standardised(graph: Graph, transform: Normalize, x: Value) -> Value:
+def standardised(graph: OnnxGraph, transform: Normalize, x: Value) -> Value:
     """What `Normalize` makes of bytes, in the same two steps."""
     float32 = graph.onnx.TensorProto.FLOAT
     pixels = graph.node("Cast", x, out=x.data.astype(np.float32), to=float32)
@@ -194,7 +194,7 @@ def standardised(graph: Graph, transform: Normalize, x: Value) -> Value:
 
 # ------------------------------------------------------------------------------------------------ layers
 
-Converter = Callable[[Graph, Any, Value], Value]
+Converter = Callable[[OnnxGraph, Any, Value], Value]
 CONVERTERS: dict[type[Module], Converter] = {}
 
 
@@ -209,30 +209,30 @@ def converts(*kinds: type[Module]) -> Callable[[Converter], Converter]:
 
 
 @converts(layers.Sequential)
-def of_sequential(graph: Graph, layer: layers.Sequential, x: Value) -> Value:
+def of_sequential(graph: OnnxGraph, layer: layers.Sequential, x: Value) -> Value:
     for name, inner in layer._named().items():
         x = graph.inner(inner, x, name)
     return x
 
 
 @converts(layers.Residual)
-def of_residual(graph: Graph, layer: layers.Residual, x: Value) -> Value:
+def of_residual(graph: OnnxGraph, layer: layers.Residual, x: Value) -> Value:
     kept = x if layer.shortcut is None else graph.inner(layer.shortcut, x, "shortcut")
     return graph.elementwise("Add", graph.inner(layer.module, x, "module"), kept)
 
 
 @converts(layers.Dropout, layers.Dropout2d, layers.Identity)
-def of_nothing(graph: Graph, layer: Module, x: Value) -> Value:
+def of_nothing(graph: OnnxGraph, layer: Module, x: Value) -> Value:
     return x
 
 
 @converts(layers.Flatten, layers.Unflatten)
-def of_shape(graph: Graph, layer: Module, x: Value) -> Value:
+def of_shape(graph: OnnxGraph, layer: Module, x: Value) -> Value:
     return graph.reshaped(x, layer(x.data).shape)
 
 
 @converts(layers.Linear)
-def of_linear(graph: Graph, layer: layers.Linear, x: Value) -> Value:
+def of_linear(graph: OnnxGraph, layer: layers.Linear, x: Value) -> Value:
     out = layer(x.data).numpy()
     if x.data.ndim == 2:
         parameters = [graph.parameter(p) for p in (layer.weight, layer.bias) if p is not None]
@@ -242,7 +242,7 @@ def of_linear(graph: Graph, layer: layers.Linear, x: Value) -> Value:
 
 
 @converts(layers.Embedding)
-def of_embedding(graph: Graph, layer: layers.Embedding, x: Value) -> Value:
+def of_embedding(graph: OnnxGraph, layer: layers.Embedding, x: Value) -> Value:
     return graph.node("Gather", graph.parameter(layer.weight), x, out=layer(x.data).numpy())
 
 
@@ -250,43 +250,43 @@ def of_embedding(graph: Graph, layer: layers.Embedding, x: Value) -> Value:
 
 
 @converts(layers.ReLU)
-def of_relu(graph: Graph, layer: layers.ReLU, x: Value) -> Value:
+def of_relu(graph: OnnxGraph, layer: layers.ReLU, x: Value) -> Value:
     return graph.elementwise("Relu", x)
 
 
 @converts(layers.Sigmoid)
-def of_sigmoid(graph: Graph, layer: layers.Sigmoid, x: Value) -> Value:
+def of_sigmoid(graph: OnnxGraph, layer: layers.Sigmoid, x: Value) -> Value:
     return graph.elementwise("Sigmoid", x)
 
 
 @converts(layers.Tanh)
-def of_tanh(graph: Graph, layer: layers.Tanh, x: Value) -> Value:
+def of_tanh(graph: OnnxGraph, layer: layers.Tanh, x: Value) -> Value:
     return graph.elementwise("Tanh", x)
 
 
 @converts(layers.LeakyReLU)
-def of_leaky_relu(graph: Graph, layer: layers.LeakyReLU, x: Value) -> Value:
+def of_leaky_relu(graph: OnnxGraph, layer: layers.LeakyReLU, x: Value) -> Value:
     return graph.elementwise("LeakyRelu", x, alpha=float(layer.negative_slope))
 
 
 @converts(layers.ELU)
-def of_elu(graph: Graph, layer: layers.ELU, x: Value) -> Value:
+def of_elu(graph: OnnxGraph, layer: layers.ELU, x: Value) -> Value:
     return graph.elementwise("Elu", x, alpha=float(layer.alpha))
 
 
 @converts(layers.SiLU)
-def of_silu(graph: Graph, layer: layers.SiLU, x: Value) -> Value:
+def of_silu(graph: OnnxGraph, layer: layers.SiLU, x: Value) -> Value:
     return graph.elementwise("Mul", x, graph.elementwise("Sigmoid", x))
 
 
 @converts(layers.Softplus)
-def of_softplus(graph: Graph, layer: layers.Softplus, x: Value) -> Value:
+def of_softplus(graph: OnnxGraph, layer: layers.Softplus, x: Value) -> Value:
     beta = graph.like(layer.beta, x)
     return graph.elementwise("Div", graph.elementwise("Softplus", graph.elementwise("Mul", x, beta)), beta)
 
 
 @converts(layers.GELU)
-def of_gelu(graph: Graph, layer: layers.GELU, x: Value) -> Value:
+def of_gelu(graph: OnnxGraph, layer: layers.GELU, x: Value) -> Value:
     """x times half of 1 + erf(x / √2), or of 1 + tanh(√(2/π) (x + 0.044715 x³))."""
     if layer.approximate == "none":
         bent = graph.elementwise("Erf", graph.elementwise("Mul", x, graph.like(0.5**0.5, x)))
@@ -299,12 +299,12 @@ def of_gelu(graph: Graph, layer: layers.GELU, x: Value) -> Value:
 
 
 @converts(layers.Softmax)
-def of_softmax(graph: Graph, layer: layers.Softmax, x: Value) -> Value:
+def of_softmax(graph: OnnxGraph, layer: layers.Softmax, x: Value) -> Value:
     return graph.elementwise("Softmax", x, axis=layer.dim)
 
 
 @converts(layers.LogSoftmax)
-def of_log_softmax(graph: Graph, layer: layers.LogSoftmax, x: Value) -> Value:
+def of_log_softmax(graph: OnnxGraph, layer: layers.LogSoftmax, x: Value) -> Value:
     return graph.elementwise("LogSoftmax", x, axis=layer.dim)
 
 
@@ -312,7 +312,7 @@ def of_log_softmax(graph: Graph, layer: layers.LogSoftmax, x: Value) -> Value:
 
 
 @converts(BatchNorm)
-def of_batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> Value:
+def of_batch_norm(graph: OnnxGraph, layer: BatchNorm, x: Value) -> Value:
     if layer.running_mean is None or layer.running_var is None:
         raise ValueError(f"export_onnx needs the running statistics of the batch norm at {graph.scope!r}: it has none")
     ones, zeros = np.ones_like(layer.running_var), np.zeros_like(layer.running_mean)
@@ -326,7 +326,7 @@ def of_batch_norm(graph: Graph, layer: BatchNorm, x: Value) -> Value:
 
 
 @converts(layers.LayerNorm)
-def of_layer_norm(graph: Graph, layer: layers.LayerNorm, x: Value) -> Value:
+def of_layer_norm(graph: OnnxGraph, layer: layers.LayerNorm, x: Value) -> Value:
     shape = layer.normalized_shape
     scale = np.ones(shape, x.data.dtype) if layer.weight is None else layer.weight.data
     parameters = [graph.constant(scale), *([] if layer.bias is None else [graph.constant(layer.bias.data)])]
@@ -336,7 +336,7 @@ def of_layer_norm(graph: Graph, layer: layers.LayerNorm, x: Value) -> Value:
 
 
 @converts(layers.GroupNorm)
-def of_group_norm(graph: Graph, layer: layers.GroupNorm, x: Value) -> Value:
+def of_group_norm(graph: OnnxGraph, layer: layers.GroupNorm, x: Value) -> Value:
     """Each group as one long channel of an instance norm; the node of that name came later."""
     groups = graph.reshaped(x, (len(x.data), layer.num_groups, -1))
     ones, zeros = (graph.constant(f(layer.num_groups, x.data.dtype)) for f in (np.ones, np.zeros))
@@ -349,7 +349,7 @@ def of_group_norm(graph: Graph, layer: layers.GroupNorm, x: Value) -> Value:
 
 
 @converts(layers.Conv2d)
-def of_convolution(graph: Graph, layer: layers.Conv2d, x: Value) -> Value:
+def of_convolution(graph: OnnxGraph, layer: layers.Conv2d, x: Value) -> Value:
     before, after = margins("Conv2d", layer.padding, layer.kernel_size, layer.stride, layer.dilation)
     out = layer(x.data).numpy()
     if layer.padding_mode != "zeros":
@@ -366,17 +366,17 @@ def of_convolution(graph: Graph, layer: layers.Conv2d, x: Value) -> Value:
 
 
 @converts(layers.MaxPool2d)
-def of_max_pool(graph: Graph, layer: layers.MaxPool2d, x: Value) -> Value:
+def of_max_pool(graph: OnnxGraph, layer: layers.MaxPool2d, x: Value) -> Value:
     out = layer(x.data).numpy()
     dilation = pair("MaxPool2d", "dilation", layer.dilation)
-    return graph.node("MaxPool", x, out=out, dilations=dilation, **windows(layer, dilation, x.data, out))
+    return graph.node("MaxPool", x, out=out, dilations=dilation, **window_attributes(layer, dilation, x.data, out))
 
 
 @converts(layers.AvgPool2d)
-def of_average_pool(graph: Graph, layer: layers.AvgPool2d, x: Value) -> Value:
+def of_average_pool(graph: OnnxGraph, layer: layers.AvgPool2d, x: Value) -> Value:
     """Sums over all windows divided by as many elements as count: ONNX may count the padding, the overhang never."""
     out = layer(x.data).numpy()
-    settings = windows(layer, (1, 1), x.data, out)
+    settings = window_attributes(layer, (1, 1), x.data, out)
     size, divisor = prod(settings["kernel_shape"]), layer.divisor_override
     if divisor is not None:
         means = graph.node("AveragePool", x, out=out, count_include_pad=1, **settings)
@@ -391,7 +391,7 @@ def of_average_pool(graph: Graph, layer: layers.AvgPool2d, x: Value) -> Value:
     return graph.node("AveragePool", x, out=out, count_include_pad=int(layer.count_include_pad), **settings)
 
 
-def windows(layer: Pool2d, dilation: tuple[int, int], x: Array, out: Array) -> dict[str, Any]:
+def window_attributes(layer: Pool2d, dilation: tuple[int, int], x: Array, out: Array) -> dict[str, Any]:
     """The attributes of a pool whose windows reach as far over the edges as in `out`."""
     name = type(layer).__name__
     kernel, stride = pair(name, "kernel_size", layer.kernel_size), pair(name, "stride", layer.stride)
@@ -405,7 +405,7 @@ def windows(layer: Pool2d, dilation: tuple[int, int], x: Array, out: Array) -> d
 
 
 @converts(layers.AdaptiveAvgPool2d)
-def of_adaptive_average(graph: Graph, layer: layers.AdaptiveAvgPool2d, x: Value) -> Value:
+def of_adaptive_average(graph: OnnxGraph, layer: layers.AdaptiveAvgPool2d, x: Value) -> Value:
     """A product with a matrix of shares for the rows, and one for the columns."""
     sizes = output_sizes("AdaptiveAvgPool2d", layer.output_size, x.data.shape[2:])
     rows, columns = (
@@ -424,7 +424,7 @@ def share(span: slice, length: int) -> Array:
 
 
 @converts(layers.AdaptiveMaxPool2d)
-def of_adaptive_maximum(graph: Graph, layer: layers.AdaptiveMaxPool2d, x: Value) -> Value:
+def of_adaptive_maximum(graph: OnnxGraph, layer: layers.AdaptiveMaxPool2d, x: Value) -> Value:
     """Axis by axis: the largest of each span, next to each other."""
     sizes = output_sizes("AdaptiveMaxPool2d", layer.output_size, x.data.shape[2:])
     for axis, parts in zip((2, 3), sizes, strict=True):

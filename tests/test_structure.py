@@ -1,9 +1,9 @@
 """The shape of the house: what imports what, and how large the heart is."""
 
 import ast
-import importlib
 import io
 import re
+import sys
 import tokenize
 from pathlib import Path
 
@@ -99,6 +99,65 @@ def test_the_heart_is_small():
     assert sum(code_lines(FILES[module]) for module in HEART) <= MOST_LINES
 
 
+# ------------------------------------------------------------------------------------------------ one name, one meaning
+
+A_FIELDS_OWN_WORD = "public names of two fields: each is what its users look for"
+AN_OPERATION = "NumPy's or PyTorch's name of an operation is given, and here it names what is done with that"
+INSIDE_ONE_FILE = "helpers of one file each, in rooms that no reader is in at the same time"
+SHARED_NAMES = {
+    "convolution": AN_OPERATION,  # nn.functional.convolution; a garment classifier made of convolutions
+    "forward": AN_OPERATION,  # a check of `gradcheck`, by the name it is asked for; the learner's pass
+    "linear": AN_OPERATION,  # nn.functional.linear; a check of `gradcheck`, by the name it is asked for
+    "positive": AN_OPERATION,
+    "put": AN_OPERATION,
+    "trace": AN_OPERATION,  # of a matrix; `mg.show.trace` of what the engine does
+    "load": A_FIELDS_OWN_WORD,  # nn.load a model; nn.fashion.load the data
+    "summary": A_FIELDS_OWN_WORD,  # of a model; of a run
+    "Recorder": "what the engine calls, and what writes a trace of what it is told",
+    **dict.fromkeys(["add_arguments", "main", "run"], "what every command has, in a file of its own"),
+    "OfThread": "what a file keeps for each thread",
+    **dict.fromkeys([
+        "_reason", "blocks", "constant", "entries", "image_size", "name_of", "names_in", "number", "parsed", "parts",
+        "plain", "positions", "progress", "running", "share", "spread", "whole", "widened",
+    ], INSIDE_ONE_FILE),
+}
+
+
+def defined(module):
+    """The functions and classes at the top of a file, without what Python itself asks for by its name."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    names = {node.name for node in ast.parse(FILES[module].read_text(encoding="utf-8")).body if isinstance(node, kinds)}
+    return {name for name in names if not name.startswith("__")}
+
+
+def shared_names(modules):
+    """Names that two files define or more -> those files."""
+    homes = {}
+    for module in modules:
+        for name in defined(module):
+            homes.setdefault(name, []).append(module)
+    return {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def test_a_name_has_one_meaning_but_for_those_of_which_is_said_why():
+    found = shared_names(FILES)
+    assert not {name: files for name, files in found.items() if name not in SHARED_NAMES}
+    assert not [name for name in SHARED_NAMES if name not in found], "no longer shared: take them off the list"
+
+
+def test_within_the_kit_for_testing_gradients_every_name_has_one_meaning():
+    assert not shared_names([module for module in FILES if module.startswith("minigrad.testing")])
+
+
+def test_what_belongs_together_is_handed_on_within_the_kit_as_one_thing():
+    for module in FILES:
+        nodes = ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8")))
+        for node in nodes if module.startswith("minigrad.testing") else ():
+            if isinstance(node, ast.FunctionDef) and node.name != "gradient_report":  # whose keywords are public
+                given = [a.arg for a in node.args.args + node.args.kwonlyargs if a.arg != "self"]
+                assert len(given) <= 6, (module, node.name, given)
+
+
 # ------------------------------------------------------------------------------------------------ public names
 
 BESIDE_OPERATIONS = {
@@ -148,7 +207,7 @@ def test_every_public_name_is_told_of_on_some_page(package):
 @pytest.mark.parametrize("module", FILES)
 def test_a_module_can_be_imported_under_its_own_name(module):
     named_as_a_function = {"minigrad.tensor", "nn.functional.linear", "nn.functional.dropout"}
-    found = importlib.import_module(module)
-    package, _, name = module.rpartition(".")
-    if package and module not in named_as_a_function and not module.startswith(("minigrad.show.__", "nn.fashion.__")):
-        assert getattr(importlib.import_module(package), name) is found
+    if module not in named_as_a_function and not module.endswith("__main__"):
+        scope = {}
+        exec(f"import {module} as found", scope)
+        assert scope["found"] is sys.modules[module]

@@ -34,7 +34,7 @@ WORST_FIRST = Verdict.WRONG, Verdict.KINK, Verdict.CORRECT, Verdict.INCONCLUSIVE
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     """A recorded operation, and what is needed to call it again.
 
     Attributes:
@@ -48,7 +48,7 @@ class Call:
     drawn: States
 
 
-def verdicts(call: Call, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
+def verdicts(call: RecordedCall, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
     """The verdict on the rule for each of these inputs of an operation, by position.
 
     Arrays that an operation takes besides its inputs may follow from these, as the moments of a batch do; its rule is
@@ -79,7 +79,7 @@ def verdicts(call: Call, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
     return {i: MAY_FOLLOW if v.verdict == "WRONG" else v for i, v in found.items()}
 
 
-def verdicts_in(call: Call, step: Step | None, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
+def verdicts_in(call: RecordedCall, step: Step | None, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
     """The verdicts on the rules of an operation as a part of a step, or as the step itself."""
     place = None if step is None else place_in(call, step)
     if step is None or place is None:
@@ -165,7 +165,7 @@ class PlaceOfResult:
                 if isinstance(e, Recorded) and not e.backwards and code_of(e.operation) is code]
 
 
-def place_in(call: Call, step: Step) -> PlaceOfResult | None:
+def place_in(call: RecordedCall, step: Step) -> PlaceOfResult | None:
     """Where the recorded value is when a step is made again; None if it is nowhere."""
     arguments, options = rebuilt([step.arguments, step.options], [
         x.detach() if isinstance(x, Tensor) else x for x in leaves([step.arguments, step.options])
@@ -195,7 +195,7 @@ def undecided(reason: str) -> VerdictShown:
 class Edges:
     """The edges of one recorded operation, whose result has its place in what a step gives."""
 
-    call: Call
+    call: RecordedCall
     step: Step
     place: PlaceOfResult
     rules: dict[int, Rule]

@@ -23,7 +23,7 @@ FRAME = "font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; margin: 4px 0"
 QUIET = "opacity: 0.7"
 
 
-def framed(*parts: str) -> str:
+def boxed(*parts: str) -> str:
     """Some parts, one below the other."""
     return f'<div style="{FRAME}">{"".join(parts)}</div>'
 
@@ -92,7 +92,7 @@ def tensor_html(tensor: Tensor) -> str:
     parts = [line(f"tensor {tensor.shape} {tensor.dtype}", kind), array_html(np.asarray(tensor._data))]
     if tensor.grad is not None:
         parts.append(line("grad", statistics(shown(tensor.grad._data))))
-    return framed(*parts)
+    return boxed(*parts)
 
 
 def array_html(array: Array) -> str:
@@ -159,7 +159,7 @@ def report_html(report: Report) -> str:
     )
     style = "border-collapse: collapse; font: inherit; color: inherit; max-width: 100ch"
     body = f'<table style="{style}">{findings}</table>' if rows else ""
-    return framed(f"<div>the gradient of <b>{escape(report.name)}</b> is {state}{quiet}</div>", body)
+    return boxed(f"<div>the gradient of <b>{escape(report.name)}</b> is {state}{quiet}</div>", body)
 
 
 def in_a_frame(page: str, title: str) -> str:
@@ -170,9 +170,9 @@ def in_a_frame(page: str, title: str) -> str:
     )
 
 
-def unframed(text: str) -> str:
+def unboxed(text: str) -> str:
     """Text as it is, in a notebook."""
-    return framed(f'<pre style="margin: 0; background: none">{escape(text)}</pre>') if text else ""
+    return boxed(f'<pre style="margin: 0; background: none">{escape(text)}</pre>') if text else ""
 
 
 def tree(rows: Any) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad.random import States, noting
 from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, enclosing, recording
-from minigrad.show.displays import in_a_frame, unframed
+from minigrad.show.displays import in_a_frame, unboxed
 from minigrad.show.files import write
 from minigrad.show.names import names_around
 from minigrad.show.rules import rule_shown
@@ -31,7 +31,7 @@ Keep = Literal["some", "all"]
 
 
 class Checkable(NamedTuple):
-    """An operation, and what `Trace.check` needs to call it again: see `minigrad.show.checking.Call`."""
+    """An operation, and what `Trace.check` needs to call it again: see `minigrad.show.checking.RecordedCall`."""
 
     event: Recorded
     rules: dict[int, Rule]  # number of an edge -> its rule
@@ -120,11 +120,11 @@ class Trace:
         """
         if self._checkable is None:
             raise RuntimeError("what is called now is recorded: leave the `with trace()` block, then check()")
-        from minigrad.show.checking import Call, undecided, verdicts
+        from minigrad.show.checking import RecordedCall, undecided, verdicts
 
         for event, rules, around, drawn in self._checkable:
             positions = {self.edges[number].position: rule for number, rule in rules.items()}
-            found = verdicts(Call(event, around, drawn), positions)
+            found = verdicts(RecordedCall(event, around, drawn), positions)
             for number in rules:
                 edge = self.edges[number]
                 self.edges[number] = replace(edge, verdict=found[edge.position])
@@ -159,7 +159,7 @@ class Trace:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, for a notebook."""
-        return in_a_frame(self.html(), "backpropagation, step by step") if self.steps else unframed(str(self))
+        return in_a_frame(self.html(), "backpropagation, step by step") if self.steps else unboxed(str(self))
 
     def __str__(self) -> str:
         """The forward table, then the backward steps, in 80 columns."""

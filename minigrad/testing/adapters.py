@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Rule, Tensor, as_tensor, wrap
-from minigrad.testing.blame import Step, calling_line, recording
+from minigrad.testing.blame import Step, calling_line, recorded_steps
 from minigrad.testing.subject import is_variable
 from minigrad.transforms import leaves, rebuilt
 
@@ -120,7 +121,7 @@ class Adapted:
         for function, inputs, line in found:
             plain = [self.framework.ours(x) for x in inputs]
             f: Any = getattr(function, "apply", function)
-            with recording() as made:
+            with recorded_steps() as made:
                 Adapted(f, self.framework, self.adapter)(
                     *(Tensor(x, requires_grad=True) if is_variable(x) else x for x in plain)
                 )
@@ -128,17 +129,6 @@ class Adapted:
                 step.line = line
             steps += made
         return steps
-
-
-@contextmanager
-def replaced(owner: Any, name: str, substitute: Any) -> Iterator[None]:
-    """Within this context an attribute is another one."""
-    kept = vars(owner)[name]
-    setattr(owner, name, substitute)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)
 
 
 class Torch:
@@ -200,7 +190,7 @@ class Torch:
                 found.append((cls, args, calling_line()))
             return true(cls, *args, **kwargs)
 
-        with replaced(self.torch.autograd.Function, "apply", classmethod(apply)):
+        with patch.object(self.torch.autograd.Function, "apply", classmethod(apply)):
             yield
 
 
@@ -256,7 +246,7 @@ class Jax:
         jax = self.jax
         with (
             jax.disable_jit(),
-            replaced(jax.custom_vjp, "__call__", noting(jax.custom_vjp)),
-            replaced(jax.custom_jvp, "__call__", noting(jax.custom_jvp)),
+            patch.object(jax.custom_vjp, "__call__", noting(jax.custom_vjp)),
+            patch.object(jax.custom_jvp, "__call__", noting(jax.custom_jvp)),
         ):
             yield

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from types import FrameType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.guards import user_frame
 from minigrad.modes import enable_grad
-from minigrad.recording import Event, Recorded, arguments_in
-from minigrad.recording import recording as recording_events
+from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
-from minigrad.testing.patterns import recognised
+from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Probe, excused_by_kinks
-from minigrad.testing.reproduce import Line, place_of, reproduction
+from minigrad.testing.reproduce import SourceLine, reproduction, shown_place
 from minigrad.testing.spelling import Name, called
 from minigrad.testing.subject import SecondOrder, Subject, TensorSubject
 from minigrad.transforms import leaves, rebuilt
@@ -40,6 +38,13 @@ class Step:
     line: str
     unchecked: bool = False
 
+    @classmethod
+    def of(cls, event: Recorded) -> Step:
+        """The step that an event tells of, with the inputs that it names rules for if its own are not known."""
+        known = event.arguments or event.options
+        line = shown_place(event.place.file, event.place.line)
+        return cls(event.operation, event.result, event.arguments if known else event.inputs, event.options, line)
+
     @property
     def name(self) -> str:
         return getattr(self.operation, "__name__", str(self.operation))
@@ -53,55 +58,40 @@ class Step:
         """All else among the arguments."""
         return [x for x in leaves([self.arguments, self.options]) if not isinstance(x, Tensor)]
 
-    def call(self, replacements: dict[Tensor, Any]) -> Any:
-        """The operation with other things in place of some tensors."""
-        inside = leaves([self.arguments, self.options])
-        new = [replacements.get(x, x) if isinstance(x, Tensor) else x for x in inside]
-        arguments, options = rebuilt([self.arguments, self.options], new)
-        return self.operation(*arguments, **options)
+    def with_leaves(self, changed: Callable[[Any], Any]) -> Step:
+        """The same call with something else in place of each leaf of its arguments."""
+        tree = [self.arguments, self.options]
+        arguments, options = rebuilt(tree, [changed(x) for x in leaves(tree)])
+        return replace(self, arguments=arguments, options=options)
 
-    def spelled(self, names: dict[Tensor, Any], line: Line) -> str:
+    def call(self, new: dict[Tensor, Any]) -> Any:
+        """The operation with other things in place of some tensors."""
+        other = self.with_leaves(lambda x: new.get(x, x) if isinstance(x, Tensor) else x)
+        return other.operation(*other.arguments, **other.options)
+
+    def spelled(self, names: dict[Tensor, Any], line: SourceLine) -> str:
         """The call as Python source."""
-        inside = leaves([self.arguments, self.options])
-        new = [names.get(x, x) if isinstance(x, Tensor) else x for x in inside]
-        arguments, options = rebuilt([self.arguments, self.options], [line.leaf(x, None) for x in new])
-        return called(line.name(self.operation), arguments, options)
+        other = self.with_leaves(lambda x: line.leaf(names.get(x, x) if isinstance(x, Tensor) else x, None))
+        return called(line.name(self.operation), other.arguments, other.options)
 
 
 @contextmanager
-def recording() -> Iterator[list[Step]]:
+def recorded_steps() -> Iterator[list[Step]]:
     """Within this context every operation that is recorded is added to the list, with its arguments."""
     steps: list[Step] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Recorded) and len(steps) < MOST_STEPS:
-            _, given = recorded_call(event.operation, event.inputs, sys._getframe(1))
-            steps.append(Step(event.operation, event.result, *given, place_of(event.place.file, event.place.line)))
+            steps.append(Step.of(event))
 
-    with recording_events(listen):
+    with recording(listen):
         yield steps
-
-
-def recorded_call(
-    operation: Callable[..., Any], inputs: Sequence[Any], innermost: FrameType
-) -> tuple[FrameType, tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The frame in which an operation runs that is being recorded, and its arguments; else what `record` was given."""
-    code = getattr(operation, "__code__", None) or getattr(type(operation).__call__, "__code__", None)
-    frame: FrameType | None = innermost
-    while frame is not None and frame.f_code is not code:
-        frame = frame.f_back
-    if frame is None:
-        return innermost, (tuple(inputs), {})
-    arguments, options = arguments_in(frame)
-    if arguments and arguments[0] is operation:  # an object, called
-        arguments = arguments[1:]
-    return frame, (arguments, options)
 
 
 def calling_line() -> str:
     """`file:line` of the user's program that is running."""
     frame = user_frame()
-    return place_of(frame.f_code.co_filename, frame.f_lineno)
+    return shown_place(frame.f_code.co_filename, frame.f_lineno)
 
 
 # ------------------------------------------------------------------------------------------------ one step on its own
@@ -118,39 +108,108 @@ class Local:
     alone: bool = True
 
 
-def checked(step: Step, order: int, tolerance: Tolerance, rng: np.random.Generator) -> Local | None:
-    """The verdict on one step; None if calling its operation again does not give the recorded value."""
-    parents, position = step.tensors(), position_in(step)
-    if not parents or position is None:
-        return None
+@dataclass
+class StepChecker:
+    """How steps are checked, one after another.
 
-    def again(*variables: TensorLike) -> Tensor:
-        inputs = (symmetrised(step, x) for x in variables)
-        return as_tensor(leaves(step.call(dict(zip(parents, inputs, strict=True))))[position])
+    Attributes:
+        order: 2 if the gradients' own gradients are looked at.
+        whole: the function that the steps are part of, if they may be checked as such.
+    """
 
-    return judged(step, TensorSubject(again, [x._data for x in parents]), order, tolerance, rng)
+    rng: np.random.Generator
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    order: int = 1
+    whole: Subject | None = None
 
+    def checked(self, step: Step) -> Local | None:
+        """The verdict on one step; None if calling its operation again does not give the recorded value."""
+        parents, position = step.tensors(), position_in(step)
+        if not parents or position is None:
+            return None
 
-def judged(
-    step: Step, subject: TensorSubject, order: int, tolerance: Tolerance, rng: np.random.Generator,
-    alone: bool = True, excusing: bool = True,
-) -> Local:
-    """The verdict on a function that ends with a step; `excusing` what is wrong where kinks meet, which takes long."""
-    cotangents = [rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
-    if order == 2:
-        subject = SecondOrder(subject, cotangents)
-        cotangents = [rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
-    probe = Probe(subject, cotangents, subject.gradients(subject.arrays, cotangents), tolerance)
-    if not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all():
-        return Local(step, probe, True, False, alone)
-    directions = [probe.random_direction(rng) for _ in range(2)]
-    verdicts = [probe.along(direction).verdict for direction in directions]
-    if any(verdict not in (Verdict.CORRECT, Verdict.WRONG) for verdict in verdicts):
-        directions += probe.aimed()
+        def again(*variables: TensorLike) -> Tensor:
+            inputs = (symmetrised(step, x) for x in variables)
+            return as_tensor(leaves(step.call(dict(zip(parents, inputs, strict=True))))[position])
+
+        probe, wrong, at_kink = self.probed(TensorSubject(again, [x._data for x in parents]))
+        return self.verdict(step, probe, wrong, at_kink)
+
+    def probed(self, subject: TensorSubject) -> tuple[Probe, list[list[Array]] | None, bool]:
+        """A function's gradients, directions along which they are wrong, and whether a kink was met.
+
+        None for the directions if a gradient is not finite where the values are.
+        """
+        cotangents = [self.rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
+        if self.order == 2:
+            subject = SecondOrder(subject, cotangents)
+            cotangents = [self.rng.standard_normal(value.shape) for value in subject.values(subject.arrays)]
+        probe = Probe(subject, cotangents, subject.gradients(subject.arrays, cotangents), self.tolerance)
+        if not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all():
+            return probe, None, False
+        directions = [probe.random_direction(self.rng) for _ in range(2)]
         verdicts = [probe.along(direction).verdict for direction in directions]
-    wrong = [d for d, verdict in zip(directions, verdicts, strict=True) if verdict is Verdict.WRONG]
-    excused = excusing and bool(wrong) and excused_by_kinks(probe, wrong, rng)
-    return Local(step, probe, bool(wrong) and not excused, excused or Verdict.KINK in verdicts, alone)
+        if any(verdict not in (Verdict.CORRECT, Verdict.WRONG) for verdict in verdicts):
+            directions += probe.aimed()
+            verdicts = [probe.along(direction).verdict for direction in directions]
+        wrong = [d for d, verdict in zip(directions, verdicts, strict=True) if verdict is Verdict.WRONG]
+        return probe, wrong, Verdict.KINK in verdicts
+
+    def verdict(
+        self, step: Step, probe: Probe, wrong: list[list[Array]] | None, at_kink: bool, alone: bool = True
+    ) -> Local:
+        """What was found, where what is wrong may be excused by kinks that meet."""
+        excused = bool(wrong) and excused_by_kinks(probe, wrong or [], self.rng)
+        return Local(step, probe, wrong is None or (bool(wrong) and not excused), excused or at_kink, alone)
+
+    def checked_within(self, steps: Sequence[Step], position: int) -> Local | None:
+        """The verdict on a step as part of the whole function: wrong if its gradient is, and that before it is not.
+
+        So are steps checked that cannot be called again: what they take as plain arrays may follow from the variables.
+        """
+        whole = self.whole.first if isinstance(self.whole, SecondOrder) else self.whole
+        if not isinstance(whole, TensorSubject):
+            return None
+        try:
+            found = self.probed(Within(whole, position, False))
+            if found[1] != [] and self.probed(Within(whole, position, True))[1] != []:
+                return None
+            return self.verdict(steps[position], *found, alone=False)
+        except Exception:  # whatever it is: it takes other steps at other points
+            return None
+
+    def follows_variables(self, steps: Sequence[Step], position: int) -> bool:
+        """Whether a step is handed numbers, not as tensors, that change with the variables: then it is not called again
+        with the same ones at another point."""
+        if not isinstance(self.whole, TensorSubject):
+            return False
+        nearby = [x * (1 + 1e-3 * self.rng.standard_normal(x.shape)) for x in self.whole.arrays]
+        with self.whole.at(nearby) as variables:
+            moved = steps_of(self.whole, variables)
+        if position >= len(moved) or moved[position].operation is not steps[position].operation:
+            return False
+        return not all(same_number(a, b) for a, b in zip(steps[position].constants(), moved[position].constants()))  # noqa: B905
+
+    def first_wrong(self, steps: Sequence[Step], start: int = 0) -> tuple[Local | None, bool]:
+        """The first step whose own gradient disagrees, and whether one before it is at a kink."""
+        kink, within, whole = False, 0, self.whole
+        with whole.at(whole.arrays) if isinstance(whole, TensorSubject) else nullcontext():  # parameters in float64
+            for position, step in enumerate(steps):
+                if position < start or not step.out.requires_grad:
+                    continue
+                for piece in pieces_of(step):
+                    local = self.checked(piece)
+                    if local is not None and local.is_wrong:
+                        return local, kink
+                local = self.checked(step)
+                unsure = local is None or (local.is_wrong and self.follows_variables(steps, position))
+                if unsure and within < MOST_WITHIN:
+                    local, within = self.checked_within(steps, position), within + 1
+                step.unchecked = local is None or (unsure and local.alone)
+                if local is not None and local.is_wrong and not step.unchecked:
+                    return local, kink
+                kink = kink or (local is not None and local.is_kink)
+        return None, kink
 
 
 class Within(TensorSubject):
@@ -168,42 +227,9 @@ class Within(TensorSubject):
 
 def steps_of(subject: TensorSubject, variables: Sequence[Tensor]) -> list[Step]:
     """What a function records."""
-    with enable_grad(), recording() as steps:
+    with enable_grad(), recorded_steps() as steps:
         subject.outputs(variables)
     return steps
-
-
-def checked_within(
-    steps: Sequence[Step], position: int, subject: Subject | None,
-    order: int, tolerance: Tolerance, rng: np.random.Generator,
-) -> Local | None:
-    """The verdict on a step as part of the whole function: it is wrong if its gradient is, and that before it is not.
-
-    So are steps checked that cannot be called again: what they take as plain arrays may follow from the variables.
-    """
-    whole = subject.first if isinstance(subject, SecondOrder) else subject
-    if not isinstance(whole, TensorSubject):
-        return None
-    step, until, before = steps[position], Within(whole, position, False), Within(whole, position, True)
-    try:
-        local = judged(step, until, order, tolerance, rng, False, False)
-        if local.is_wrong and judged(step, before, order, tolerance, rng, False, False).is_wrong:
-            return None
-        return judged(step, until, order, tolerance, rng, False) if local.is_wrong else local
-    except Exception:  # whatever it is: it takes other steps at other points
-        return None
-
-
-def follows_variables(steps: Sequence[Step], position: int, subject: Subject | None, rng: np.random.Generator) -> bool:
-    """Whether a step is handed numbers, not as tensors, that change with the variables: then it is not called again
-    with the same ones at another point."""
-    if not isinstance(subject, TensorSubject):
-        return False
-    with subject.at([x * (1 + 1e-3 * rng.standard_normal(x.shape)) for x in subject.arrays]) as variables:
-        moved = steps_of(subject, variables)
-    if position >= len(moved) or moved[position].operation is not steps[position].operation:
-        return False
-    return not all(same_number(a, b) for a, b in zip(steps[position].constants(), moved[position].constants()))  # noqa: B905
 
 
 def same_number(a: Any, b: Any) -> bool:
@@ -233,40 +259,6 @@ def position_in(step: Step) -> int | None:
     return None
 
 
-def first_wrong(
-    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
-    start: int = 0,
-) -> tuple[Local | None, bool]:
-    """The first step whose own gradient disagrees, and whether one before it is at a kink."""
-    at_the_point = subject.at(subject.arrays) if isinstance(subject, TensorSubject) else nullcontext()
-    with at_the_point:  # where the parameters are in float64
-        return searched(steps, order, tolerance, rng, subject, start)
-
-
-def searched(
-    steps: Sequence[Step], order: int, tolerance: Tolerance, rng: np.random.Generator, subject: Subject | None,
-    start: int,
-) -> tuple[Local | None, bool]:
-    """See `first_wrong`."""
-    kink, within = False, 0
-    for position, step in enumerate(steps):
-        if position < start or not step.out.requires_grad:
-            continue
-        for piece in pieces_of(step):
-            local = checked(piece, order, tolerance, rng)
-            if local is not None and local.is_wrong:
-                return local, kink
-        local = checked(step, order, tolerance, rng)
-        unsure = local is None or (local.is_wrong and follows_variables(steps, position, subject, rng))
-        if unsure and within < MOST_WITHIN:
-            local, within = checked_within(steps, position, subject, order, tolerance, rng), within + 1
-        step.unchecked = local is None or (unsure and local.alone)
-        if local is not None and local.is_wrong and not step.unchecked:
-            return local, kink
-        kink = kink or (local is not None and local.is_kink)
-    return None, kink
-
-
 def pieces_of(step: Step) -> list[Step]:
     """What a step is made of, if it is a function of another framework."""
     try:
@@ -284,7 +276,7 @@ def rule_line(step: Step, parent: Tensor) -> str | None:
     if hasattr(step.operation, "adapted"):  # the rule of another framework
         rules = [getattr(step.operation, "backward", None)]
     codes = [getattr(getattr(rule, "func", rule), "__code__", None) for rule in rules]
-    return place_of(codes[0].co_filename, codes[0].co_firstlineno) if codes and codes[0] else None
+    return shown_place(codes[0].co_filename, codes[0].co_firstlineno) if codes and codes[0] else None
 
 
 def argument_name(step: Step, parent: Tensor) -> str:
@@ -306,7 +298,7 @@ def reproduced(local: Local, options: dict[str, Any], check: Callable[..., Any])
     parents = local.step.tensors()
     names = [Name(f"x{i}" if len(parents) > 1 else "x") for i in range(len(parents))]
 
-    def function(line: Line) -> str:
+    def function(line: SourceLine) -> str:
         call = local.step.spelled(dict(zip(parents, names, strict=True)), line)
         return f"lambda {', '.join(map(repr, names))}: {call}"
 
@@ -327,15 +319,6 @@ def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = (
     line, pattern = rule_line(step, parent), pattern_of(local.probe, place.variable) if place.wrong else None
     what += f"; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
     return what + (f": there {pattern}" if pattern and pattern not in said else "")
-
-
-def pattern_of(probe: Probe, variable: int) -> str | None:
-    """The well-known mistake that explains the gradient of a variable, if there is one."""
-    jacobian = probe.jacobian(variable)
-    if jacobian is None:
-        return None
-    ones = probe.subject.gradients(probe.arrays, [np.ones(c.shape) for c in probe.cotangents])[variable]
-    return recognised(probe.gradients[variable], jacobian, probe.cotangents, ones)
 
 
 def unblamed(steps: Sequence[Step]) -> str:

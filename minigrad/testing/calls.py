@@ -19,25 +19,15 @@ from minigrad.testing.composed import EXAMPLES, Example
 from minigrad.testing.composed import each as each
 from minigrad.testing.values import (
     LATTICE,
+    arguments_by_name,
     axes,
     axis_of,
     broadcastable,
     clear_arrays,
-    diagonals,
     elements,
     full_shapes,
     indices,
-    moves,
-    paddings,
-    picks,
-    picks_along,
-    repeats,
-    reshapes,
-    rolls,
-    sections,
     shapes,
-    squeezable,
-    windows,
 )
 
 
@@ -104,7 +94,7 @@ def register(name: str, examples: st.SearchStrategy[Example]) -> None:
         name: the operation's.
         examples: triples (shapes of the inputs, a function from them to the arguments, options by name), see `each`.
 
-    >>> register("blend", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
+    >>> register("mixture", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
     """
     EXAMPLES[name] = examples
 
@@ -251,13 +241,8 @@ def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
     arguments = draw(arguments_by_name[operation.name](x.shape))
     options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
     arguments = arguments[:-1] if options else arguments
-    combine = joined if operation.name == "split" else Call.combine
+    combine = as_one if operation.name == "split" else Call.combine
     return Call(operation, (x,), lambda x: (x, *arguments), options, combine)
-
-
-def joined(results: Any) -> Any:
-    """Several arrays (or tensors) as one."""
-    return np.concatenate([np.ravel(x) for x in results])
 
 
 @st.composite
@@ -407,11 +392,11 @@ def symmetric_calls(draw: st.DrawFn, operation: Operation) -> Call:
     n = draw(st.integers(0, 3))
     x = draw(matrices(draw(stacks), n, n))
     if operation.name == "linalg.cholesky":
-        return Call(operation, (x,), symmetrised, {"upper": draw(st.booleans())})
-    return Call(operation, (x,), symmetrised, {"UPLO": draw(st.sampled_from("LU"))}, without_signs)
+        return Call(operation, (x,), symmetric_part, {"upper": draw(st.booleans())})
+    return Call(operation, (x,), symmetric_part, {"UPLO": draw(st.sampled_from("LU"))}, without_signs)
 
 
-def symmetrised(x: Any) -> tuple[Any]:
+def symmetric_part(x: Any) -> tuple[Any]:
     return ((x + np.swapaxes(x, -1, -2)) / 2,)
 
 
@@ -419,7 +404,7 @@ def without_signs(result: Any) -> Any:
     """Eigenvalues, and of the eigenvectors what does not depend on their signs: v vᵀ for each."""
     values, vectors = result
     columns = np.swapaxes(vectors, -1, -2)
-    return joined([values, np.expand_dims(columns, -1) * np.expand_dims(columns, -2)])
+    return as_one([values, np.expand_dims(columns, -1) * np.expand_dims(columns, -2)])
 
 
 @st.composite
@@ -431,7 +416,7 @@ def matrix_calls(draw: st.DrawFn, operation: Operation) -> Call:
         return Call(operation, (x,), lambda x: (x,), {})
     if operation.name == "linalg.qr":
         mode = draw(st.sampled_from(["reduced", "r"]))
-        return Call(operation, (x,), lambda x: (x,), {"mode": mode}, joined if mode == "reduced" else Call.combine)
+        return Call(operation, (x,), lambda x: (x,), {"mode": mode}, as_one if mode == "reduced" else Call.combine)
     if draw(st.booleans()):
         return Call(operation, (x,), lambda x: (x,), {"compute_uv": False})
     return Call(operation, (x,), lambda x: (x,), {"full_matrices": m == n and draw(st.booleans())}, without_joint_signs)
@@ -442,7 +427,7 @@ def without_joint_signs(result: Any) -> Any:
     left, values, right = result
     u = np.swapaxes(left, -1, -2)
     pairs = [(u, u), (right, right), (u, right)]
-    return joined([values, *[np.expand_dims(a, -1) * np.expand_dims(b, -2) for a, b in pairs]])
+    return as_one([values, *[np.expand_dims(a, -1) * np.expand_dims(b, -2) for a, b in pairs]])
 
 
 @st.composite
@@ -481,7 +466,7 @@ def example_calls(draw: st.DrawFn, operation: Operation) -> Call:
 
 def as_one(result: Any) -> Any:
     """A result as it is, or if there are several, as one array or tensor."""
-    return joined(result) if isinstance(result, (list, tuple)) else result
+    return np.concatenate([np.ravel(x) for x in result]) if isinstance(result, (list, tuple)) else result
 
 
 @st.composite
@@ -499,37 +484,6 @@ _options_by_name: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 _least_ndim = {"diagonal": 2, "trace": 2, "matrix_transpose": 2}
-
-arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
-    "ravel": lambda shape: st.just(()),
-    "matrix_transpose": lambda shape: st.just(()),
-    "reshape": lambda shape: st.tuples(reshapes(shape)),
-    "transpose": lambda shape: st.tuples(st.none() | st.permutations(range(-len(shape), 0)).map(tuple)),
-    "swapaxes": lambda shape: st.tuples(axis_of(shape), axis_of(shape)),
-    "moveaxis": moves,
-    "squeeze": lambda shape: st.tuples(squeezable(shape)),
-    "expand_dims": lambda shape: st.tuples(
-        st.integers(-len(shape) - 1, len(shape)) | st.sampled_from([(0, -1), (1, 2), (-1, -2)])
-    ),
-    "broadcast_to": lambda shape: st.tuples(
-        st.lists(st.integers(0, 3), max_size=2).map(lambda added: (*added, *shape))
-    ),
-    "split": sections,
-    "tile": lambda shape: st.tuples(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4).map(tuple)),
-    "roll": rolls,
-    "flip": lambda shape: st.tuples(axes(len(shape))),
-    "take": picks,
-    "take_along_axis": picks_along,
-    "repeat": repeats,
-    "sort": lambda shape: st.tuples(st.none() | axis_of(shape)),
-    "diagonal": diagonals,
-    "trace": diagonals,
-    "diag": lambda shape: st.tuples(st.integers(-3, 3)),
-    "tril": lambda shape: st.tuples(st.integers(-3, 3)),
-    "triu": lambda shape: st.tuples(st.integers(-3, 3)),
-    "pad": paddings,
-    "sliding_window_view": windows,
-}
 
 _calls_of_family: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "elementwise": elementwise_calls,

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
-from minigrad.testing.blame import (
-    Local,
-    Step,
-    accusation,
-    checked,
-    first_wrong,
-    pattern_of,
-    recording,
-    reproduced,
-    unblamed,
-)
+from minigrad.testing.blame import Local, Step, StepChecker, accusation, recorded_steps, reproduced, unblamed
 from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
-from minigrad.testing.probe import Moved, Place, Probe, excused_by_kinks, precision
+from minigrad.testing.patterns import pattern_of
+from minigrad.testing.probe import Entries, Fault, Moved, Probe, excused_by_kinks, precision, worst_entry
 from minigrad.testing.report import GradientError, Report
-from minigrad.testing.reproduce import Call, attempt
-from minigrad.testing.structure import CHECKS, QUARTER, Run, changed
-from minigrad.testing.subject import HandWritten, SecondOrder, Subject, TensorSubject
-from minigrad.transforms import leaves, rebuilt
+from minigrad.testing.reproduce import Request, attempt
+from minigrad.testing.structure import CHECKS, QUARTER, Outcome, changed
+from minigrad.testing.subject import Gradients, HandWritten, SecondOrder, Subject, TensorSubject
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
 AWAY = 1e-3  # of each element's own size: how far from the first a second point is
-NUMBERS = Tolerance()
 
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
@@ -72,8 +62,8 @@ def gradient_report(
     checks: Collection[str] | None = None,
     every_entry: bool = False,
     directions: int = 3,
-    rtol: float = NUMBERS.rtol,
-    atol: float = NUMBERS.atol,
+    rtol: float = Tolerance.rtol,
+    atol: float = Tolerance.atol,
     seed: int = 0,
 ) -> Report:
     """What `gradcheck` finds, as a report.
@@ -100,8 +90,8 @@ def gradient_report(
     >>> report.ok, report.problems[0]
     (False, 'the cotangent is ignored: two different ones give the same gradient of input 0')
     """
-    call = Call(dict(locals()))
-    f = call.function
+    request = Request(**locals())
+    f = request.function
     if unknown := set(CHECKS if checks is None else checks) - set(CHECKS):
         raise ValueError(f"there is no check {sorted(unknown)}: take some of {', '.join(CHECKS)}")
     if order not in (1, 2):
@@ -113,16 +103,10 @@ def gradient_report(
     subject = HandWritten(f, gradient, inputs, wrt) if gradient else TensorSubject(f, inputs, model, wrt)
     if not subject.arrays:
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
-    report = Report(getattr(f, "__name__", type(f).__name__))
-    chosen = [check for name, check in CHECKS.items() if checks is None or name in checks]
-    examination = Examination(report, subject, Tolerance(rtol, atol), directions, every_entry, seed, call)
+    examination = Examination(request, subject)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
-        run = examination.first_run()
-        if run and examination.structure(run, chosen):
-            examination.slopes(run)
-            if order == 2 and report.ok:
-                examination.second_order(run)
-    return report
+        examination.examine()
+    return examination.report
 
 
 @contextmanager
@@ -137,68 +121,108 @@ def buffers_restored(model: Any) -> Iterator[None]:
             attributes.update(arrays)
 
 
+class Meaningless(Exception):
+    """Problems after which numbers mean nothing; with what was recorded, if that is to blame."""
+
+    def __init__(self, problems: Sequence[str], run: Outcome | None = None) -> None:
+        super().__init__(*problems)
+        self.problems, self.run = problems, run
+
+
+@dataclass
+class Weighed:
+    """Slopes that were looked at, and what is to be said of the wrong ones.
+
+    Attributes:
+        local: the operation to blame.
+        undecided, notes: why what looked wrong is not called so, if it is not.
+    """
+
+    probe: Probe
+    run: Outcome
+    findings: list[Finding]
+    local: Local | None = None
+    undecided: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.verdict is Verdict.WRONG]
+
+    def excused(self, **changes: Any) -> list[Finding]:
+        """The findings with other verdicts in place of wrong ones."""
+        return [replace(f, **changes) if f.verdict is Verdict.WRONG else f for f in self.findings]
+
+
 class Examination:
     """What is needed all along while one report is written."""
 
-    def __init__(
-        self, report: Report, subject: Subject, tolerance: Tolerance, directions: int, every_entry: bool, seed: int,
-        call: Call,
-    ) -> None:
-        self.report, self.subject, self.tolerance, self.call = report, subject, tolerance, call
-        self.directions, self.every_entry, self.seed = directions, every_entry, seed
-        self.rng = np.random.default_rng((seed, 2))  # not what a user draws data from, by the same seed
-        self.order = 1
-        self.steps: list[Step] = []
-        self.place: Place | None = None  # a wrong entry, if one has been come across
+    def __init__(self, request: Request, subject: Subject) -> None:
+        self.request, self.subject, self.order = request, subject, 1
+        self.tolerance = Tolerance(request.rtol, request.atol)
+        self.rng = np.random.default_rng((request.seed, 2))  # not what a user draws data from, by the same seed
+        self.report = Report(getattr(request.function, "__name__", type(request.function).__name__))
+
+    def examine(self) -> None:
+        """Make the checks, judge the slopes, and those of the gradients if asked for."""
+        names = self.request.checks
+        try:
+            run = self.first_run()
+            self.structure(run, [check for name, check in CHECKS.items() if names is None or name in names])
+            self.slopes(run)
+            if self.request.order == 2 and self.report.ok:
+                self.second_order(run)
+        except Meaningless as error:
+            self.report.problems += error.problems
+            if error.run is not None:
+                self.blame(error.run, self.culprit(error.run, finite=False)[0])
 
     # ---------------------------------------------------------------- the first run
 
-    def first_run(self) -> Run | None:
-        """Values and gradients at the point; None, and problems in the report, if they are unusable."""
+    def first_run(self) -> Outcome:
+        """Values and gradients at the point.
+
+        Raises:
+            Meaningless: if they are unusable.
+        """
         subject, arrays = self.subject, [x.copy() for x in self.subject.arrays]
         values = subject.values(arrays)
         one_number = isinstance(subject, HandWritten) and subject.returns_one_number
         draw = np.ones if one_number else self.rng.standard_normal
-        run = Run(subject, values, [np.asarray(draw(value.shape)) for value in values], [], self.seed)
-        anything = any(x.size for x in arrays)  # otherwise it is no matter that, say, logsumexp of nothing is -inf
-        if anything and [i for i, value in enumerate(values) if not self.finite(f"output {i}", value)]:
-            return None
+        cotangents = [np.asarray(draw(value.shape)) for value in values]
+        bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
+        if bad and any(x.size for x in arrays):  # otherwise it is no matter that, say, logsumexp of nothing is -inf
+            raise Meaningless(bad)
+        gradients, steps = self.gradients(arrays, cotangents)
+        epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
+        run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps)
+        if name := changed(subject.names, arrays, subject.arrays):
+            raise Meaningless([f"f, or its gradient, writes into {name}: copy it first"])
+        named = zip(subject.names, gradients, strict=True)
+        bad = not_finite((f"the gradient of {name}", g) for name, g in named if g is not None)
+        if (wrong := CHECKS["shapes"](run)) or bad:
+            raise Meaningless(bad + ([wrong] if wrong else []), run if bad else None)
+        return run
+
+    def gradients(self, arrays: list[Array], cotangents: list[Array]) -> tuple[Gradients, list[Step]]:
+        """The gradients, and what was recorded on the way."""
         try:
-            with recording() as steps:
-                run.gradients.extend(subject.gradients(arrays, run.cotangents))
+            with recorded_steps() as steps:
+                return self.subject.gradients(arrays, cotangents), steps
         except Exception as error:  # of whatever kind: it is part of what is reported
             if type(error).__module__.startswith("hypothesis"):
                 raise
-            notes = "; ".join(getattr(error, "__notes__", []))
-            said = f"the gradient raises {type(error).__name__}: {error}"
-            self.report.problems.append(f"{said}, {notes}" if notes else said)
-            return None
-        self.steps = steps
-        run = replace(run, epsilon=precision([*run.values, *(step.out for step in steps if step.out.requires_grad)]))
-        if name := changed(subject.names, arrays, subject.arrays):
-            self.report.problems.append(f"f, or its gradient, writes into {name}: copy it first")
-            return None
-        good = [self.finite(f"the gradient of {name}", g) for name, g in zip(subject.names, run.gradients, strict=True)
-                if g is not None]
-        if (wrong := CHECKS["shapes"](run)) is not None:
-            self.report.problems.append(wrong)
-        if not all(good):
-            self.blame(self.culprit(finite=False)[0])
-        return run if all(good) and wrong is None else None
-
-    def finite(self, name: str, array: Any) -> bool:
-        """Whether all is finite; if not, the report says where it is not."""
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            index = tuple(int(i) for i in bad[0])
-            more = f", and at {len(bad) - 1} more places" if len(bad) > 1 else ""
-            self.report.problems.append(f"{name} is {array[index]}" + (f" at {index}" if index else "") + more)
-        return not len(bad)
+            said, notes = f"the gradient raises {type(error).__name__}: {error}", getattr(error, "__notes__", [])
+            raise Meaningless([f"{said}, {'; '.join(notes)}" if notes else said]) from error
 
     # ---------------------------------------------------------------- what is no number
 
-    def structure(self, run: Run, checks: Sequence[Callable[[Run], str | None]]) -> bool:
-        """Make the checks; False if after one that fails numbers mean nothing."""
+    def structure(self, run: Outcome, checks: Sequence[Callable[[Outcome], str | None]]) -> None:
+        """Make the checks.
+
+        Raises:
+            Meaningless: if the function is not deterministic.
+        """
         for check in checks:
             try:
                 problem = check(run)
@@ -207,17 +231,17 @@ class Examination:
                 continue
             except Exception as error:  # of whatever kind: it is part of what is reported
                 problem = f"the check {check.__name__!r} ends with {type(error).__name__}: {error}"
-            if problem and check is CHECKS["forward"] and self.ill_conditioned():
+            if problem and check is CHECKS["deterministic"]:
+                raise Meaningless([problem])
+            if problem and check is CHECKS["forward"] and self.ill_conditioned(run):
                 self.report.notes.append(f"an operation is ill-conditioned: {problem}")
             elif problem:
                 self.report.problems.append(problem)
-                if check is CHECKS["deterministic"]:
-                    return False
-        return True
 
-    def ill_conditioned(self) -> bool:
+    def ill_conditioned(self, run: Outcome) -> bool:
         """Whether rounding the arguments of some operation leaves its gradient with a few digits only."""
-        locals = (checked(step, 1, self.tolerance, self.rng) for step in self.steps[:SAMPLED] if step.out.requires_grad)
+        checker = StepChecker(self.rng, self.tolerance)
+        locals = (checker.checked(step) for step in run.steps[:SAMPLED] if step.out.requires_grad)
         return any(
             QUARTER * abs(local.probe.slope(direction)) < moved
             for local in locals if local is not None
@@ -226,40 +250,41 @@ class Examination:
 
     # ---------------------------------------------------------------- slopes
 
-    def slopes(self, run: Run) -> None:
+    def slopes(self, run: Outcome) -> None:
         """Judge the gradients along directions, and on request by entries; explain what is wrong."""
         if not any(x.size for x in self.subject.arrays) or not any(value.size for value in run.values):
             return
-        self.place = None
-        elsewhere = self.elsewhere(run) if self.directions > 1 else None
+        elsewhere = self.elsewhere(run) if self.request.directions > 1 else None
         probe = self.probe(run)
-        here = self.directions - (elsewhere is not None)
-        tried = [(d, probe.look(d)) for d in (probe.random_direction(self.rng) for _ in range(here))]
+        tried = self.tried(probe, self.request.directions - (elsewhere is not None))
+        decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
+        one_by_one = self.request.every_entry or not decided  # one entry may spoil every direction
+        entries = self.entries(probe) if one_by_one else {}
+        findings = [*decided, *entries.values()] if one_by_one else [finding for _, finding in tried]
+        if not decided:
+            self.report.undecided += undecided_entries(probe, entries)
+        weighed = self.weighed(probe, run, findings, [d for d, f in tried if f.verdict is Verdict.WRONG])
+        self.explain(weighed, worst_entry(entries))
+        findings = list(weighed.findings)
+        if elsewhere is not None:
+            second = self.second_point(elsewhere, probe, bool(weighed.wrong))
+            if not weighed.wrong:
+                self.explain(second, None, "at a second point nearby: ")
+            findings += second.findings if decided or second.wrong else []
+        self.report.count(findings)
+
+    def probe(self, run: Outcome) -> Probe:
+        return Probe(run.subject, run.cotangents, run.gradients, self.tolerance, run.values, run.epsilon)
+
+    def tried(self, probe: Probe, count: int) -> list[tuple[list[Any], Finding]]:
+        """Random directions, and others where these say little, with what is found along them."""
+        tried = [(d, probe.look(d)) for d in (probe.random_direction(self.rng) for _ in range(count))]
         if any(finding.verdict is Verdict.KINK for _, finding in tried):
             tried += [(d, probe.along(d)) for d in probe.aimed()]
         if all(finding.error > BLURRED * finding.size for _, finding in tried):  # kinks within each first step
-            tried.append(self.sharpened(probe, *min(tried, key=lambda pair: pair[1].error)))
-            tried = [(d, f) for d, f in tried if d is not tried[-1][0]] + tried[-1:]
-        tried += self.small_ones(probe, [finding for _, finding in tried])
-        decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
-        findings = [finding for _, finding in tried]
-        if self.every_entry or not decided:  # one entry may spoil every direction
-            findings = decided + self.entries(probe, bool(decided))
-        wrong = [d for d, finding in tried if finding.verdict is Verdict.WRONG]
-        if any(finding.verdict is Verdict.WRONG for finding in findings):
-            findings = self.explained(probe, run, findings, wrong)
-        if elsewhere is not None:
-            known = any(finding.verdict is Verdict.WRONG for finding in findings)
-            second = self.second_point(elsewhere, probe, known)
-            findings += [second] if decided or second.verdict is Verdict.WRONG else []
-        for finding in findings:
-            self.report.count(finding)
-        if open_ones := [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]:
-            said = f"{len(open_ones)} of {len(findings)} slopes are inconclusive: {open_ones[0].reason}"
-            self.report.notes.append(said)
-
-    def probe(self, run: Run) -> Probe:
-        return Probe(run.subject, run.cotangents, run.gradients, self.tolerance, run.values, run.epsilon)
+            sharp = self.sharpened(probe, *min(tried, key=lambda pair: pair[1].error))
+            tried = [*((d, finding) for d, finding in tried if d is not sharp[0]), sharp]
+        return tried + self.small_ones(probe, [finding for _, finding in tried])
 
     def sharpened(self, probe: Probe, direction: list[Any], finding: Finding) -> tuple[list[Any], Finding]:
         """A direction, and the finding along it at smaller steps, where that has a smaller error bar."""
@@ -288,28 +313,14 @@ class Examination:
             allowed = finding.allowed
         return []
 
-    def entries(self, probe: Probe, decided: bool) -> list[Finding]:
+    def entries(self, probe: Probe) -> Entries:
         """Findings of single entries: of all if asked for, else of some at random."""
-        everywhere = [(i, index) for i, x in enumerate(probe.arrays) for index in np.ndindex(x.shape)]
-        chosen = everywhere
-        if not self.every_entry and len(everywhere) > SAMPLED:
-            chosen = [everywhere[k] for k in self.rng.choice(len(everywhere), SAMPLED, replace=False)]
-        found = {place: probe.entry(*place) for place in chosen}
-        bad, wrong = ([place for place, finding in found.items() if finding.verdict is verdict]
-                      for verdict in (Verdict.INCONCLUSIVE, Verdict.WRONG))
-        if wrong:
-            worst = max(wrong, key=lambda place: found[place].difference)
-            self.place = Place(*worst, found[worst], len(wrong), len(chosen))
-        if bad and not decided:
-            names = [f"entry {index} of {probe.subject.names[i]}" if index else probe.subject.names[i]
-                     for i, index in bad[:3]]
-            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-            self.report.undecided.append(f"undecided: {', '.join(names)}{more}; another point may tell")
-        elif len(chosen) < len(everywhere) and not decided:
-            self.report.undecided.append(f"undecided: all but {len(chosen)} of {len(everywhere)} entries")
-        return list(found.values())
+        places = [(i, index) for i, x in enumerate(probe.arrays) for index in np.ndindex(x.shape)]
+        if not self.request.every_entry and len(places) > SAMPLED:
+            places = [places[k] for k in self.rng.choice(len(places), SAMPLED, replace=False)]
+        return {place: probe.entry(*place) for place in places}
 
-    def elsewhere(self, run: Run) -> Run | None:
+    def elsewhere(self, run: Outcome) -> Outcome | None:
         """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
         subject, rng = self.subject, run.rng()
         moves = [AWAY * np.abs(rng.standard_normal(x.shape)) * np.abs(x) for x in subject.arrays]
@@ -324,35 +335,33 @@ class Examination:
                 return replace(run, subject=Moved(subject, arrays), values=values, gradients=gradients)
         return None
 
-    def second_point(self, run: Run, first: Probe, known: bool) -> Finding:
-        """The finding along a direction there; what is wrong is explained unless something is known to be wrong."""
+    def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
+        """What is found along a direction there, and why it is wrong, unless something is known to be wrong."""
         probe = self.probe(run)
         probe.scales = first.scales
         direction = probe.random_direction(self.rng)
         finding = probe.look(direction)
         if finding.verdict is not Verdict.WRONG or known:
-            return finding
-        with recording() as self.steps:
+            return Weighed(probe, run, [finding])
+        with recorded_steps() as steps:
             self.subject.gradients(probe.arrays, run.cotangents)
-        before = len(self.report.problems)
-        (finding,) = self.explained(probe, run, [finding], [direction])
-        if len(self.report.problems) > before:
-            self.report.problems[before] = f"at a second point nearby: {self.report.problems[before]}"
-            self.report.details.append("right at the point itself: does a rule keep something from an earlier call?")
-        return finding
+        return self.weighed(probe, replace(run, steps=steps), [finding], [direction])
 
-    def explained(self, probe: Probe, run: Run, findings: list[Finding], wrong: list[list[Any]]) -> list[Finding]:
-        """Report where a gradient is wrong, which operation is to blame, and how it can be reproduced.
+    def weighed(self, probe: Probe, run: Outcome, findings: list[Finding], wrong: list[list[Any]]) -> Weighed:
+        """What is to be said of wrong slopes: which operation is to blame, or what excuses them.
 
-        Unless several kinks meet: their slopes may differ in sign, and no single line shows what is allowed. Then each
-        operation has been found right on its own, and so is the whole beside the kinks. Or unless rounding explains it.
+        Rounding may explain them. Or several kinks meet: their slopes may differ in sign, and no single line shows what
+        is allowed. Then each operation has been found right on its own, and so is the whole beside the kinks.
         """
-        local, kink = self.culprit()
+        weighed = Weighed(probe, run, findings)
+        if not weighed.wrong:
+            return weighed
+        local, kink = self.culprit(run)
         if amplified(run, findings) if local is None else self.explained_by_rounding(local):
-            reason = f"rounding: {'f' if local is None else local.step.name} is ill-conditioned"
-            self.report.undecided.append(f"undecided: the gradient is off by what rounding may do. {reason[10:]}")
-            return [replace(f, verdict=Verdict.INCONCLUSIVE, reason=reason) if f.verdict is Verdict.WRONG else f
-                    for f in findings]
+            said = f"{'f' if local is None else local.step.name} is ill-conditioned"
+            excused = weighed.excused(verdict=Verdict.INCONCLUSIVE, reason=f"rounding: {said}")
+            undecided = f"undecided: the gradient is off by what rounding may do. {said}"
+            return Weighed(probe, run, excused, undecided=[undecided])
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng) if local is None and kink else None
             shown = [*wrong[:1], probe.random_direction(self.rng)]
@@ -360,68 +369,83 @@ class Examination:
         else:
             tolerated = bool(wrong) and excused_by_kinks(probe, wrong, self.rng)
         if tolerated:
-            self.report.notes.append("several kinks meet here: each operation's own slope is one of those allowed")
-            return [replace(f, verdict=Verdict.KINK, margin=0.0) if f.verdict is Verdict.WRONG else f for f in findings]
-        if attempt.running:
-            self.report.problems.append("it is wrong here too")
-            return findings
-        place = self.place or probe.locate(self.rng)
-        self.describe(probe, place, next(f for f in findings if f.verdict is Verdict.WRONG))
-        self.blame(local)
-        return findings
+            note = "several kinks meet here: each operation's own slope is one of those allowed"
+            return Weighed(probe, run, weighed.excused(verdict=Verdict.KINK, margin=0.0), notes=[note])
+        return replace(weighed, local=local)
 
     def explained_by_rounding(self, local: Local) -> bool:
         """Whether a step that can be called again is off by no more than rounding may do."""
         return self.order == 1 and local.alone and rounding_explains(local, self.rng)
 
-    def culprit(self, finite: bool = True) -> tuple[Local | None, bool]:
+    def culprit(self, run: Outcome, finite: bool = True) -> tuple[Local | None, bool]:
         """The first step whose own gradient is wrong, and whether one before it is at a kink.
 
         What is not finite there, though all gradients are finite, has had no part in them. While a line is tried, only
         steps are looked at that can be checked on their own.
         """
-        start, kinks, subject = 0, False, None if attempt.running else self.subject
+        checker = StepChecker(self.rng, self.tolerance, self.order, None if attempt.running else self.subject)
+        start, kinks = 0, False
         while True:
-            local, kink = first_wrong(self.steps, self.order, self.tolerance, self.rng, subject, start)
+            local, kink = checker.first_wrong(run.steps, start)
             kinks = kinks or kink
             if local is None or not finite or all(np.isfinite(g).all() for g in local.probe.gradients):
                 return local, kinks
-            start = next((i for i, step in enumerate(self.steps) if step is local.step), len(self.steps)) + 1
+            start = next((i for i, step in enumerate(run.steps) if step is local.step), len(run.steps)) + 1
 
     # ---------------------------------------------------------------- in words
 
-    def describe(self, probe: Probe, place: Place | None, along: Finding) -> None:
-        """Where, by how much, and the pattern."""
-        prefix = "the second derivative: " if self.order == 2 else ""
-        if place is None or place.index is None:
-            shown = along if place is None else place.finding
-            where = "along a direction" if place is None else f"along all ones in {self.subject.names[place.variable]}"
-            self.report.problems.append(f"{prefix}{where}, no single entry showing it: {compared(shown)}")
-        else:
-            name, shape = self.subject.names[place.variable], self.subject.arrays[place.variable].shape
-            of = f"; {place.wrong} of {place.looked_at} entries disagree" if place.looked_at > 1 else ""
-            entry = f"entry {place.index} of {name}, shape {shape}" if shape else name
-            self.report.problems.append(f"{prefix}{entry}: {compared(place.finding)}{of}")
-        if place is not None and place.looked_at and not place.wrong:
-            self.report.details.append("each entry is a slope of one side, but not all at once: ties share a gradient")
-        elif place is not None and (pattern := pattern_of(probe, place.variable)):
-            self.report.details.append(pattern)
+    def explain(self, weighed: Weighed, fault: Fault | None, where: str = "") -> None:
+        """Report what excuses wrong slopes; or where the gradient is wrong, what is to blame, and how it is seen again.
 
-    def blame(self, local: Local | None) -> None:
+        Args:
+            fault: a wrong entry, if one is known.
+            where: which point it is, if not the one asked for.
+        """
+        report = self.report
+        report.undecided += weighed.undecided
+        report.notes += weighed.notes
+        if not weighed.wrong:
+            return
+        if attempt.running:
+            report.problems.append("it is wrong here too")
+            return
+        fault = fault or weighed.probe.locate(self.rng)
+        report.problems.append(where + self.described(fault, weighed.wrong[0]))
+        if fault is not None and fault.looked_at and not fault.wrong:
+            report.details.append("each entry is a slope of one side, but not all at once: ties share a gradient")
+        elif fault is not None and (pattern := pattern_of(weighed.probe, fault.variable)):
+            report.details.append(pattern)
+        self.blame(weighed.run, weighed.local)
+        if where:
+            report.details.append("right at the point itself: does a rule keep something from an earlier call?")
+
+    def described(self, fault: Fault | None, along: Finding) -> str:
+        """Where a gradient is wrong, and by how much."""
+        prefix = "the second derivative: " if self.order == 2 else ""
+        if fault is None or fault.index is None:
+            shown = along if fault is None else fault.finding
+            where = "along a direction" if fault is None else f"along all ones in {self.subject.names[fault.variable]}"
+            return f"{prefix}{where}, no single entry showing it: {compared(shown)}"
+        name, shape = self.subject.names[fault.variable], self.subject.arrays[fault.variable].shape
+        of = f"; {fault.wrong} of {fault.looked_at} entries disagree" if fault.looked_at > 1 else ""
+        entry = f"entry {fault.index} of {name}, shape {shape}" if shape else name
+        return f"{prefix}{entry}: {compared(fault.finding)}{of}"
+
+    def blame(self, run: Outcome, local: Local | None) -> None:
         """Name the operation whose own gradient is wrong, if there is one, and give a line that reproduces it."""
         if attempt.running:
             return
         again: list[str] = []
         if local is not None:
             self.report.details.append(accusation(local, self.rng, self.report.details))
-            again = reproduced(local, self.call.numbers(), gradient_report)
-        elif self.steps:
-            self.report.details.append(unblamed(self.steps))
-        self.report.details += again or self.call.again(gradient_report)
+            again = reproduced(local, self.request.numbers(), gradient_report)
+        elif run.steps:
+            self.report.details.append(unblamed(run.steps))
+        self.report.details += again or self.request.again(gradient_report)
 
     # ---------------------------------------------------------------- derivatives of derivatives
 
-    def second_order(self, run: Run) -> None:
+    def second_order(self, run: Outcome) -> None:
         """Examine the function that returns the gradients."""
         if not isinstance(self.subject, TensorSubject):
             raise ValueError("order=2 needs a function of tensors: a hand-written gradient has no gradient of its own")
@@ -430,8 +454,32 @@ class Examination:
             return
         self.order, self.subject = 2, SecondOrder(self.subject, run.cotangents)
         second = self.first_run()
-        if second and self.structure(second, [CHECKS["deterministic"]]):
-            self.slopes(second)
+        self.structure(second, [CHECKS["deterministic"]])
+        self.slopes(second)
+
+
+def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:
+    """Where some arrays are not finite, a sentence for each."""
+    said = []
+    for name, array in named:
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            index = tuple(int(i) for i in bad[0])
+            more = f", and at {len(bad) - 1} more places" if len(bad) > 1 else ""
+            said.append(f"{name} is {array[index]}" + (f" at {index}" if index else "") + more)
+    return said
+
+
+def undecided_entries(probe: Probe, entries: Entries) -> list[str]:
+    """Of which entries nothing is known, where directions decide nothing."""
+    bad = [place for place, finding in entries.items() if finding.verdict is Verdict.INCONCLUSIVE]
+    if bad:
+        names = [f"entry {index} of {probe.subject.names[i]}" if index else probe.subject.names[i]
+                 for i, index in bad[:3]]
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        return [f"undecided: {', '.join(names)}{more}; another point may tell"]
+    everything = sum(x.size for x in probe.arrays)
+    return [f"undecided: all but {len(entries)} of {everything} entries"] if len(entries) < everything else []
 
 
 def compared(finding: Finding) -> str:
@@ -440,7 +488,7 @@ def compared(finding: Finding) -> str:
     return f"analytic {finding.analytic:.8g}, numeric {finding.numeric:.8g} ± {finding.error:.1g}{sides}"
 
 
-def amplified(run: Run, findings: Sequence[Finding]) -> bool:
+def amplified(run: Outcome, findings: Sequence[Finding]) -> bool:
     """Whether rounding inputs and cotangents moves the gradients, relatively, as far as they are off."""
     wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
     if any(finding.difference > abs(finding.analytic) / SHRINK for finding in wrong):
@@ -472,9 +520,7 @@ def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[
         return x * (1 + 4 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
 
     for direction in (probe.random_direction(rng) for _ in range(3)):
-        inside = [*map(shaken, leaves([step.arguments, step.options]))]
-        arguments, options = rebuilt([step.arguments, step.options], inside)
-        other = replace(step, arguments=arguments, options=options)
+        other = step.with_leaves(shaken)
 
         def again(*variables: Any, other: Step = other) -> Any:
             return other.call(dict(zip(parents, variables, strict=True)))

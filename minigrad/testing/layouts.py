@@ -20,7 +20,7 @@ def backwards(x: Array) -> Array:
     return np.ascontiguousarray(x[turned])[turned] if x.ndim else x.copy()
 
 
-def read_only(x: Array) -> Array:
+def unwritable(x: Array) -> Array:
     """A copy that cannot be written into."""
     x = x.copy()
     x.flags.writeable = False
@@ -37,5 +37,5 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "Fortran-ordered": lambda x: np.array(x, order="F"),
     "strided": strided,
     "negative-stride": backwards,
-    "read-only": read_only,
+    "read-only": unwritable,
 }

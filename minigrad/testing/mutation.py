@@ -21,7 +21,7 @@ from minigrad.graph import unbroadcast
 from minigrad.ops import operations as registry
 from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Rule, Tensor, wrap
-from minigrad.testing.reproduce import place_of
+from minigrad.testing.reproduce import shown_place
 
 OURS = ("minigrad", "nn")
 Mutation = Callable[[Rule, Tensor], Rule]
@@ -177,7 +177,7 @@ class Breaker:
         name, code = name_of_operation(operation), getattr(getattr(rule, "func", rule), "__code__", None)
         if (name, position) in self.seen:
             return
-        self.seen[name, position] = place_of(code.co_filename, code.co_firstlineno) if code else ""
+        self.seen[name, position] = shown_place(code.co_filename, code.co_firstlineno) if code else ""
         self.users |= {name} if str(getattr(operation, "__module__", "")).partition(".")[0] not in OURS else set()
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:

@@ -7,8 +7,18 @@ import math
 import numpy as np
 
 from minigrad.arrays import Array
+from minigrad.testing.probe import Probe
 
 CLOSE = 1e-5  # numerical derivatives are better than this, and other mistakes are further off
+
+
+def pattern_of(probe: Probe, variable: int) -> str | None:
+    """The well-known mistake that explains the gradient of a variable, if there is one."""
+    jacobian = probe.jacobian(variable)
+    if jacobian is None:
+        return None
+    ones = probe.subject.gradients(probe.arrays, [np.ones(c.shape) for c in probe.cotangents])[variable]
+    return recognised(probe.gradients[variable], jacobian, probe.cotangents, ones)
 
 
 def same(a: Array, b: Array) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,7 @@ FEW = 256  # entries that are all looked at, one by one, to locate a failure
 
 
 @dataclass(frozen=True)
-class Place:
+class Fault:
     """Where a gradient is wrong: in which variable, at which entry if a single one shows it, and how much of it."""
 
     variable: int
@@ -30,6 +30,16 @@ class Place:
     finding: Finding
     wrong: int  # of `looked_at` entries
     looked_at: int
+
+
+Entries: TypeAlias = dict[tuple[int, tuple[int, ...]], Finding]  # by variable and index
+
+
+def worst_entry(found: Entries) -> Fault | None:
+    """The wrong entry that is furthest off."""
+    wrong = [place for place, finding in found.items() if finding.verdict is Verdict.WRONG]
+    worst = max(wrong, key=lambda place: found[place].difference, default=None)
+    return None if worst is None else Fault(*worst, found[worst], len(wrong), len(found))
 
 
 class Probe:
@@ -163,7 +173,7 @@ class Probe:
             rows[position] = np.nan if found is None else found.pair[1]
         return rows.reshape(*x.shape, -1)
 
-    def locate(self, rng: np.random.Generator, by_entry: bool = True) -> Place | None:
+    def locate(self, rng: np.random.Generator, by_entry: bool = True) -> Fault | None:
         """The variable, and the entry of it, whose gradient is wrong; None if it shows only along other directions."""
         for variable, x in enumerate(self.arrays):
             for attempt in range(3 if x.size else 0):
@@ -173,7 +183,7 @@ class Probe:
                     return self.by_entries(variable)
                 if finding.verdict is Verdict.WRONG:
                     there = self.by_halves(variable, direction, finding.step) if by_entry else None
-                    return there or Place(variable, None, finding, 0, 0)
+                    return there or Fault(variable, None, finding, 0, 0)
         return None
 
     def moved(self, rng: np.random.Generator) -> Probe:
@@ -189,17 +199,13 @@ class Probe:
     def is_wrong(self, direction: Sequence[Array]) -> bool:
         return self.along(direction).verdict is Verdict.WRONG
 
-    def by_entries(self, variable: int) -> Place:
+    def by_entries(self, variable: int) -> Fault:
         """Look at every entry, and name the one that is furthest off."""
-        indices = list(np.ndindex(self.arrays[variable].shape))
-        found = [self.entry(variable, index) for index in indices]
-        wrong = [i for i, finding in enumerate(found) if finding.verdict is Verdict.WRONG]
-        if wrong:
-            worst = max(wrong, key=lambda i: abs(found[i].analytic - found[i].numeric))
-            return Place(variable, indices[worst], found[worst], len(wrong), len(indices))
-        return Place(variable, None, self.along(self.only(variable, self.ones())), 0, len(indices))
+        found = {(variable, index): self.entry(variable, index) for index in np.ndindex(self.arrays[variable].shape)}
+        one = worst_entry(found)
+        return one or Fault(variable, None, self.along(self.only(variable, self.ones())), 0, len(found))
 
-    def by_halves(self, variable: int, direction: Sequence[Array], step: float) -> Place | None:
+    def by_halves(self, variable: int, direction: Sequence[Array], step: float) -> Fault | None:
         """One wrong entry among many: halve the set of entries, keeping the first half if its slope is wrong."""
         shape = self.arrays[variable].shape
         inside = np.arange(self.arrays[variable].size)
@@ -214,7 +220,7 @@ class Probe:
             inside = half if found is not None and found.verdict is Verdict.WRONG else rest
         index = tuple(int(i) for i in np.unravel_index(int(inside[0]), shape))
         finding = self.entry(variable, index)
-        return Place(variable, index, finding, 1, 1) if finding.verdict is Verdict.WRONG else None
+        return Fault(variable, index, finding, 1, 1) if finding.verdict is Verdict.WRONG else None
 
 
 class Moved:
@@ -258,7 +264,7 @@ def flat(arrays: Sequence[Array]) -> Array:
 
 
 def scale(x: Array) -> Array:
-    """For each element its size, but at least the median of those that are not 0; 1 if all are."""
+    """For each element its size, but at least the median of those that are not 0, which a NaN has; 1 if all are 0."""
     size = np.abs(x)
     usual = size[size > 0]
-    return np.maximum(size, np.median(usual) if usual.size else 1.0)
+    return np.fmax(size, np.median(usual) if usual.size else 1.0)

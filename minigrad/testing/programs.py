@@ -14,9 +14,8 @@ from minigrad.arrays import Array
 from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Tensor, as_tensor
-from minigrad.testing.calls import arguments_by_name
 from minigrad.testing.spelling import Name, called, spelled
-from minigrad.testing.values import axes, clear_arrays, full_shapes, indices
+from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
 
 CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
 LARGEST = 1e3
@@ -203,7 +202,7 @@ def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) ->
     return condition.map(lambda condition: Statement(operation.name, (condition, *map(Name, names[1:])), {}))
 
 
-def joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
+def several_joined(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     alike = [name for name in reversed(values) if values[name].shape == values[names[0]].shape]
     several = st.lists(st.sampled_from(alike).map(Name), min_size=1, max_size=3)
     return several.map(lambda several: Statement(operation.name, (several,), {"axis": 0}))
@@ -227,7 +226,7 @@ BY_NAME: dict[str, Statements] = {
     **dict.fromkeys(["softmax", "log_softmax", "cumsum", "cumprod"], along_axis),
     "getitem": indexed,
     "where": chosen,
-    **dict.fromkeys(["concatenate", "stack"], joined),
+    **dict.fromkeys(["concatenate", "stack"], several_joined),
     **dict.fromkeys([name for name in arguments_by_name if name != "split"], with_arguments),
 }
 

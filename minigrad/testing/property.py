@@ -16,7 +16,7 @@ from hypothesis.strategies import DataObject, SearchStrategy
 from minigrad.testing.check import buffers_restored, gradient_report
 from minigrad.testing.kinks import points_at_kinks
 from minigrad.testing.report import GradientError
-from minigrad.testing.reproduce import Call
+from minigrad.testing.reproduce import Request
 from minigrad.testing.subject import HandWritten, TensorSubject
 
 SETTINGS = "_hypothesis_internal_use_settings"  # where hypothesis keeps what `@settings`, above or below, has said
@@ -67,7 +67,7 @@ def gradient_property(
                 if not report.ok:
                     break
             if not report.ok:
-                again = Call({"f": called, "inputs": inputs} | options).again(gradient_report)[-1]
+                again = Request(called, inputs, **options).again(gradient_report)[-1]
                 if again not in report.details:
                     note(again)
                 raise GradientError(report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from minigrad.notebook import shown_by
@@ -59,11 +60,13 @@ class Report:
         """`WRONG`; `undecided` if nothing is wrong but the numbers say nothing of a part; else `correct`."""
         return "WRONG" if self.problems else "undecided" if self.undecided else "correct"
 
-    def count(self, finding: Finding) -> Finding:
-        """Take the verdict on one slope into account."""
-        self.verdicts[finding.verdict] += 1
-        self.margin = max(self.margin, finding.margin)
-        return finding
+    def count(self, findings: Sequence[Finding]) -> None:
+        """Take the verdicts on some slopes into account."""
+        self.verdicts.update(finding.verdict for finding in findings)
+        self.margin = max([self.margin, *(finding.margin for finding in findings)])
+        if open_ones := [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]:
+            said = f"{len(open_ones)} of {len(findings)} slopes are inconclusive: {open_ones[0].reason}"
+            self.notes.append(said)
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n} {verdict.value}" for verdict in Verdict if (n := self.verdicts[verdict]))

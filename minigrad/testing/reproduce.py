@@ -7,9 +7,9 @@ import linecache
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from inspect import signature
+from dataclasses import dataclass, fields
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import minigrad
 from minigrad.ops import operations
 from minigrad.tensor import Tensor
-from minigrad.testing.numeric import Verdict
+from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.report import Report
 from minigrad.testing.spelling import LONGEST, Name, spelled
 from minigrad.testing.subject import is_variable
@@ -110,7 +110,7 @@ def assigned(file: str | None) -> list[str]:
     return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
 
 
-def place_of(file: str, line: int) -> str:
+def shown_place(file: str, line: int) -> str:
     """`file:line`, the file relative to the working directory if it is below."""
     inside = os.path.isabs(file) and file.startswith(os.getcwd() + os.sep)
     return f"{os.path.relpath(file) if inside else file}:{line}"
@@ -123,7 +123,7 @@ def at(root: Any, path: str) -> Any:
     return root
 
 
-class Line:
+class SourceLine:
     """A call of `gradcheck` that is put together.
 
     Attributes:
@@ -178,7 +178,7 @@ class Line:
 
 
 def reproduction(
-    function: Callable[[Line], str], inputs: Any, options: Mapping[str, Any], check: Callable[..., Any]
+    function: Callable[[SourceLine], str], inputs: Any, options: Mapping[str, Any], check: Callable[..., Any]
 ) -> list[str]:
     """The line in a list, after a sentence if it is not quite the call; nothing if no line shows the fault.
 
@@ -189,7 +189,7 @@ def reproduction(
         check: `gradient_report`.
     """
     for at_random in (None, *OTHERS):
-        line = Line()
+        line = SourceLine()
         try:
             values = [line.spelled(variable, at_random) for variable in inputs]
             extra = [f"{name}={line.spelled(x)}" for name, x in options.items()]
@@ -212,30 +212,40 @@ def in_words() -> str:
     frame = next(users_frames(), None)
     if frame is None or str(frame.f_globals.get("__name__")).startswith("hypothesis."):
         return "to see it again, run the test again: hypothesis remembers the example"
-    return f"to see it again, repeat the call at {place_of(frame.f_code.co_filename, frame.f_lineno)}"
+    return f"to see it again, repeat the call at {shown_place(frame.f_code.co_filename, frame.f_lineno)}"
 
 
-class Call:
-    """A call of `gradcheck`, as it was made.
+@dataclass(frozen=True)
+class Request:
+    """What `gradcheck` is asked for, see `gradient_report`."""
 
-    Attributes:
-        function: what is checked: of a property test, the function that it tests.
-    """
+    f: Callable[..., Any]
+    inputs: Sequence[Any]
+    gradient: Callable[..., Any] | None = None
+    model: Any = None
+    wrt: int | Sequence[int] | None = None
+    order: int = 1
+    checks: Collection[str] | None = None
+    every_entry: bool = False
+    directions: int = 3
+    rtol: float = Tolerance.rtol
+    atol: float = Tolerance.atol
+    seed: int = 0
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        self.function, self.inputs = given["f"], given["inputs"]
-        self.function = getattr(self.function, "checks_gradient_of", self.function)
-        self.given = {name: x for name, x in given.items() if name not in ("f", "inputs")}
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What is checked: of a property test, the function that it tests."""
+        return getattr(self.f, "checks_gradient_of", self.f)
 
     def options(self) -> dict[str, Any]:
         """Those that are not as usual."""
-        usual = signature(minigrad.testing.gradient_report).parameters
-        return {name: x for name, x in self.given.items() if repr(x) != repr(usual[name].default)}
+        given = {option.name: (getattr(self, option.name), option.default) for option in fields(self)[2:]}
+        return {name: x for name, (x, usual) in given.items() if repr(x) != repr(usual)}
 
     def numbers(self) -> dict[str, Any]:
         """The options that a check of one step needs as well."""
         kept = {name: x for name, x in self.options().items() if name in ("order", "rtol", "atol")}
-        return kept | {"seed": self.given.get("seed", 0)}
+        return kept | {"seed": self.seed}
 
     def again(self, check: Callable[..., Any]) -> list[str]:
         """A line that makes the call again, or words that say which call to repeat."""

@@ -19,14 +19,13 @@ from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad, no_grad
 from minigrad.ops import operations
-from minigrad.recording import Event, Recorded
-from minigrad.recording import recording as recording_events
+from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
-from minigrad.testing.blame import Step, recording
+from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.layouts import LAYOUTS, repeated
 from minigrad.testing.probe import flat
-from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubject, pulled_back
+from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubject, gradients_of
 from minigrad.transforms import jvp, leaves
 
 HALF = EPSILON**0.5  # half of the digits
@@ -37,12 +36,13 @@ ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may le
 
 
 @dataclass(frozen=True)
-class Run:
+class Outcome:
     """A subject with what it gave at its point.
 
     Attributes:
         seed: for whatever else a check draws.
         epsilon: the precision of the least precise results, intermediate ones too: tolerances follow it.
+        steps: what was recorded on the way.
     """
 
     subject: Subject
@@ -51,6 +51,7 @@ class Run:
     gradients: Gradients
     seed: int
     epsilon: float = EPSILON
+    steps: Sequence[Step] = ()
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
@@ -62,7 +63,6 @@ class Run:
         """Gradients with zeros where none arrives."""
         pairs = zip(self.subject.arrays, gradients, strict=True)
         return [np.zeros(x.shape) if g is None else g for x, g in pairs]
-
 
     def digits(self, share: float = 0.5) -> float:
         """A tolerance that leaves a share of the digits."""
@@ -117,7 +117,7 @@ def first_difference(
     return None
 
 
-def results(run: Run, values: Sequence[Array], gradients: Gradients) -> tuple[list[str], list[Array]]:
+def results(run: Outcome, values: Sequence[Array], gradients: Gradients) -> tuple[list[str], list[Array]]:
     """All values and gradients, and what they are called."""
     names = [f"output {i}" for i in range(len(values))] + [f"the gradient of {name}" for name in run.subject.names]
     return names, [*values, *run.dense(gradients)]
@@ -126,7 +126,7 @@ def results(run: Run, values: Sequence[Array], gradients: Gradients) -> tuple[li
 # ------------------------------------------------------------------------------------------------ f itself
 
 
-def deterministic(run: Run) -> str | None:
+def deterministic(run: Outcome) -> str | None:
     """The same values each time."""
     again = run.subject.values(run.subject.arrays)
     for i, (a, b) in enumerate(zip(run.values, again, strict=True)):
@@ -138,7 +138,7 @@ def deterministic(run: Run) -> str | None:
     return None
 
 
-def reached(run: Run) -> str | None:
+def reached(run: Outcome) -> str | None:
     """A gradient for every parameter."""
     lost = [name for name, g in zip(run.subject.names, run.gradients, strict=True)
             if g is None and name.startswith("parameter ")]
@@ -148,7 +148,7 @@ def reached(run: Run) -> str | None:
     return f"{lost[0]}{more} is never reached: no gradient arrives. Unused in forward(), or cut off by detach()?"
 
 
-def shapes(run: Run) -> str | None:
+def shapes(run: Outcome) -> str | None:
     """A gradient has its variable's shape and dtype."""
     for name, x, g in zip(run.subject.names, run.subject.arrays, run.gradients, strict=True):
         if g is None:
@@ -179,7 +179,7 @@ def shape_hint(g: Array, x: Array) -> str:
 # ------------------------------------------------------------------------------------------------ the cotangent
 
 
-def linear(run: Run) -> str | None:
+def linear(run: Outcome) -> str | None:
     """The gradient for a sum of cotangents is the sum of the gradients; zero gives zero."""
     if isinstance(run.subject, HandWritten) and run.subject.returns_one_number:
         return None
@@ -203,7 +203,7 @@ def linear(run: Run) -> str | None:
     return None
 
 
-def forward(run: Run) -> str | None:
+def forward(run: Outcome) -> str | None:
     """The Jacobian–vector product, seen from the cotangent's side, is the vector–Jacobian product."""
     subject, rng = run.subject, run.rng()
     if not isinstance(subject, TensorSubject):
@@ -231,13 +231,13 @@ def forward(run: Run) -> str | None:
 # ------------------------------------------------------------------------------------------------ graph and memory
 
 
-def repeatable(run: Run) -> str | None:
+def repeatable(run: Outcome) -> str | None:
     """Two backward passes give the same bits."""
     subject = run.subject
     if isinstance(subject, TensorSubject):
         with subject.at(run.copies()) as variables, enable_grad():
             outputs = subject.outputs(variables)
-            passes = [run.dense(pulled_back(outputs, run.cotangents, variables)) for _ in range(2)]
+            passes = [run.dense(gradients_of(outputs, run.cotangents, variables)) for _ in range(2)]
     else:
         passes = [run.dense(subject.gradients(subject.arrays, run.cotangents)) for _ in range(2)]
     if difference := first_difference(subject.names, passes[0], run.dense(run.gradients), run.digits(3 / 4)):
@@ -248,7 +248,7 @@ def repeatable(run: Run) -> str | None:
     return None
 
 
-def untouched(run: Run) -> str | None:
+def untouched(run: Outcome) -> str | None:
     """Neither pass writes into the inputs, the cotangent, or what the graph keeps."""
     subject, arrays = run.subject, run.copies()
     cotangents = [c.copy() for c in run.cotangents]
@@ -259,7 +259,7 @@ def untouched(run: Run) -> str | None:
             if name := changed(subject.names, arrays, subject.arrays):
                 return f"f writes into {name}: copy it first"
             saved = [(name, kept, crc32(kept.tobytes())) for name, kept in kept_arrays(outputs, variables)]
-            pulled_back(outputs, cotangents, variables)
+            gradients_of(outputs, cotangents, variables)
     else:
         subject.values(arrays)
         if name := changed(subject.names, arrays, subject.arrays):
@@ -291,7 +291,7 @@ def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Itera
             yield name_of(tensor), kept._data if isinstance(kept, Tensor) else kept
 
 
-def unshared(run: Run) -> str | None:
+def unshared(run: Outcome) -> str | None:
     """No gradient shares memory with another one, an input, or the cotangent."""
     arrays, cotangents = run.copies(), [c.copy() for c in run.cotangents]
     found = run.subject.gradients(arrays, cotangents)
@@ -305,7 +305,7 @@ def unshared(run: Run) -> str | None:
     return None
 
 
-def freed(run: Run) -> str | None:
+def freed(run: Outcome) -> str | None:
     """Reference counting alone frees the graph."""
     subject, enabled = run.subject, gc.isenabled()
     if not isinstance(subject, TensorSubject):
@@ -334,7 +334,7 @@ def freed(run: Run) -> str | None:
 # ------------------------------------------------------------------------------------------------ other inputs
 
 
-def layouts(run: Run) -> str | None:
+def layouts(run: Outcome) -> str | None:
     """The same results whatever the memory layout of inputs and cotangents."""
     expected = [*run.values, *run.dense(run.gradients)]
     for layout, laid_out in {**LAYOUTS, "zero-stride": repeated}.items():
@@ -364,13 +364,13 @@ def layouts(run: Run) -> str | None:
     return None
 
 
-def both(run: Run, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+def both(run: Outcome, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
     """Values and gradients for other arrays and cotangents."""
     values, gradients = run.subject.both(arrays, cotangents)
     return [*values, *run.dense(gradients)]
 
 
-def same_input(run: Run) -> str | None:
+def same_input(run: Outcome) -> str | None:
     """f(x, x) has the sum of both partial gradients."""
     arrays = run.subject.arrays
     count = len(run.subject.names) - len(getattr(run.subject, "parameters", ()))
@@ -388,7 +388,7 @@ def same_input(run: Run) -> str | None:
     return None
 
 
-def separately_and_together(run: Run, i: int, j: int) -> tuple[list[Array], list[Array]]:
+def separately_and_together(run: Outcome, i: int, j: int) -> tuple[list[Array], list[Array]]:
     """The expected gradients and those found, for variable `j` equal to variable `i`, and being it."""
     subject, arrays = run.subject, run.copies()
     arrays[j] = arrays[i].copy()
@@ -399,22 +399,22 @@ def separately_and_together(run: Run, i: int, j: int) -> tuple[list[Array], list
         return apart, run.dense(subject.gradients(arrays, cotangents))
     with subject.at(arrays) as variables, enable_grad():
         shared = [variables[i] if k == j else x for k, x in enumerate(variables)]
-        found = run.dense(pulled_back(subject.outputs(shared), cotangents, variables))
+        found = run.dense(gradients_of(subject.outputs(shared), cotangents, variables))
     return [apart[i] + apart[j]], [found[i]]
 
 
 # ------------------------------------------------------------------------------------------------ float32
 
 
-def float32(run: Run) -> str | None:
+def float32(run: Outcome) -> str | None:
     """float32 stays float32, and agrees with float64 to its precision."""
     subject = run.subject
     if not isinstance(subject, TensorSubject):
         return None
     arrays = [x.astype(np.float32) for x in subject.arrays]
-    with subject.at(arrays) as variables, enable_grad(), recording() as steps:
+    with subject.at(arrays) as variables, enable_grad(), recorded_steps() as steps:
         outputs = subject.outputs(variables)
-        values, gradients = [out.numpy() for out in outputs], pulled_back(outputs, run.cotangents, variables)
+        values, gradients = [out.numpy() for out in outputs], gradients_of(outputs, run.cotangents, variables)
         if cast := upcasting_step(steps) or casting_rule(outputs, variables):
             return cast
     with subject.at(run.copies()) as variables, enable_grad():
@@ -426,7 +426,7 @@ def float32(run: Run) -> str | None:
 
 
 def single_precision_difference(
-    run: Run, rounded: list[Array], values: list[Array], gradients: Gradients
+    run: Outcome, rounded: list[Array], values: list[Array], gradients: Gradients
 ) -> str | None:
     """How float32 results differ from float64 ones by more than rounding the inputs to float32 may explain."""
     arrays, rng = [x.astype(np.float64) for x in rounded], run.rng()
@@ -442,7 +442,7 @@ def single_precision_difference(
         if all(not x.size or x.max() <= y for x, y in zip(off, allowed, strict=True)):
             return None
         nearby = [np.asarray(x * (1 + 2 * SINGLE * rng.standard_normal(x.shape))) for x in arrays]
-        with recording_events(cut_result):
+        with recording(cut_result):
             others = both(run, nearby, run.cotangents)
         moved = [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)]
         allowed = np.maximum(allowed, SINGLE**0.5 * largest + 16 * np.nan_to_num(moved, nan=np.inf))
@@ -492,7 +492,7 @@ def casting_rule(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> str 
     return None
 
 
-CHECKS: dict[str, Callable[[Run], str | None]] = {
+CHECKS: dict[str, Callable[[Outcome], str | None]] = {
     check.__name__: check
     for check in (
         deterministic, reached, shapes, linear, forward, repeatable, untouched, unshared, freed, layouts, same_input,

@@ -52,7 +52,7 @@ def paths(tree: Any, name: str) -> list[str]:
     return [name]
 
 
-def floating(result: Any) -> list[Any]:
+def floating_outputs(result: Any) -> list[Any]:
     """The floating outputs among what a function returned.
 
     Raises:
@@ -137,7 +137,7 @@ class TensorSubject:
     def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
         """The floating outputs of a call, recorded unless under `no_grad`."""
         result = self.function(*self.inputs.filled(variables[: len(self.inputs.names)]))
-        return [as_tensor(out) for out in floating(result)]
+        return [as_tensor(out) for out in floating_outputs(result)]
 
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         with self.at(arrays) as variables, no_grad():
@@ -145,15 +145,15 @@ class TensorSubject:
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         with self.at(arrays) as variables, enable_grad():
-            return pulled_back(self.outputs(variables), cotangents, variables)
+            return gradients_of(self.outputs(variables), cotangents, variables)
 
     def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
         with self.at(arrays) as variables, enable_grad():
             outputs = self.outputs(variables)
-            return [out.numpy() for out in outputs], pulled_back(outputs, cotangents, variables)
+            return [out.numpy() for out in outputs], gradients_of(outputs, cotangents, variables)
 
 
-def pulled_back(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
+def gradients_of(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
     """The gradients of recorded outputs, as arrays."""
     found = swept(outputs, cotangents, variables)
     return [found[x].numpy() if x in found else None for x in variables]
@@ -195,7 +195,7 @@ class HandWritten:
 
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         result = self.function(*self.inputs.filled(arrays))
-        outputs = [np.asarray(out) for out in floating(result)]
+        outputs = [np.asarray(out) for out in floating_outputs(result)]
         self.returns_one_number = len(leaves(result)) == 1 and outputs[0].ndim == 0
         return outputs
 

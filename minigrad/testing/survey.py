@@ -13,12 +13,10 @@ import numpy as np
 
 from minigrad.guards import name_of
 from minigrad.random import default_generator
-from minigrad.recording import Event, Recorded, arguments_in
+from minigrad.recording import Event, Recorded, arguments_in, frame_of
 from minigrad.tensor import Tensor, wrap
-from minigrad.testing.blame import Step, accusation, checked, recorded_call, reproduced
+from minigrad.testing.blame import Step, StepChecker, accusation, reproduced
 from minigrad.testing.check import gradient_report
-from minigrad.testing.numeric import Tolerance
-from minigrad.testing.reproduce import place_of
 from minigrad.transforms import leaves, rebuilt
 
 CALLERS = 3  # functions around an operation that are looked at
@@ -44,22 +42,23 @@ class Survey:
         if not isinstance(event, Recorded) or not event.result._edges:
             return
         try:
-            self.keep(event, *recorded_call(event.operation, event.inputs, sys._getframe(1)))
+            here = sys._getframe(1)
+            self.keep(Step.of(event), event.result, frame_of(event.operation, here) or here)
         except Exception:  # whatever it is: what cannot be copied is no reason to disturb a test
             self.unchecked.add(name_of(event.result))
 
-    def keep(self, event: Recorded, frame: FrameType, given: Any) -> None:
+    def keep(self, step: Step, result: Tensor, frame: FrameType) -> None:
         """Copy a call, and those of the functions around it."""
-        kind = (getattr(event.operation, "__code__", event.operation), *map(kind_of, leaves([*given])))
+        given = step.arguments, step.options
+        kind = (getattr(step.operation, "__code__", step.operation), *map(kind_of, leaves([*given])))
         if kind in self.seen:
             return
         self.seen.add(kind)
         copies: dict[int, Any] = {}
-        calls = [(f, copied(arguments, copies)) for f, arguments in [(event.operation, given), *callers(frame)]]
-        result = copy_of(event.result)
-        result._edges = tuple((copies[id(x)], PlaceOfRule(rule)) for x, rule in event.result._edges if id(x) in copies)
-        line = place_of(event.place.file, event.place.line)
-        self.waiting.append([Step(f, result, given[0], given[1], line) for f, given in calls])
+        calls = [(f, copied(arguments, copies)) for f, arguments in [(step.operation, given), *callers(frame)]]
+        out = copy_of(result)
+        out._edges = tuple((copies[id(x)], PlaceOfRule(rule)) for x, rule in result._edges if id(x) in copies)
+        self.waiting.append([Step(f, out, given[0], given[1], step.line) for f, given in calls])
 
     def problems(self) -> list[str]:
         """A report of each wrong one among the calls that were kept; they are forgotten."""
@@ -104,7 +103,7 @@ class PlaceOfRule:
 def attempt_at(step: Step, rng: np.random.Generator) -> Any:
     """The verdict on a call; None if it cannot be made again."""
     try:
-        return checked(step, 1, Tolerance(), rng)
+        return StepChecker(rng).checked(step)
     except Exception:  # whatever it is: it cannot be called at other points
         return None
 

@@ -7,6 +7,7 @@ well conditioned, and a failing example shrinks to small numbers. What is drawn 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,7 @@ def paddings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
     )
 
 
-def windows(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+def windowings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
     """A window for all axes, or for one or two of them, an axis perhaps windowed twice."""
     full = st.tuples(st.tuples(*[st.integers(1, n) for n in shape]))
     one = axis_of(shape).flatmap(lambda axis: st.tuples(st.integers(1, shape[axis]), st.just(axis)))
@@ -289,3 +290,35 @@ def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     list_of_rows = st.lists(st.integers(-shape[0], shape[0] - 1), min_size=1, max_size=4)
     with_newaxis = list_of_rows.map(lambda rows: (None, rows))
     return basic | integers | some | mask | with_ellipsis | list_of_rows | with_newaxis
+
+
+arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
+    "ravel": lambda shape: st.just(()),
+    "matrix_transpose": lambda shape: st.just(()),
+    "reshape": lambda shape: st.tuples(reshapes(shape)),
+    "transpose": lambda shape: st.tuples(st.none() | st.permutations(range(-len(shape), 0)).map(tuple)),
+    "swapaxes": lambda shape: st.tuples(axis_of(shape), axis_of(shape)),
+    "moveaxis": moves,
+    "squeeze": lambda shape: st.tuples(squeezable(shape)),
+    "expand_dims": lambda shape: st.tuples(
+        st.integers(-len(shape) - 1, len(shape)) | st.sampled_from([(0, -1), (1, 2), (-1, -2)])
+    ),
+    "broadcast_to": lambda shape: st.tuples(
+        st.lists(st.integers(0, 3), max_size=2).map(lambda added: (*added, *shape))
+    ),
+    "split": sections,
+    "tile": lambda shape: st.tuples(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4).map(tuple)),
+    "roll": rolls,
+    "flip": lambda shape: st.tuples(axes(len(shape))),
+    "take": picks,
+    "take_along_axis": picks_along,
+    "repeat": repeats,
+    "sort": lambda shape: st.tuples(st.none() | axis_of(shape)),
+    "diagonal": diagonals,
+    "trace": diagonals,
+    "diag": lambda shape: st.tuples(st.integers(-3, 3)),
+    "tril": lambda shape: st.tuples(st.integers(-3, 3)),
+    "triu": lambda shape: st.tuples(st.integers(-3, 3)),
+    "pad": paddings,
+    "sliding_window_view": windowings,
+}

@@ -82,7 +82,7 @@ def read_photo(source: str | os.PathLike[str] | Image | npt.NDArray[Any]) -> Pho
     grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)  # as in ITU-R BT.601
     bright = np.where(kept, 255 - grey if light else grey, 0)
     said = doubts(kept, others, box, plain, float(np.abs(picture - ground).max(2)[kept].mean()))
-    return Photo(reduced(bright, box), (picture + 0.5).astype(np.uint8), box, said)
+    return Photo(shrunk(bright, box), (picture + 0.5).astype(np.uint8), box, said)
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -207,7 +207,7 @@ def bounding_box(mask: Mask) -> Box:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def reduced(bright: Floats, box: Box) -> npt.NDArray[np.uint8]:
+def shrunk(bright: Floats, box: Box) -> npt.NDArray[np.uint8]:
     """(28, 28) bytes: what is in the box, its longest side 28 pixels long, in the middle of 0."""
     images, filters = (required(f"PIL.{name}", "reading a photo") for name in ("Image", "ImageFilter"))
     left, top, right, bottom = box

@@ -61,6 +61,27 @@ def test_a_bad_gradient_names_the_forward_line():
     assert f"the gradient that sqrt at {HERE}:{line} passes back is inf at index (0,)" in message
 
 
+UNCHOSEN = {
+    "sqrt": (0.0, mg.sqrt), "log": (0.0, mg.log), "log1p": (-1.0, mg.log1p), "arcsin": (1.0, mg.arcsin),
+    "arccosh": (1.0, mg.arccosh), "divide": (0.0, lambda x: 2.0 / x), "power": (0.0, lambda x: x**0.5),
+}
+
+
+@pytest.mark.parametrize("name", UNCHOSEN)
+def test_the_advice_for_a_branch_that_where_did_not_choose_fits_its_operation_and_helps(name):
+    start, f = UNCHOSEN[name]
+    x = leaf(start)
+    y = mg.where(np.array([False]), f(x), 0.0).sum()  # under detect_anomaly some would be stopped here
+    with pytest.raises(mg.AnomalyError, match=rf"{name} at .*{name}\(") as caught, mg.detect_anomaly():
+        y.backward()
+    advice = str(caught.value).partition("safe input: ")[2]
+    names = {known: function for known, function in vars(mg).items() if not known.startswith("_")}
+    with mg.detect_anomaly():
+        y = eval(advice, names | {"x": x, "b": x, "a": 2.0, "p": 0.5})
+        y.sum().backward()
+    assert (x.grad.numpy() == 0).all()
+
+
 def test_values_that_change_behind_the_graphs_back_are_reported():
     def build():
         x = leaf(1.0, 2.0)

@@ -153,3 +153,10 @@ def test_no_report_calls_a_wrong_gradient_the_right_one_times_one():
     text = " ".join(str(gradient_report(nearly, X)).split())
     assert "1 times the right one" not in text
     assert "it is right to 6 digits of the largest entry" in text
+
+
+def test_a_step_that_takes_nan_is_checked_at_its_other_elements():
+    missing = np.array([False, True, False, False])
+    with breaking(Mutant("nanmax", 0, "factor two")):  # a direction of nothing but NaN would have NumPy warn
+        report = gradient_report(lambda x: mg.nanmax(mg.where(missing, np.nan, x)), np.arange(1.0, 5), checks=())
+    assert any("blamed: nanmax" in detail for detail in report.details)
