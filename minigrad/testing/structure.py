@@ -407,7 +407,7 @@ def separately_and_together(run: Run, i: int, j: int) -> tuple[list[Array], list
 
 
 def float32(run: Run) -> str | None:
-    """float32 stays float32, and agrees with float64 to its precision."""
+    """float32 stays float32, and agrees with float64 to its precision, unless that is too small for the numbers."""
     subject = run.subject
     if not isinstance(subject, TensorSubject):
         return None
