@@ -158,7 +158,7 @@ def qr(a: TensorLike, mode: Literal["reduced", "r"] = "reduced") -> Any:
     orthonormal, triangular = np.linalg.qr(square.data)
 
     q = record(qr, orthonormal, (square, lambda grad, out: qr_rule(grad, out, out.mT @ square, -(grad.mT @ out))))
-    r = record(qr, triangular, (square, lambda grad, out: qr_rule(0.0, square @ inv(out), out, out @ grad.mT)))
+    r = record(qr, triangular, (square, lambda grad, out: qr_rule(0.0, q, out, out @ grad.mT)))
     if k < a.shape[-1]:
         r = concatenate([r, q.mT @ a[..., k:]], -1)
     return r if mode == "r" else QRResult(q, r)
@@ -166,7 +166,7 @@ def qr(a: TensorLike, mode: Literal["reduced", "r"] = "reduced") -> Any:
 
 def qr_rule(grad_q: Tensor | float, q: Tensor, r: Tensor, m: Tensor) -> Tensor:
     """(grad_q + q @ copyltu(m)) @ inv(r).T, where copyltu copies the lower triangle to the upper (Seeger et al.)."""
-    return (grad_q + q @ (tril(m) + tril(m, -1).mT)) @ inv(r).mT
+    return solve(r, (grad_q + q @ (tril(m) + tril(m, -1).mT)).mT).mT
 
 
 @operation("other", np.linalg.eigh, name="linalg.eigh")
@@ -220,6 +220,7 @@ def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
 def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
     """Pseudo-inverse: (..., m, n) -> (..., n, m); singular values up to `rcond` times the largest count as 0.
 
+    By default those that rounding alone would leave, of max(m, n) · ε, but at least NumPy's 1e-15.
     The gradient (Golub & Pereyra) is right where those that count as 0 are 0 and stay it.
     """
     a = as_tensor(a)
@@ -228,6 +229,8 @@ def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
         p, g = out.mT, grad.mT
         return -(p @ grad @ p) + (g - a @ (out @ g)) @ out @ p + p @ out @ (g - (g @ out) @ a)
 
+    if rcond is None:  # NumPy's own is float64's, and takes what rounding leaves of a 0 in float32 for a value
+        rcond = max(1e-15, max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if a.dtype.kind == "f" else 0.0)
     return record(pinv, np.linalg.pinv(a.data, rcond), (a, rule))
 
 

@@ -18,6 +18,7 @@ SHRINK = 16  # from each step to the next, if a kink or a wild curve lies within
 FINEST = 128  # steps of fewer ε than this say nothing
 NOISE = "noise: the numerical slopes of different steps do not agree"
 WILD = "the function changes faster than the steps can follow"
+JUMPS = "the function jumps at the point"
 SETTLING = 0.6  # half a step: a quarter of the error, or half where sides differ in curvature
 SAFETY = 8  # an error bar from two estimates may be too small by chance
 
@@ -166,6 +167,8 @@ class Line:
 
         A function with structure below the step looks smooth, or kinked, with another slope than it has.
         """
+        if self.jumps(step):
+            return False
         what = finding.width / 4 if finding.verdict is Verdict.KINK else finding.difference
         fine, tried = max(FINEST, SHRINK**2 * finding.size / what) * self.epsilon, False
         while fine <= step / 4:
@@ -176,6 +179,12 @@ class Line:
                 return abs(closer.numeric - finding.numeric) < what / 4
             fine, tried = 4 * fine, tried or closer is not None
         return not tried
+
+    def jumps(self, step: float) -> bool:
+        """Whether values to both sides of 0 stay away from the one at 0, however close they are."""
+        sides = [(self.f(t), self.f(-t)) for t in (step, FINEST * self.epsilon)]
+        coarse, fine = (np.abs((ahead + behind) / 2 - self.here) for ahead, behind in sides)
+        return bool(np.any((fine > coarse / 4) & (fine > FINEST * self.epsilon * np.abs(sides[0]).max(0))))
 
 
 def judge(line: Line, first: int = 0) -> Finding:
@@ -232,6 +241,8 @@ def settled(line: Line, findings: list[Finding]) -> Finding:
     if telling and telling[-1].verdict is Verdict.KINK:
         return telling[-1]
     best = min(findings, key=lambda finding: finding.error)
+    if best.step and line.jumps(best.step):
+        best = replace(best, reason=JUMPS)
     return replace(best, verdict=Verdict.INCONCLUSIVE, reason=best.reason or NOISE)
 
 

@@ -17,6 +17,7 @@ from minigrad.testing.subject import Gradients, Subject
 NEARBY = 1e-7  # so near that what is smooth has the same slopes
 SEEN = 4  # a slope of so many times what is allowed is not overlooked if it is wrong by half
 NEIGHBOURS = 48
+TURNS = 16  # neighbours for each element: so each of n is missed with a chance of exp(-16)
 STEEPEST = 4
 FEW = 256  # entries that are all looked at, one by one, to locate a failure
 
@@ -78,7 +79,10 @@ class Probe:
         """The function along a direction, which has one array for each variable."""
 
         def f(t: float) -> Array:
-            return flat(self.subject.values([x + t * d for x, d in zip(self.arrays, direction, strict=True)]))
+            try:
+                return flat(self.subject.values([x + t * d for x, d in zip(self.arrays, direction, strict=True)]))
+            except (ArithmeticError, ValueError):  # beside the point, outside of the domain: a singular matrix, say
+                return np.full(self.here.shape, np.nan)
 
         terms = np.concatenate([np.ravel(g * d) for g, d in zip(self.gradients, direction, strict=True)])
         analytic, magnitude = float(terms.sum()), float(np.abs(terms).sum())
@@ -96,6 +100,19 @@ class Probe:
         own = [d * (o / s) for d, o, s in zip(direction, self.own, self.scales, strict=True)]
         again = found if all(map(np.array_equal, own, direction)) else self.along(own)
         return found if again.verdict is Verdict.INCONCLUSIVE else again
+
+    def is_erratic(self, rng: np.random.Generator, epsilon: float = 0.0) -> bool:
+        """Whether rounding its arguments costs f half of its digits or more: its slopes change even faster.
+
+        What cancels at the point has few digits too, but changes no faster than it does further around.
+        """
+        epsilon = max(epsilon, self.epsilon)
+        far, *near = ([rng.standard_normal(x.shape) * by * x for x in self.arrays]
+                      for by in (1e-2, *3 * [4 * epsilon]))
+        around = [np.nan_to_num(np.abs(x), posinf=0.0) for x in (self.here, *map(self.line(far).f, (1.0, -1.0)))]
+        moved = [np.abs(self.line(direction).f(1.0) - self.here) for direction in near]
+        size = np.max(around, initial=0.0)
+        return not all(move.max(initial=0.0) <= epsilon**0.5 * size for move in moved)
 
     def unseen(self, allowed: float) -> list[Array] | None:
         """A mask for each variable: what has a slope so small that a difference in it is lost in what is allowed.
@@ -241,7 +258,8 @@ def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.ran
     beside = [probe.moved(rng) for _ in range(2)]
     if any(other.is_wrong(direction) for other in beside for direction in [*wrong[:1], other.random_direction(rng)]):
         return False
-    beside += [probe.moved(rng) for _ in range(NEIGHBOURS - 2)]
+    size = sum(x.size for x in probe.arrays)  # of few elements each has its turn to be the largest
+    beside += [probe.moved(rng) for _ in range(max(NEIGHBOURS, TURNS * size if size <= FEW else 0) - 2)]
     for direction in [*wrong, *probe.steepest()]:
         around = np.array([other.slope(direction) for other in beside])
         low, high = around.min(), around.max()

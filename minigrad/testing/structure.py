@@ -407,7 +407,7 @@ def separately_and_together(run: Outcome, i: int, j: int) -> tuple[list[Array], 
 
 
 def float32(run: Outcome) -> str | None:
-    """float32 stays float32, and agrees with float64 to its precision."""
+    """float32 stays float32, and agrees with float64 to its precision, unless that is too small for the numbers."""
     subject = run.subject
     if not isinstance(subject, TensorSubject):
         return None

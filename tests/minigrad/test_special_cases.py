@@ -777,6 +777,27 @@ def test_decompositions_put_together_again_have_the_identity_as_their_derivative
     check(lambda x: mg.linalg.inv(mg.linalg.inv(x)), symmetric)
 
 
+@pytest.mark.parametrize(("shape", "rank"), [((5, 3), 2), ((6, 6), 3), ((3, 8), 1), ((20, 20), 10)])
+def test_the_pseudo_inverse_of_float32_takes_no_rounding_for_a_value(shape, rank):
+    rng = np.random.default_rng(0)
+    a = (rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))).astype(np.float32)
+    single = mg.linalg.pinv(a)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single.data, np.linalg.pinv(a.astype(float), 1e-5), atol=1e-5)
+
+
+def test_qr_of_almost_dependent_rows_keeps_the_digits_of_its_gradient():
+    a = np.random.default_rng(0).standard_normal((4, 4))
+    a[0] = a[1] + 1e-8 * a[2]
+    weights, direction = np.random.default_rng(1).standard_normal((2, 4, 4))
+
+    def f(x):
+        return (mg.linalg.qr(x, "r") * weights).sum()
+
+    slope = (f(a + 1e-10 * direction) - f(a - 1e-10 * direction)) / 2e-10  # within the 1e-8 of a kink
+    np.testing.assert_allclose((mg.grad(f)(a) * direction).sum(), slope, rtol=1e-3)
+
+
 def test_results_have_numpys_names():
     a = np.array([[4.0, 1.0], [1.0, 3.0]])
     assert mg.linalg.slogdet(a)._fields == np.linalg.slogdet(a)._fields

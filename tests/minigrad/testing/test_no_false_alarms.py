@@ -168,3 +168,44 @@ def test_sums_round_otherwise_in_another_memory_order_which_is_no_accident():
     for layout in (np.asfortranarray(x), x.T, x[::-1, ::-1]):
         gradcheck(lambda t: t.sum(), layout)
         gradcheck(lambda t: ((t - t.mean()) ** 2).mean(), layout)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("f", [mg.linalg.inv, mg.linalg.det, lambda a: mg.linalg.solve(a, np.ones(12)),
+                               lambda a: mg.linalg.slogdet(a)[1], mg.linalg.pinv, mg.linalg.qr])
+def test_of_a_matrix_that_rounding_may_make_singular_nothing_is_said(f, seed):
+    hilbert = 1 / (np.add.outer(np.arange(12.0), np.arange(12)) + 1)
+    assert gradient_report(f, hilbert, seed=seed).state in ("correct", "undecided")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("f", [mg.linalg.qr, lambda a: mg.linalg.qr(a, "r"), mg.linalg.svd])
+def test_where_lapack_turns_the_sign_of_a_vector_nothing_is_said(f, seed):
+    for a in (np.diag([1.0, 2.0, 3.0]), np.triu(np.arange(1.0, 10).reshape(3, 3)) - 3 * np.eye(3)):
+        assert gradient_report(f, a, seed=seed).state in ("correct", "undecided")
+
+
+def test_values_that_jump_at_the_point_itself_say_nothing_of_its_slope():
+    report = gradient_report(lambda x: (1 + (x.data != 0)) * mg.exp(2 * x), np.zeros(3), checks=())
+    assert not report.problems
+    assert "jumps at the point" in str(report)
+
+
+@pytest.mark.parametrize("f", [mg.linalg.inv, mg.linalg.det, mg.linalg.svd, lambda a: mg.linalg.norm(a, 2)])
+def test_what_float32_cannot_hold_is_no_fault_of_the_function(f):
+    for scale in (1e100, 1e-100):
+        report = gradient_report(f, scale * np.random.default_rng(0).standard_normal((3, 3)))
+        assert not report.problems, str(report)
+
+
+@pytest.mark.parametrize("far", [16.0, 18.0, 40.0, 100.0, 700.0])
+@pytest.mark.parametrize("f", [mg.softmax, mg.log_softmax, mg.sigmoid, mg.tanh])
+def test_second_derivatives_that_cancel_far_out_are_not_called_wrong(f, far):
+    for seed in range(4):
+        assert not gradient_report(f, np.array([-far, 0, far]), order=2, seed=seed).problems
+
+
+def test_each_of_many_equal_elements_may_share_a_quantile():
+    x = np.r_[np.full(13, 0.5), np.linspace(-3, 9, 11)]
+    for seed in range(6):
+        assert gradient_report(lambda x: mg.quantile(x, 0.3, method="averaged_inverted_cdf"), x, seed=seed).ok

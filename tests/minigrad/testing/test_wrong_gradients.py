@@ -477,3 +477,11 @@ def test_where_most_is_undecided_the_check_fails_and_does_not_speak_of_a_wrong_g
 def test_an_undecided_entry_does_not_hide_a_wrong_one():
     f = operation(lambda grad, out, x: grad * np.where(x.data == 2, 2.0, 1.5) * x**0.5, lambda x: x**1.5)
     assert "entry (2,) of input 0" in message(f, np.array([0.0, 1.0, 2.0]))
+
+
+def test_a_wrong_second_derivative_is_found_at_any_scale():
+    def cube(x):
+        return record(cube, x.data**3, (x, lambda grad, out: grad * 3 * x.detach() * x))
+
+    for size in (1e-6, 1.0, 1e4):
+        assert gradient_report(cube, size * np.array([1.0, 2.0]), order=2).problems
