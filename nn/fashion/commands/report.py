@@ -1,0 +1,30 @@
+"""Write one page about a run, or compare several: curves, confusions, mistakes, calibration, a map, an analysis.
+
+The page is one file that needs no network. With several runs the first one is shown at length, and all are compared,
+metric by metric, with the settings in which they differ.
+
+Examples:
+  python -m nn.fashion report runs/default
+  python -m nn.fashion report runs/fast-cnn runs/default -o compared.html
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nn.fashion.dataset import load
+from nn.fashion.report_page import write_report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of this command."""
+    add = parser.add_argument
+    add("runs", nargs="+", metavar="RUN", help="a run's folder")
+    add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
+    add("-o", "--output", type=Path, metavar="FILE", help="the page to write (default: the first folder's report.html)")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Write the page."""
+    print(f"Wrote {write_report(given.runs, load(given.data), given.output)}")
