@@ -235,7 +235,7 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
         (["--recipe", "cake"], "there is no recipe 'cake', only default, article, article-as-published, "),
         (["--published-schedule"], "the recipe default has no other schedule than its own"),
         (["--data", "nowhere"], "nowhere is not a folder"),
-        (["--lr", "inf"], "lr is a number from 0 to less than inf, got inf"),
+        (["--lr", "inf"], "lr is a finite number, got inf"),
         (["--dropout", "1.5"], "Dropout expects a probability from 0 to 1, got 1.5"),
         (["--val-size", "600"], "cannot hold out 600 of 600 samples"),
         (["--evaluate", "none.npz"], "cannot read none.npz: No such file or directory"),
@@ -256,7 +256,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_out_before_training(run, tm
     (tmp_path / "file").write_text("in the way")
     status, out, err = run(*QUICK, "--out", "file/run")
     assert status == 1
-    assert err.splitlines()[-1].startswith("train.py: cannot write file/run/config.json: ")
+    assert err.splitlines()[-1].startswith("train.py: cannot write to file/run: ")
     assert "Test loss" not in out
 
 
@@ -326,7 +326,8 @@ def test_a_second_ctrl_c_ends_at_once_without_a_traceback(tmp_path):
     command = [sys.executable, "-c", program, *QUICK]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 130
-    assert done.stderr == "train.py: interrupted\n"
+    said = "\nInterrupted: ending after this step and saving; interrupt again to end at once.\n"
+    assert done.stderr == said + "train.py: interrupted\n"
 
 
 # ---------------------------------------------------------------- missing extras
