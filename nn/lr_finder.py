@@ -79,5 +79,5 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
         optimizer.zero_grad()
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
-    steepest = np.gradient(smoothed).argmin()
-    return LRSearch(np.array(lrs), np.array(losses), lrs[steepest])
+    falling = np.gradient(smoothed)[: np.argmin(smoothed) + 1]  # after that it only falls back from where it jumped to
+    return LRSearch(np.array(lrs), np.array(losses), lrs[falling.argmin()])
