@@ -20,6 +20,15 @@ def holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in FILES_OF_A_RUN)
 
 
+def remove_run(folder: Path) -> None:
+    """Remove the files of a run from the folder, so that those of two do not mix. Raises FileError."""
+    try:
+        for name in FILES_OF_A_RUN:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot replace the run in {folder}: {error}") from error
+
+
 def numbered(folder: Path) -> Iterator[Path]:
     """The folder, then it with -2, -3, … at its end."""
     return chain([folder], (folder.with_name(f"{folder.name}-{number}") for number in count(2)))

@@ -89,8 +89,8 @@ def configured(path: str | os.PathLike[str]) -> Recipe:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
         return recipe_of(config)
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path} is no config.json of a run: {error!s:.300}") from error
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from nn.callbacks import printable
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import FILES_OF_A_RUN, MODEL, free_folder, holds_run, newest, numbered, own_folder
+from nn.fashion.folder import MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
 from nn.fashion.result import data_of, environment, scores
 from nn.fashion.settings import changed, configured, named
@@ -143,8 +145,7 @@ def destination(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
         return
     with own_folder(folder):
         check_free(arguments, folder)  # again: another run may have ended there by now
-        for name in FILES_OF_A_RUN:
-            (folder / name).unlink(missing_ok=True)
+        remove_run(folder)
         yield folder
 
 
@@ -169,7 +170,7 @@ def save(run: Run, evaluation: Evaluation) -> None:
     try:
         saved = run.save(evaluation)
     except nn.FileError as error:
-        folder = Path(tempfile.mkdtemp(prefix="minigrad-run-"))
+        folder = Path(tempfile.gettempdir(), f"minigrad-run-{os.getpid()}-{time.time_ns()}")
         saved = run.save(evaluation, folder)
         warn(f"{error}; what was trained is in {folder} instead: keep it elsewhere, that folder is a temporary one")
     print(f"Saved {', '.join(saved)} in {folder}")
