@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import nn
-from nn.augmentation import Compose, RandomErase, RandomFlip, RandomShift
+from nn.augmentation import AlternatingFlip, Compose, RandomErase, RandomFlip, RandomShift
 from nn.data import DataLoader
 from nn.learner import Callback, Learner
 from nn.lr_finder import find_lr
@@ -199,3 +199,26 @@ def test_batches_that_are_too_small_for_the_model_are_refused_first():
     data = DataLoader((np.ones((5, 2), np.float32), np.zeros(5, int)), 2)
     with pytest.raises(ValueError, match=r"the last of 5 samples in batches of 2 .* choose another batch_size"):
         find_lr(Learner(model, SGD(model.parameters())), data)
+
+
+def test_what_a_transform_counts_is_put_back():
+    flip = AlternatingFlip(30, np.random.default_rng(0))
+    before = flip.next_mirrored.copy()
+    images = np.random.default_rng(1).random((30, 4, 4), np.float32)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    loader = nn.DataLoader((images, np.arange(30) % 2, np.arange(30)), 7, transform=flip)
+    nn.find_lr(nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1)), loader, steps=8)
+    np.testing.assert_array_equal(flip.next_mirrored, before)
+
+
+def test_what_the_loss_falls_back_from_is_no_suggestion():
+    """Once the loss has jumped, its way back is the steepest fall of all, at a learning rate that is far too high."""
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((64, 5)).astype(np.float32), rng.integers(0, 3, 64)
+    model = nn.Linear(5, 3)
+    learner = nn.Learner(model, nn.optim.Adam(model.parameters()))
+    search = nn.find_lr(learner, nn.DataLoader(data, 4), low=1e-4, high=1.0)
+    smoothed = [search.losses[0]]
+    for loss in search.losses[1:]:
+        smoothed.append(0.9 * smoothed[-1] + 0.1 * loss)
+    assert search.suggestion <= search.lrs[np.argmin(smoothed)]
