@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
     from pathlib import Path
+    from types import FrameType
 
 received: list[int] = []  # signals that asked for the end, beside Ctrl-C
 
@@ -119,9 +120,12 @@ def end_like_ctrl_c() -> None:
     """Let a request to end, or a terminal that was closed, end the program as Ctrl-C does: saved, to be resumed."""
     import signal
 
-    def note(number: int, frame: object) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.raise_signal(signal.SIGINT)
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # a shell has it ignored in what a script starts in the background
+            raise KeyboardInterrupt
+        on_ctrl_c(number, frame)
 
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP

@@ -368,6 +368,19 @@ def test_a_request_to_end_is_met_like_ctrl_c(start, tmp_path, number):
 
 
 @needs_signals
+@pytest.mark.parametrize("on_ctrl_c", ["SIG_IGN", "default_int_handler"])
+def test_a_request_to_end_is_heard_where_ctrl_c_is_ignored(on_ctrl_c):
+    program = (
+        f"import os, signal, sys, train; signal.signal(signal.SIGINT, signal.{on_ctrl_c})\n"
+        "train.parse_arguments = lambda: os.kill(os.getpid(), signal.SIGTERM) or input()\n"
+        "sys.exit(train.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "train.py: interrupted\n")
+
+
+@needs_signals
 def test_ctrl_c_before_training_begins_is_no_traceback(start):
     for fraction in (0.15, 0.3, 0.5):
         process = start("--epochs", 100_000)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -43,10 +43,18 @@ class Run:
         folder: where the files go; made when training begins.
         callbacks: told about everything the learner does.
 
+    Attributes:
+        saved_epoch: the last one whose model is in the folder; is_over: whether an earlier part ended by its patience;
+        made_with: where an earlier part was computed, see `nn.fashion.result.environment`.
+
     Raises:
         ValueError: if the recipe's settings do not fit each other or the data, such as batches of one sample for batch
             norm.
     """
+
+    saved_epoch = 0
+    is_over = False
+    made_with: Mapping[str, Any] = {}
 
     def __init__(
         self, recipe: Recipe, data: Dataset, folder: Path, callbacks: Sequence[Callback] = ()
@@ -68,20 +76,9 @@ class Run:
         self.train = DataLoader(
             arrays, recipe.batch_size, shuffle=True, generator=generator, transform=augmentation(recipe, len(training))
         )
-        weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
-        optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.lr, weight_decay=0.0)
-        scheduler: LRScheduler | None = None
-        if recipe.schedule == "one-cycle":
-            scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * len(self.train) + 1)
-        steering = steering_callbacks(recipe)
-        self.keeper = next((callback for callback in steering if isinstance(callback, KeepBest)), None)
-        self.steering, self.saved_epoch, self.is_over, self.made_with = len(steering), 0, False, dict[str, Any]()
-        objective = Objective(recipe, weights)
-        self.learner = Learner(
-            model, optimizer, objective, scheduler, [*steering, *callbacks], workers=recipe.workers
-        )
+        self.steering = steering_callbacks(recipe)
+        self.keeper = next((callback for callback in self.steering if isinstance(callback, KeepBest)), None)
+        self.learner = learner_of(recipe, model, len(self.train), [*self.steering, *callbacks])
         try:
             self.learner.check_batches_of_one(self.train)
         except ValueError as error:
@@ -102,28 +99,18 @@ class Run:
             nn.FileError: if the checkpoint cannot be read, is of other data or another recipe, or does not fit.
             ValueError: if the schedule of the recipe leaves no room for such a number of epochs.
         """
-        path = folder / CHECKPOINT
-        if not path.exists():
-            raise nn.FileError(f"{folder} holds no {CHECKPOINT} to go on from: train without --resume")
-        saved = nn.files.load_state(path)
-        try:
-            recipe = recipe_of(saved["recipe"])
-            fingerprint, made_with = saved["data"]["fingerprint"], dict(saved["environment"])
-            state = dict(saved["learner"])
-            trained = int(state["epoch"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error
-        if name is not None and name != recipe.name:
-            raise nn.FileError(f"{path} is of the recipe {recipe.name}, not of {name}")
-        if fingerprint != data_of(data)["fingerprint"]:
-            source = saved["data"].get("source")
+        path, saved = folder / CHECKPOINT, Checkpoint.load(folder / CHECKPOINT)
+        if name is not None and name != saved.recipe.name:
+            raise nn.FileError(f"{path} is of the recipe {saved.recipe.name}, not of {name}")
+        if saved.data["fingerprint"] != data_of(data)["fingerprint"]:
+            source = saved.data.get("source")
             raise nn.FileError(f"{path} is of other data, namely {source!s:.200}: name them with --data")
-        run = cls(with_epochs(recipe, epochs, trained), data, folder, callbacks)
+        run = cls(with_epochs(saved.recipe, epochs, saved.learner["epoch"]), data, folder, callbacks)
         try:
-            run.learner.load_state_dict(state)
+            run.learner.load_state_dict(saved.learner)
         except ValueError as error:
             raise nn.FileError(f"{path} does not fit the run that its recipe describes: {error}") from error
-        run.saved_epoch, run.is_over, run.made_with = run.learner.epoch, bool(saved.get("is_over")), made_with
+        run.saved_epoch, run.is_over, run.made_with = run.learner.epoch, saved.is_over, saved.environment
         return run
 
     def fit(self, warn: Callable[[str], None]) -> None:
@@ -140,7 +127,7 @@ class Run:
         if self.made_with and self.made_with != environment():
             warn(f"this run began with {self.made_with}, and goes on with {environment()}: the last bits may differ")
         # Before what shows something, which may fail, on a pipe that was closed, say.
-        self.learner.callbacks.insert(self.steering, Checkpoints(self, warn))
+        self.learner.callbacks.insert(len(self.steering), Checkpoints(self, warn))
         left = 0 if self.is_over else self.recipe.epochs - self.learner.epoch
         try:
             self.learner.fit(self.train, self.valid, left)
@@ -151,9 +138,8 @@ class Run:
     def save_checkpoint(self) -> None:
         """Write all that it takes to go on to the folder. Raises `nn.FileError`."""
         is_over = self.learner.stop and not self.learner.interrupted  # ended early, by its own patience
-        about = {"recipe": asdict(self.recipe), "is_over": is_over, "data": self.described_data,
-                 "environment": environment()}
-        nn.files.save_state(about | {"learner": self.learner.state_dict()}, self.folder / CHECKPOINT)
+        state = self.learner.state_dict()
+        Checkpoint(self.recipe, is_over, self.described_data, environment(), state).save(self.folder / CHECKPOINT)
 
     @cached_property
     def described_data(self) -> dict[str, Any]:
@@ -211,6 +197,36 @@ class Run:
         }
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that it takes to go on with a run, and to see whether that would be the same run."""
+
+    recipe: Recipe
+    is_over: bool
+    data: dict[str, Any]
+    environment: dict[str, Any]
+    learner: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write it. Raises `nn.FileError`."""
+        nn.files.save_state({**vars(self), "recipe": asdict(self.recipe)}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read it. Raises `nn.FileError` if it is missing or damaged, or anything else."""
+        if not path.exists():
+            raise nn.FileError(f"{path.parent} holds no {path.name} to go on from: train without --resume")
+        saved = nn.files.load_state(path)
+        try:
+            recipe, is_over = recipe_of(saved["recipe"]), bool(saved["is_over"])
+            data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
+            learner["epoch"] = int(learner["epoch"])
+            data["fingerprint"] = str(data["fingerprint"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error
+        return cls(recipe, is_over, data, environment, learner)
+
+
 class Checkpoints(Callback):
     """Keeps the run's checkpoint before its first epoch, and with its model and metrics after each."""
 
@@ -245,6 +261,18 @@ class Checkpoints(Callback):
         sentence = "Interrupted: ending after this step and saving; interrupt again to end at once."
         with suppress(OSError):
             os.write(2, f"\n{sentence}\n".encode())
+
+
+def learner_of(recipe: Recipe, model: nn.Module, batches: int, callbacks: Sequence[Callback]) -> Learner:
+    """The learner that trains a model as the recipe says, in so many batches an epoch."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+    optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.lr, weight_decay=0.0)
+    scheduler: LRScheduler | None = None
+    if recipe.schedule == "one-cycle":
+        scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches + 1)
+    return Learner(model, optimizer, Objective(recipe, weights), scheduler, callbacks, workers=recipe.workers)
 
 
 def with_epochs(recipe: Recipe, epochs: int | None, trained: int) -> Recipe:
