@@ -25,11 +25,11 @@ def named(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise ValueError(f"--set takes NAME=VALUE, got {text!r:.80}")
-    if value.lower() == "none" and name != "flip":
+    if value.lower() == "none" and fits(None, HINTS.get(name, NoneType)):  # of flip it is a name
         return name, None
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, value
 
 

@@ -132,7 +132,7 @@ def shown(arguments: argparse.Namespace) -> list[nn.Callback]:
 
 def check_free(arguments: argparse.Namespace, folder: Path) -> None:
     """Raise FileError if somebody asked for a folder that holds a run, and for no more."""
-    if arguments.out and holds_run(folder) and not (arguments.overwrite or arguments.dry_run or arguments.find_lr):
+    if arguments.out and holds_run(folder) and not (arguments.overwrite or arguments.find_lr):
         raise nn.FileError(f"{folder} holds a run: go on with it by --resume {folder}, or replace it with --overwrite")
 
 

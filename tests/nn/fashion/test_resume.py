@@ -248,6 +248,7 @@ def test_settings_come_from_text_and_are_checked():
     ("name=x", "the recipe default has no setting 'name'"),
     ("erase=much", "erase is an integer, got 'much'"),
     ("erase=1.5", "erase is an integer, got 1.5"),
+    pytest.param("erase=" + "[" * 100_000, "erase is an integer, got", id="deep"),
     ("erase=true", "erase is an integer, got True"),
     ("mixup=NaN", "mixup is a finite number, got nan"),
     ("flip=up", "flip is one of none, random, alternating, got 'up'"),
