@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
-import warnings
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+# What takes its time is imported where it is needed: Ctrl-C may come meanwhile, and --threads must precede NumPy.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
+    from pathlib import Path
+    from types import FrameType
 
-    from nn.fashion.dataset import Dataset
-    from nn.fashion.recipes import Recipe
-    from nn.metrics import Evaluation
-
-# Which flag sets which setting of the recipe; dropout is a setting of its architecture.
-SETTINGS = ("epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "workers", "val_size", "seed")
+received: list[int] = []  # signals that asked for the end, beside Ctrl-C
 
 
 def parse_arguments() -> argparse.Namespace:
     """The flags; those left out keep the recipe's setting."""
+    import argparse
+
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="The data are looked for in --data, $FASHION_MNIST_DIR, the folder of Debian's dataset-fashion-mnist, "
-        "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=epilog()
     )
     add = parser.add_argument
-    add("--recipe", default="default", metavar="NAME", help="what to train, see --list-recipes (default: default)")
+    add("--recipe", metavar="NAME", help="what to train, see --list-recipes (default: default)")
     add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")
     add("--published-schedule", action="store_true", help="train as the reference did, not in our better way")
     add("--data", metavar="DIR", help="folder with the four IDX files, .gz or raw")
@@ -46,8 +41,18 @@ def parse_arguments() -> argparse.Namespace:
     seed_help = "of everything random; the same result again with the same --threads and --workers on the same machine"
     add("--seed", type=positive(int, zero=True), metavar="N", help=seed_help)
     add("--val-size", type=positive(int, zero=True), metavar="N", help="training images held out for validation")
-    add("--out", type=Path, metavar="DIR", help="folder for model, metrics and report (default: runs/NAME)")
-    add("--evaluate", type=Path, metavar="MODEL", help="train nothing: evaluate a saved model on the test images")
+    add("--keep", choices=("last", "best"), help="keep the model of the last epoch, or of the best validated one")
+    add("--patience", type=positive(int), metavar="N", help="end after N epochs without a lower validation loss")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting of the recipe, see below")
+    add("--config", type=place, metavar="FILE", help="take the recipe from an earlier run's config.json")
+    add("--find-lr", action="store_true", help="train nothing: try learning rates, suggest one and draw the curve")
+    add("--out", type=place, metavar="DIR", help="folder for what a run leaves (default: runs/NAME, or the next free"
+        " one of runs/NAME-2, -3, ...)")
+    add("--overwrite", action="store_true", help="replace the run that the folder holds")
+    add("--resume", type=place, nargs="?", const="the newest", metavar="DIR",
+        help="go on with the run in a folder (default: the newest one of the recipe), with --epochs N to N in all")
+    add("--evaluate", type=place, metavar="MODEL", help="train nothing: evaluate a model, or a run's folder")
+    add("--json", type=place, metavar="FILE", help="with --evaluate: write what it came to for programs")
     add("--target-accuracy", type=positive(float, zero=True), metavar="P",
         help="exit with status 1 if test accuracy is below P per cent")
     add("--threads", type=positive(int), metavar="N", help="threads for matrix products (default: all cores)")
@@ -70,6 +75,35 @@ def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[s
     return convert
 
 
+def place(text: str) -> Path:
+    """A converter for argparse: a path, where no shell has expanded the ~ of --out=~/runs."""
+    from pathlib import Path
+
+    if not text.strip():
+        raise ValueError
+    return Path(text).expanduser()
+
+
+place.__name__ = "path"  # argparse: "invalid path value"
+
+
+def epilog() -> str:
+    """The end of the help; what is imported for it is imported only then."""
+    if not {"-h", "--help"} & set(sys.argv):
+        return ""
+    from textwrap import fill
+
+    from nn.fashion.recipes import RECIPES
+    from nn.fashion.settings import settings_of
+
+    names = sorted({name for recipe in RECIPES.values() for name in settings_of(recipe)})
+    return "\n\n".join(fill(text, 100, break_long_words=False, break_on_hyphens=False) for text in (
+        "The data are looked for in --data, $FASHION_MNIST_DIR, the folder of Debian's dataset-fashion-mnist, "
+        "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
+        f"Settings for --set: {', '.join(names)}. What they mean stands in docs/recipes.md.",
+    ))
+
+
 def print_anywhere() -> None:
     """Let everything be printed in the encoding of the console: what that lacks becomes a question mark."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -82,111 +116,61 @@ def use_threads(count: int) -> None:
         os.environ[f"{library}_NUM_THREADS"] = str(count)
 
 
-def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
-    """The recipe with the settings that flags override."""
-    from nn.fashion.recipes import RAW_PIXELS, RECIPES
+def end_like_ctrl_c() -> None:
+    """Let a request to end, or a terminal that was closed, end the program as Ctrl-C does: saved, to be resumed."""
+    import signal
 
-    if arguments.recipe not in RECIPES:
-        sys.exit(f"train.py: there is no recipe {arguments.recipe!r}, only {', '.join(RECIPES)} and xor")
-    recipe = RECIPES[arguments.recipe]
-    given = dict(recipe.published_schedule) if arguments.published_schedule else {}
-    if arguments.published_schedule and not given:
-        sys.exit(f"train.py: the recipe {recipe.name} has no other schedule than its own")
-    given |= {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    if arguments.raw_pixels:
-        given |= RAW_PIXELS
-    if arguments.dropout is not None:
-        given["architecture"] = {**recipe.architecture, "dropout": arguments.dropout}
-    return replace(recipe, **given)
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        on_ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(on_ctrl_c):  # a shell has it ignored in what a script starts in the background
+            raise KeyboardInterrupt
+        on_ctrl_c(number, frame)
 
-
-def train(arguments: argparse.Namespace, data: Dataset) -> Evaluation | None:
-    """Train by the chosen recipe; returns the result on the test images, None after a dry run."""
-    from nn.fashion import report
-    from nn.fashion.training import Run, progress
-
-    recipe = chosen_recipe(arguments)
-    folder = arguments.out or Path("runs") / recipe.name
-    run = Run(recipe, data, folder, [] if arguments.quiet else progress())
-    if not arguments.quiet:
-        print(f"Recipe: {recipe.name}, {recipe.summary}\n{run.classifier.model}", flush=True)
-    if arguments.dry_run:
-        loss = run.try_one_batch()
-        print(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
-        return None
-    run.fit(warn=lambda sentence: print(f"Warning: {sentence}", file=sys.stderr))
-    evaluation = run.test()
-    print(report.summary(evaluation, run.classifier.classes))
-    saved = run.save(evaluation)
-    print(f"Saved {', '.join(saved)} in {folder}")
-    if not report.can_draw():
-        print('For a report with pictures: pip install "minigrad[train]"')
-    if run.learner.stop:
-        print(f"Interrupted in epoch {run.learner.epoch} of {recipe.epochs}: this is the model as it was then.")
-        sys.exit(130)
-    return evaluation
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, note)
 
 
-def list_recipes() -> None:
-    """Print a table of the recipes and what they reach on the test images."""
-    from nn.callbacks import printable
-    from nn.fashion.recipes import RECIPES
-    from nn.xor import SUMMARY
+def command(arguments: argparse.Namespace) -> int:
+    """Do what the flags say; returns the exit status."""
+    import warnings
 
-    print(f"{'recipe':<22}{'published':<30}{'ours':<17}what it is")
-    for recipe in RECIPES.values():
-        line = f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}"
-        print(printable(line, sys.stdout))
-    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{SUMMARY}")
-
-
-def evaluate(arguments: argparse.Namespace, data: Dataset) -> Evaluation:
-    """Evaluate a saved model on the test images."""
-    from nn.fashion import report
-    from nn.fashion.classifier import Classifier
-
-    classifier = Classifier.load(arguments.evaluate)
-    evaluation = classifier.evaluate(data.test_images, data.test_labels)
-    print(report.summary(evaluation, classifier.classes))
-    return evaluation
-
-
-def main() -> int:
-    """Run the command; returns its exit status."""
-    print_anywhere()
-    arguments = parse_arguments()
-    if arguments.threads:
-        use_threads(arguments.threads)
-    if arguments.list_recipes:
-        list_recipes()
-        return 0
     if arguments.recipe == "xor":
         from nn import xor
 
         print(xor.report(*xor.learn(arguments.seed or 0)))
         return 0
     from nn import FileError
-    from nn.fashion import DataError, load
+    from nn.fashion import DataError, train_command
     from nn.learner import NonFiniteLoss
 
+    if arguments.list_recipes:
+        train_command.list_recipes()
+        return 0
     warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
     try:
-        data = load(arguments.data)
-        if not arguments.quiet:
-            print(f"Data: {data.source}", flush=True)
-        evaluation = (evaluate if arguments.evaluate else train)(arguments, data)
+        return train_command.perform(arguments)
     except (DataError, FileError, NonFiniteLoss, ValueError) as error:
         sys.exit(f"train.py: {error}")
+
+
+def main() -> int:
+    """Run the command; returns its exit status."""
+    try:
+        end_like_ctrl_c()
+        print_anywhere()
+        arguments = parse_arguments()
+        if arguments.threads:
+            use_threads(arguments.threads)
+        return command(arguments)
     except BrokenPipeError:  # whoever read the output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
         return 1
-    except KeyboardInterrupt:  # a second Ctrl-C, or one outside training
+    except KeyboardInterrupt:
         print("train.py: interrupted", file=sys.stderr)
-        return 130
-    target = arguments.target_accuracy
-    if evaluation is not None and target is not None and 100 * evaluation.accuracy < target:
-        sys.exit(f"train.py: the test accuracy of {evaluation.accuracy:.2%} is below the target of {target} %")
-    return 0
+        return 128 + (received or [2])[0]
 
 
 if __name__ == "__main__":

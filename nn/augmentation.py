@@ -7,7 +7,7 @@ before `Normalize`, where a pixel is a byte. Chance comes from `generator`, or e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,17 @@ class AlternatingFlip:
     def __init__(self, samples: int, generator: Generator | None = None) -> None:
         samples = whole(samples, 0, "AlternatingFlip expects the number of samples")
         self.next_mirrored = source(generator).permutation(samples) < samples // 2
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of the bits."""
+        return {"next_mirrored": self.next_mirrored.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Go on from the bits of another one's `state_dict`; ValueError if those are of other samples."""
+        bits = np.asarray(state["next_mirrored"])
+        if (bits.shape, bits.dtype) != (self.next_mirrored.shape, self.next_mirrored.dtype):
+            raise ValueError(f"the bits are {bits.dtype} of {bits.shape}, of {len(self.next_mirrored)} samples here")
+        self.next_mirrored = bits.copy()
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         *others_left, numbers = others

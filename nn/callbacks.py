@@ -7,8 +7,8 @@ import importlib.util
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TextIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TextIO
 
 from numpy.typing import NDArray
 
@@ -98,6 +98,8 @@ class AfterEpoch(Callback):
 class MetricCallback(Callback):
     """What callbacks share that follow one entry of the history, of which the least or the largest is best."""
 
+    REMEMBERED: ClassVar[tuple[str, ...]] = ("best",)
+
     def __init__(self, metric: str | None, mode: Literal["min", "max"] | None = None) -> None:
         if mode not in ("min", "max", None):
             raise ValueError(f"mode is 'min' or 'max', got {mode!r}")
@@ -105,6 +107,12 @@ class MetricCallback(Callback):
 
     def on_fit_start(self, learner: Learner) -> None:
         self.best = -math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        vars(self).update({name: state[name] for name in self.REMEMBERED if name in state})
 
     def improved(self, learner: Learner, margin: float = 0.0) -> bool:
         """Whether the last epoch was better by more than `margin` than the best so far, and is so the best now."""
@@ -143,6 +151,8 @@ class EarlyStopping(MetricCallback):
     3
     """
 
+    REMEMBERED = ("best", "waited")
+
     def __init__(
         self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0,
         mode: Literal["min", "max"] | None = None,
@@ -152,6 +162,10 @@ class EarlyStopping(MetricCallback):
         super().__init__(metric, mode)
         self.patience = whole(patience, 1, "EarlyStopping waits for an integer number of epochs")
         self.min_delta, self.waited = min_delta, 0
+
+    def on_fit_start(self, learner: Learner) -> None:
+        super().on_fit_start(learner)
+        self.waited = 0
 
     def on_epoch_end(self, learner: Learner) -> None:
         self.waited = 0 if self.improved(learner, self.min_delta) else self.waited + 1
@@ -175,6 +189,8 @@ class KeepBest(MetricCallback):
     Raises:
         ValueError: after the first epoch, if there is no such metric.
     """
+
+    REMEMBERED = ("best", "epoch", "state")
 
     def __init__(self, metric: str | None = None, mode: Literal["min", "max"] | None = None) -> None:
         super().__init__(metric, mode)
@@ -212,6 +228,13 @@ class AveragedWeights(Callback):
     def on_fit_start(self, learner: Learner) -> None:
         self.average = WeightAverage(learner.model, self.decay**self.every)
         self.own: dict[str, NDArray[Any]] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"average": self.average.state_dict(), "own": self.own} if hasattr(self, "average") else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.average.load_state_dict(state["average"])
+        self.own = state["own"]
 
     def on_epoch_start(self, learner: Learner) -> None:
         if self.own is not None:

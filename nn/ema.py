@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,20 @@ class WeightAverage:
             np.subtract(value, average, out=change)
             change *= new
             average += change
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the averages, and how many updates there were."""
+        return {"state": {name: average.copy() for name, average in self.state.items()}, "updates": self.updates}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from the `state_dict` of another average of such a model; ValueError if the model is another."""
+        new = {name: np.asarray(average) for name, average in state_dict["state"].items()}
+        theirs, ours = ({name: (a.shape, a.dtype) for name, a in state.items()} for state in (new, self.state))
+        if theirs != ours:
+            raise ValueError("the averages are those of another model")
+        for name, average in new.items():
+            self.state[name][...] = average
+        self.updates = int(state_dict["updates"])
 
     @contextmanager
     def applied(self) -> Iterator[None]:

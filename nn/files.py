@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 import stat
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -103,6 +104,58 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     return arrays, metadata
 
 
+def save_state(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write nested dicts and lists with arrays, numbers and text in them, such as a `state_dict`, to a file of `save`.
+
+    Each array is named by its place. Keys become text, tuples lists, and NumPy's numbers Python's.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_state({"step": 3, "best": float("inf"), "groups": [{"m": np.zeros(2)}]}, f"{folder}/state.npz")
+    ...     load_state(f"{folder}/state.npz")
+    {'step': 3, 'best': inf, 'groups': [{'m': array([0., 0.])}]}
+    """
+    arrays: Arrays = {}
+    metadata = _described(state, "", arrays)
+    save(arrays, path, metadata)
+
+
+def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what `save_state` wrote. Raises `FileError`."""
+    arrays, metadata = load(path)
+    try:
+        state: dict[str, Any] = _restored(metadata, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path} is damaged: its arrays are not the ones it lists") from error
+    return state
+
+
+ARRAY, FLOAT = "__array__", "__float__"  # the keys of what stands in JSON for an array, and for infinity or NaN
+
+
+def _described(node: Any, where: str, arrays: Arrays) -> Any:
+    """The same for JSON; the arrays are put into `arrays`."""
+    if isinstance(node, np.ndarray):
+        name = where if where not in arrays else f"{where}#{len(arrays)}"  # keys may have dots
+        arrays[name] = node
+        return {ARRAY: name}
+    if isinstance(node, Mapping):
+        return {str(key): _described(item, f"{where}.{key}".lstrip("."), arrays) for key, item in node.items()}
+    if isinstance(node, list | tuple):
+        return [_described(item, f"{where}.{i}", arrays) for i, item in enumerate(node)]
+    node = node.item() if isinstance(node, np.generic) else node
+    return {FLOAT: str(node)} if isinstance(node, float) and not math.isfinite(node) else node
+
+
+def _restored(node: Any, arrays: Arrays) -> Any:
+    """What `_described` was given."""
+    if isinstance(node, dict):
+        if [*node] == [ARRAY]:
+            return arrays[node[ARRAY]]
+        return float(node[FLOAT]) if [*node] == [FLOAT] else {k: _restored(item, arrays) for k, item in node.items()}
+    return [_restored(item, arrays) for item in node] if isinstance(node, list) else node
+
+
 def plain(metadata: Any) -> Any:
     """The same nested dicts, lists and tuples with Python's numbers in place of NumPy's, which JSON cannot hold.
 
@@ -117,10 +170,11 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     """Open a file for writing that appears under its name only when complete: readers see the old one or the new.
 
     mode: "w" for text (UTF-8, line ends as written, which suits `csv` too) or "wb" for bytes. Missing parent folders
-    are created; a symbolic link stays one, and the file it points to is replaced.
+    are created; a symbolic link stays one, and the file it points to is replaced, by one with the same permissions.
 
     Any exception inside the block, Ctrl-C included, leaves an earlier file as it was and no temporary file. An
-    `OSError`, such as a full disk, becomes a `FileError`.
+    `OSError`, such as a full disk, becomes a `FileError`. A process that is killed leaves its temporary file, which
+    `remove_leftovers` removes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -136,6 +190,9 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         temporary = target.with_name(f".minigrad-{secrets.token_hex(8)}.tmp")
         try:
             with open(temporary, mode.replace("w", "x"), encoding=encoding, newline=newline) as file:
+                is_locked(file.fileno())
+                with suppress(OSError):  # there is none yet, or this file system has no permissions
+                    temporary.chmod(stat.S_IMODE(target.stat().st_mode))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -145,6 +202,32 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
                 temporary.unlink()
     except OSError as error:
         raise FileError(f"cannot write {path}: {_reason(error)} (an earlier file there is unchanged)") from error
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether another process has locked this open file or folder; if none has, this one locks it until it is closed.
+
+    A lock ends with its process, however that ends. Where there are no such locks nothing is ever locked.
+    """
+    if sys.platform == "win32":  # nor can a file be removed there while it is open
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some file systems have no locks
+        return False
+    return False
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in a folder whose processes have been killed."""
+    for temporary in folder.glob(".minigrad-*.tmp"):
+        with suppress(OSError), open(temporary, "rb") as file:
+            if not is_locked(file.fileno()):
+                temporary.unlink()
 
 
 def _reason(error: Exception) -> str:

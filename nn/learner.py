@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, no_grad, value
-from minigrad.random import noting, put
+from minigrad.random import default_generator, noting, put
 from nn import files
 from nn.data import Array, DataLoader, whole
 from nn.functional import softmax
@@ -26,6 +26,7 @@ from nn.native import keep_freed_memory
 from nn.optim import Optimizer
 from nn.parallel import WORKERS, Backward, data_parallel
 from nn.schedules import LRScheduler
+from nn.state import moving_parts, put_states, states_of
 
 Row = dict[str, float]
 NOTHING_COUNTS = "every label is one that the loss ignores, or of a class of weight 0"
@@ -56,6 +57,16 @@ class Callback:
     def on_fit_end(self, learner: Learner) -> None:
         """After the last epoch, also when training was stopped early."""
 
+    def on_interrupt(self, learner: Learner) -> None:
+        """At once when Ctrl-C asks training to end, which it does after the current step; amid anything: be brief."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is remembered from epoch to epoch, for `Learner.save`: dicts, lists, arrays, numbers and text."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state, right after `on_fit_start`."""
+
 
 class Learner:
     """Brings together what training takes.
@@ -73,12 +84,13 @@ class Learner:
 
     Attributes:
         history: one row an epoch: `epoch`, `train_loss`, `lr` at its end, `images_per_second` of training, `seconds`
-            since `fit` began; if there is validation data `valid_loss`, `valid_accuracy` where its targets are classes,
-            and `valid_` with the name of each metric.
+            of training up to then; if there is validation data `valid_loss`, `valid_accuracy` where its targets are
+            classes, and `valid_` with the name of each metric.
         epoch: the number of the current one, from 1; epochs: that of the last one `fit` will train.
         step: how many steps have been taken; batches: how many an epoch has.
         batch_loss: of the last batch, before its step.
         stop: set it (from a callback, say) to end training after the current step.
+        interrupted: whether Ctrl-C did so; complete: whether the last epoch went through all batches.
 
     >>> import nn
     >>> model = nn.Linear(2, 2)
@@ -114,15 +126,20 @@ class Learner:
         self.history: list[Row] = []
         self.epoch = self.step = self.epochs = self.batches = 0
         self.batch_loss = 0.0
-        self.stop = False
+        self.stop = self.interrupted = False
+        self.complete = True
+        self._loader: Iterable[Any] | None = None  # of the last `fit`
+        self._left_off: dict[str, Any] | None = None  # what the next `fit` goes on from
 
     def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
         """Train for some epochs, evaluating after each; returns the history.
 
+        Right after `load` it goes on with the training that was saved: so do the loader and the callbacks.
+
         Raises:
             NonFiniteLoss: as soon as the loss of a batch, or on the validation data, is NaN or infinite.
-            ValueError: if there is nothing to train or evaluate on, or the model cannot be trained on a batch of one
-                sample that there is, see `check_batches_of_one`.
+            ValueError: if there is nothing to train or evaluate on, the model cannot be trained on a batch of one
+                sample that there is, see `check_batches_of_one`, or what was loaded is of another loader or callbacks.
         """
         if not len(train):
             raise ValueError("cannot train on no data: the loader has no batches")
@@ -131,10 +148,10 @@ class Learner:
         epochs = whole(epochs, 0, "the number of epochs is an integer of at least 0")
         self.check_batches_of_one(train)
         keep_freed_memory()
-        self.epochs, self.batches, self.stop = self.epoch + epochs, len(train), False
+        self.epochs, self.batches, self.stop, self.interrupted = self.epoch + epochs, len(train), False, False
         start = perf_counter()
         with stop_on_interrupt(self):
-            self._notify("on_fit_start")
+            start -= self._begin(train)
             while self.epoch < self.epochs and not self.stop:
                 self.epoch += 1
                 row = self._train_epoch(train)
@@ -148,16 +165,31 @@ class Learner:
             self._notify("on_fit_end")
         return self.history
 
+    def _begin(self, train: Iterable[Any]) -> float:
+        """Have callbacks, and the loader, begin or go on; returns how many seconds were trained before."""
+        left_off, self._left_off, self._loader = self._left_off, None, train
+        waiting = [] if left_off is None else list(left_off["callbacks"])
+        if left_off is not None and left_off["loader"] is not None:
+            put_states(moving_parts(train), left_off["loader"])
+        for callback in self.callbacks:
+            callback.on_fit_start(self)
+            if waiting and waiting[0][0] == type(callback).__name__:
+                callback.load_state_dict(waiting.pop(0)[1])
+        if waiting:
+            raise ValueError(f"what was loaded goes on with the callback {waiting[0][0]}, which this learner lacks")
+        return self.history[-1].get("seconds", 0.0) if self.history and left_off is not None else 0.0
+
     def _train_epoch(self, train: DataLoader) -> Row:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
         self._notify("on_epoch_start")
         with self._backward_passes() as backward:
-            for inputs, targets in train:
+            for number, (inputs, targets) in enumerate(train, 1):
                 before = self.step
                 self.batch_loss = self.train_batch(inputs, targets, backward=backward)
                 part, weight = sum_and_weight(self.loss, np.float64(self.batch_loss), targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
+                self.complete = number == self.batches
                 if self.step > before:
                     self._notify("on_batch_end")
                 if self.stop:
@@ -233,55 +265,78 @@ class Learner:
         classes: Array = self.predict_proba(data).argmax(1)
         return classes
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that training needs to go on, in dicts and lists of arrays, numbers and text.
+
+        Weights and buffers, optimizer, schedule, history, counts; where the default generator stands and those of
+        layers and losses; and of the `fit` it is in, or was last, the loader with its transform, and the callbacks: see
+        `nn.state.moving_parts` and `Callback.state_dict`.
+        """
+        remembered = [(type(callback).__name__, callback.state_dict()) for callback in self.callbacks]
+        loader = None if self._loader is None else states_of(moving_parts(self._loader))
+        left_off = {"loader": loader, "callbacks": [[name, state] for name, state in remembered if state]}
+        return {
+            "parts": [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)],
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "generators": states_of(self._generators()),
+            "history": [dict(row) for row in self.history], "epoch": self.epoch, "step": self.step,
+            **(self._left_off or left_off),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where the learner was whose `state_dict` this is; the loader and callbacks do when `fit` begins.
+
+        Raises:
+            ValueError: if it is not of a learner with such a model, optimizer and schedule; then nothing has changed.
+        """
+        before = self.state_dict()
+        if state.get("parts") != before["parts"]:
+            raise ValueError(f"it is of {state.get('parts')}, the learner has {before['parts']}")
+        try:
+            self._put(state)
+        except Exception as error:  # a file made by hand can fail anywhere
+            self._put(before)
+            raise ValueError(str(error)) from error
+
+    def _put(self, state: Mapping[str, Any]) -> None:
+        history, counts = [dict(row) for row in state["history"]], (int(state["epoch"]), int(state["step"]))
+        left_off = {"loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]]}
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        put_states(self._generators(), state["generators"])
+        self.history, (self.epoch, self.step), self._left_off = history, counts, left_off
+
+    def _generators(self) -> dict[str, Any]:
+        return moving_parts({"default": default_generator(), "model": self.model, "loss": self.loss})
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that training needs to go on to a `.npz` or `.safetensors` file: see `load`.
+        """Write all that training needs to go on to a `.npz` or `.safetensors` file: see `state_dict` and `load`.
 
         Raises:
             FileError: if the file cannot be written.
         """
-        optimizer = self.optimizer.state_dict()
-        arrays = {f"model.{name}": array for name, array in self.model.state_dict().items()}
-        for number, state in optimizer["state"].items():
-            for name in [name for name, entry in state.items() if isinstance(entry, np.ndarray)]:
-                arrays[f"optimizer.{number}.{name}"] = state.pop(name)
-        optimizer["state"] = {str(number): state for number, state in optimizer["state"].items()}
-        scheduler = None if self.scheduler is None else self.scheduler.state_dict()
-        metadata: dict[str, Any] = {"parts": self._parts(), "optimizer": optimizer, "scheduler": scheduler}
-        metadata |= {"history": self.history, "epoch": self.epoch, "step": self.step}
-        files.save(arrays, path, files.plain(metadata))
+        files.save_state(self.state_dict(), path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Continue where the learner was that wrote this file: the same weights, optimizer, schedule, history, counts.
+        """Continue where the learner was that wrote this file, in this program or another.
 
-        What follows is then the same to the last bit, if what is drawn is the same: the order of the samples and what
-        is augmented or dropped come from generators that belong to the loader and the layers, or from the default one,
-        and are not in the file. Nor is what callbacks remember: they begin anew with every `fit`.
+        A `fit` that follows is the same to the last bit as if training had never stopped: samples come in the same
+        order, and what is augmented and dropped is the same, as long as that is drawn from the default generator, or
+        from ones that layers, the loader and its transform hold.
 
         Raises:
             FileError: if the file cannot be read, or is not of a learner with such a model, optimizer and schedule;
                 then nothing has changed.
         """
-        arrays, metadata = files.load(path)
-        parts = [part for part in (self.model, self.optimizer, self.scheduler) if part is not None]
-        before = [part.state_dict() for part in parts]
+        state = files.load_state(path)
         try:
-            if (saved := metadata.get("parts")) != self._parts():
-                raise ValueError(f"it is of {saved}, the learner has {self._parts()}")
-            for number, state in metadata["optimizer"]["state"].items():
-                state |= below(f"optimizer.{number}.", arrays)
-            states = below("model.", arrays), metadata["optimizer"], metadata["scheduler"]
-            history = [dict(row) for row in metadata["history"]]
-            epoch, step = int(metadata["epoch"]), int(metadata["step"])
-            for part, state in zip(parts, states, strict=False):
-                part.load_state_dict(state)
-        except Exception as error:  # a file of something else, or made by hand, can fail anywhere
-            for part, state in zip(parts, before, strict=True):
-                part.load_state_dict(state)
+            self.load_state_dict(state)
+        except ValueError as error:
             raise files.FileError(f"{path} does not fit this learner: {error}") from error
-        self.history, self.epoch, self.step = history, epoch, step
-
-    def _parts(self) -> list[str]:
-        return [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)]
 
     def _check_finite(self, loss: float, name: str, when: str) -> None:
         if not isfinite(loss):
@@ -294,11 +349,6 @@ class Learner:
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
-
-
-def below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays whose names start with the prefix, by the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 @contextmanager
@@ -402,9 +452,10 @@ def stop_on_interrupt(learner: Learner) -> Iterator[None]:
         return
 
     def handle(signum: int, frame: object) -> None:
-        if learner.stop:
+        if learner.interrupted:
             raise KeyboardInterrupt
-        learner.stop = True
+        learner.stop = learner.interrupted = True
+        learner._notify("on_interrupt")
 
     previous = signal.signal(signal.SIGINT, handle)
     try:

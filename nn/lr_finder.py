@@ -10,6 +10,7 @@ import numpy as np
 
 from nn.data import Array, DataLoader, whole
 from nn.learner import Learner, NonFiniteLoss, undone
+from nn.state import moving_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,7 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     often as needed. The search ends early when the smoothed loss (0.9 of the one before, 0.1 of the new loss) exceeds
     four times its lowest value, or when a loss is not finite. Afterwards model, loss, optimizer, schedule and counts of
     the learner, without gradients, are as they were, and so are all generators that batches, transforms and layers drew
-    from; its callbacks hear nothing. Only what a transform keeps beside a generator, as `AlternatingFlip` does, has
-    moved on.
+    from, and what else a transform keeps that `nn.state.moving_parts` finds; its callbacks hear nothing.
 
     Raises:
         ValueError: unless 0 < low < high and steps >= 2, if there is no data, the loss diverges right away, or there is
@@ -61,7 +61,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
     learner.scheduler = None
     try:
-        trial, silence = undone(model, learner.loss, optimizer), np.errstate(over="ignore", invalid="ignore")
+        trial = undone(model, learner.loss, optimizer, *moving_parts(train).values())
+        silence = np.errstate(over="ignore", invalid="ignore")
         with trial, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
             for lr, batch in zip(rising, batches, strict=False):
                 for group in optimizer.param_groups:
@@ -79,5 +80,5 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
         optimizer.zero_grad()
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
-    steepest = np.gradient(smoothed).argmin()
-    return LRSearch(np.array(lrs), np.array(losses), lrs[steepest])
+    falling = np.gradient(smoothed)[: np.argmin(smoothed) + 1]  # after that it only falls back from where it jumped to
+    return LRSearch(np.array(lrs), np.array(losses), lrs[falling.argmin()])

@@ -46,15 +46,23 @@ class ProductThreads:
 
     def change(self, more: int) -> None:
         """Take note of one more, or one less, who wants a single thread."""
-        library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # finds what that is linked with
-        name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
-        if name is None:
-            return
         with self.lock:
             if self.users == 0:
-                self.before = getattr(library, name.format("get"))()
+                self.before = product_threads() or 0
             self.users += more
-            getattr(library, name.format("set"))(1 if self.users else self.before)
+            if self.before:
+                product_threads(1 if self.users else self.before)
+
+
+def product_threads(count: int | None = None) -> int | None:
+    """In how many threads a product is computed, from now on in `count` of them; None if that cannot be told."""
+    library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)  # finds what that is linked with
+    name = next((name for name in THREADS_OF_OPENBLAS if hasattr(library, name.format("set"))), None)
+    if name is None:
+        return None
+    if count is not None:
+        getattr(library, name.format("set"))(count)
+    return int(getattr(library, name.format("get"))())
 
 
 _product_threads = ProductThreads()

@@ -235,7 +235,7 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
         (["--recipe", "cake"], "there is no recipe 'cake', only default, article, article-as-published, "),
         (["--published-schedule"], "the recipe default has no other schedule than its own"),
         (["--data", "nowhere"], "nowhere is not a folder"),
-        (["--lr", "inf"], "lr is a number from 0 to less than inf, got inf"),
+        (["--lr", "inf"], "lr is a finite number, got inf"),
         (["--dropout", "1.5"], "Dropout expects a probability from 0 to 1, got 1.5"),
         (["--val-size", "600"], "cannot hold out 600 of 600 samples"),
         (["--evaluate", "none.npz"], "cannot read none.npz: No such file or directory"),
@@ -256,7 +256,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_out_before_training(run, tm
     (tmp_path / "file").write_text("in the way")
     status, out, err = run(*QUICK, "--out", "file/run")
     assert status == 1
-    assert err.splitlines()[-1].startswith("train.py: cannot write file/run/config.json: ")
+    assert err.splitlines()[-1].startswith("train.py: cannot write to file/run: ")
     assert "Test loss" not in out
 
 
@@ -326,7 +326,160 @@ def test_a_second_ctrl_c_ends_at_once_without_a_traceback(tmp_path):
     command = [sys.executable, "-c", program, *QUICK]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 130
-    assert done.stderr == "train.py: interrupted\n"
+    said = "\nInterrupted: ending after this step and saving; interrupt again to end at once.\n"
+    assert done.stderr == said + "train.py: interrupted\n"
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_a_run_that_was_interrupted_is_finished_as_if_it_never_had_been(start, run, tmp_path):
+    flags = ["--recipe", "article", "--epochs", 40, "--threads", 1, "--val-size", 60]
+    _, expected, _ = run(*flags, "--out", "straight")
+    process = start(*flags)
+    wait_for_first_epoch(process)
+    process.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+    process.communicate()
+    status, out, _ = run("--resume", "--recipe", "article")
+    assert status == 0
+    assert "Recipe: article, going on in runs/article after epoch " in out
+    assert out.split("Test loss")[1].split("Saved")[0] == expected.split("Test loss")[1].split("Saved")[0]
+    model, straight = tmp_path / "runs/article/model.npz", tmp_path / "straight/model.npz"
+    assert model.read_bytes() == straight.read_bytes()
+    assert json.loads((model.parent / "result.json").read_text())["complete"] is True
+    status, out, _ = run("--resume", "runs/article", "--epochs", 41, "--quiet")
+    assert (status, len(metrics(model.parent))) == (0, 41)
+
+
+@needs_signals
+@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", None)])
+def test_a_request_to_end_is_met_like_ctrl_c(start, tmp_path, number):
+    process = start("--epochs", 100_000, "--val-size", 100, "--out", "here", "--threads", 1)
+    wait_for_first_epoch(process)
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert "Interrupted: ending after this step and saving; interrupt again to end at once." in err
+    assert out.splitlines()[-1].endswith("To go on: python train.py --resume here")
+    result = json.loads((tmp_path / "here" / "result.json").read_text())
+    assert result["complete"] is False
+
+
+@needs_signals
+@pytest.mark.parametrize("on_ctrl_c", ["SIG_IGN", "default_int_handler"])
+def test_a_request_to_end_is_heard_where_ctrl_c_is_ignored(on_ctrl_c):
+    program = (
+        f"import os, signal, sys, train; signal.signal(signal.SIGINT, signal.{on_ctrl_c})\n"
+        "train.parse_arguments = lambda: os.kill(os.getpid(), signal.SIGTERM) or input()\n"
+        "sys.exit(train.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "train.py: interrupted\n")
+
+
+@needs_signals
+@pytest.mark.parametrize("module", ["argparse", "numpy", "nn.optim", "nn.fashion.train_command", "nn.fashion.idx"])
+def test_ctrl_c_amid_imports_is_no_traceback(module):
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Press:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "for name in {'argparse'} & set(sys.modules): del sys.modules[name]\n"
+        "sys.meta_path.insert(0, Press())\n"
+        f"sys.argv = ['train.py', '--epochs', '1']; runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "train.py: interrupted\n")
+
+
+def test_no_run_replaces_another_one_unasked(run, tmp_path):
+    assert run(*QUICK, "--quiet")[1].splitlines()[-1].endswith("in runs/default")
+    first = {path.name: path.read_bytes() for path in (tmp_path / "runs/default").iterdir()}
+    assert run(*QUICK, "--quiet")[1].splitlines()[-1].endswith("in runs/default-2")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "runs/default").iterdir()} == first
+    status, out, err = run(*QUICK, "--quiet", "--out", "runs/default")
+    assert (status, out) == (1, "")
+    assert err == "train.py: runs/default holds a run: go on with it by --resume runs/default, or replace it with " \
+                  "--overwrite\n"
+    (tmp_path / "runs/default/report.png").write_bytes(b"old")
+    assert run(*QUICK, "--quiet", "--out", "runs/default", "--overwrite", without=("matplotlib",))[0] == 0
+    assert not (tmp_path / "runs/default/report.png").exists()
+
+
+def test_a_folder_where_a_run_is_at_work_is_refused(start, run):
+    process = start("--epochs", 100_000, "--val-size", 100, "--out", "here", "--threads", 1)
+    wait_for_first_epoch(process)
+    for flags in (["--resume", "here"], ["--out", "here", "--overwrite"]):
+        status, _, err = run(*flags)
+        assert (status, err.splitlines()[-1].split(":")[1]) == (1, " another run is at work in here")
+
+
+@pytest.mark.parametrize(("flags", "sentence"), [
+    (["--resume", "nowhere"], "there is no run in nowhere to go on with"),
+    (["--resume", "--lr", "1"], "--resume goes on with the settings of the run, so that --lr would have no effect"),
+    (["--resume", "a", "--set", "erase=1"], "so that --set would have no effect"),
+    (["--resume", "a", "--out", "b"], "so that --out would have no effect"),
+    (["--resume", "a", "--evaluate", "b"], "choose one of them"),
+    (["--json", "x"], "--json goes with --evaluate"),
+    (["--config", "nothing.json"], "cannot read nothing.json: No such file or directory"),
+    (["--config", "x", "--recipe", "default"], "so that --recipe would have no effect"),
+    (["--set", "speed=3"], "the recipe default has no setting 'speed'"),
+    (["--set", "erase"], "--set takes NAME=VALUE, got 'erase'"),
+    (["--set", "shift=-1"], "RandomShift moves by 0 pixels or more, got -1"),
+    (["--patience", "2", "--val-size", "0"], "takes validation images"),
+])
+def test_flags_that_make_no_sense_are_one_sentence(run, tmp_path, flags, sentence):
+    status, _, err = run(*flags)
+    assert status == 1
+    assert err.splitlines()[-1].startswith("train.py: ")
+    assert sentence in err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_name_is_no_folder_and_a_tilde_is_home(run, tmp_path):
+    status, _, err = run("--out", "")
+    assert (status, err.splitlines()[-1]) == (2, "train.py: error: argument --out: invalid path value: ''")
+    status, out, _ = run(*QUICK, "--dry-run", "--out=~/minigrad-run")
+    assert out.splitlines()[-1].endswith(f"in {Path.home() / 'minigrad-run'}")
+
+
+def test_a_configuration_and_settings_decide_like_flags(run, tmp_path):
+    assert run(*QUICK, "--quiet", "--out", "a", "--seed", 4, "--set", "erase=3")[0] == 0
+    assert run("--config", "a/config.json", "--threads", 1, "--quiet", "--out", "b")[0] == 0
+    assert (tmp_path / "a/model.npz").read_bytes() == (tmp_path / "b/model.npz").read_bytes()
+    assert run("--config", "a/config.json", "--epochs", 1, "--quiet", "--out", "c")[0] == 0
+    config = json.loads((tmp_path / "c" / "config.json").read_text())
+    assert (config["epochs"], config["erase"], config["seed"]) == (1, 3, 4)
+
+
+def test_the_folder_of_a_run_is_evaluated_and_the_result_written_for_programs(run, tmp_path):
+    run(*QUICK, "--out", "here")
+    status, _, _ = run("--evaluate", "here", "--json", "there/result.json", "--threads", 1)
+    assert status == 0
+    evaluated, trained = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("there", "here"))
+    assert evaluated["test"] == trained["test"]
+    assert evaluated["data"]["fingerprint"] == trained["data"]["fingerprint"]
+    assert evaluated["training"]["epoch"] == trained["model_of_epoch"] == 2
+    assert np.sum(trained["test"]["confusion"]) == 100
+
+
+def test_a_learning_rate_is_suggested_and_the_curve_drawn(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    status, out, _ = run("--find-lr", "--quiet", "--out", "here")
+    suggestion, saved = out.splitlines()
+    assert status == 0
+    assert 1e-5 < float(suggestion.split(": ")[1].split(",")[0]) < 1
+    assert saved == "Saved here/learning-rates.png"
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["learning-rates.png"]
+
+
+def test_the_help_names_all_settings(run):
+    text = run("--help")[1]
+    assert all(name in text for name in ("label_smoothing", "architecture.sizes", "dropout_epochs", "schedule"))
 
 
 # ---------------------------------------------------------------- missing extras

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ class Classifier:
         architecture: what `nn.fashion.models.build` made `model` from.
         mean, std: of the pixels scaled to [0, 1], which the network expects to be standardised with.
         classes: the names of its outputs.
+        training: how it was trained, for whoever reads its file: recipe, epoch, seed, accuracy on validation images.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Classifier:
     mean: float = 0.0
     std: float = 1.0
     classes: tuple[str, ...] = CLASSES
+    training: dict[str, Any] = field(default_factory=dict)
 
     def loader(self, images: nn.data.Array, labels: nn.data.Array) -> DataLoader:
         """Batches of images (n, 28, 28) and their labels (n,), standardised, for evaluation."""
@@ -82,7 +84,7 @@ class Classifier:
         """All but the weights, as plain data."""
         metadata = {
             "architecture": self.architecture, "mean": self.mean, "std": self.std, "classes": self.classes,
-            "minigrad_version": __version__,
+            "training": self.training, "minigrad_version": __version__,
         }
         return nn.files.plain(metadata)
 
@@ -105,7 +107,7 @@ class Classifier:
             model.load_state_dict(state)
             classifier = cls(
                 model, metadata["architecture"], float(metadata["mean"]), float(metadata["std"]),
-                tuple(map(str, metadata["classes"])),
+                tuple(map(str, metadata["classes"])), dict(metadata.get("training", {})),
             )
             outputs = classifier.predict_proba(np.zeros((1, 28, 28), np.uint8)).shape[1]  # so that it is known to work
             if outputs != len(classifier.classes):

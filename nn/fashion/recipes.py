@@ -36,12 +36,14 @@ class Recipe:
         average: what is evaluated and saved is an average of the weights over steps, with this decay, if it is not 0.
         dropout_epochs: train only this many epochs in training mode, the rest in evaluation mode; all if None.
         workers: in how many threads, each with a part of the batch, steps are computed.
+        keep: what the model is in the end: as after the "last" epoch, or after the "best" one by validation.
+        patience: after how many epochs in a row without a lower validation loss training ends; never early if None.
         val_size: how many training images are held out for validation; one in twelve, 5,000 of 60,000, if None.
         seed: of everything random but the validation split.
         published_schedule: the settings of the reference's own schedule, where this recipe has a better one.
 
     Raises:
-        ValueError: if there is no such optimizer, loss, schedule or flip.
+        ValueError: if there is no such optimizer, loss, schedule or flip, or nothing else to keep.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Recipe:
     average: float = 0.0
     dropout_epochs: int | None = None
     workers: int = 1
+    keep: Literal["last", "best"] = "last"
+    patience: int | None = None
     val_size: int | None = None
     seed: int = 0
     published_schedule: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +94,7 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
 
 CHOICES: dict[str, Iterable[str]] = {
     "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "constant"),
-    "flip": ("none", "random", "alternating"),
+    "flip": ("none", "random", "alternating"), "keep": ("last", "best"),
 }
 
 ARTICLE_NETWORK = {"name": "mlp", "sizes": [784, 256, 64, 10], "dropout": 0.2}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nn.files import atomic_write
 from nn.learner import Row
+from nn.lr_finder import LRSearch
 from nn.metrics import Evaluation
 
 if TYPE_CHECKING:
@@ -45,6 +46,20 @@ def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str],
     curves, confusion = figure.subplots(1, 2)
     draw_curves(curves, history)
     draw_confusion(confusion, evaluation, classes)
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png")
+
+
+def draw_search(search: LRSearch, path: Path) -> None:
+    """Write a PNG picture: the loss against the learning rates that were tried. Needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.semilogx(search.lrs, search.losses, label="loss of a batch before its step")
+    axes.axvline(search.suggestion, color="C1", linestyle="--", label=f"suggestion: {search.suggestion:.2g}")
+    axes.set(xlabel="learning rate", ylabel="loss", ylim=(0, 2 * search.losses[0]))
+    axes.legend(loc="upper left")
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format="png")
 

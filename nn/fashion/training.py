@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,13 +17,16 @@ import nn
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
-from nn.callbacks import AfterEpoch, AveragedWeights, EpochTable, ProgressBar, write_history
+from nn.callbacks import AveragedWeights, EarlyStopping, EpochTable, KeepBest, ProgressBar, write_history
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import CLASSES, Dataset
+from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
 from nn.fashion.models import build
 from nn.fashion.recipes import OPTIMIZERS, Recipe
+from nn.fashion.result import data_of, environment, scores
+from nn.fashion.settings import recipe_of
 from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
 from nn.schedules import LRScheduler, OneCycleLR
@@ -37,10 +43,18 @@ class Run:
         folder: where the files go; made when training begins.
         callbacks: told about everything the learner does.
 
+    Attributes:
+        saved_epoch: the last one whose model is in the folder; is_over: whether an earlier part ended by its patience;
+        made_with: where an earlier part was computed, see `nn.fashion.result.environment`.
+
     Raises:
         ValueError: if the recipe's settings do not fit each other or the data, such as batches of one sample for batch
             norm.
     """
+
+    saved_epoch = 0
+    is_over = False
+    made_with: Mapping[str, Any] = {}
 
     def __init__(
         self, recipe: Recipe, data: Dataset, folder: Path, callbacks: Sequence[Callback] = ()
@@ -62,27 +76,45 @@ class Run:
         self.train = DataLoader(
             arrays, recipe.batch_size, shuffle=True, generator=generator, transform=augmentation(recipe, len(training))
         )
-        weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
-        optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.lr, weight_decay=0.0)
-        scheduler: LRScheduler | None = None
-        if recipe.schedule == "one-cycle":
-            scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * len(self.train) + 1)
-        watchers: list[Callback] = [AveragedWeights(recipe.average)] if recipe.average else []
-        if recipe.dropout_epochs is not None:
-            watchers.append(EvaluationModeAfter(recipe.dropout_epochs))
-        objective = Objective(recipe, weights)
-        self.learner = Learner(
-            model, optimizer, objective, scheduler, [*watchers, *callbacks], workers=recipe.workers
-        )
+        self.steering = steering_callbacks(recipe)
+        self.keeper = next((callback for callback in self.steering if isinstance(callback, KeepBest)), None)
+        self.learner = learner_of(recipe, model, len(self.train), [*self.steering, *callbacks])
         try:
             self.learner.check_batches_of_one(self.train)
         except ValueError as error:
             raise ValueError(f"{error}; here it is the recipe's batch_size, or the flag --batch-size") from error
 
+    @classmethod
+    def resumed(
+        cls, folder: Path, data: Dataset, callbacks: Sequence[Callback] = (), epochs: int | None = None,
+        name: str | None = None,
+    ) -> Run:
+        """The run that a folder holds, ready to go on from its last checkpoint as if it had never ended.
+
+        Args:
+            epochs: how many there are to be in all, if they are to be others than the recipe says.
+            name: that of the recipe that is expected, if one is.
+
+        Raises:
+            nn.FileError: if the checkpoint cannot be read, is of other data or another recipe, or does not fit.
+            ValueError: if the schedule of the recipe leaves no room for such a number of epochs.
+        """
+        path, saved = folder / CHECKPOINT, Checkpoint.load(folder / CHECKPOINT)
+        if name is not None and name != saved.recipe.name:
+            raise nn.FileError(f"{path} is of the recipe {saved.recipe.name}, not of {name}")
+        if saved.data["fingerprint"] != data_of(data)["fingerprint"]:
+            source = saved.data.get("source")
+            raise nn.FileError(f"{path} is of other data, namely {source!s:.200}: name them with --data")
+        run = cls(with_epochs(saved.recipe, epochs, saved.learner["epoch"]), data, folder, callbacks)
+        try:
+            run.learner.load_state_dict(saved.learner)
+        except ValueError as error:
+            raise nn.FileError(f"{path} does not fit the run that its recipe describes: {error}") from error
+        run.saved_epoch, run.is_over, run.made_with = run.learner.epoch, saved.is_over, saved.environment
+        return run
+
     def fit(self, warn: Callable[[str], None]) -> None:
-        """Train for all epochs of the recipe, keeping model, metrics and configuration in the folder after each.
+        """Train for all epochs of the recipe, keeping checkpoint, model and metrics in the folder after each.
 
         Args:
             warn: told in one sentence when something could not be saved in between; training goes on.
@@ -91,25 +123,28 @@ class Run:
             nn.FileError: before training, if the folder cannot be written to.
             NonFiniteLoss: if training diverges; the message names the last good model.
         """
-        with nn.files.atomic_write(self.folder / "config.json", "w") as file:
-            json.dump(nn.files.plain(asdict(self.recipe)), file, indent=2)
-        saved_epoch = 0
-
-        def checkpoint(learner: Learner) -> None:
-            nonlocal saved_epoch
-            try:
-                self.save()
-                saved_epoch = learner.epoch
-            except nn.FileError as error:
-                warn(f"epoch {learner.epoch} could not be saved: {error}")
-
-        # First of all: what shows something may fail, on a pipe that was closed, say.
-        self.learner.callbacks.insert(0, AfterEpoch(checkpoint))
+        write_json(asdict(self.recipe), self.folder / CONFIG)
+        if self.made_with and self.made_with != environment():
+            warn(f"this run began with {self.made_with}, and goes on with {environment()}: the last bits may differ")
+        # Before what shows something, which may fail, on a pipe that was closed, say.
+        self.learner.callbacks.insert(len(self.steering), Checkpoints(self, warn))
+        left = 0 if self.is_over else self.recipe.epochs - self.learner.epoch
         try:
-            self.learner.fit(self.train, self.valid, self.recipe.epochs)
+            self.learner.fit(self.train, self.valid, left)
         except NonFiniteLoss as error:
-            last = f"the model after epoch {saved_epoch} is in {self.folder}" if saved_epoch else "no model was saved"
-            raise NonFiniteLoss(f"{error}; {last}") from error
+            last = f"the model after epoch {self.saved_epoch} is in {self.folder}"
+            raise NonFiniteLoss(f"{error}; {last if self.saved_epoch else 'no model was saved'}") from error
+
+    def save_checkpoint(self) -> None:
+        """Write all that it takes to go on to the folder. Raises `nn.FileError`."""
+        is_over = self.learner.stop and not self.learner.interrupted  # ended early, by its own patience
+        state = self.learner.state_dict()
+        Checkpoint(self.recipe, is_over, self.described_data, environment(), state).save(self.folder / CHECKPOINT)
+
+    @cached_property
+    def described_data(self) -> dict[str, Any]:
+        """What the data are, see `nn.fashion.result.data_of`."""
+        return data_of(self.data)
 
     def try_one_batch(self) -> float:
         """The loss of the first batch, trained on once, to see that everything fits together."""
@@ -119,18 +154,159 @@ class Run:
         """Evaluate on the test set, by the plain loss: label smoothing is for training."""
         return self.classifier.evaluate(self.data.test_images, self.data.test_labels)
 
-    def save(self, evaluation: Evaluation | None = None) -> list[str]:
-        """Write model and metrics to the folder, and the pictures if there is an evaluation and matplotlib.
+    @property
+    def kept_epoch(self) -> int:
+        """The number of the epoch after which the model was as it is in the end."""
+        return getattr(self.keeper, "epoch", self.learner.epoch)
 
-        Returns the names of the files of the whole run. Raises `nn.FileError`.
+    def save(self, evaluation: Evaluation | None = None, folder: Path | None = None) -> list[str]:
+        """Write model and metrics, and the result and pictures (with matplotlib) if there is an evaluation.
+
+        They go to the folder of the run, or to another one. Returns the names of the files. Raises `nn.FileError`.
         """
-        self.classifier.save(self.folder / "model.npz")
-        write_history(self.learner.history, self.folder / "metrics.csv")
-        names = ["model.npz", "metrics.csv", "config.json"]
-        if evaluation is not None and self.learner.history and report.can_draw():
-            report.draw(self.learner.history, evaluation, self.classifier.classes, self.folder / "report.png")
+        folder, history, recipe = folder or self.folder, self.learner.history, self.recipe
+        rows = [row for row in history if row["epoch"] == self.kept_epoch]
+        self.classifier.training = {
+            "recipe": recipe.name, "epoch": self.kept_epoch, "seed": recipe.seed,
+            "validation_accuracy": rows[0].get("valid_accuracy") if rows else None,
+        }
+        self.classifier.save(folder / MODEL)
+        write_history(history, folder / METRICS)
+        names = [MODEL, METRICS]
+        if evaluation is not None:
+            write_json(self.result(evaluation), folder / RESULT)
+            names.append(RESULT)
+        if evaluation is not None and history and report.can_draw():
+            report.draw(history, evaluation, self.classifier.classes, folder / "report.png")
             names.append("report.png")
-        return names
+        return names + [name for name in (CONFIG, CHECKPOINT) if folder == self.folder]
+
+    def result(self, evaluation: Evaluation) -> dict[str, Any]:
+        """What a program wants to know of the run: everything that it came to, and what it depends on."""
+        learner, recipe = self.learner, self.recipe
+        accuracies = {int(row["epoch"]): row["valid_accuracy"] for row in learner.history if "valid_accuracy" in row}
+        best = max(accuracies, key=accuracies.__getitem__, default=None)
+        return {
+            "recipe": recipe.name, "seed": recipe.seed, "complete": not learner.interrupted,
+            "epochs": len(learner.history), "epochs_planned": recipe.epochs, "model_of_epoch": self.kept_epoch,
+            "best_epoch": best, "best_validation_accuracy": None if best is None else accuracies[best],
+            "seconds": learner.history[-1]["seconds"] if learner.history else 0.0,
+            "images_per_second": learner.history[-1]["images_per_second"] if learner.history else None,
+            "test": scores(evaluation, self.classifier.classes),
+            "data": self.described_data, "workers": recipe.workers, **environment(),
+        }
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that it takes to go on with a run, and to see whether that would be the same run."""
+
+    recipe: Recipe
+    is_over: bool
+    data: dict[str, Any]
+    environment: dict[str, Any]
+    learner: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write it. Raises `nn.FileError`."""
+        nn.files.save_state({**vars(self), "recipe": asdict(self.recipe)}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read it. Raises `nn.FileError` if it is missing or damaged, or anything else."""
+        if not path.exists():
+            raise nn.FileError(f"{path.parent} holds no {path.name} to go on from: train without --resume")
+        saved = nn.files.load_state(path)
+        try:
+            recipe, is_over = recipe_of(saved["recipe"]), bool(saved["is_over"])
+            data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
+            learner["epoch"] = int(learner["epoch"])
+            data["fingerprint"] = str(data["fingerprint"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error
+        return cls(recipe, is_over, data, environment, learner)
+
+
+class Checkpoints(Callback):
+    """Keeps the run's checkpoint before its first epoch, and with its model and metrics after each."""
+
+    def __init__(self, run: Run, warn: Callable[[str], None]) -> None:
+        self.run, self.warn = run, warn
+
+    def on_fit_start(self, learner: Learner) -> None:
+        if learner.epoch == 0:
+            self.try_to(self.run.save_checkpoint, "the start")
+
+    def on_epoch_end(self, learner: Learner) -> None:
+        self.try_to(self.save, f"epoch {learner.epoch}")
+
+    def save(self) -> None:
+        run, learner = self.run, self.run.learner
+        if learner.complete:  # what was interrupted is trained again, to end as if it had never been
+            run.save_checkpoint()
+        if run.kept_epoch == learner.epoch:
+            run.save()
+            run.saved_epoch = learner.epoch
+        else:
+            write_history(learner.history, run.folder / METRICS)
+
+    def try_to(self, save: Callable[[], object], what: str) -> None:
+        try:
+            save()
+        except nn.FileError as error:
+            self.warn(f"{what} could not be saved: {error}")
+
+    def on_interrupt(self, learner: Learner) -> None:
+        """Say what happens; not by print(), amid which the signal may have come."""
+        sentence = "Interrupted: ending after this step and saving; interrupt again to end at once."
+        with suppress(OSError):
+            os.write(2, f"\n{sentence}\n".encode())
+
+
+def learner_of(recipe: Recipe, model: nn.Module, batches: int, callbacks: Sequence[Callback]) -> Learner:
+    """The learner that trains a model as the recipe says, in so many batches an epoch."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
+    optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.lr, weight_decay=0.0)
+    scheduler: LRScheduler | None = None
+    if recipe.schedule == "one-cycle":
+        scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches + 1)
+    return Learner(model, optimizer, Objective(recipe, weights), scheduler, callbacks, workers=recipe.workers)
+
+
+def with_epochs(recipe: Recipe, epochs: int | None, trained: int) -> Recipe:
+    """The recipe for another number of epochs in all, after some are trained. Raises ValueError if that cannot be."""
+    if epochs is None or epochs == recipe.epochs:
+        return recipe
+    if recipe.schedule != "constant":
+        raise ValueError(
+            f"the {recipe.schedule} schedule of this run ends with epoch {recipe.epochs}, where its learning rate is "
+            f"nearly 0: for {epochs} epochs train anew with --epochs {epochs}"
+        )
+    if epochs < trained:
+        raise ValueError(f"the run has {trained} epochs already, which is more than {epochs}")
+    return replace(recipe, epochs=epochs)
+
+
+def steering_callbacks(recipe: Recipe) -> list[Callback]:
+    """What acts on the weights and on the end of training, as the recipe says."""
+    if recipe.val_size == 0 and (recipe.keep == "best" or recipe.patience is not None):
+        wish = "keep the best epoch" if recipe.keep == "best" else "end early by --patience"
+        raise ValueError(f"to {wish} takes validation images, and val_size is 0: hold some out with --val-size")
+    return [
+        *([AveragedWeights(recipe.average)] if recipe.average else []),
+        *([EvaluationModeAfter(recipe.dropout_epochs)] if recipe.dropout_epochs is not None else []),
+        *([KeepBest("valid_accuracy")] if recipe.keep == "best" else []),
+        *([EarlyStopping("valid_loss", recipe.patience)] if recipe.patience is not None else []),
+    ]
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write plain data to a JSON file. Raises `nn.FileError`."""
+    with nn.files.atomic_write(path, "w") as file:
+        json.dump(nn.files.plain(content), file, indent=2)
+        file.write("\n")
 
 
 class EvaluationModeAfter(Callback):

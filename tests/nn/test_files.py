@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import json
+import math
 import os
 import pickle
 import stat
@@ -695,3 +696,40 @@ def test_a_new_file_has_the_usual_permissions_and_a_link_stays_a_link(tmp_path: 
     target = tmp_path / "big" / "model.npz"
     assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
     assert list(load(target)[0]) == list(example())
+
+
+# ---------------------------------------------------------------- nested states
+
+
+def test_nested_states_come_back_as_they_were(tmp_path):
+    generator = np.random.Generator(np.random.MT19937(3))
+    state = {
+        "a.b": {"c": np.arange(3)}, "a": {"b.c": np.arange(4.0), "list": [np.zeros((0, 2)), [True, None, "text"]]},
+        "inf": float("inf"), "-inf": -math.inf, "numpy": np.float32(0.5), "mt": generator.bit_generator.state,
+        "pcg": np.random.default_rng(0).bit_generator.state, "scalar": np.array(3), "empty": {}, "tuple": (1, 2),
+    }
+    files.save_state(state, tmp_path / "state.npz")
+    back = files.load_state(tmp_path / "state.npz")
+    np.testing.assert_equal(back, state | {"tuple": [1, 2]})
+    assert back["scalar"].shape == ()
+    files.save_state({"nan": math.nan}, tmp_path / "state.npz")
+    assert math.isnan(files.load_state(tmp_path / "state.npz")["nan"])
+
+
+@pytest.mark.parametrize("entry", [{"__array__": "gone"}, {"__array__": []}, {"__float__": "x"}])
+def test_a_state_whose_arrays_are_not_there_is_damaged(tmp_path, entry):
+    save({"b": np.zeros(1)}, tmp_path / "state.npz", {"a": entry})
+    with pytest.raises(FileError, match="is damaged: its arrays are not the ones it lists"):
+        files.load_state(tmp_path / "state.npz")
+
+
+def test_where_there_are_no_locks_nothing_is_locked(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with atomic_write(tmp_path / "a.txt") as file:
+        file.write("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"

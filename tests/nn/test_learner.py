@@ -447,7 +447,7 @@ def test_a_file_that_fits_in_part_is_refused_as_a_whole(tmp_path, change):
     if change == "weight":
         arrays["model.0.weight"] = arrays["model.0.weight"][:-1]
     elif change == "momentum":
-        arrays["optimizer.3.momentum_buffer"] = arrays["optimizer.3.momentum_buffer"][:-1]
+        arrays["optimizer.state.3.momentum_buffer"] = arrays["optimizer.state.3.momentum_buffer"][:-1]
     elif change == "schedule":
         metadata["scheduler"]["last_epoch"] = "soon"
     elif change == "missing":

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import nn
-from nn.augmentation import Compose, RandomErase, RandomFlip, RandomShift
+from nn.augmentation import AlternatingFlip, Compose, RandomErase, RandomFlip, RandomShift
 from nn.data import DataLoader
 from nn.learner import Callback, Learner
 from nn.lr_finder import find_lr
@@ -199,3 +199,29 @@ def test_batches_that_are_too_small_for_the_model_are_refused_first():
     data = DataLoader((np.ones((5, 2), np.float32), np.zeros(5, int)), 2)
     with pytest.raises(ValueError, match=r"the last of 5 samples in batches of 2 .* choose another batch_size"):
         find_lr(Learner(model, SGD(model.parameters())), data)
+
+
+def test_what_a_transform_counts_is_put_back():
+    flip = AlternatingFlip(30, np.random.default_rng(0))
+    before = flip.next_mirrored.copy()
+    images = np.random.default_rng(1).random((30, 4, 4), np.float32)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    loader = nn.DataLoader((images, np.arange(30) % 2, np.arange(30)), 7, transform=flip)
+    nn.find_lr(nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1)), loader, steps=8)
+    np.testing.assert_array_equal(flip.next_mirrored, before)
+
+
+def test_what_the_loss_falls_back_from_is_no_suggestion(monkeypatch):
+    """Once the loss has jumped, its way back is the steepest fall of all, at a learning rate that is far too high."""
+    model = nn.Linear(2, 2)
+    learner = Learner(model, SGD(model.parameters(), lr=0.1))
+    losses = iter([*np.linspace(2, 1, 60), *[3.5] * 12, *[1.5] * 28])
+
+    def scripted(*batch):
+        learner.step += 1
+        return next(losses)
+
+    monkeypatch.setattr(learner, "train_batch", scripted)
+    search = find_lr(learner, DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 2))
+    assert len(search.lrs) == 100
+    assert search.suggestion < search.lrs[60]

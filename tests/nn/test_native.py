@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nn.native import keep_freed_memory
+from nn.native import keep_freed_memory, one_thread_for_products, product_threads
 
 
 def test_whether_memory_is_kept_is_a_truth_value_and_the_same_each_time():
@@ -32,3 +32,16 @@ def test_where_the_c_library_is_another_nothing_is_kept(monkeypatch, platform):
     library = SimpleNamespace() if platform == "linux" else None
     pretend(monkeypatch, platform, library)
     assert keep_freed_memory() is False
+
+
+def test_the_threads_of_products_can_be_told_set_and_put_back():
+    before = product_threads()
+    if before is None:
+        pytest.skip("NumPy computes products with another library than OpenBLAS")
+    try:
+        assert product_threads(2) == product_threads() == 2
+        with one_thread_for_products(), one_thread_for_products():
+            assert product_threads() == 1
+        assert product_threads() == 2
+    finally:
+        product_threads(before)

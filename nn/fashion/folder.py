@@ -1,0 +1,98 @@
+"""The folder of a run: which files are a run's, and how it is kept from being two runs' at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain, count
+from pathlib import Path
+
+from nn.files import FileError, is_locked, remove_leftovers
+
+CHECKPOINT, MODEL, METRICS, CONFIG, RESULT = "checkpoint.npz", "model.npz", "metrics.csv", "config.json", "result.json"
+FILES_OF_A_RUN = CHECKPOINT, MODEL, METRICS, CONFIG, RESULT, "report.png", "report.html"
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a file of a run in the folder."""
+    return any((folder / name).exists() for name in FILES_OF_A_RUN)
+
+
+def remove_run(folder: Path) -> None:
+    """Remove the files of a run from the folder, so that those of two do not mix. Raises FileError."""
+    try:
+        for name in FILES_OF_A_RUN:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot replace the run in {folder}: {error}") from error
+
+
+def numbered(folder: Path) -> Iterator[Path]:
+    """The folder, then it with -2, -3, … at its end."""
+    return chain([folder], (folder.with_name(f"{folder.name}-{number}") for number in count(2)))
+
+
+def newest(folder: Path) -> Path:
+    """Of a folder and its numbered ones, the one whose checkpoint was written last; the folder itself if none has one.
+    """
+    written = {}
+    for place in numbered(folder):
+        with suppress(OSError):
+            written[place] = (place / CHECKPOINT).stat().st_mtime_ns
+        if not holds_run(place):
+            return max(written, key=written.__getitem__, default=folder)
+    raise AssertionError("numbers do not end")
+
+
+@contextmanager
+def free_folder(folder: Path) -> Iterator[Path]:
+    """Inside, the first one of a folder and its numbered ones that holds no run is this process's own."""
+    for place in numbered(folder):
+        if holds_run(place):
+            continue
+        try:
+            with own_folder(place):
+                if not holds_run(place):  # by now
+                    yield place
+                    return
+        except InUseError:
+            continue
+
+
+class InUseError(FileError):
+    """Another run is at work in the folder."""
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Inside, the folder, made if need be, is this process's own. What killed processes left in it is removed.
+
+    Raises:
+        InUseError: if another run is at work there.
+        FileError: if the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = opened(folder)
+    except OSError as error:
+        raise FileError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
+    try:
+        if descriptor is None or is_locked(descriptor):
+            raise InUseError(f"another run is at work in {folder}: wait for it, or choose another folder with --out")
+        remove_leftovers(folder)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def opened(folder: Path) -> int | None:
+    """What to lock of a folder; None if that is locked already: on Windows, by a file that ends with its process."""
+    if sys.platform != "win32":
+        return os.open(folder, os.O_RDONLY)
+    try:
+        return os.open(folder / ".lock", os.O_CREAT | os.O_EXCL | os.O_TEMPORARY)
+    except (FileExistsError, PermissionError):
+        return None

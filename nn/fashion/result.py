@@ -1,0 +1,46 @@
+"""What a program wants to know of a run or an evaluation, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad import __version__
+from nn.fashion.dataset import Dataset
+from nn.metrics import Evaluation
+from nn.native import product_threads
+
+
+def scores(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
+    """Loss, accuracy, precision, recall and F1 of each class, and the confusion matrix, one list a true class."""
+    columns = evaluation.precision.tolist(), evaluation.recall.tolist(), evaluation.f1.tolist()
+    rows = zip(classes, *columns, evaluation.counts.sum(1).tolist(), strict=True)
+    return {
+        "loss": evaluation.loss,
+        "accuracy": evaluation.accuracy,
+        "classes": {name: {"precision": p, "recall": r, "f1": f1, "images": n} for name, p, r, f1, n in rows},
+        "confusion": evaluation.counts.tolist(),
+    }
+
+
+def data_of(data: Dataset) -> dict[str, Any]:
+    """What the data are: where they come from, how many there are, and a fingerprint of every byte."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    sizes = {"training_images": len(data.train_labels), "test_images": len(data.test_labels)}
+    return {"source": data.source, **sizes, "fingerprint": digest.hexdigest()}
+
+
+def environment() -> dict[str, Any]:
+    """What computes: where all of it is the same, results are so to the last bit."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    threads = product_threads() or (int(limit) if limit.isdecimal() else None)
+    versions = {"minigrad": __version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {"threads": threads, "machine": platform.machine(), "versions": versions}

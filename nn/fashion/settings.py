@@ -1,0 +1,116 @@
+"""The settings of a recipe from outside: from flags, and from the `config.json` of an earlier run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, replace
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from nn.fashion.models import BUILDERS
+from nn.fashion.recipes import Recipe
+from nn.files import FileError
+
+TEXTS = "name", "summary", "published", "measured", "published_schedule"  # say what a recipe is, and decide nothing
+HINTS = get_type_hints(Recipe)
+SETTINGS = tuple(field.name for field in fields(Recipe) if field.name not in (*TEXTS, "architecture"))
+
+
+def named(text: str) -> tuple[str, Any]:
+    """The name and the value in NAME=VALUE; what is no JSON is text, and `none` is None. Raises ValueError."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f"--set takes NAME=VALUE, got {text!r:.80}")
+    if value.lower() == "none" and fits(None, HINTS.get(name, NoneType)):  # of flip it is a name
+        return name, None
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
+
+
+def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with some settings changed; `architecture.dropout` is one of its network.
+
+    Raises ValueError if there is no such setting, or it takes no such value.
+
+    >>> from nn.fashion.recipes import RECIPES
+    >>> changed(RECIPES["default"], {"erase": 4, "architecture.dropout": 0.1}).architecture["dropout"]
+    0.1
+    """
+    plain, architecture = dict[str, Any](), dict(recipe.architecture)
+    names = settings_of(recipe)
+    for name, setting in settings.items():
+        if name not in names:
+            raise ValueError(f"the recipe {recipe.name} has no setting {name!r:.80}, only {', '.join(names)}")
+        if name.startswith("architecture."):
+            architecture[name.removeprefix("architecture.")] = setting
+        elif fits(setting, HINTS[name]):
+            plain[name] = setting
+        else:
+            raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
+    return replace(recipe, architecture=architecture, **plain)
+
+
+def settings_of(recipe: Recipe) -> list[str]:
+    """The names of all settings of a recipe, those of its network among them."""
+    network = inspect.signature(BUILDERS[recipe.architecture["name"]]).parameters
+    return [*SETTINGS, *(f"architecture.{name}" for name in network)]
+
+
+def fits(setting: Any, hint: Any) -> bool:
+    """Whether a setting is of a type that a recipe has for it."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(fits(setting, each) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return setting in get_args(hint)
+    if hint is float:
+        return isinstance(setting, int | float) and not isinstance(setting, bool) and math.isfinite(setting)
+    return isinstance(setting, get_origin(hint) or hint) and not (hint is int and isinstance(setting, bool))
+
+
+def described(hint: Any) -> str:
+    """What a setting may be, in words."""
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(described(each) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    words = {int: "an integer", float: "a finite number", NoneType: "none", str: "text"}
+    return words.get(hint, "an object")
+
+
+def configured(path: str | os.PathLike[str]) -> Recipe:
+    """The recipe that the `config.json` of a run says. Raises FileError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        return recipe_of(config)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path} is no config.json of a run: {error!s:.300}") from error
+
+
+def recipe_of(config: Any) -> Recipe:
+    """The recipe from its plain data. Raises ValueError."""
+    if not isinstance(config, dict):
+        raise ValueError("it is no object with settings")
+    for name, setting in config.items():
+        if name not in HINTS:
+            raise ValueError(f"a recipe has no setting {name!r:.80}")
+        if not fits(setting, HINTS[name]):
+            raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
+    if missing := [field.name for field in fields(Recipe) if is_required(field) and field.name not in config]:
+        raise ValueError(f"it lacks the setting {missing[0]}")
+    if (network := config["architecture"].get("name")) not in BUILDERS:
+        raise ValueError(f"there is no network named {network!r:.80}, only {', '.join(BUILDERS)}")
+    return Recipe(**config)
+
+
+def is_required(field: Field[Any]) -> bool:
+    """Whether a recipe has no default for it."""
+    return field.default is MISSING and field.default_factory is MISSING

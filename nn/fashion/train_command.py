@@ -1,0 +1,235 @@
+"""What `train.py` does, once its flags are read: train, go on, evaluate, look for a learning rate."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nn
+from nn.callbacks import printable
+from nn.fashion import report
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import Dataset, load
+from nn.fashion.folder import MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
+from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
+from nn.fashion.result import data_of, environment, scores
+from nn.fashion.settings import changed, configured, named
+from nn.fashion.training import Run, progress, write_json
+from nn.metrics import Evaluation
+from nn.native import product_threads
+from nn.xor import SUMMARY
+
+# Which flag sets which setting of the recipe.
+FLAGS = {name: name for name in (
+    "epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "workers", "val_size", "seed", "keep",
+    "patience",
+)} | {"dropout": "architecture.dropout"}
+NOT_WITH_RESUME = {*FLAGS, "published_schedule", "raw_pixels", "set", "config", "overwrite", "dry_run", "find_lr"}
+
+UNNAMED = "the newest"  # what --resume has without a folder
+
+
+def warn(sentence: str) -> None:
+    """Say something that does not end the run."""
+    print(f"Warning: {sentence}", file=sys.stderr)
+
+
+def perform(arguments: argparse.Namespace) -> int:
+    """Do what the flags say, xor and lists apart; returns the exit status.
+
+    Raises what is wrong: `DataError`, `FileError`, `NonFiniteLoss` or ValueError, with a sentence.
+    """
+    check_flags(arguments)
+    evaluation = evaluate(arguments) if arguments.evaluate else train(arguments)
+    target = arguments.target_accuracy
+    if evaluation is not None and target is not None and 100 * evaluation.accuracy < target:
+        raise ValueError(f"the test accuracy of {evaluation.accuracy:.2%} is below the target of {target} %")
+    return 0
+
+
+def check_flags(arguments: argparse.Namespace) -> None:
+    """Raise ValueError for flags that do not go together."""
+    resumes = arguments.resume is not None
+    if arguments.json is not None and not arguments.evaluate:
+        raise ValueError("--json goes with --evaluate: a training run leaves its result.json in its folder")
+    if resumes and arguments.evaluate:
+        raise ValueError("--resume trains on and --evaluate trains nothing: choose one of them")
+    given = [name for name in sorted(NOT_WITH_RESUME - {"epochs"}) if is_given(getattr(arguments, name))]
+    if resumes and given:
+        flag = given[0].replace("_", "-")
+        raise ValueError(f"--resume goes on with the settings of the run, so that --{flag} would have no effect")
+    if resumes and str(arguments.resume) != UNNAMED and arguments.out:
+        raise ValueError("--resume goes on in the folder of the run, so that --out would have no effect")
+
+
+def is_given(setting: object) -> bool:
+    """Whether a flag was given; 0 is something."""
+    return setting is not None and setting is not False and setting != []
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+def train(arguments: argparse.Namespace) -> Evaluation | None:
+    """Train, or go on; returns the result on the test images, None if nothing was trained to its end."""
+    if arguments.resume is not None:
+        return resume(arguments)
+    recipe = chosen_recipe(arguments)
+    folder = arguments.out or Path("runs") / recipe.name
+    check_free(arguments, folder)
+    run = Run(recipe, loaded(arguments), folder, shown(arguments))
+    if not arguments.quiet:
+        print(f"Recipe: {recipe.name}, {recipe.summary}\n{run.classifier.model}", flush=True)
+    if arguments.find_lr:
+        find_lr(run)
+        return None
+    if arguments.dry_run:
+        if arguments.out is None and not arguments.overwrite:
+            folder = next(place for place in numbered(folder) if not holds_run(place))
+        loss = run.try_one_batch()
+        print(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
+        return None
+    with destination(arguments, folder) as run.folder:
+        return finish(run)
+
+
+def resume(arguments: argparse.Namespace) -> Evaluation | None:
+    """Go on with the run in a folder."""
+    name = arguments.recipe
+    folder: Path = arguments.resume if str(arguments.resume) != UNNAMED else (
+        arguments.out or newest(Path("runs") / (name or "default")))
+    if not holds_run(folder):
+        raise nn.FileError(f"there is no run in {folder} to go on with: name its folder after --resume")
+    data = loaded(arguments)
+    with own_folder(folder):
+        run = Run.resumed(folder, data, shown(arguments), arguments.epochs, name)
+        if arguments.threads is None and run.made_with.get("threads"):
+            product_threads(run.made_with["threads"])
+        if not arguments.quiet:
+            learner, epochs = run.learner, run.recipe.epochs
+            print(f"Recipe: {run.recipe.name}, going on in {folder} after epoch {learner.epoch} of {epochs}")
+        return finish(run)
+
+
+def loaded(arguments: argparse.Namespace) -> Dataset:
+    """The data, after a line that says what they are."""
+    data = load(arguments.data)
+    if not arguments.quiet:
+        print(f"Data: {data.source}", flush=True)
+    return data
+
+
+def shown(arguments: argparse.Namespace) -> list[nn.Callback]:
+    """What a run shows while it goes."""
+    return [] if arguments.quiet else progress()
+
+
+def check_free(arguments: argparse.Namespace, folder: Path) -> None:
+    """Raise FileError if somebody asked for a folder that holds a run, and for no more."""
+    if arguments.out and holds_run(folder) and not (arguments.overwrite or arguments.find_lr):
+        raise nn.FileError(f"{folder} holds a run: go on with it by --resume {folder}, or replace it with --overwrite")
+
+
+@contextmanager
+def destination(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
+    """Inside, the folder for a new run is this process's own."""
+    if arguments.out is None and not arguments.overwrite:
+        with free_folder(folder) as free:
+            yield free
+        return
+    with own_folder(folder):
+        check_free(arguments, folder)  # again: another run may have ended there by now
+        remove_run(folder)
+        yield folder
+
+
+def finish(run: Run) -> Evaluation:
+    """Train to the end, and print and save what it came to."""
+    run.fit(warn)
+    evaluation = run.test()
+    print(report.summary(evaluation, run.classifier.classes))
+    save(run, evaluation)
+    if not report.can_draw():
+        print('For a report with pictures: pip install "minigrad[train]"')
+    if run.learner.interrupted:
+        print(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
+              f"To go on: python train.py --resume {run.folder}")
+        raise KeyboardInterrupt
+    return evaluation
+
+
+def save(run: Run, evaluation: Evaluation) -> None:
+    """Save everything in the folder of the run, or if that cannot be, in a new one for temporary files."""
+    folder = run.folder
+    try:
+        saved = run.save(evaluation)
+    except nn.FileError as error:
+        folder = Path(tempfile.gettempdir(), f"minigrad-run-{os.getpid()}-{time.time_ns()}")
+        saved = run.save(evaluation, folder)
+        warn(f"{error}; what was trained is in {folder} instead: keep it elsewhere, that folder is a temporary one")
+    print(f"Saved {', '.join(saved)} in {folder}")
+
+
+def find_lr(run: Run) -> None:
+    """Try learning rates, print which one to take, and draw how the loss went."""
+    search = nn.find_lr(run.learner, run.train)
+    print(f"Suggested learning rate: {search.suggestion:.2g}, where the loss falls fastest of {len(search.lrs)} tried"
+          f" from {search.lrs[0]:.2g} to {search.lrs[-1]:.2g}; the recipe has {run.recipe.lr:g}")
+    if report.can_draw():
+        path = run.folder / "learning-rates.png"
+        report.draw_search(search, path)
+        print(f"Saved {path}")
+
+
+# ------------------------------------------------------------------------------------------------ recipes
+
+
+def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The recipe, or that of a configuration, with the settings that flags override."""
+    if arguments.config is not None:
+        if arguments.recipe is not None:
+            raise ValueError("--config brings a recipe along, so that --recipe would have no effect")
+        recipe = configured(arguments.config)
+    else:
+        name = arguments.recipe or "default"
+        if name not in RECIPES:
+            raise ValueError(f"there is no recipe {name!r:.80}, only {', '.join(RECIPES)} and xor")
+        recipe = RECIPES[name]
+    given = dict(recipe.published_schedule) if arguments.published_schedule else {}
+    if arguments.published_schedule and not given:
+        raise ValueError(f"the recipe {recipe.name} has no other schedule than its own")
+    given |= {name: setting for flag, name in FLAGS.items() if (setting := getattr(arguments, flag)) is not None}
+    if arguments.raw_pixels:
+        given |= RAW_PIXELS
+    return changed(recipe, given | dict(map(named, arguments.set)))
+
+
+def list_recipes() -> None:
+    """Print a table of the recipes and what they reach on the test images."""
+    print(f"{'recipe':<22}{'published':<30}{'ours':<17}what it is")
+    for recipe in RECIPES.values():
+        line = f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}"
+        print(printable(line, sys.stdout))
+    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{SUMMARY}")
+
+
+# ------------------------------------------------------------------------------------------------ evaluation
+
+
+def evaluate(arguments: argparse.Namespace) -> Evaluation:
+    """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
+    path: Path = arguments.evaluate / MODEL if arguments.evaluate.is_dir() else arguments.evaluate
+    classifier = Classifier.load(path)
+    data = loaded(arguments)
+    evaluation = classifier.evaluate(data.test_images, data.test_labels)
+    print(report.summary(evaluation, classifier.classes))
+    if arguments.json is not None:
+        about = {"model": str(path), "training": classifier.training, "data": data_of(data), **environment()}
+        write_json({"test": scores(evaluation, classifier.classes), **about}, arguments.json)
+    return evaluation

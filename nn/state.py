@@ -1,0 +1,86 @@
+"""Where things stand: what is drawn from and counted while a network is trained, found and put back.
+
+A thing has a state if it is a random generator, or has `state_dict()` and `load_state_dict(state)`: dicts and lists of
+arrays, numbers and text. What is made of others need not know: its parts are found by walking its attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minigrad import Tensor
+from nn.module import Module
+
+State: TypeAlias = dict[str, Any]
+WITHOUT_PARTS = (type, ModuleType, np.ndarray, Tensor, str, bytes, int, float, type(None))
+
+
+def moving_parts(thing: Any) -> dict[str, Any]:
+    """All in a thing that has a state, by where it is: generators of layers, and what a transform counts, say.
+
+    It is looked for in attributes, lists, tuples and dicts, and in what functions and methods hold; not in the global
+    variables of a function. What is at several places is found at the first of them. A model counts as its layers: its
+    weights have names of their own.
+
+    >>> import nn
+    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5, generator=np.random.default_rng(0)))
+    >>> [*moving_parts(model)]
+    ['1.generator']
+    """
+    found, seen, waiting = State(), set[int](), [("", thing)]
+    while waiting:
+        path, part = waiting.pop()
+        if isinstance(part, WITHOUT_PARTS) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if has_state(part):
+            found[path] = part
+            continue
+        inside = [(f"{path}.{name}" if path else str(name), item) for name, item in entries(part)]
+        waiting += reversed(inside)  # the first is the next
+    return found
+
+
+def has_state(part: Any) -> bool:
+    """Whether a thing has a state of its own."""
+    keeps_one = hasattr(part, "state_dict") and hasattr(part, "load_state_dict") and not isinstance(part, Module)
+    return keeps_one or isinstance(part, np.random.Generator)
+
+
+def entries(part: Any) -> list[tuple[Any, Any]]:
+    """(name, item) of what is in a container, a function or an object."""
+    if isinstance(part, Mapping):
+        return list(part.items())
+    if isinstance(part, list | tuple):
+        return list(enumerate(part))
+    if isinstance(part, FunctionType):
+        cells = zip(part.__code__.co_freevars, part.__closure__ or (), strict=True)
+        return [(name, cell.cell_contents) for name, cell in cells]
+    if isinstance(part, MethodType):
+        return [("self", part.__self__)]
+    if isinstance(part, partial):
+        return [("function", part.func), *enumerate(part.args), *part.keywords.items()]
+    return list(getattr(part, "__dict__", {}).items())
+
+
+def states_of(parts: Mapping[str, Any]) -> State:
+    """The state of each of these parts, a copy."""
+    generator = np.random.Generator
+    return {name: part.bit_generator.state if isinstance(part, generator) else part.state_dict()
+            for name, part in parts.items()}
+
+
+def put_states(parts: Mapping[str, Any], states: Mapping[str, Any]) -> None:
+    """Have each of these parts stand where it stood then. Raises ValueError if the states are those of other parts."""
+    if set(parts) != set(states):
+        raise ValueError(f"it has the states of {sorted(states)}, but here these have one: {sorted(parts)}")
+    for name, part in parts.items():
+        if isinstance(part, np.random.Generator):
+            part.bit_generator.state = states[name]
+        else:
+            part.load_state_dict(states[name])

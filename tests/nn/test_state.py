@@ -1,0 +1,152 @@
+"""Where things stand: found wherever it is held, and put back."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+import nn
+from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
+from nn.callbacks import AveragedWeights, EarlyStopping, KeepBest
+from nn.data import DataLoader
+from nn.state import moving_parts, put_states, states_of
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+class Counter:
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, *arrays):
+        self.count += 1
+        return arrays
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+def test_generators_and_counts_are_found_wherever_they_are_held():
+    one, two, three, four, counter = rng(), rng(), rng(), rng(), Counter()
+
+    def closure(x):
+        return two.random() * x
+
+    holder = {"a": [one, closure], "b": partial(np.add, three), "c": Compose(RandomFlip(generator=four), counter)}
+    found = moving_parts(holder)
+    assert list(found.values()) == [one, two, three, four, counter]
+    assert [*found][-2:] == ["c.transforms.0.generator", "c.transforms.1"]
+
+
+def test_what_holds_itself_is_walked_once():
+    holder = {"rng": rng()}
+    holder["self"] = holder["again"] = holder
+    assert [*moving_parts(holder)] == ["rng"]
+
+
+def test_states_are_copies_and_put_everything_back():
+    parts = moving_parts({"rng": rng(), "flip": AlternatingFlip(5), "counter": Counter()})
+    states = states_of(parts)
+    drawn = parts["rng"].random()
+    parts["counter"]()
+    parts["flip"](np.zeros((5, 2, 2)), np.arange(5))
+    assert not np.array_equal(parts["flip"].next_mirrored, states["flip"]["next_mirrored"])
+    put_states(parts, states)
+    assert parts["rng"].random() == drawn
+    assert parts["counter"].count == 0
+    np.testing.assert_array_equal(parts["flip"].next_mirrored, states["flip"]["next_mirrored"])
+
+
+def test_states_of_other_parts_are_refused():
+    with pytest.raises(ValueError, match=r"it has the states of \['other'\], but here these have one: \['rng'\]"):
+        put_states({"rng": rng()}, {"other": {}})
+    with pytest.raises(ValueError, match="of 4 samples here"):
+        AlternatingFlip(4).load_state_dict(AlternatingFlip(5).state_dict())
+
+
+# ---------------------------------------------------------------- the learner
+
+TRANSFORM = {
+    "default generator": lambda: Compose(
+        RandomFlip(), AlternatingFlip(30), RandomShift(1), RandomErase(2), Mixup(0.2, 3)),
+    "own generators": lambda: Compose(
+        RandomFlip(generator=rng(1)), AlternatingFlip(30, rng(2)), RandomShift(1, generator=rng(3)),
+        RandomErase(2, generator=rng(4)), Mixup(0.2, 3, generator=rng(5))),
+    "a function": lambda: partial(lambda generator, x, y, _: (x + generator.random(x.shape), y), rng(6)),
+}
+CALLBACKS = {
+    "none": list,
+    "averages": lambda: [AveragedWeights(0.9, every=2)],
+    "best": lambda: [KeepBest("train_loss")],
+    "patience": lambda: [EarlyStopping("train_loss", patience=2, min_delta=0.05)],
+    "all": lambda: [AveragedWeights(0.9), KeepBest("train_loss"), EarlyStopping("train_loss", patience=3)],
+}
+
+
+def learner_and_loader(transform, callbacks, workers):
+    nn.manual_seed(7)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(8, 8), nn.Dropout(0.2, generator=rng(8)), nn.Linear(8, 3))
+    optimizer = nn.optim.AdamW(model.parameters(), lr=0.05)
+    schedule = nn.schedules.OneCycleLR(optimizer, 0.05, total_steps=60)
+    arrays = rng(9).random((30, 6, 6)), np.arange(30) % 3, np.arange(30)
+    loader = DataLoader(arrays, 8, shuffle=True, generator=rng(10), transform=TRANSFORM[transform]())
+    return nn.Learner(model, optimizer, None, schedule, CALLBACKS[callbacks](), workers), loader
+
+
+def ending(learner):
+    rows = [{name: n for name, n in row.items() if name not in ("seconds", "images_per_second")}
+            for row in learner.history]
+    return rows, learner.step, {name: array.tobytes() for name, array in learner.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("transform", "callbacks"), [
+    *((transform, "none") for transform in TRANSFORM), *(("default generator", callbacks) for callbacks in CALLBACKS)])
+def test_training_that_goes_on_from_a_file_needs_no_luck(tmp_path, transform, callbacks, workers):
+    straight, loader = learner_and_loader(transform, callbacks, workers)
+    saved = [nn.callbacks.AfterEpoch(lambda learner: learner.save(tmp_path / f"{learner.epoch}.npz"))]
+    straight.callbacks += saved
+    straight.fit(loader, epochs=6)
+    for epoch in range(1, len(straight.history)):
+        other, loader = learner_and_loader(transform, callbacks, workers)
+        nn.manual_seed(99)
+        other.load(tmp_path / f"{epoch}.npz")
+        other.fit(loader, epochs=6 - epoch)
+        assert ending(other) == ending(straight), epoch
+
+
+def test_a_file_may_be_saved_again_before_training_goes_on(tmp_path):
+    first, loader = learner_and_loader("default generator", "all", 1)
+    first.fit(loader, epochs=2)
+    first.save(tmp_path / "a.npz")
+    second, _ = learner_and_loader("default generator", "all", 1)
+    second.load(tmp_path / "a.npz")
+    second.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_file_whose_callbacks_the_learner_lacks_is_refused_when_training_goes_on(tmp_path):
+    first, loader = learner_and_loader("default generator", "averages", 1)
+    first.fit(loader, epochs=1)
+    first.save(tmp_path / "a.npz")
+    second, loader = learner_and_loader("default generator", "none", 1)
+    second.load(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="goes on with the callback AveragedWeights, which this learner lacks"):
+        second.fit(loader)
+
+
+def test_a_file_of_another_loader_is_refused_when_training_goes_on(tmp_path):
+    first, loader = learner_and_loader("default generator", "none", 1)
+    first.fit(loader, epochs=1)
+    first.save(tmp_path / "a.npz")
+    second, loader = learner_and_loader("a function", "none", 1)
+    second.load(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="it has the states of"):
+        second.fit(loader)
