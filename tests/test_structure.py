@@ -115,7 +115,7 @@ SHARED_NAMES = {
     **dict.fromkeys(["evaluate", "find_lr", "save", "train"], "what `train.py` does when asked, by the flag's name"),
     "OfThread": "what a file keeps for each thread",
     **dict.fromkeys([
-        "_reason", "blocks", "constant", "entries", "image_size", "name_of", "names_in", "number", "parsed", 
+        "_reason", "blocks", "constant", "entries", "image_size", "name_of", "names_in", "number", "parsed",
         "plain", "positions", "progress", "share", "spread", "whole", "widened",
     ], INSIDE_ONE_FILE),
 }
