@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ABOUT = "name", "summary", "published", "measured"  # of a recipe, and no settings
 MAPPED = 1000  # images on the map
 STYLE = Path(__file__).with_name("report_page.css")
 NEEDED_FOR = "a report with pictures"
@@ -172,7 +173,7 @@ def facts(run: Trained, data: Dataset) -> str:
     """What was trained on what, as two columns."""
     versions = {"Python": platform.python_version(), "NumPy": np.__version__, "minigrad": __version__}
     rows: dict[str, Any] = {"data": data.source, "versions at this report": versions}
-    left_out = {"name", "summary", "published", "measured", "published_schedule", "confusion", "classes"}
+    left_out = {*ABOUT, "published_schedule", "test"}
     for source in (run.config, run.result):
         rows |= {key: value for key, value in source.items() if key not in left_out and value not in (None, {}, [])}
     cells = [(html.escape(key), html.escape(as_words(value))) for key, value in rows.items()]
@@ -185,7 +186,9 @@ def as_words(value: Any) -> str:
     """A value of a JSON file, in words."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {as_words(x)}" for key, x in value.items())
-    return ", ".join(map(as_words, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(as_words, value))
+    return "–" if value is None else str(value)
 
 
 def class_table(evaluation: Evaluation, classes: Sequence[str]) -> str:
@@ -220,7 +223,7 @@ def comparison(runs: Sequence[Trained], evaluations: Sequence[Evaluation]) -> st
         rows += [[f"recall of {html.escape(name)}", *against_first(found)] for name, *found in recalls]
     rows.append(["parameters", *(f"{run.classifier.model.num_parameters():,}" for run in runs)])
     rows.append(["training", *(f"{r.history[-1]['seconds']:,.0f} s" if r.history else "?" for r in runs)])
-    keys = dict.fromkeys(key for run in runs for key in run.config)
+    keys = dict.fromkeys(key for run in runs for key in run.config if key not in ABOUT)
     differing = [key for key in keys if len({as_words(run.config.get(key)) for run in runs}) > 1]
     settings = [[key, *(as_words(run.config.get(key, "–")) for run in runs)] for key in differing]
     names = [html.escape(run.name) for run in runs]

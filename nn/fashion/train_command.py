@@ -228,8 +228,8 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation:
     classifier = Classifier.load(path)
     data = loaded(arguments)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
-    print(report.summary(evaluation, classifier.classes))
     if arguments.json is not None:
         about = {"model": str(path), "training": classifier.training, "data": data_of(data), **environment()}
         write_json({"test": scores(evaluation, classifier.classes), **about}, arguments.json)
+    print(report.summary(evaluation, classifier.classes))
     return evaluation

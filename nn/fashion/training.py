@@ -17,7 +17,15 @@ import nn
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
-from nn.callbacks import AveragedWeights, EarlyStopping, EpochTable, KeepBest, ProgressBar, write_history
+from nn.callbacks import (
+    AfterEpoch,
+    AveragedWeights,
+    EarlyStopping,
+    EpochTable,
+    KeepBest,
+    ProgressBar,
+    write_history,
+)
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
@@ -31,6 +39,7 @@ from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
 from nn.schedules import LRScheduler, OneCycleLR
 
+SEEN = 5000  # training images that accuracy is measured on after each epoch, beside validation
 SPLIT_SEED = 0  # of the validation split, so that runs with other seeds are judged on the same images
 
 
@@ -70,6 +79,7 @@ class Run:
         images, labels = data.train_images, data.train_labels
         has_validation = val_size > 0
         self.valid = self.classifier.loader(images[validation], labels[validation]) if has_validation else None
+        self.seen = self.classifier.loader(images[training[:SEEN]], labels[training[:SEEN]])
         arrays: list[nn.data.Array] = [images[training], labels[training]]
         if recipe.flip == "alternating":
             arrays.append(np.arange(len(training)))
@@ -127,13 +137,18 @@ class Run:
         if self.made_with and self.made_with != environment():
             warn(f"this run began with {self.made_with}, and goes on with {environment()}: the last bits may differ")
         # Before what shows something, which may fail, on a pipe that was closed, say.
-        self.learner.callbacks.insert(len(self.steering), Checkpoints(self, warn))
+        first = len(self.steering)
+        self.learner.callbacks[first:first] = [AfterEpoch(self.note_training_accuracy), Checkpoints(self, warn)]
         left = 0 if self.is_over else self.recipe.epochs - self.learner.epoch
         try:
             self.learner.fit(self.train, self.valid, left)
         except NonFiniteLoss as error:
             last = f"the model after epoch {self.saved_epoch} is in {self.folder}"
             raise NonFiniteLoss(f"{error}; {last if self.saved_epoch else 'no model was saved'}") from error
+
+    def note_training_accuracy(self, learner: Learner) -> None:
+        """Add to the history what the model makes of some images that it is trained on, as they are."""
+        learner.history[-1]["train_accuracy"] = learner.evaluate(self.seen).accuracy
 
     def save_checkpoint(self) -> None:
         """Write all that it takes to go on to the folder. Raises `nn.FileError`."""
