@@ -73,12 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.write and options.only:
         parser.error("--write replaces all tables, which have to come from one run: leave out --only")
     keep_freed_memory()
-    parts = [f"{environment()} Every figure comes from {options.rounds} rounds."]
-    print(parts[0], "\n", sep="", flush=True)
+    parts = []
     for name in options.only or WORKLOADS:
         for workload in WORKLOADS[name]:
             parts.append(workload.measure(options.rounds))
             print(parts[-1], "\n", sep="", flush=True)
+    parts.append(f"{environment()} Every figure comes from {options.rounds} rounds.")
+    print(parts[-1])
     if options.write:
         write_between("tables", "\n\n".join(parts), PAGE)
 

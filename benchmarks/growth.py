@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(slopes)
     draw(measured, options.out)
     if options.write:
-        write_between("growth", f"{environment()}\n\n{slopes}", PAGE)
+        write_between("growth", f"{slopes}\n\n{environment()}", PAGE)
 
 
 if __name__ == "__main__":

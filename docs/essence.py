@@ -47,12 +47,12 @@ def exp(x):
 
 
 def broadcast(x, shape):
-    """Repeat `x` to give it this shape. What was repeated backwards is a sum."""
+    """Repeat `x` until it has this shape. Backwards, what was repeated is summed."""
     return Tensor(np.broadcast_to(x.data, shape), (x, lambda grad, out: unbroadcast(grad, x.data.shape)))
 
 
 def unbroadcast(x, shape):
-    """Sum `x` over whatever broadcasting from this shape would repeat. Backwards, a sum repeats."""
+    """Sum `x` over the axes along which broadcasting repeats an array of this shape. Backwards, a sum repeats."""
     added = x.data.ndim - len(shape)
     axes = (*range(added), *(added + i for i, n in enumerate(shape) if n != x.data.shape[added + i]))
     return Tensor(x.data.sum(axes).reshape(shape), (x, lambda grad, out: broadcast(grad, x.data.shape)))
@@ -62,7 +62,10 @@ def unbroadcast(x, shape):
 
 
 def gradients(result, *inputs):
-    """The gradients of the sum of `result`'s elements. They are tensors with edges, so they have gradients too."""
+    """The gradients of the sum of `result`'s elements with respect to each of `inputs`.
+
+    `pending` has what has arrived so far, `found` what is complete: tensors with edges, which have gradients too.
+    """
     pending, found = {result: Tensor(np.ones_like(result.data))}, {}
     while pending:
         newest = max(pending, key=lambda tensor: tensor.time)

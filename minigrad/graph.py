@@ -27,7 +27,7 @@ from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
 from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
 
-watches: dict[int, Watch] = {}  # thread -> what looks at every step there, see `Watch`; mostly empty
+watches: dict[int, Watch] = {}  # thread -> what looks at every step there, see `Watch` below; mostly empty
 
 
 # ------------------------------------------------------------------------------------------------ forwards
@@ -70,7 +70,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
-    if not out._edges and type(data) in WEAK:  # computed from Python's own numbers alone
+    if not out._edges and type(data) in WEAK:  # of Python's numbers alone NumPy made no array; a tensor holds one
         out._data = np.asarray(data)[()]
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
@@ -81,7 +81,7 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
     """The recorded tensors that `roots` were computed from, themselves included, each after all its parents.
 
     A tensor is always recorded later than its parents, so the order of recording is a topological order. The search
-    goes neither into nor beyond the tensors in `until`.
+    stops at the tensors in `until`: neither they nor what only they were computed from are in the list.
 
     Raises:
         RuntimeError: if a backward pass has freed part of the graph.
@@ -155,13 +155,14 @@ def sweep(
 ) -> dict[Tensor, Tensor]:
     """Carry gradients from the seeded tensors back to the leaves, and return those with their gradients.
 
-    If `inputs` are given, carry them back to these only, along the paths that lead there. If `freed` is given, it takes
-    the place of the edges of every tensor that has had its turn: none, and a note of who freed them.
-
     When the turn of a tensor comes its gradient is complete: whatever was computed from it was recorded later.
+
+    If `inputs` are given, gradients go to these only, along the paths that lead there; a path ends at the first input
+    that it meets. If `freed` is given, it replaces the edges of every tensor that has had its turn: so these let go of
+    their parents, and whoever asks for the graph again is told which line freed it.
     """
     watch = watches.get(threading.get_ident()) if watches else None
-    pending = (Pending if watch is None else watch.pending)(seeds, create_graph)
+    pending = Pending(seeds, create_graph) if watch is None else watch.pending(seeds, create_graph)
     order = topological_order(*pending.gradients, until=inputs or ())
     if inputs is not None:
         wanted = depending_on(inputs, order)
@@ -195,10 +196,10 @@ class Pending:
     def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> None:
         self.recorded = create_graph
         self.gradients: dict[Tensor, Tensor] = {}
-        self.own: set[Tensor] = set()  # tensors whose gradient was added up here
-        for root, gradient in seeds:  # each in a tensor of this pass: a rule may know it again by its identity
+        self.own: set[Tensor] = set()  # tensors whose gradient was added up here, in an array that nobody else has
+        for root, gradient in seeds:  # in a new tensor: by `grad is` a rule tells this pass from another, same seed
             self.add(root, gradient if create_graph else wrap(gradient._data))
-        self.taken = {id(gradient._data) for gradient in self.gradients.values()}
+        self.taken = {id(gradient._data) for gradient in self.gradients.values()}  # the arrays that the user has
 
     def take(self, tensor: Tensor) -> Tensor:
         """The complete gradient of a tensor whose turn has come, as its hooks leave it."""
@@ -247,7 +248,11 @@ def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
 
 
 def constant(gradient: Tensor) -> Tensor:
-    """A gradient whose own derivatives are 0, as a recorded result: a backward pass from it reaches nothing."""
+    """A gradient that depends on nothing, as a recorded result without edges; its own derivatives are 0.
+
+    What was asked for with `create_graph` can then always be differentiated: a backward pass from it ends at once,
+    where one from a tensor that requires no gradient is refused.
+    """
     gradient._operation, gradient._requires_grad, gradient._time = constant, True, clock.tick()
     return gradient
 
@@ -276,7 +281,7 @@ def repeated_axes(repeated: tuple[int, ...], shape: tuple[int, ...]) -> tuple[in
 
 
 class Watch(Protocol):
-    """What looks at every step of a thread: it is told what is recorded, and keeps the books of a sweep itself."""
+    """What looks at every step of a thread: it is told what is recorded, and makes the `Pending` of each sweep."""
 
     def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None: ...
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from minigrad.graph import Pending, fitted_to, repeated_axes, sweep, watches
 from minigrad.guards import user_frame
 from minigrad.hooks import after_hooks, extras_of
-from minigrad.tensor import Rule, Tensor, TensorLike
+from minigrad.tensor import Edge, Rule, Tensor, TensorLike
 
 
 @dataclass(frozen=True)
@@ -198,28 +198,28 @@ class RecordedPending(Pending):
     """The gradients on their way back, and each step told. Nothing is added in place, so that what is told stays."""
 
     def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool, tell: Listener) -> None:
-        self.tell, self.arrivals, self.result = tell, Counter[Tensor](), None
+        self.tell, self.arrivals = tell, Counter[Tensor]()
+        self.turn: Completed | None = None  # the tensor whose rules are applied now; None while the seeds are added
+        self.edges: Iterator[tuple[int, Edge]] = iter(())  # those of its edges whose rules are still to come
         super().__init__(seeds, create_graph)
-
-    result: Tensor | None
 
     def take(self, tensor: Tensor) -> Tensor:
         arrived, self.edges = self.gradients[tensor], iter(enumerate(tensor._edges))
-        self.result, self.gradient = tensor, super().take(tensor)
-        self.tell(Completed(tensor, arrived, self.gradient))
-        return self.gradient
+        self.turn = Completed(tensor, arrived, super().take(tensor))
+        self.tell(self.turn)
+        return self.turn.gradient
 
     def add(self, tensor: Tensor, gradient: Tensor) -> None:
         contribution, before = fitted_to(tensor, gradient), self.gradients.get(tensor)
         super().add(tensor, contribution)
         self.own.discard(tensor)
         self.arrivals[tensor] += 1
-        if self.result is None:
+        if self.turn is None:
             self.tell(Seeded(tensor, gradient))
             return
         position, rule = next((i, rule) for i, (parent, rule) in self.edges if parent is tensor)
         axes = repeated_axes(gradient.shape, tensor.shape)
-        told = Contributed(self.result, tensor, position, rule, self.gradient, gradient, axes, contribution,
+        told = Contributed(self.turn.tensor, tensor, position, rule, self.turn.gradient, gradient, axes, contribution,
                            self.arrivals[tensor], before, self.gradients[tensor])
         self.tell(told)
 

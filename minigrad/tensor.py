@@ -46,7 +46,7 @@ class Clock:
     def __init__(self) -> None:
         self.tick = count(1).__next__
         self.last_update = 0
-        self.written: dict[int, tuple[ref[Array], int]] = {}  # id of an array whose memory was changed -> it, and when
+        self.written: dict[int, tuple[ref[Array], int]] = {}  # id of an array that was written into -> it, and when
 
 
 clock = Clock()
@@ -117,6 +117,7 @@ class Tensor(Methods):
         self._time = clock.last_update = clock.tick()
         if new is not self._data:
             self._data = scalar_if_0d(np.array(new, self.dtype))
+        # `p.data -= update` has written into the array before it is assigned: its views have changed with it
         elif isinstance(new, np.ndarray):
             owner = new if new.base is None else owner_of(new)
             clock.written[id(owner)] = ref(owner), self._time
