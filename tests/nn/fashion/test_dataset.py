@@ -598,7 +598,7 @@ def test_no_mirror_is_asked_when_downloading_is_switched_off(mirrors: tuple[Mirr
     assert not cache.exists()
 
 
-class FullDisk(io.BytesIO):
+class FullDisk(io.FileIO):
     """A file that takes some bytes and then no more."""
 
     def write(self, data: Any) -> int:
@@ -610,7 +610,7 @@ def test_a_full_disk_leads_to_the_sample_and_leaves_nothing_behind(
 ) -> None:
     def open_on_full_disk(path: Path, mode: str, **options: Any) -> FullDisk:
         path.write_bytes(b"the first few bytes")
-        return FullDisk()
+        return FullDisk(path, "r+")
 
     monkeypatch.setattr(nn.files, "open", open_on_full_disk, raising=False)
     data = load()

@@ -172,7 +172,7 @@ def test_the_files_say_what_was_done_and_how_it_went(data, tmp_path):
     folder = tmp_path / "a" / "b"
     assert json.loads((folder / "config.json").read_text()) == json.loads(json.dumps(asdict(small(seed=3))))
     assert rows(folder) == run.learner.history
-    columns = {"epoch", "train_loss", "valid_loss", "valid_accuracy", "lr", *TIMES}
+    columns = {"epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "lr", *TIMES}
     assert set(rows(folder)[0]) == columns
     assert [row["epoch"] for row in rows(folder)] == [1, 2, 3]
 
