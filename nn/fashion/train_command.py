@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nn
+from nn import xor
 from nn.callbacks import printable
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
@@ -23,14 +24,22 @@ from nn.fashion.settings import changed, configured, named
 from nn.fashion.training import Run, progress, write_json
 from nn.metrics import Evaluation
 from nn.native import product_threads
-from nn.xor import SUMMARY
 
 # Which flag sets which setting of the recipe.
 FLAGS = {name: name for name in (
     "epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "workers", "val_size", "seed", "keep",
     "patience",
 )} | {"dropout": "architecture.dropout"}
-NOT_WITH_RESUME = {*FLAGS, "published_schedule", "raw_pixels", "set", "config", "overwrite", "dry_run", "find_lr"}
+SETTINGS = {*FLAGS, "published_schedule", "raw_pixels", "set", "config", "recipe"}
+ALWAYS = {"quiet", "threads"}
+# What is asked for -> why other flags have no effect, and the flags that have one.
+MODES = {
+    "evaluate": ("--evaluate trains nothing", {"data", "json", "target_accuracy"}),
+    "resume": ("--resume goes on with the settings of the run", {"data", "epochs", "recipe", "out", "target_accuracy"}),
+    "find_lr": ("--find-lr tries learning rates and trains nothing", {*SETTINGS, "data", "out", "overwrite"}),
+    "xor": ("the recipe xor has settings and data of its own", {"recipe", "seed"}),
+    "train": ("", {*SETTINGS, "data", "out", "overwrite", "dry_run", "target_accuracy"}),
+}
 
 UNNAMED = "the newest"  # what --resume has without a folder
 
@@ -41,11 +50,14 @@ def warn(sentence: str) -> None:
 
 
 def perform(arguments: argparse.Namespace) -> int:
-    """Do what the flags say, xor and lists apart; returns the exit status.
+    """Do what the flags say, lists apart; returns the exit status.
 
     Raises what is wrong: `DataError`, `FileError`, `NonFiniteLoss` or ValueError, with a sentence.
     """
     check_flags(arguments)
+    if arguments.recipe == "xor":
+        print(xor.report(*xor.learn(arguments.seed or 0)))
+        return 0
     evaluation = evaluate(arguments) if arguments.evaluate else train(arguments)
     target = arguments.target_accuracy
     if evaluation is not None and target is not None and 100 * evaluation.accuracy < target:
@@ -54,18 +66,21 @@ def perform(arguments: argparse.Namespace) -> int:
 
 
 def check_flags(arguments: argparse.Namespace) -> None:
-    """Raise ValueError for flags that do not go together."""
-    resumes = arguments.resume is not None
+    """Raise ValueError for flags that do not go together, or would have no effect."""
     if arguments.json is not None and not arguments.evaluate:
         raise ValueError("--json goes with --evaluate: a training run leaves its result.json in its folder")
-    if resumes and arguments.evaluate:
+    if arguments.resume is not None and arguments.evaluate:
         raise ValueError("--resume trains on and --evaluate trains nothing: choose one of them")
-    given = [name for name in sorted(NOT_WITH_RESUME - {"epochs"}) if is_given(getattr(arguments, name))]
-    if resumes and given:
-        flag = given[0].replace("_", "-")
-        raise ValueError(f"--resume goes on with the settings of the run, so that --{flag} would have no effect")
-    if resumes and str(arguments.resume) != UNNAMED and arguments.out:
-        raise ValueError("--resume goes on in the folder of the run, so that --out would have no effect")
+    asked = [mode for mode in ("evaluate", "resume", "find_lr") if is_given(getattr(arguments, mode))]
+    mode = "xor" if arguments.recipe == "xor" else next(iter(asked), "train")
+    reason, heard = MODES[mode]
+    given = {name for name, setting in vars(arguments).items() if is_given(setting)} - {mode}
+    if mode == "resume" and str(arguments.resume) != UNNAMED:
+        heard = heard - {"out"}
+    for name in sorted(given - heard - ALWAYS):
+        raise ValueError(f"{reason}, so that --{name.replace('_', '-')} would have no effect")
+    if arguments.target_accuracy is not None and 0 < arguments.target_accuracy < 1:
+        warn(f"--target-accuracy is in per cent: {arguments.target_accuracy} is less than one")
 
 
 def is_given(setting: object) -> bool:
@@ -197,7 +212,7 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
             raise ValueError("--config brings a recipe along, so that --recipe would have no effect")
         recipe = configured(arguments.config)
     else:
-        name = arguments.recipe or "default"
+        name = "default" if arguments.recipe is None else arguments.recipe
         if name not in RECIPES:
             raise ValueError(f"there is no recipe {name!r:.80}, only {', '.join(RECIPES)} and xor")
         recipe = RECIPES[name]
@@ -216,7 +231,7 @@ def list_recipes() -> None:
     for recipe in RECIPES.values():
         line = f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}"
         print(printable(line, sys.stdout))
-    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{SUMMARY}")
+    print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{xor.SUMMARY}")
 
 
 # ------------------------------------------------------------------------------------------------ evaluation

@@ -69,6 +69,9 @@ class Run:
         self, recipe: Recipe, data: Dataset, folder: Path, callbacks: Sequence[Callback] = ()
     ) -> None:
         self.recipe, self.data, self.folder = recipe, data, folder
+        if recipe.workers > max(1, recipe.batch_size // 2):
+            many = f"{recipe.workers} are too many for {recipe.batch_size}"
+            raise ValueError(f"workers take two images of a batch each, at least: {many}")
         generator = nn.manual_seed(recipe.seed)
         model = build(recipe.architecture)
         if recipe.initial_std is not None:
