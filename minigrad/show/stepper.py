@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_BOXES = 40  # that are shown at first; a larger graph begins with its modules folded
 AROUND = 12  # lines of source that are shown before and after those that made something
 LETTER, HEIGHT = 7.4, 46.0
+KINDS = {"leaf": "leaf", "constant": "constant", "result": "constant"}  # of what the clock did not count
 SCRIPTS = "page.js", "panels.js", "stepping.js"
 NO_TEXT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")  # in UTF-8 and HTML
 
@@ -52,10 +53,26 @@ def contents(trace: Trace, title: str) -> dict[str, Any]:
     depths = 1 + max((tensor.scope.count(".") + 1 for tensor in trace.tensors if tensor.scope), default=0)
     drawings = [drawing(trace, depth) for depth in range(1, depths)] + [drawing(trace, depths)]
     start = max((i for i, d in enumerate(drawings) if len(d["boxes"]) <= MOST_BOXES), default=0)
+    told = trace.to_dict()
+    told["steps"], told["arrays"] = with_arrays_once(told["steps"])
     found: dict[str, Any] = plain({
-        "title": title, **trace.to_dict(), "drawings": drawings, "start": start, "files": sources(trace.tensors),
+        "title": title, **told, "drawings": drawings, "start": start, "files": sources(trace.tensors),
     })
     return found
+
+
+def with_arrays_once(steps: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """The steps with the number of each array instead of it, and the arrays: most are in several steps."""
+    numbers: dict[str, int] = {}
+    arrays: list[Any] = []
+
+    def number(array: Any) -> int:
+        found = numbers.setdefault(repr(array), len(arrays))
+        if found == len(arrays):
+            arrays.append(array)
+        return found
+
+    return [{key: number(x) if isinstance(x, dict) else x for key, x in step.items()} for step in steps], arrays
 
 
 def plain(x: Any) -> Any:
@@ -146,7 +163,7 @@ def text(trace: Trace, key: str | int, members: Sequence[int]) -> tuple[str, str
         return key, f"{sum(trace.tensors[m].kind == 'result' for m in members)} operations · {last.value.shape}"
     tensor = trace.tensors[key]
     made = f"{tensor.operation} · " if tensor.operation and not tensor.name.startswith(tensor.operation) else ""
-    return tensor.name, f"{made}{tensor.value.shape} · " + (f"t {tensor.time}" if tensor.operation else tensor.kind)
+    return tensor.name, f"{made}{tensor.value.shape} · " + (f"t {tensor.time}" if tensor.time else KINDS[tensor.kind])
 
 
 def letters(line: str) -> int:

@@ -3,7 +3,10 @@
 // Here are the graph and the source; the panels are in panels.js, and what moves them in stepping.js.
 
 const trace = JSON.parse(document.getElementById("trace").textContent);
-const { tensors, edges, steps, drawings, files } = trace;
+const { tensors, edges, steps, drawings, files, arrays } = trace;
+for (const step of steps)  // each array is written down once
+  for (const key of ["gradient", "arrived", "incoming", "raw", "contribution", "before", "after"])
+    if (typeof step[key] === "number") step[key] = arrays[step[key]];
 const byId = (id) => document.getElementById(id);
 let at = 0, depth = trace.start, playing = null;
 let groups = { boxes: [], arrows: [] };  // the elements of the drawing, in its order
