@@ -243,7 +243,7 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
     ],
 )
 def test_a_mistake_is_one_sentence(run, tmp_path, flags, sentence):
-    status, _, err = run(*QUICK, *flags)
+    status, _, err = run(*([] if "--evaluate" in flags else QUICK), *flags)
     assert status == 1
     *warnings, line = err.splitlines()
     assert line.startswith("train.py: ")

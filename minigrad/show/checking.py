@@ -68,7 +68,7 @@ def verdicts(call: RecordedCall, rules: dict[int, Rule]) -> dict[int, VerdictSho
             open_ones = [i for i in rules if i not in found or found[i].verdict == "WRONG"]
             here = verdicts_in(call, step, {i: rules[i] for i in open_ones})
             found |= {i: v for i, v in here.items() if level == 0 or v.verdict != "inconclusive"}
-            is_last = step is not None and (not takes_arrays(call.event, step) or (inside and not outside))
+            is_last = step is not None and (not takes_arrays(call, step) or (inside and not outside))
             if not any(v.verdict == "WRONG" for v in found.values()) or (is_last and level == 0):
                 return found
             if is_last:
@@ -95,17 +95,30 @@ def is_library(module: str) -> bool:
     return module.partition(".")[0] in libraries
 
 
-def takes_arrays(event: Recorded, step: Step) -> bool:
+def takes_arrays(call: Call, step: Step) -> bool:
     """Whether there are numbers among the arguments that may follow from the inputs, and are none themselves.
 
-    Those that are written down in a program are Python's; zeros and ones are a mask, unless the inputs are such too.
+    Zeros and ones are a mask, unless the inputs are such too. A number of Python's is written down in a program if it
+    stands in the functions around, or if it has few digits and the inputs have many.
     """
+    event = call.event
     inputs = [np.asarray(x._data if isinstance(x, Tensor) else x) for x in event.inputs]
+    written = {x for f in call.around for x in f.code.co_consts if isinstance(x, (int, float))}
+    by_hand = all(map(has_few_digits, inputs))
+    floats = [x for x in leaves([step.arguments, step.options]) if type(x) is float and not any(
+        isinstance(y, (int, float)) and x == y for y in event.inputs)]
+    if any(x not in written and (by_hand or not has_few_digits(x)) for x in floats):
+        return True
     lattice = any((x == np.rint(x)).all() for x in inputs)
     numbers = [x for x in leaves([step.arguments, step.options])
                if isinstance(x, (np.ndarray, np.floating)) and x.dtype.kind == "f"]
     others = [x for x in numbers if not any(x is y or (isinstance(y, Tensor) and x is y._data) for y in event.inputs)]
     return any(lattice or x.size == 1 or not ((x == 0) | (x == 1)).all() for x in others)
+
+
+def has_few_digits(x: Any) -> bool:
+    """Whether all these numbers have at most four digits, as those that somebody types."""
+    return all(float(f"{number:.4g}") == number for number in np.ravel(x).tolist())
 
 
 @contextmanager
@@ -183,7 +196,8 @@ def place_in(call: RecordedCall, step: Step) -> PlaceOfResult | None:
 
 
 MAY_FOLLOW = VerdictShown(Verdict.INCONCLUSIVE.value, None, None, None,
-                          "it takes arrays, not as inputs, which may follow from its inputs")
+                          "it is also handed numbers that may have been computed from its inputs; moving an input "
+                          "would change these too, so its slope alone says nothing")
 
 
 def undecided(reason: str) -> VerdictShown:

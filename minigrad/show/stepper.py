@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 import linecache
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -21,21 +23,24 @@ if TYPE_CHECKING:
 MOST_BOXES = 40  # that are shown at first; a larger graph begins with its modules folded
 AROUND = 12  # lines of source that are shown before and after those that made something
 LETTER, HEIGHT = 7.4, 46.0
+KINDS = {"leaf": "leaf", "constant": "constant", "result": "constant"}  # of what the clock did not count
+SCRIPTS = "page.js", "panels.js", "stepping.js"
+NO_TEXT = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")  # in UTF-8 and HTML
 
 
 def page(trace: Trace, title: str) -> str:
     """The trace as an HTML page: `#step=17` in its address is a step."""
     folder = files("minigrad.show") / "page"
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in ("page.css", *SCRIPTS))
+    script = "\n".join(scripts)
     data = json.dumps(contents(trace, title), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'"
-    template = (folder / "page.html").read_text(encoding="utf-8")
-    for name, text in {
+    parts = {
         "POLICY": policy, "TITLE": escape(title), "STYLE": style, "TEXT": escape(str(trace)), "SCRIPT": script,
         "DATA": data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"),
-    }.items():
-        template = template.replace(f"{{{{{name}}}}}", text, 1)
-    return template
+    }
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    return NO_TEXT.sub("\ufffd", re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template))
 
 
 def digest(text: str) -> str:
@@ -48,10 +53,26 @@ def contents(trace: Trace, title: str) -> dict[str, Any]:
     depths = 1 + max((tensor.scope.count(".") + 1 for tensor in trace.tensors if tensor.scope), default=0)
     drawings = [drawing(trace, depth) for depth in range(1, depths)] + [drawing(trace, depths)]
     start = max((i for i, d in enumerate(drawings) if len(d["boxes"]) <= MOST_BOXES), default=0)
+    told = trace.to_dict()
+    told["steps"], told["arrays"] = with_arrays_once(told["steps"])
     found: dict[str, Any] = plain({
-        "title": title, **trace.to_dict(), "drawings": drawings, "start": start, "files": sources(trace.tensors),
+        "title": title, **told, "drawings": drawings, "start": start, "files": sources(trace.tensors),
     })
     return found
+
+
+def with_arrays_once(steps: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """The steps with the number of each array instead of it, and the arrays: most are in several steps."""
+    numbers: dict[str, int] = {}
+    arrays: list[Any] = []
+
+    def number(array: Any) -> int:
+        found = numbers.setdefault(repr(array), len(arrays))
+        if found == len(arrays):
+            arrays.append(array)
+        return found
+
+    return [{key: number(x) if isinstance(x, dict) else x for key, x in step.items()} for step in steps], arrays
 
 
 def plain(x: Any) -> Any:
@@ -81,7 +102,7 @@ def sources(tensors: Sequence[TensorShown]) -> dict[str, list[tuple[int, str]]]:
 
 def drawing(trace: Trace, depth: int) -> dict[str, Any]:
     """The graph with what lies deeper than `depth` in modules folded: boxes, arrows between them, and their size."""
-    folded = [fold(trace, tensor, depth) for tensor in trace.tensors]
+    folded = [fold(tensor, scope, depth) for tensor, scope in zip(trace.tensors, scopes(trace), strict=True)]
     keys = {key: i for i, key in enumerate(dict.fromkeys(folded))}
     box_of = [keys[key] for key in folded]
     members: list[list[int]] = [[] for _ in keys]
@@ -120,15 +141,17 @@ def side_by_side(numbers: list[int]) -> list[tuple[list[int], float]]:
     return [([number], 16 * (i - (len(numbers) - 1) / 2)) for i, number in enumerate(numbers)]
 
 
-def fold(trace: Trace, tensor: TensorShown, depth: int) -> str | int:
-    """What stands for a tensor: the module at `depth` that it is inside of, if there is one, else itself.
+def scopes(trace: Trace) -> list[str]:
+    """The module that each tensor is inside of: for a leaf the one that uses it, if that is one."""
+    users: list[set[str]] = [set() for _ in trace.tensors]
+    for edge in trace.edges:
+        users[edge.source].add(trace.tensors[edge.target].scope)
+    found = [users[tensor.number] if tensor.kind == "leaf" else {tensor.scope} for tensor in trace.tensors]
+    return [min(of) if len(of) == 1 else "" for of in found]
 
-    A leaf is inside of the module that uses it, if that is one.
-    """
-    scopes = {tensor.scope}
-    if tensor.kind == "leaf":
-        scopes = {trace.tensors[edge.target].scope for edge in trace.edges if edge.source == tensor.number}
-    scope = scopes.pop() if len(scopes) == 1 else ""
+
+def fold(tensor: TensorShown, scope: str, depth: int) -> str | int:
+    """What stands for a tensor: the module at `depth` that it is inside of, if there is one, else itself."""
     parts = scope.split(".") if scope else []
     return ".".join(parts[:depth]) if len(parts) >= depth else tensor.number
 
@@ -140,7 +163,7 @@ def text(trace: Trace, key: str | int, members: Sequence[int]) -> tuple[str, str
         return key, f"{sum(trace.tensors[m].kind == 'result' for m in members)} operations · {last.value.shape}"
     tensor = trace.tensors[key]
     made = f"{tensor.operation} · " if tensor.operation and not tensor.name.startswith(tensor.operation) else ""
-    return tensor.name, f"{made}{tensor.value.shape}" + (f" · t {tensor.time}" if tensor.operation else "")
+    return tensor.name, f"{made}{tensor.value.shape} · " + (f"t {tensor.time}" if tensor.time else KINDS[tensor.kind])
 
 
 def letters(line: str) -> int:
@@ -148,14 +171,25 @@ def letters(line: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in line)
 
 
-def topological(count: int, arrows: Any) -> list[int]:
-    """The boxes, each after all that lead to it; a circle of folded boxes is cut where it is first met."""
-    waiting = {box: {a for a, b in arrows if b == box} for box in range(count)}
-    order: list[int] = []
-    while waiting:
-        ready = next((box for box, before in waiting.items() if not before), min(waiting))
-        order.append(ready)
-        del waiting[ready]
-        for before in waiting.values():
-            before.discard(ready)
-    return order
+def topological(count: int, arrows: Iterable[tuple[int, int]]) -> list[int]:
+    """The boxes, each after all that lead to it; a circle of folded boxes is cut where it is first met.
+
+    >>> topological(4, [(2, 1), (1, 0), (0, 3), (3, 0)])
+    [2, 1, 0, 3]
+    """
+    missing = [0] * count
+    after: list[list[int]] = [[] for _ in range(count)]
+    for a, b in arrows:
+        missing[b] += 1
+        after[a].append(b)
+    ready = [box for box in range(count) if not missing[box]]  # in order, so it is a heap
+    order: dict[int, None] = {}
+    rest = iter(range(count))
+    while len(order) < count:
+        box = heappop(ready) if ready else next(box for box in rest if box not in order)
+        order[box] = None
+        for other in after[box]:
+            missing[other] -= 1
+            if not missing[other] and other not in order:
+                heappush(ready, other)
+    return [*order]

@@ -159,10 +159,12 @@ class Forward:
     """An operation was computed: `tensor` is its result.
 
     Attributes:
+        numbers: position and text of those inputs of the operation that are plain numbers, as the 2.0 of `x * 2.0`.
         why: sentences on what will flow back, see `minigrad.show.why`.
     """
 
     tensor: int
+    numbers: tuple[tuple[int, str], ...]
     why: tuple[str, ...]
 
 

@@ -163,9 +163,9 @@ class Trace:
 
     def __str__(self) -> str:
         """The forward table, then the backward steps, in 80 columns."""
-        inputs: dict[int, list[str]] = {}
+        inputs: dict[int, dict[int, str]] = {}
         for edge in self.edges:
-            inputs.setdefault(edge.target, []).append(self.tensors[edge.source].name)
+            inputs.setdefault(edge.target, {})[edge.position] = self.tensors[edge.source].name
         ahead = [self.forward_line(step, inputs) for step in self.steps if isinstance(step, Forward)]
         back = [self.line(step) for step in self.steps if not isinstance(step, Forward)]
         if self.left_out:
@@ -184,11 +184,12 @@ class Trace:
                  for line in wrap(f"{a} -> {b}  {v}", 80, initial_indent="  ", subsequent_indent="      ")]
         return [f"checked: {', '.join(f'{n} {word}' for word, n in counts.items())}", *lines]
 
-    def forward_line(self, step: Forward, inputs: Mapping[int, Sequence[str]]) -> str:
-        """An operation in a line; `inputs` are the names of those of each result."""
+    def forward_line(self, step: Forward, inputs: Mapping[int, Mapping[int, str]]) -> str:
+        """An operation in a line; `inputs` are the names of those of each result, by position."""
         made = self.tensors[step.tensor]
-        arguments = ", ".join(inputs.get(step.tensor, ()))
-        return columns(f"{made.name} = {made.operation}({arguments})", "", str(made.value))
+        arguments = {**inputs.get(step.tensor, {}), **dict(step.numbers)}
+        written = ", ".join(arguments[position] for position in sorted(arguments))
+        return columns(f"{made.name} = {made.operation}({written})", "", str(made.value))
 
     def line(self, step: Seed | Complete | Contribution) -> str:
         """A step of a backward pass in a line."""
@@ -269,9 +270,11 @@ class Recorder:
                 rules[number] = recorded.pop(0)[1]
                 rule, self.kept[number] = rule_shown(rules[number], lambda x: self.numbers.get(id(x)))
             self.trace.edges.append(EdgeShown(number, source, target, position, rule))
-        self.trace.steps.append(Forward(target, why_recorded(event)))
+        plain = tuple((i, str(x)) for i, x in enumerate(event.inputs) if isinstance(x, (bool, int, float, np.generic)))
+        self.trace.steps.append(Forward(target, plain, why_recorded(event)))
         if rules and len(self.checkable) < MOST_CHECKED:
-            numbers = [x for x in leaves([event.arguments, event.options]) if isinstance(x, (np.ndarray, np.floating))]
+            inside = leaves([event.arguments, event.options])
+            numbers = [x for x in inside if isinstance(x, (np.ndarray, np.floating, float))]
             self.checkable.append(Checkable(event, rules, enclosing(event.operation) if numbers else [], drawn))
         if self.operations > 2 * MOST_OPERATIONS:
             self.forget()

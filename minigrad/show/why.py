@@ -31,7 +31,8 @@ def why_contributed(event: Contributed) -> tuple[str, ...]:
         said.append(f"relu is flat where its result is 0: nothing passes at {flat} of {event.result.size} elements")
     if name == "where":
         chosen = int((raw != 0).sum())
-        said.append(f"a gradient passes only where this branch was chosen: at {chosen} of {raw.size} elements at most")
+        said.append(f"a gradient passes only where this branch was chosen: at {chosen} of {raw.size} elements"
+                    if chosen else "nothing passes: this branch was chosen nowhere that a gradient came from")
     if name in TIES and shares(event):
         said.append("there is a tie, and its gradient is shared evenly")
     if np.isnan(raw).any() and not np.isnan(incoming).any():

@@ -19,6 +19,7 @@ import nn
 from minigrad.show import graph, trace
 from minigrad.show.bends import MOST_BENDS, bent
 from minigrad.show.layout import layout, levels
+from minigrad.show.stepper import topological
 from minigrad.show.steps import Complete, Contribution, Forward, Seed, shown
 from minigrad.testing.strategies import programs
 
@@ -139,6 +140,16 @@ def test_what_is_used_several_times_is_shown_once_in_the_text():
     assert sum("see above" in line for line in lines) == 1
 
 
+def test_a_trace_writes_plain_numbers_where_they_stood_and_circles_of_folded_boxes_are_cut():
+    x = leaf(3.0)
+    with trace() as seen:
+        y = 2.0 - x * 4
+        y.backward()
+    assert "multiply(x, 4)" in str(seen)
+    assert "y = subtract(2.0, multiply_1)" in str(seen)
+    assert topological(4, [(0, 1), (1, 0), (1, 2), (3, 0)]) == [3, 0, 1, 2]
+
+
 def test_a_deep_graph_is_drawn_without_recursion():
     x = leaf(1.0)
     y = x
@@ -235,31 +246,78 @@ def test_constants_and_hooks_are_seen():
     assert (complete.arrived.values, complete.gradient.values) == ((1, 1), (10, 10))
 
 
-@given(programs(), st.integers(0, 2**32 - 1))
-@settings(max_examples=30)
-def test_a_trace_alone_replays_to_the_gradients_bit_for_bit(program, seed):
-    inputs = [leaf(x) for x in program.inputs]
-    with trace(keep="all", names={f"input {i}": x for i, x in enumerate(inputs)}) as seen:
+PASSES = st.fixed_dictionaries({
+    "dtype": st.sampled_from(["float16", "float32", "float64"]), "hooks": st.booleans(), "retain": st.booleans(),
+    "create_graph": st.booleans(), "passes": st.integers(1, 3), "broadcast": st.booleans(),
+})
+
+
+@given(programs(), st.integers(0, 2**32 - 1), PASSES)
+@settings(max_examples=60)
+def test_a_trace_alone_replays_to_the_gradients_bit_for_bit(program, seed, how):
+    inputs = [mg.tensor(x.astype(how["dtype"]), requires_grad=True) for x in program.inputs]
+    rng = np.random.default_rng(seed)
+    named = {f"input {i}": x for i, x in enumerate(inputs)}
+    with np.errstate(all="ignore"), trace(keep="all", names=named) as seen:
+        if how["hooks"]:
+            inputs[0].register_hook(lambda gradient: -gradient)
         y = program(*inputs)
         if not y.requires_grad:
             return
-        y.backward(np.random.default_rng(seed).standard_normal(y.shape))
-    told = json.loads(json.dumps(seen.to_dict()))
-    sums = {}
+        middle = y * inputs[0] if how["broadcast"] and fits(y, inputs[0]) else y * 2.0
+        if how["hooks"]:
+            y.register_hook(lambda gradient: gradient * 0.5)
+        if how["retain"]:
+            y.retain_grad()
+            named["input y"] = y
+        for _ in range(how["passes"]):
+            cotangent = rng.standard_normal(middle.shape).astype(middle.dtype)
+            middle.backward(cotangent, retain_graph=True, create_graph=how["create_graph"])
+    grads = replayed(json.loads(json.dumps(seen.to_dict())))
+    for name, tensor in named.items():
+        replay = grads.get(name)
+        assert (tensor.grad is None) == (replay is None), name
+        if replay is not None:
+            assert replay.dtype == tensor.grad.dtype
+            np.testing.assert_array_equal(replay, tensor.grad.numpy())
+
+
+def fits(y, x):
+    try:
+        np.broadcast_shapes(y.shape, x.shape)
+    except ValueError:
+        return False
+    return True
+
+
+def test_second_derivatives_and_a_gradient_that_is_used_replay_too():
+    x = leaf([0.5, 2.0])
+    with trace(keep="all", names={"input x": x}) as seen:
+        (x**3).sum().backward(create_graph=True)
+        slope = x.grad
+        (slope * slope).sum().backward()
+    assert x.grad.numpy().tolist() == [3 * 0.25 + 36 * 0.125, 3 * 4 + 36 * 8]
+    np.testing.assert_array_equal(replayed(json.loads(json.dumps(seen.to_dict())))["input x"], x.grad.numpy())
+
+
+def replayed(told):
+    """The gradient that each tensor has in the end by the steps alone: leaves gather passes, a result has the last."""
+    sums, grads = {}, {}
+    leaves = {tensor["number"] for tensor in told["tensors"] if tensor["kind"] == "leaf"}
     for step in told["steps"]:
         if step["kind"] == "seed":
-            sums[step["tensor"]] = as_array(step["gradient"])
+            sums = {step["tensor"]: as_array(step["gradient"])}
         elif step["kind"] == "contribution":
             parent = told["edges"][step["edge"]]["source"]
             to = told["tensors"][parent]["value"]
             part = as_array(step["raw"]).sum(axis=tuple(step["axes"])).reshape(to["shape"]).astype(to["dtype"])
             sums[parent] = sums[parent] + part if parent in sums else part
-    for tensor in told["tensors"]:
-        if tensor["name"].startswith("input "):
-            grad = inputs[int(tensor["name"].removeprefix("input "))].grad
-            assert (grad is None) == (tensor["number"] not in sums)
-            if grad is not None:
-                np.testing.assert_array_equal(sums[tensor["number"]], grad.numpy())
+        elif step["kind"] == "complete":
+            number = step["tensor"]
+            np.testing.assert_array_equal(sums[number], as_array(step["arrived"]))
+            sums[number] = as_array(step["gradient"])
+            grads[number] = grads[number] + sums[number] if number in grads and number in leaves else sums[number]
+    return {told["tensors"][number]["name"]: array for number, array in grads.items()}
 
 
 def as_array(told):

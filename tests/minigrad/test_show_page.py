@@ -1,5 +1,6 @@
 """The page in a real browser: what it shows at each step is what the trace says."""
 
+import linecache
 import shutil
 from contextlib import contextmanager
 
@@ -338,3 +339,76 @@ def test_which_edge_is_next_is_asked_before_the_graph_marks_it(browser, tmp_path
         page.click(".question button >> nth=0")
         assert "What does y pass back to a?" in page.inner_text("#panel")
         assert page.locator(".arrow.now").count() == 1
+
+
+HOSTILE = "</script><!--<script>\u2028\u2029\"'&{{DATA}}\0"
+
+
+def hostile(tmp_path):
+    """A trace of a program whose every line, name and file name looks like markup."""
+    source = f"y = x * 2.0  # {HOSTILE[:-1].replace(chr(0x2028), '').replace(chr(0x2029), '')}\ny.backward()\n"
+    file = str(tmp_path / "</script>{{TEXT}}\udc80'\".py")
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
+    variables = {"x": leaf(2.0), "__name__": "hostile"}
+    with trace(names={HOSTILE: variables["x"]}) as seen:
+        exec(compile(source, file, "exec"), variables)
+    return seen
+
+
+def test_lines_names_and_file_names_that_look_like_markup_are_text(browser, tmp_path):
+    with opened(browser, hostile(tmp_path), tmp_path) as page:
+        assert "</script><!--<script>" in page.inner_text("#source")
+        assert HOSTILE[:-1] in page.text_content("#panel h2")
+        assert page.title() == "backpropagation"
+        page.keyboard.press("End")
+        assert HOSTILE[:-1] in page.text_content("#panel")
+
+
+def test_numbers_that_are_no_tensors_are_in_the_line_of_their_operation(browser, tmp_path):
+    x = leaf(3.0)
+    with trace() as seen:
+        y = 2.0 - x * 4
+        y.backward()
+    with opened(browser, seen, tmp_path) as page:
+        assert page.inner_text("#panel h2") == "multiply_1 = multiply(x, 4)"
+        page.keyboard.press("ArrowRight")
+        assert page.inner_text("#panel h2") == "y = subtract(2.0, multiply_1)"
+        assert page.text_content("[data-box='0'] .facts") == "() · leaf"
+
+
+def test_edges_are_reached_by_keyboard_and_keep_the_focus(browser, tmp_path):
+    with opened(browser, squared(), tmp_path) as page:
+        page.focus("[data-arrow='0']")
+        for key in "Enter", " ":
+            page.keyboard.press(key)
+            assert "y passes back to x" in page.inner_text("#panel h2")
+            assert page.evaluate("document.activeElement.dataset.arrow") == "0"
+        assert page.get_attribute("[data-arrow='0']", "aria-label") == "edge from x to y"
+
+
+def test_the_back_button_takes_back_a_jump_and_not_each_step(browser, tmp_path):
+    with opened(browser, diamond(), tmp_path) as page:
+        page.keyboard.press("ArrowRight")
+        page.click("[data-box='0']")
+        assert "step 2 of" not in page.inner_text("#where")
+        page.keyboard.press("ArrowRight")
+        page.go_back()
+        page.wait_for_function("location.hash === '#step=2'")
+        assert "step 2 of" in page.inner_text("#where")
+
+
+def test_on_a_phone_a_question_stands_above_the_source(browser, tmp_path):
+    with opened(browser, diamond(), tmp_path) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.check("#predict")
+        page.keyboard.press("End")
+        question, source = (page.locator(part).bounding_box() for part in (".question", "#source"))
+        assert question["y"] < source["y"]
+        assert question["y"] < 844 / 2 + 100
+
+
+@pytest.mark.parametrize("program", [classifier, squared, hostile], ids=lambda program: program.__name__)
+def test_the_page_is_valid_html(tmp_path, program):
+    html5lib = pytest.importorskip("html5lib", reason="html5lib reads the page strictly")
+    seen = program(tmp_path) if program is hostile else program()
+    html5lib.HTMLParser(strict=True).parse(seen.html())

@@ -150,8 +150,27 @@ def test_arrays_that_may_follow_and_come_from_no_function_leave_it_open():
         centered(x, mean).sum().backward()
     verdict = seen.check().edges[0].verdict
     assert (verdict.verdict, verdict.reason) == (
-        "inconclusive", "it takes arrays, not as inputs, which may follow from its inputs"
+        "inconclusive", "it is also handed numbers that may have been computed from its inputs; moving an input would "
+        "change these too, so its slope alone says nothing"
     )
+
+
+@pytest.mark.parametrize("values", [X, np.array([1.0, 2.0, 6.0])], ids=["measured", "typed"])
+def test_a_plain_number_that_was_computed_from_an_input_makes_nothing_right_wrong(values):
+    x = leaf(values)
+    mean = float(x.data.mean())
+    with trace() as seen:
+        centered(x, mean).sum().backward()
+    assert seen.check().edges[0].verdict.verdict == "inconclusive"
+    assert said(lambda x: centered(x, float(x.data.mean())), x) == said(lambda x: centered(x, x.data.mean()), x)
+
+
+def test_a_plain_number_that_is_written_down_leaves_no_way_out_for_a_wrong_rule():
+    def doubled(x, by):
+        return mg.record(doubled, x.data * by, (x, lambda grad, out: grad * by * 2.0))
+
+    found = [said(lambda x: doubled(x, 3.0), leaf(x)) for x in (X, np.array([1.0, 2.0]))]
+    assert [edge["doubled", 0].verdict for edge in found] == ["WRONG", "WRONG"]
 
 
 def test_a_check_of_what_a_function_computes_changes_none_of_its_arrays():

@@ -1,0 +1,135 @@
+// What stands beside the graph: arrays, and the panel of each kind of step.
+
+// ---------------------------------------------------------------- arrays
+
+function showArray(heading, array) {
+  const parts = [make("h3", {}, heading)];
+  if (array.values && array.values.length <= 64) parts.push(tableOf(array));
+  else {
+    parts.push(statistics(array));
+    if (array.picture) parts.push(isImage(array) ? image(array.picture, array.shape) : heatmap(array.picture));
+  }
+  return parts;
+}
+
+function tableOf(array) {
+  const last = array.shape.length ? array.shape[array.shape.length - 1] || 1 : 1, rows = [];
+  const columns = array.shape.length === 1 ? Math.min(last, 4) : last;  // a long vector goes on in the next row
+  for (let i = 0; i < array.values.length; i += columns)
+    rows.push(make("tr", {}, ...array.values.slice(i, i + columns).map((x) => make("td", {}, number(x)))));
+  return make("div", { class: "wide" }, make("table", { "aria-label": `array of shape ${shape(array.shape)}` }, ...rows),
+    make("p", {}, `${shape(array.shape)} ${array.dtype}`));
+}
+
+function statistics(array) {
+  const facts = { shape: `${shape(array.shape)} ${array.dtype}`, range: `${number(array.smallest)} to ${number(array.largest)}`,
+                  mean: `${number(array.mean)} ± ${number(array.std)}`, zeros: array.zeros };
+  if (array.nans) facts.NaN = array.nans;
+  if (array.infinities) facts.inf = array.infinities;
+  return make("dl", {}, ...Object.entries(facts).flatMap(([name, fact]) => [make("dt", {}, name), make("dd", {}, String(fact))]));
+}
+
+function paint(picture, colourOf, label) {
+  const columns = picture[0].length, pixel = Math.max(3, Math.min(12, Math.floor(280 / columns)));
+  const canvas = make("canvas", { width: columns * pixel, height: picture.length * pixel, role: "img", "aria-label": label });
+  const pen = canvas.getContext("2d");
+  picture.forEach((row, y) => row.forEach((value, x) => {
+    pen.fillStyle = colourOf(value);
+    pen.fillRect(x * pixel, y * pixel, pixel, pixel);
+  }));
+  return make("div", {}, canvas, make("p", {}, label));
+}
+
+function heatmap(picture) {
+  const most = Math.max(...picture.flat().map(Math.abs)) || 1;
+  const colourOf = (value) => {
+    const part = Math.round(255 * (1 - Math.abs(value) / most));
+    return value < 0 ? `rgb(${part},${part},255)` : `rgb(255,${part},${part})`;
+  };
+  return paint(picture, colourOf, `from ${number(-most)} (blue) over 0 (white) to ${number(most)} (red); means of blocks`);
+}
+
+// A stack of upright pictures, none of which is negative: grey says more than a scale that is symmetric around 0.
+const isImage = ({ shape: [...sides], smallest }) => sides.length > 2 && Math.min(...sides.slice(-2)) >= 8 && smallest >= 0;
+
+function image(picture, sides) {
+  const most = Math.max(...picture.flat()) || 1;
+  const colourOf = (value) => { const grey = Math.round(255 * value / most); return `rgb(${grey},${grey},${grey})`; };
+  return paint(picture, colourOf, `the first image of ${shape(sides)}, from 0 (black) to ${number(most)} (white)`);
+}
+
+// ---------------------------------------------------------------- the panel
+
+function panel(step) {
+  return { forward: panelForward, seed: panelSeed, complete: panelComplete, contribution: panelContribution }[step.kind](step);
+}
+
+function panelForward(step) {
+  const made = tensors[step.tensor];
+  const inputs = [...into[step.tensor].map((edge) => [edge.position, tensors[edge.source].name]), ...step.numbers]
+    .sort((a, b) => a[0] - b[0]).map(([, name]) => name);
+  const parts = [make("h2", {}, `${made.name} = ${made.operation}(${inputs.join(", ")})`)];
+  if (made.scope) parts.push(make("p", {}, `in module ${made.scope}`));
+  if (made.time) parts.push(make("p", {}, `recorded at time ${made.time}`));
+  parts.push(...why(step), ...showArray("value", made.value));
+  const given = new Set(into[step.tensor].map((edge) => tensors[edge.source]));
+  for (const input of given) if (input.kind !== "result") parts.push(...showArray(`${input.kind} ${input.name}`, input.value));
+  return parts;
+}
+
+function panelSeed(step) {
+  return [make("h2", {}, `The backward pass begins at ${tensors[step.tensor].name}`),
+    make("p", {}, "The gradient of the result with respect to itself:"), ...showArray("gradient", step.gradient)];
+}
+
+function panelComplete(step) {
+  const { name, kind, time } = tensors[step.tensor];
+  const parts = [make("h2", {}, `The gradient of ${name} is complete`)];
+  parts.push(make("p", {}, kind === "result"
+    ? `It has its turn now: of all that wait, it was recorded last (time ${time}), so nothing more can arrive.`
+    : "A leaf: this is what backward() leaves in its .grad."));
+  parts.push(...why(step));
+  if (!alike(step.arrived, step.gradient)) parts.push(...showArray("what had arrived, before a hook changed it", step.arrived));
+  return [...parts, ...showArray(derivative(name), step.gradient)];
+}
+
+function panelContribution(step) {
+  const edge = edges[step.edge], child = tensors[edge.target], parent = tensors[edge.source];
+  const parts = [make("h2", {}, `${child.name} passes back to ${parent.name}`), ...showRule(edge, child), ...why(step),
+    ...showArray(`incoming: ${derivative(child.name)}`, step.incoming), ...showArray("what the rule returns", step.raw)];
+  if (step.axes.length) parts.push(make("p", { class: "reduction" }, reduction(step)));
+  if (step.cast) parts.push(make("p", { class: "reduction" }, `cast from ${step.cast[0]} to ${step.cast[1]}`));
+  if (step.axes.length || step.cast) parts.push(...showArray("what arrives", step.contribution));
+  if (step.before) parts.push(...showArray("the sum before", step.before), ...showArray("the sum after", step.after));
+  parts.push(make("p", {}, `arrival: ${ordinal(step.arrival)} of ${arrivals(edge.source)} at ${parent.name}`));
+  return edge.verdict ? [...parts, ...showVerdict(edge.verdict)] : parts;
+}
+
+function showRule({ rule, position }, child) {
+  const line = child.place ? `, line ${child.place.line} of ${child.place.file.split(/[\\/]/).pop()}` : "";
+  const heading = make("p", {}, `the rule of ${child.operation}${line}, for its input ${position}:`);
+  if (!rule) return [heading];
+  const names = { grad: derivative(child.name), out: child.name, ...rule.names };
+  const used = Object.entries(names).filter(([name]) => new RegExp(`\\b${name}\\b`).test(rule.source));
+  return [heading, make("pre", {}, rule.source),
+    make("dl", {}, ...used.flatMap(([name, is]) => [make("dt", {}, name), make("dd", {}, is)]))];
+}
+
+function showVerdict({ verdict, reason, analytic, numeric, error }) {
+  const why = reason ? `: ${reason}` : "";
+  const numbers = numeric === null ? "" : `: the rule says ${number(analytic)}, differences say ${number(numeric)} ± ${number(error)}`;
+  return [make("h3", {}, "numerical check"), make("p", { class: verdict }, verdict + why + numbers)];
+}
+
+// How often something arrives at a tensor in the backward pass of the current step; there may be several passes.
+function arrivals(tensor) {
+  let begin = at, end = at;
+  while (begin > 0 && steps[begin].kind !== "seed") begin -= 1;
+  while (end < steps.length && (end === begin || steps[end].kind !== "seed")) end += 1;
+  return steps.slice(begin, end).filter((step) => step.kind === "contribution" && tensorOf(step) === tensor).length;
+}
+
+const reduction = (step) => `${shape(step.raw.shape)} → sum over ${step.axes.length === 1 ? "axis" : "axes"} ` +
+  `${step.axes.join(", ")} → ${shape(step.contribution.shape)}: broadcasting had repeated it`;
+
+const why = (step) => (step.why || []).map((text) => make("p", {}, `Why: ${text}`));
