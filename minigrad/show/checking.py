@@ -95,7 +95,7 @@ def is_library(module: str) -> bool:
     return module.partition(".")[0] in libraries
 
 
-def takes_arrays(call: Call, step: Step) -> bool:
+def takes_arrays(call: RecordedCall, step: Step) -> bool:
     """Whether there are numbers among the arguments that may follow from the inputs, and are none themselves.
 
     Zeros and ones are a mask, unless the inputs are such too. A number of Python's is written down in a program if it
