@@ -6,13 +6,12 @@ import base64
 import hashlib
 import json
 import linecache
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
-from minigrad.show.layout import layout
+from minigrad.show.folding import MOST_NODES, Foldable, Opened
 from minigrad.show.steps import TensorShown
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_BOXES = 40  # that are shown at first; a larger graph begins with its modules folded
 AROUND = 12  # lines of source that are shown before and after those that made something
-LETTER, HEIGHT = 7.4, 46.0
+MOST_BOXES_IN_ALL = 1500  # of all drawings of a page
 
 
 def page(trace: Trace, title: str) -> str:
@@ -45,11 +44,8 @@ def digest(text: str) -> str:
 
 def contents(trace: Trace, title: str) -> dict[str, Any]:
     """What the page shows, for JSON, where numbers that are not finite are strings."""
-    depths = 1 + max((tensor.scope.count(".") + 1 for tensor in trace.tensors if tensor.scope), default=0)
-    drawings = [drawing(trace, depth) for depth in range(1, depths)] + [drawing(trace, depths)]
-    start = max((i for i, d in enumerate(drawings) if len(d["boxes"]) <= MOST_BOXES), default=0)
     found: dict[str, Any] = plain({
-        "title": title, **trace.to_dict(), "drawings": drawings, "start": start, "files": sources(trace.tensors),
+        "title": title, **trace.to_dict(), **drawings_of(trace), "files": sources(trace.tensors),
     })
     return found
 
@@ -79,83 +75,59 @@ def sources(tensors: Sequence[TensorShown]) -> dict[str, list[tuple[int, str]]]:
 # ------------------------------------------------------------------------------------------------ the graph
 
 
-def drawing(trace: Trace, depth: int) -> dict[str, Any]:
-    """The graph with what lies deeper than `depth` in modules folded: boxes, arrows between them, and their size."""
-    folded = [fold(trace, tensor, depth) for tensor in trace.tensors]
-    keys = {key: i for i, key in enumerate(dict.fromkeys(folded))}
-    box_of = [keys[key] for key in folded]
-    members: list[list[int]] = [[] for _ in keys]
-    for tensor, box in enumerate(box_of):
-        members[box].append(tensor)
-    texts = [text(trace, key, of) for key, of in zip(keys, members, strict=True)]
-    sizes = {i: (max(map(letters, lines)) * LETTER + 22, HEIGHT) for i, lines in enumerate(texts)}
-    between: dict[tuple[int, int], list[int]] = {}
-    for edge in trace.edges:
-        ends = box_of[edge.source], box_of[edge.target]
-        if ends[0] != ends[1]:
-            between.setdefault(ends, []).append(edge.number)
-    order = topological(len(keys), between)
-    place = {box: i for i, box in enumerate(order)}
-    downwards = {ends: (min(place[a], place[b]), max(place[a], place[b])) for ends in between for a, b in [ends]}
-    placed = layout({place[i]: size for i, size in sizes.items()}, [*downwards.values()])
-    boxes = [
-        {"tensors": members[i], "name": texts[i][0], "facts": texts[i][1], "folded": isinstance(key, str),
-         "kind": "folded" if isinstance(key, str) else trace.tensors[key].kind,
-         "x": placed.centers[place[i]][0], "y": placed.centers[place[i]][1], "width": sizes[i][0], "height": HEIGHT}
-        for key, i in keys.items()
-    ]
-    arrows = [
-        {"edges": numbers, "points": [(x + offset, y) for x, y in route]}
-        for ends, all_numbers in between.items()
-        for route in [placed.routes[downwards[ends]][:: 1 if place[ends[0]] < place[ends[1]] else -1]]
-        for numbers, offset in side_by_side(all_numbers)
-    ]
-    return {"boxes": boxes, "arrows": arrows, "width": placed.width, "height": placed.height}
+def drawings_of(trace: Trace) -> dict[str, Any]:
+    """The drawings that the page switches between, how many of the first are levels of detail, and which is first."""
+    foldable = Foldable(trace.graph.nodes, trace.graph.arrows)
+    levels = [level for i, level in enumerate(foldable.levels()) if i == 0 or foldable.size(level) <= MOST_NODES]
+    known = {opened: i for i, opened in enumerate(states(foldable, levels))}
+    start = known[foldable.unfolded_to(MOST_BOXES)]
+    return {"drawings": [drawing(foldable, opened, known) for opened in known], "start": start,
+            "levels": sum(level in known for level in levels)}
 
 
-def side_by_side(numbers: list[int]) -> list[tuple[list[int], float]]:
-    """The arrows between two boxes with the edges of each, and how far each is moved aside: one an edge, if few."""
-    if len(numbers) > 3:
-        return [(numbers, 0.0)]
-    return [([number], 16 * (i - (len(numbers) - 1) / 2)) for i, number in enumerate(numbers)]
+def states(foldable: Foldable, levels: Sequence[Opened]) -> list[Opened]:
+    """What may be unfolded at the same time: these levels; one module, with those around it; what is near to these.
 
-
-def fold(trace: Trace, tensor: TensorShown, depth: int) -> str | int:
-    """What stands for a tensor: the module at `depth` that it is inside of, if there is one, else itself.
-
-    A leaf is inside of the module that uses it, if that is one.
+    As many of them as there is room for.
     """
-    scopes = {tensor.scope}
-    if tensor.kind == "leaf":
-        scopes = {trace.tensors[edge.target].scope for edge in trace.edges if edge.source == tensor.number}
-    scope = scopes.pop() if len(scopes) == 1 else ""
-    parts = scope.split(".") if scope else []
-    return ".".join(parts[:depth]) if len(parts) >= depth else tensor.number
+    waiting = [*levels, *sorted((frozenset(frame.path) for frame in foldable.frames), key=foldable.size)]
+    found: dict[Opened, None] = {}
+    room = MOST_BOXES_IN_ALL
+    for opened in waiting:  # grows while it is walked
+        size = foldable.size(opened)
+        if opened in found or size > (room if found else size):
+            continue
+        found[opened] = None
+        room -= size
+        waiting += [foldable.toggled(opened, frame) for frame in foldable.frames_seen(opened)]
+    return [*found]
 
 
-def text(trace: Trace, key: str | int, members: Sequence[int]) -> tuple[str, str]:
-    """The two lines of a box."""
-    if isinstance(key, str):
-        last = trace.tensors[max(m for m in members)]
-        return key, f"{sum(trace.tensors[m].kind == 'result' for m in members)} operations · {last.value.shape}"
-    tensor = trace.tensors[key]
-    made = f"{tensor.operation} · " if tensor.operation and not tensor.name.startswith(tensor.operation) else ""
-    return tensor.name, f"{made}{tensor.value.shape}" + (f" · t {tensor.time}" if tensor.operation else "")
+def drawing(foldable: Foldable, opened: Opened, known: Mapping[Opened, int]) -> dict[str, Any]:
+    """A drawing; what folds or unfolds leads `to` another one: the same with that, or what comes next to it."""
+
+    def to(frame: int) -> int | None:
+        path = foldable.frames[frame].path
+        near = frozenset(path[:-1] if frame in opened else path)
+        return known.get(foldable.toggled(opened, frame), known.get(near))
+
+    picture = foldable.picture(opened)
+    placed = picture.placed()
+    boxes = [
+        {"tensors": box.members, "name": box.lines[0], "facts": box.lines[1], "kind": box.kind, "frame": box.frame,
+         "to": None if box.frame is None else to(box.frame),
+         "place": pixels([*placed.centers[i], *box.size()])}
+        for i, box in enumerate(picture.boxes)
+    ]
+    arrows = [{"edges": edges, "points": [*map(pixels, points)]} for edges, points in picture.routes(placed)]
+    frames = [
+        {"frame": frame, "name": picture.names[frame], "to": to(frame), "place": pixels(place)}
+        for frame, place in placed.frames.items()
+    ]
+    return {"boxes": boxes, "arrows": arrows, "frames": frames, "caption": picture.caption,
+            "size": pixels([placed.width, placed.height])}
 
 
-def letters(line: str) -> int:
-    """How wide a line is in letters: those of East Asia, and pictures, take two."""
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in line)
-
-
-def topological(count: int, arrows: Any) -> list[int]:
-    """The boxes, each after all that lead to it; a circle of folded boxes is cut where it is first met."""
-    waiting = {box: {a for a, b in arrows if b == box} for box in range(count)}
-    order: list[int] = []
-    while waiting:
-        ready = next((box for box, before in waiting.items() if not before), min(waiting))
-        order.append(ready)
-        del waiting[ready]
-        for before in waiting.values():
-            before.discard(ready)
-    return order
+def pixels(numbers: Iterable[float]) -> list[float]:
+    """As exact as the eye needs it."""
+    return [round(x, 1) for x in numbers]

@@ -171,7 +171,7 @@ def test_pictures_are_valid_and_the_same_each_time(tmp_path):
     for name in ("g.svg", "g.dot", "g.mmd", "g.txt"):
         draw().save(tmp_path / name)
         assert (tmp_path / name).stat().st_size
-    with pytest.raises(ValueError, match=r"a graph is saved as .svg, .dot, .mmd, .txt, not as 'g.gif'"):
+    with pytest.raises(ValueError, match=r"a graph is saved as .svg, .dot, .mmd, .png, .txt, not as 'g.gif'"):
         draw().save(tmp_path / "g.gif")
 
 

@@ -4,7 +4,7 @@
 const trace = JSON.parse(document.getElementById("trace").textContent);
 const { tensors, edges, steps, drawings, files } = trace;
 const byId = (id) => document.getElementById(id);
-let at = 0, depth = trace.start, playing = null;
+let at = 0, drawn = trace.start, level = Math.min(trace.start, trace.levels - 1), playing = null;
 let groups = { boxes: [], arrows: [] };  // the elements of the drawing, in its order
 const score = { right: 0, wrong: 0 };
 const answered = new Map();  // step -> how many of its questions are settled, by an answer or by "show me"
@@ -27,30 +27,63 @@ const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // ---------------------------------------------------------------- the graph
 
 function draw() {
-  const { boxes, arrows, width, height } = drawings[depth];
+  const { boxes, arrows, frames, caption, size: [width, height] } = drawings[drawn];
   const svg = make("svg", { viewBox: `-14 -14 ${width + 28} ${height + 28}`, width: width + 28, height: height + 28,
                             role: "group", "aria-label": "the graph, from its inputs down to its result" });
   groups = { arrows: arrows.map(drawArrow), boxes: boxes.map(drawBox) };
-  svg.append(...groups.arrows, ...groups.boxes);
-  byId("graph").replaceChildren(svg);
-  byId("detail").hidden = drawings.length === 1;
-  for (const button of document.querySelectorAll("[data-detail]")) button.disabled = !drawings[depth + Number(button.dataset.detail)];
+  const labels = frames.map(drawLabel);
+  svg.append(...frames.map(drawFrame), ...groups.arrows, ...labels, ...groups.boxes);
+  byId("graph").replaceChildren(svg, ...(caption ? [make("p", { class: "caption" }, caption)] : []));
+  byId("detail").hidden = trace.levels === 1;
+  for (const button of document.querySelectorAll("[data-detail]")) {
+    const next = level + Number(button.dataset.detail);
+    button.disabled = (next < 0 || next >= trace.levels) && drawn === level;
+  }
+}
+
+// Another drawing: with a frame unfolded or folded, which keeps the focus, or of another level.
+function switchTo(drawing, frame) {
+  drawn = drawing;
+  draw();
+  colour();
+  const part = document.querySelector(`[data-frame="${frame}"]`);
+  if (!part) return;
+  part.focus({ preventScroll: true });
+  bringIntoView(part);
+}
+
+// What is clicked like a button, with a key too.
+function pressable(group, press) {
+  group.addEventListener("click", press);
+  group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    press();
+  } });
+  return group;
 }
 
 function drawBox(box, i) {
-  const { x, y, width, height } = box;
+  const [x, y, width, height] = box.place, unfolds = box.to !== null;
   const group = make("g", { class: `box ${box.kind}`, "data-box": i, tabindex: 0, role: "button",
-                            "aria-label": `${box.name}, ${box.facts}` },
-    make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: box.kind === "result" ? 6 : height / 2 }),
+                            "aria-label": `${box.name}, ${box.facts}`,
+                            ...(unfolds ? { "aria-expanded": false, "data-frame": box.frame } : {}) },
+    make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: ["result", "folded"].includes(box.kind) ? 6 : height / 2 }),
     make("text", { x, y: y - 4, "font-weight": 600 }, box.name),
     make("text", { x, y: y + 13, class: "facts" }, box.facts));
-  group.addEventListener("click", () => goToNext((step) => box.tensors.includes(tensorOf(step))) ||
+  return pressable(group, unfolds ? () => switchTo(box.to, box.frame) : () =>
+    goToNext((step) => box.tensors.includes(tensorOf(step))) ||
     goToNext((step) => step.kind === "forward" && box.tensors.some((t) => uses(step.tensor, t))));  // a constant has no step
-  group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") {
-    event.preventDefault();
-    group.dispatchEvent(new Event("click"));
-  } });
-  return group;
+}
+
+function drawFrame({ place: [x, y, width, height] }) {
+  return make("rect", { x, y, width, height, rx: 10, class: "frame" });
+}
+
+function drawLabel({ frame, name, to, place: [x, y] }) {
+  const text = make("text", { x: x + 14, y: y + 17 }, `− ${name}`);
+  const label = make("g", { class: "label", "data-frame": frame, tabindex: 0, role: "button", "aria-expanded": true,
+                            "aria-label": `module ${name}` }, text);
+  return pressable(label, () => to !== null && switchTo(to, frame));
 }
 
 function drawArrow(arrow, i) {
@@ -84,14 +117,14 @@ function colour(until = at) {
   const computed = new Set(past.filter((s) => s.kind === "forward").map((s) => s.tensor));
   const complete = new Set(past.filter((s) => s.kind === "complete").map((s) => s.tensor));
   const walked = new Set(past.filter((s) => s.kind === "contribution").map((s) => s.edge));
-  drawings[depth].boxes.forEach((box, i) => {
+  drawings[drawn].boxes.forEach((box, i) => {
     const group = groups.boxes[i];
     group.classList.toggle("later", box.tensors.every((t) => tensors[t].kind === "result" && !computed.has(t)));
     group.classList.toggle("has", box.tensors.some((t) => complete.has(t)));
     group.classList.toggle("back", step.kind !== "forward");
     group.classList.toggle("now", box.tensors.includes(tensorOf(step)));
   });
-  drawings[depth].arrows.forEach((arrow, i) => {
+  drawings[drawn].arrows.forEach((arrow, i) => {
     const group = groups.arrows[i];
     group.classList.toggle("done", arrow.edges.some((e) => walked.has(e)));
     group.classList.toggle("now", step.kind === "contribution" && arrow.edges.includes(step.edge));
@@ -388,13 +421,12 @@ function begin() {
     moves[button.dataset.go]();
   });
   for (const button of document.querySelectorAll("[data-detail]")) button.addEventListener("click", () => {
-    depth = Math.max(0, Math.min(drawings.length - 1, depth + Number(button.dataset.detail)));
-    draw();
-    colour();
+    level = Math.max(0, Math.min(trace.levels - 1, level + Number(button.dataset.detail)));
+    switchTo(level);
   });
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input[type=text]") || !keys[event.key]) return;
-    if (event.key === " " && event.target.matches("button, input, .box")) return;  // which do what they are for
+    if (event.key === " " && event.target.matches("button, input, .box, .label")) return;  // which do what they are for
     event.preventDefault();
     if (event.key !== " ") stop();  // who moves by hand wants to stay there
     keys[event.key]();
