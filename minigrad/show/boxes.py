@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 from unicodedata import combining, east_asian_width
 
 from minigrad.show.layout import PAD, Layout, Point, layout
@@ -80,6 +82,14 @@ class Box:
         return max(map(letters, self.lines)) * LETTER + 22, 2 * LINE + 12
 
 
+class Route(NamedTuple):
+    """The edges of an arrow, the points it goes through, and where to say how many edges it has: where it is alone."""
+
+    edges: list[int]
+    points: list[Point]
+    spot: Point
+
+
 @dataclass(frozen=True)
 class Picture:
     """A graph with some frames unfolded.
@@ -110,9 +120,15 @@ class Picture:
             found += [(ends, group, (i - (len(groups) - 1) / 2) * BESIDE) for i, group in enumerate(groups)]
         return found
 
-    def routes(self, placed: Layout) -> list[tuple[list[int], list[Point]]]:
-        """The edges of each arrow, and the points that it goes through."""
-        return [(edges, [(x + aside, y) for x, y in placed.routes[ends]]) for ends, edges, aside in self.bundles()]
+    def routes(self, placed: Layout) -> list[Route]:
+        """The ways of the arrows, each with its edges."""
+        out, into = Counter(source for source, _ in self.arrows), Counter(target for _, target in self.arrows)
+        found = []
+        for ends, edges, aside in self.bundles():
+            points = [(x + aside, y) for x, y in placed.routes[ends]]
+            (x, y), down = (points[0], 14) if out[ends[0]] <= into[ends[1]] else (points[-1], -12)
+            found.append(Route(edges, points, (x + 14, y + down)))
+        return found
 
 
 # ------------------------------------------------------------------------------------------------ text

@@ -7,7 +7,7 @@ inputs are recorded before results, no circle leads through pieces of the order 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from math import isqrt
@@ -76,7 +76,7 @@ class Foldable:
                 entered, self.paths[node.number] = parts, path
 
     def take_in_leaves(self) -> None:
-        """Put what only operations in a frame use in there too, but not the variables of the user: they are around."""
+        """Put the leaves that only operations in a frame use in there too, but no variables of the user, nor data."""
         around: dict[int, Path] = {}
         for arrow in self.arrows:
             path = self.paths[arrow.target]
@@ -84,7 +84,7 @@ class Foldable:
             around[arrow.source] = shared[: alike(shared, path)]
         for number, path in around.items():
             node = self.nodes[number]
-            if node.kind != "result" and ("." in node.name or node.name.startswith(f"{node.kind}_")):
+            if node.kind == "leaf" and ("." in node.name or node.name.startswith("leaf_")):
                 self.paths[number] = path
 
     def group_runs(self) -> None:
@@ -96,17 +96,33 @@ class Foldable:
                 waiting += [(depth + 1, part) for (kind, _), part in parts.items() if kind == "frame"]
                 continue
             waiting.append((depth, members))
-            step, ordered = isqrt(len(parts) - 1) + 1, [*parts.values()]
-            for i in range(0, len(ordered), step):
-                inside = [number for part in ordered[i : i + step] for number in part]
-                made = [n for n in inside if self.nodes[n].kind == "result"] or inside
+            for numbers in self.runs(parts):
+                made = [n for n in numbers if self.nodes[n].kind == "result"] or numbers
                 name = f"{self.nodes[min(made)].name} … {self.nodes[max(made)].name}"
                 run = self.new_frame(name, (), is_run=True)
-                for number in inside:
+                for number in numbers:
                     self.paths[number] = self.paths[number][:depth] + run + self.paths[number][depth:]
         for path in set(self.paths):
             for depth, frame in enumerate(path):
                 self.frames[frame] = replace(self.frames[frame], path=path[: depth + 1])
+
+    def runs(self, parts: Mapping[Item, list[int]]) -> list[list[int]]:
+        """The nodes of each run; the few leaves that several use are in none."""
+        step, ordered = isqrt(len(parts) - 1) + 1, [*parts.values()]
+        run_of = {number: i // step for i, numbers in enumerate(ordered) for number in numbers}
+        users: dict[int, set[int]] = {}
+        for number, run in run_of.items():
+            for source in self.inputs[number]:
+                if self.nodes[source].kind != "result" and ("node", source) in parts:
+                    users.setdefault(source, set()).add(run)
+        shared = [source for source, runs in users.items() if len(runs) > 1]
+        if len(shared) <= MOST_BESIDE // 2:
+            for source in shared:
+                del run_of[source]
+        found: dict[int, list[int]] = {}
+        for number, run in run_of.items():
+            found.setdefault(run, []).append(number)
+        return [*found.values()]
 
     def parts(self, depth: int, members: Sequence[int]) -> dict[Item, list[int]]:
         """What is directly in a frame, and the nodes in that: each part after all those that it uses."""
@@ -167,6 +183,10 @@ class Foldable:
             return opened | {frame}
         return frozenset(other for other in opened if frame not in self.frames[other].path)
 
+    def next_to(self, opened: Opened) -> list[Opened]:
+        """What one click leads to."""
+        return [self.toggled(opened, frame) for frame in self.frames_seen(opened)]
+
     def picture(self, opened: Opened) -> Picture:
         """What is drawn."""
         place: list[tuple[Item, Path]] = []  # what stands for each node, and the frames around that
@@ -192,8 +212,8 @@ class Foldable:
         if kind == "node":
             return Box(self.nodes[number].lines(), self.nodes[number].kind, (number,), None, within)
         made = [self.nodes[n] for n in members if self.nodes[n].kind == "result"]
-        many = f"{len(made)} operations" if len(made) > 1 else "1 operation"
-        facts = f"{many} · {made[-1].shape}" if made else f"{len(members)} inputs"
+        what = f"{len(made)} operations" if len(made) > 1 else made[0].operation if made else ""
+        facts = f"{what} · {made[-1].shape}" if made else f"{len(members)} inputs"
         return Box((cut(self.frames[number].name), cut(facts)), "folded", tuple(members), number, within)
 
     def caption(self, opened: Opened) -> str:
@@ -201,7 +221,8 @@ class Foldable:
         shut = [self.frames[i] for i in self.frames_seen(opened) if i not in opened]
         if not shut:
             return ""
-        what = "Consecutive operations share" if any(frame.is_run for frame in shut) else "What a module computes shares"
+        is_run = any(frame.is_run for frame in shut)
+        what = "Consecutive operations share" if is_run else "What a module computes shares"
         return f"{what} a box: these are {len(self.nodes):,} tensors."
 
 

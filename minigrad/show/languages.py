@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from html import escape
 
-from minigrad.show.boxes import LETTER, Box, Picture, letters
+from minigrad.show.boxes import LETTER, Box, Picture, Route, letters
 from minigrad.show.layout import PAD, Point
 
 MARGIN = 12.0
@@ -31,7 +31,7 @@ def svg_text(picture: Picture, described: str) -> str:
     """A picture for light and dark pages, without anything from outside."""
     placed = picture.placed()
     parts = [svg_frame(picture.names[frame], place) for frame, place in placed.frames.items()]
-    parts += [svg_arrow(points, len(edges)) for edges, points in picture.routes(placed)]
+    parts += [svg_arrow(route) for route in picture.routes(placed)]
     parts += [svg_box(box, placed.centers[i]) for i, box in enumerate(picture.boxes)]
     height = placed.height
     if picture.caption:
@@ -67,11 +67,11 @@ def svg_box(box: Box, center: Point) -> str:
     )
 
 
-def svg_arrow(points: list[Point], edges: int) -> str:
+def svg_arrow(route: Route) -> str:
     """A smooth line through some points, with a head, and how many edges it stands for."""
-    (x, y), *rest = points
-    path = f"M{x:.1f} {y:.1f}"
-    count = f'<text class="facts" x="{x + 14:.1f}" y="{y + 12:.1f}">×{edges}</text>' if edges > 1 else ""
+    (x, y), *rest = route.points
+    path, spot = f"M{x:.1f} {y:.1f}", 'x="{:.1f}" y="{:.1f}"'.format(*route.spot)
+    count = f'<text class="facts" {spot}>×{len(route.edges)}</text>' if len(route.edges) > 1 else ""
     for next_x, next_y in rest:
         middle = (y + next_y) / 2
         path += f" C{x:.1f} {middle:.1f} {next_x:.1f} {middle:.1f} {next_x:.1f} {next_y:.1f}"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import linecache
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -79,38 +80,39 @@ def drawings_of(trace: Trace) -> dict[str, Any]:
     """The drawings that the page switches between, how many of the first are levels of detail, and which is first."""
     foldable = Foldable(trace.graph.nodes, trace.graph.arrows)
     levels = [level for i, level in enumerate(foldable.levels()) if i == 0 or foldable.size(level) <= MOST_NODES]
-    known = {opened: i for i, opened in enumerate(states(foldable, levels))}
-    start = known[foldable.unfolded_to(MOST_BOXES)]
-    return {"drawings": [drawing(foldable, opened, known) for opened in known], "start": start,
+    start = foldable.unfolded_to(MOST_BOXES)
+    known = {opened: i for i, opened in enumerate(states(foldable, levels, start))}
+    return {"drawings": [drawing(foldable, opened, known) for opened in known], "start": known[start],
             "levels": sum(level in known for level in levels)}
 
 
-def states(foldable: Foldable, levels: Sequence[Opened]) -> list[Opened]:
-    """What may be unfolded at the same time: these levels; one module, with those around it; what is near to these.
-
-    As many of them as there is room for.
+def states(foldable: Foldable, levels: Sequence[Opened], start: Opened) -> list[Opened]:
+    """What may be unfolded at the same time: these levels; what is one click from the first drawing; one module with
+    those around it; then what is one click from these. As many of them as there is room for.
     """
-    waiting = [*levels, *sorted((frozenset(frame.path) for frame in foldable.frames), key=foldable.size)]
+    one = sorted((frozenset(frame.path) for frame in foldable.frames), key=foldable.size)
+    waiting = [*levels, *foldable.next_to(start), *one]
     found: dict[Opened, None] = {}
     room = MOST_BOXES_IN_ALL
     for opened in waiting:  # grows while it is walked
         size = foldable.size(opened)
-        if opened in found or size > (room if found else size):
-            continue
-        found[opened] = None
-        room -= size
-        waiting += [foldable.toggled(opened, frame) for frame in foldable.frames_seen(opened)]
+        if opened not in found and (size <= room or not found):
+            found[opened] = None
+            room -= size
+            waiting += foldable.next_to(opened)
     return [*found]
 
 
+def closest(foldable: Foldable, opened: Opened, known: Mapping[Opened, int], frame: int) -> int | None:
+    """The drawing that a click on a frame, or on what is folded, leads to: that with little else changed."""
+    wanted, around = foldable.toggled(opened, frame), foldable.frames[frame].path[:-1]
+    fit = [other for other in known if (frame in other) == (frame in wanted) and other.issuperset(around)]
+    return known[min(fit, key=lambda other: len(other ^ wanted))] if fit else None
+
+
 def drawing(foldable: Foldable, opened: Opened, known: Mapping[Opened, int]) -> dict[str, Any]:
-    """A drawing; what folds or unfolds leads `to` another one: the same with that, or what comes next to it."""
-
-    def to(frame: int) -> int | None:
-        path = foldable.frames[frame].path
-        near = frozenset(path[:-1] if frame in opened else path)
-        return known.get(foldable.toggled(opened, frame), known.get(near))
-
+    """A drawing; a click on what folds or unfolds leads `to` another one."""
+    to = partial(closest, foldable, opened, known)
     picture = foldable.picture(opened)
     placed = picture.placed()
     boxes = [
@@ -119,7 +121,8 @@ def drawing(foldable: Foldable, opened: Opened, known: Mapping[Opened, int]) -> 
          "place": pixels([*placed.centers[i], *box.size()])}
         for i, box in enumerate(picture.boxes)
     ]
-    arrows = [{"edges": edges, "points": [*map(pixels, points)]} for edges, points in picture.routes(placed)]
+    arrows = [{"edges": route.edges, "points": [*map(pixels, route.points)], "spot": pixels(route.spot)}
+              for route in picture.routes(placed)]
     frames = [
         {"frame": frame, "name": picture.names[frame], "to": to(frame), "place": pixels(place)}
         for frame, place in placed.frames.items()

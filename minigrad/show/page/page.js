@@ -68,7 +68,7 @@ function drawBox(box, i) {
                             "aria-label": `${box.name}, ${box.facts}`,
                             ...(unfolds ? { "aria-expanded": false, "data-frame": box.frame } : {}) },
     make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: ["result", "folded"].includes(box.kind) ? 6 : height / 2 }),
-    make("text", { x, y: y - 4, "font-weight": 600 }, box.name),
+    make("text", { x, y: y - 4, "font-weight": 600 }, (unfolds ? "+ " : "") + box.name),
     make("text", { x, y: y + 13, class: "facts" }, box.facts));
   return pressable(group, unfolds ? () => switchTo(box.to, box.frame) : () =>
     goToNext((step) => box.tensors.includes(tensorOf(step))) ||
@@ -82,7 +82,7 @@ function drawFrame({ place: [x, y, width, height] }) {
 function drawLabel({ frame, name, to, place: [x, y] }) {
   const text = make("text", { x: x + 14, y: y + 17 }, `− ${name}`);
   const label = make("g", { class: "label", "data-frame": frame, tabindex: 0, role: "button", "aria-expanded": true,
-                            "aria-label": `module ${name}` }, text);
+                            "aria-label": name }, text);
   return pressable(label, () => to !== null && switchTo(to, frame));
 }
 
@@ -100,8 +100,7 @@ function drawArrow(arrow, i) {
     make("path", { d: `M${startX - 4} ${startY + 8}L${startX} ${startY}L${startX + 4} ${startY + 8}z`, class: "head back" }));
   if (arrow.edges.length > 1) {
     group.append(make("title", {}, `${arrow.edges.length} edges`));
-    const [middleX, middleY] = [(startX + rest[0][0]) / 2 + 12, (startY + rest[0][1]) / 2];
-    group.append(make("text", { x: middleX, y: middleY, class: "facts" }, `×${arrow.edges.length}`));
+    group.append(make("text", { x: arrow.spot[0], y: arrow.spot[1], class: "facts" }, `×${arrow.edges.length}`));
   }
   group.addEventListener("click", () => goToNext((step) => arrow.edges.includes(step.edge)));
   return group;
