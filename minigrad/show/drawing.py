@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,10 @@ class Graph:
         """
         try:
             from cairosvg import svg2png
-        except (ImportError, OSError) as error:  # it is there, but not the library in C that it stands on
-            raise ImportError(f"a .png needs cairosvg, and that cairo: pip install cairosvg ({error})") from None
-        found: bytes = svg2png(bytestring=self.svg().encode(), scale=2, background_color="white")
+        except (ImportError, OSError) as error:  # or it is there, and its library in C is not
+            raise ImportError(f'saving a .png needs cairosvg: pip install "minigrad[png]" ({error})') from None
+        svg = self.svg().replace("ui-monospace, ", "", 1)  # it takes the first of several fonts
+        found: bytes = svg2png(bytestring=svg.encode(), scale=2, background_color="white")
         return found
 
     def described(self) -> str:
@@ -105,7 +107,9 @@ class Graph:
             OSError: if the file cannot be written.
         """
         path = Path(path)
-        ways = {".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".png": self.png, ".txt": self.__str__}
+        ways: dict[str, Callable[[], str | bytes]] = {
+            ".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".png": self.png, ".txt": self.__str__,
+        }
         if path.suffix not in ways:
             raise ValueError(f"a graph is saved as {', '.join(ways)}, not as {path.name!r}")
         write(path, ways[path.suffix]())
@@ -163,16 +167,22 @@ def scopes_of(tensors: Sequence[Tensor], known: Mapping[int, str]) -> dict[Tenso
     What has none is within the modules that both the one before it and the one after it are in.
     """
     results = [tensor for tensor in tensors if not tensor.is_leaf]
-    paths: list[list[str] | None] = []
+    owners = []
     for tensor in results:
-        owners = [known.get(id(parent), "").split(".")[:-1] for parent, _ in tensor._edges if parent.is_leaf]
-        paths.append(next((owner for owner in owners if owner), None))
-    before = [*accumulate(paths, lambda last, path: path or last)]
-    after = [*accumulate(paths[::-1], lambda last, path: path or last)][::-1]
-    return {
-        tensor: ".".join(path or (a or [])[: alike(a or [], b or [])])
-        for tensor, path, a, b in zip(results, paths, before, after, strict=True)
-    }
+        names = [known.get(id(parent), "") for parent, _ in tensor._edges if parent.is_leaf]
+        parts = [name.split(".")[:-1] for name in names if re.fullmatch(r"[\w.]+", name)]
+        owners.append(next(filter(None, parts), []))
+    before, after = carried_on(owners), carried_on(owners[::-1])[::-1]
+    scopes = [own or a[: alike(a, b)] for own, a, b in zip(owners, before, after, strict=True)]
+    return {tensor: ".".join(scope) for tensor, scope in zip(results, scopes, strict=True)}
+
+
+def carried_on(paths: Sequence[list[str]]) -> list[list[str]]:
+    """Each path, or the last one that was not empty."""
+    found: list[list[str]] = []
+    for path in paths:
+        found.append(path or (found[-1] if found else []))
+    return found
 
 
 def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> Graph:

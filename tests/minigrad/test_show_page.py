@@ -338,3 +338,45 @@ def test_which_edge_is_next_is_asked_before_the_graph_marks_it(browser, tmp_path
         page.click(".question button >> nth=0")
         assert "What does y pass back to a?" in page.inner_text("#panel")
         assert page.locator(".arrow.now").count() == 1
+
+
+def test_a_click_or_a_key_folds_a_module_to_a_box_and_unfolds_it_to_a_frame(browser, tmp_path):
+    with opened(browser, classifier(), tmp_path) as page:
+        assert page.locator(".label").all_text_contents() == ["− 0", "− 1", "− 2", "− 3"]
+        boxes = page.locator(".box").count()
+        page.click(".label[aria-label='0']")
+        assert page.locator(".label").all_text_contents() == ["− 1", "− 2", "− 3"]
+        assert page.locator(".box").count() == boxes - 2  # weight, bias and result are one
+        assert page.locator(":focus").get_attribute("aria-expanded") == "false"
+        page.focus(".label[aria-label='3']")
+        page.keyboard.press("Enter")
+        assert page.locator(".label").all_text_contents() == ["− 1", "− 2"]
+        assert page.text_content(":focus").startswith("+ 3")
+        page.keyboard.press("Space")
+        assert page.locator(".label").all_text_contents() == ["− 1", "− 2", "− 3"]
+        assert page.inner_text("[data-go=play]") == "play"
+        page.keyboard.press("End")
+        assert "step" in page.inner_text("#where")
+
+
+def test_a_large_model_begins_folded_and_one_block_of_it_can_be_opened(browser, tmp_path):
+    def block():
+        return nn.Sequential(nn.Linear(4, 4), nn.Residual(nn.Sequential(nn.Linear(4, 4), nn.Tanh())), nn.ReLU())
+
+    model = nn.Sequential(*[block() for _ in range(14)])
+    with trace() as seen:
+        model(np.ones((2, 4))).sum().backward()
+    with opened(browser, seen, tmp_path) as page:
+        assert page.locator(".label").count() == 0
+        assert "What a module computes shares a box" in page.inner_text(".caption")
+        page.click(".box[aria-label^='7,']")
+        page.click(".box[aria-label^='7.1,']")
+        assert page.locator(".label").all_text_contents() == ["− 7", "− 7.1"]
+        page.keyboard.press("End")
+        assert page.locator(".box.now").count() == 1
+        page.click(".label[aria-label='7']")
+        assert page.locator(".label").count() == 0
+        for _ in range(4):
+            if page.is_enabled("[data-detail='1']"):
+                page.click("[data-detail='1']")
+        assert page.locator(".label").count() == 14 * (1 + 3 + 1 + 2)
