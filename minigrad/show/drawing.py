@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -16,54 +16,14 @@ from minigrad.graph import topological_order
 from minigrad.guards import name_of
 from minigrad.modes import enable_grad
 from minigrad.recording import Recorded, recording
+from minigrad.show.boxes import Arrow, Node, Picture, cut
 from minigrad.show.files import write
-from minigrad.show.layout import Layout, layout
+from minigrad.show.folding import MOST_NODES, Foldable, alike
+from minigrad.show.languages import dot_text, mermaid_text, svg_text
 from minigrad.show.names import names_around
 from minigrad.tensor import Tensor
 
-MOST_NODES = 300  # that are drawn one by one
-LETTER, LINE = 7.4, 17.0  # pixels of a letter, and of a line of text
-
-
-@dataclass(frozen=True)
-class Node:
-    """A tensor of a graph.
-
-    Attributes:
-        number: its place in the order of recording, leaves first where they are used first.
-        name: the user's name for it, or the operation and a number.
-        operation: what made it; empty for a leaf.
-        shape, dtype: of its value.
-        time: the clock's number, 0 for a leaf that was never updated.
-        value: the number, if it is a single one.
-        parameters: of a layer, how many numbers it is trained by.
-    """
-
-    number: int
-    name: str
-    operation: str
-    shape: tuple[int, ...]
-    dtype: str
-    time: int
-    value: float | None
-    parameters: int = 0
-
-    def lines(self) -> list[str]:
-        """What its box says: the name, then the operation unless that is in the name, the shape, the time."""
-        value = "" if self.value is None else f" = {self.value:.4g}"
-        made = f"{self.operation} · " if self.operation and self.operation not in self.name else ""
-        dtype = "" if self.dtype == "float64" else f" {self.dtype}"
-        more = f" · {self.parameters:,} parameters" if self.parameters else f" · t {self.time}" if self.time else ""
-        return [self.name + value, f"{made}{self.shape}{dtype}{more}"]
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """An edge: from an input to a result, in a position among the result's edges."""
-
-    source: int
-    target: int
-    position: int
+COLUMNS, MOST_INDENT = 80, 40  # of text
 
 
 @dataclass(frozen=True)
@@ -91,7 +51,8 @@ class Graph:
             number, branch, indent = waiting.pop()
             name, facts = self.nodes[number].lines()
             again = number in shown and bool(inputs[number])
-            lines.append(f"{branch}{name}" + ("  (see above)" if again else f"  {facts}"))
+            branch = branch if len(branch) <= MOST_INDENT else "…" + branch[-MOST_INDENT:]
+            lines.append(cut(f"{branch}{name}" + ("  (see above)" if again else f"  {facts}"), COLUMNS))
             if again:
                 continue
             shown.add(number)
@@ -100,105 +61,61 @@ class Graph:
                 waiting.append((source, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  ")))
         return "\n".join(lines)
 
-    def layout(self) -> Layout:
-        """Where its boxes go."""
-        texts = {node.number: node.lines() for node in self.nodes}
-        sizes = {n: (max(map(len, lines)) * LETTER + 20, len(lines) * LINE + 12) for n, lines in texts.items()}
-        return layout(sizes, [(arrow.source, arrow.target) for arrow in self.arrows])
+    def picture(self) -> Picture:
+        """What is drawn: everything, unless that is too much; then some is folded, and the caption says so."""
+        foldable = Foldable(self.nodes, self.arrows)
+        return foldable.picture(foldable.unfolded_to(MOST_NODES))
 
     def svg(self) -> str:
         """A picture, for light and dark pages, without anything from outside."""
-        placed = self.layout()
-        parts = [svg_arrow(self.route(placed, arrow), arrow) for arrow in self.arrows]
-        parts += [svg_box(node, placed.centers[node.number]) for node in self.nodes]
-        width, height = placed.width + 24, placed.height + 24
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 -12 {width:.0f} {height:.0f}" width="{width:.0f}" '
-            f'height="{height:.0f}" role="img" aria-label="{escape(self.described(), quote=True)}" '
-            f'font-family="ui-monospace, monospace" font-size="12">\n{STYLE}\n' + "\n".join(parts) + "\n</svg>\n"
-        )
-
-    def route(self, placed: Layout, arrow: Arrow) -> list[tuple[float, float]]:
-        """The way of an arrow, beside that of others between the same two boxes."""
-        beside = [a.position for a in self.arrows if (a.source, a.target) == (arrow.source, arrow.target)]
-        offset = (beside.index(arrow.position) - (len(beside) - 1) / 2) * 14
-        return [(x + offset, y) for x, y in placed.routes[arrow.source, arrow.target]]
-
-    def described(self) -> str:
-        """The graph in a sentence."""
-        leaves = [node.name for node in self.nodes if not node.operation]
-        return f"A graph of {len(self.nodes) - len(leaves)} operations on {', '.join(leaves)}"
+        return svg_text(self.picture(), self.described())
 
     def dot(self) -> str:
         """The graph in the language of Graphviz."""
-        lines = ["digraph {", "  node [shape=box, style=rounded, fontname=monospace]"]
-        for node in self.nodes:
-            text = "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in node.lines())
-            lines.append(f'  n{node.number} [label="{text}"' + ("]" if node.operation else ", style=filled]"))
-        lines += [f"  n{arrow.source} -> n{arrow.target}" for arrow in self.arrows]
-        return "\n".join([*lines, "}"]) + "\n"
+        return dot_text(self.picture())
 
     def mermaid(self) -> str:
         """The graph in the language of Mermaid, which forges draw in Markdown."""
-        lines = ["flowchart TD"]
-        for node in self.nodes:
-            text = "<br>".join(escape(line).replace("&#x27;", "#39;") for line in node.lines())
-            opening, closing = ("[", "]") if node.operation else ("([", "])")
-            lines.append(f'  n{node.number}{opening}"{text}"{closing}')
-        lines += [f"  n{arrow.source} --> n{arrow.target}" for arrow in self.arrows]
-        return "\n".join(lines) + "\n"
+        return mermaid_text(self.picture())
+
+    def png(self) -> bytes:
+        """A picture of pixels, two for each of the SVG's, on white.
+
+        Raises:
+            ImportError: if cairosvg is not installed.
+        """
+        try:
+            from cairosvg import svg2png
+        except (ImportError, OSError) as error:  # or it is there, and its library in C is not
+            raise ImportError(f'saving a .png needs cairosvg: pip install "minigrad[png]" ({error})') from None
+        svg = self.svg().replace("ui-monospace, ", "", 1)  # it takes the first of several fonts
+        found: bytes = svg2png(bytestring=svg.encode(), scale=2, background_color="white")
+        return found
+
+    def described(self) -> str:
+        """The graph in a sentence."""
+        leaves = [cut(node.name) for node in self.nodes if node.kind != "result"]
+        named = leaves if len(leaves) <= 8 else [*leaves[:7], f"{len(leaves) - 7:,} more"]
+        return f"A graph of {len(self.nodes) - len(leaves):,} operations on {', '.join(named)}"
 
     def save(self, path: str | Path) -> None:
-        """Write the graph to a file: `.svg`, `.dot`, `.mmd` or `.txt` says how.
+        """Write the graph to a file: `.svg`, `.dot`, `.mmd`, `.png` or `.txt` says how.
 
         Raises:
             ValueError: for another ending.
+            ImportError: for a `.png`, without cairosvg.
             OSError: if the file cannot be written.
         """
         path = Path(path)
-        ways = {".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".txt": self.__str__}
+        ways: dict[str, Callable[[], str | bytes]] = {
+            ".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".png": self.png, ".txt": self.__str__,
+        }
         if path.suffix not in ways:
             raise ValueError(f"a graph is saved as {', '.join(ways)}, not as {path.name!r}")
         write(path, ways[path.suffix]())
 
     def _repr_svg_(self) -> str:
         return self.svg()
-
-
-STYLE = """<style>
-  .box { fill: #ecfdf5; stroke: #4b5563 } .leaf { fill: #eef2ff }
-  .edge { fill: none; stroke: #6b7280; stroke-width: 1.4 }
-  text { fill: #111827; text-anchor: middle } .facts { fill: #4b5563; font-size: 11px } .head { fill: #6b7280 }
-  @media (prefers-color-scheme: dark) {
-    .box { fill: #064e3b; stroke: #9ca3af } .leaf { fill: #312e81 } text { fill: #f9fafb } .facts { fill: #d1d5db }
-  }
-</style>"""
-
-
-def svg_box(node: Node, center: tuple[float, float]) -> str:
-    """The box of a node."""
-    (name, facts), (x, y) = node.lines(), center
-    width, height = max(len(name), len(facts)) * LETTER + 20, 2 * LINE + 12
-    radius = 6 if node.operation else height / 2
-    kind = "box" if node.operation else "box leaf"
-    return (
-        f'<rect class="{kind}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}" '
-        f'height="{height:.1f}" rx="{radius:.1f}"/>'
-        f'<text x="{x:.1f}" y="{y - 4:.1f}" font-weight="600">{escape(name)}</text>'
-        f'<text class="facts" x="{x:.1f}" y="{y + 13:.1f}">{escape(facts)}</text>'
-    )
-
-
-def svg_arrow(points: list[tuple[float, float]], arrow: Arrow) -> str:
-    """A smooth line through some points, with a head."""
-    (x, y), *rest = points
-    path = f"M{x:.1f} {y:.1f}"
-    for next_x, next_y in rest:
-        middle = (y + next_y) / 2
-        path += f" C{x:.1f} {middle:.1f} {next_x:.1f} {middle:.1f} {next_x:.1f} {next_y:.1f}"
-        x, y = next_x, next_y
-    head = f"M{x - 4:.1f} {y - 8:.1f} L{x:.1f} {y:.1f} L{x + 4:.1f} {y - 8:.1f}z"
-    return f'<path class="edge" d="{path}"/><path class="head" d="{head}"/>'
 
 
 def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
@@ -232,14 +149,40 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
             source = numbers.setdefault(parent, len(numbers))
             arrows.append((source, tensor, position))
         numbers.setdefault(tensor, len(numbers))
+    scopes = scopes_of([*numbers], known)
     counts: dict[str, int] = {}
     nodes = []
     for tensor, number in numbers.items():
-        kind = "leaf" if tensor.is_leaf else name_of(tensor)
-        counts[kind] = counts.get(kind, 0) + 1
-        nodes.append(Node(number, known.get(id(tensor)) or f"{kind}_{counts[kind]}", "" if tensor.is_leaf else kind,
-                          tensor.shape, tensor.dtype.name, tensor._time, single(tensor)))
+        made = "" if tensor.is_leaf else name_of(tensor)
+        counts[made] = counts.get(made, 0) + 1
+        name = known.get(id(tensor)) or f"{made or 'leaf'}_{counts[made]}"
+        nodes.append(Node(number, name, "result" if made else "leaf", made, tensor.shape, tensor.dtype.name,
+                          tensor._time, single(tensor), scopes.get(tensor, "")))
     return Graph(tuple(nodes), tuple(Arrow(source, numbers[target], at) for source, target, at in arrows))
+
+
+def scopes_of(tensors: Sequence[Tensor], known: Mapping[int, str]) -> dict[Tensor, str]:
+    """The module that each result seems to be of: that of its parameters, `model.3` for `model.3.weight`.
+
+    What has none is within the modules that both the one before it and the one after it are in.
+    """
+    results = [tensor for tensor in tensors if not tensor.is_leaf]
+    owners = []
+    for tensor in results:
+        names = [known.get(id(parent), "") for parent, _ in tensor._edges if parent.is_leaf]
+        parts = [name.split(".")[:-1] for name in names if re.fullmatch(r"[\w.]+", name)]
+        owners.append(next(filter(None, parts), []))
+    before, after = carried_on(owners), carried_on(owners[::-1])[::-1]
+    scopes = [own or a[: alike(a, b)] for own, a, b in zip(owners, before, after, strict=True)]
+    return {tensor: ".".join(scope) for tensor, scope in zip(results, scopes, strict=True)}
+
+
+def carried_on(paths: Sequence[list[str]]) -> list[list[str]]:
+    """Each path, or the last one that was not empty."""
+    found: list[list[str]] = []
+    for path in paths:
+        found.append(path or (found[-1] if found else []))
+    return found
 
 
 def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> Graph:
@@ -260,7 +203,9 @@ def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> 
         is_layer = not [*part.named_children()]
         kind = type(part).__name__ if is_layer else event.operation.__name__
         count = sum(p.size for p in part.parameters(recurse=False))
-        nodes.append(Node(box, f"{path} {kind}".strip(), kind, event.result.shape, "float64", 0, None, count))
+        around = path.rpartition(".")[0] if is_layer else path
+        nodes.append(Node(box, f"{path} {kind}".strip(), "result", kind, event.result.shape, "float64", 0, None, around,
+                          count))
     return Graph(tuple(nodes), tuple(Arrow(a, b, 0) for a, b in arrows))
 
 

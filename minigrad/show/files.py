@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def write(path: str | Path, text: str) -> None:
-    """Write a text to a file.
+def write(path: str | Path, content: str | bytes) -> None:
+    """Write a text, or bytes, to a file.
 
     Raises:
         OSError: in a sentence, if that cannot be done; of the kind that Python raises.
     """
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise type(error)(cannot_be_written(path, error)) from error
 

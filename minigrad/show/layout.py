@@ -62,13 +62,17 @@ class Panel:
     inner: dict[int, Panel]
 
 
-def layout(sizes: Mapping[int, Point], arrows: Iterable[Arrow], within: Mapping[int, tuple[int, ...]] = {}) -> Layout:
+def layout(
+    sizes: Mapping[int, Point], arrows: Iterable[Arrow], within: Mapping[int, tuple[int, ...]] = {},
+    narrowest: Mapping[int, float] = {},
+) -> Layout:
     """Place boxes of these sizes so that all arrows point down.
 
     Args:
         sizes: width and height of each box.
         arrows: from box to box, without a circle, also not one of frames.
         within: the frames around a box, the outermost first; where it is in none, it may be left out.
+        narrowest: how wide a frame is at least, for its label.
 
     >>> placed = layout({0: (40, 20), 1: (40, 20), 2: (40, 20)}, [(0, 2), (1, 2)], {1: (7,)})
     >>> placed.centers[0][1] < placed.centers[2][1]
@@ -78,7 +82,7 @@ def layout(sizes: Mapping[int, Point], arrows: Iterable[Arrow], within: Mapping[
     """
     arrows = sorted(set(arrows))
     paths = {node: within.get(node, ()) for node in sorted(sizes)}
-    whole = panel(sizes, paths, arrows, 0)
+    whole = panel(sizes, paths, arrows, (), narrowest)
     found = Layout({}, {arrow: [] for arrow in arrows}, {}, whole.width, whole.height)
     ways: dict[tuple[tuple[int, ...], Link], list[Point]] = {}
     waiting: list[tuple[Panel, tuple[int, ...], float, float]] = [(whole, (), 0.0, 0.0)]
@@ -117,9 +121,11 @@ def link_in(path: tuple[int, ...], source: int, target: int, paths: Mapping[int,
 
 
 def panel(
-    sizes: Mapping[int, Point], paths: Mapping[int, tuple[int, ...]], arrows: Sequence[Arrow], depth: int
+    sizes: Mapping[int, Point], paths: Mapping[int, tuple[int, ...]], arrows: Sequence[Arrow], path: tuple[int, ...],
+    narrowest: Mapping[int, float],
 ) -> Panel:
-    """Lay out what is in the frame around these nodes, at `depth` of their paths: the frames in it, then the whole."""
+    """Lay out what is in the frame at `path`: the frames in it, then the whole."""
+    depth = len(path)
     members: dict[int, dict[int, Point]] = {}
     boxes: dict[Item, Point] = {}
     for node, size in sizes.items():
@@ -128,11 +134,10 @@ def panel(
         else:
             boxes["node", node] = size
     inner = {
-        frame: panel(inside, paths, [a for a in arrows if a[0] in inside or a[1] in inside], depth + 1)
+        frame: panel(inside, paths, [a for a in arrows if a[0] in inside or a[1] in inside], (*path, frame), narrowest)
         for frame, inside in members.items()
     }
     boxes.update((("frame", frame), framed(inside)) for frame, inside in inner.items())
-    path = paths[next(iter(sizes))][:depth] if sizes else ()
     links = dict.fromkeys(link for a, b in arrows if (link := link_in(path, a, b, paths)) is not None)
     boxes.update((end, (BEND, 0.0)) for link in links for end in link[:2] if end[0] in ("in", "out"))
 
@@ -142,10 +147,12 @@ def panel(
         return inner[end[1]].centers[kind, source][0] - inner[end[1]].width / 2
 
     offsets = {link: (aside(link[0], "out", link[2]), aside(link[1], "in", link[2])) for link in links}
-    return layered(boxes, offsets, inner)
+    return layered(boxes, offsets, inner, narrowest.get(path[-1], 0.0) - 2 * PAD if path else 0.0)
 
 
-def layered(boxes: Mapping[Item, Point], offsets: Mapping[Link, Point], inner: dict[int, Panel]) -> Panel:
+def layered(
+    boxes: Mapping[Item, Point], offsets: Mapping[Link, Point], inner: dict[int, Panel], narrowest: float
+) -> Panel:
     """Lay out boxes in layers; `offsets` is how far beside the centers of its two boxes a link begins and ends."""
     level = levels(boxes, offsets)
     bends = bent(level, offsets)
@@ -154,8 +161,10 @@ def layered(boxes: Mapping[Item, Point], offsets: Mapping[Link, Point], inner: d
     ordered(bends.rows, ways)
     x = coordinates(bends.rows, widths, ways)
     left = min((x[item] - widths[item] / 2 for item in x), default=0.0)
+    width = max((x[item] + widths[item] / 2 - left for item in x), default=0.0)
+    left -= max(0.0, narrowest - width) / 2
+    width = max(width, narrowest)
     x = {item: place - left for item, place in x.items()}
-    width = max((x[item] + widths[item] / 2 for item in x), default=0.0)
     heights = [max((boxes[item][1] for item in row if item in boxes), default=0.0) for row in bends.rows]
     tops, y = [], 0.0
     for i, height in enumerate(heights):

@@ -36,6 +36,10 @@ class Shown:
     zeros: int
     picture: tuple[tuple[float, ...], ...] | None
 
+    def single(self) -> float | None:
+        """The value of an array with one element."""
+        return float(self.values[0]) if self.values is not None and len(self.values) == 1 else None
+
     def __str__(self) -> str:
         """The value if it is one number, otherwise shape and range."""
         if self.values is not None and len(self.values) == 1 and not self.shape:

@@ -15,7 +15,9 @@ import numpy as np
 
 from minigrad.random import States, noting
 from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, enclosing, recording
+from minigrad.show.boxes import Arrow, Node
 from minigrad.show.displays import in_a_frame, unboxed
+from minigrad.show.drawing import Graph
 from minigrad.show.files import write
 from minigrad.show.names import names_around
 from minigrad.show.rules import rule_shown
@@ -133,6 +135,15 @@ class Trace:
             self.edges = [replace(e, verdict=late) if e.rule and not e.verdict else e for e in self.edges]
         self._checkable = []
         return self
+
+    @property
+    def graph(self) -> Graph:
+        """What was computed from what, to be drawn: constants too, and an arrow for each of `edges`."""
+        nodes = [
+            Node(x.number, x.name, x.kind, x.operation, x.value.shape, x.value.dtype, x.time, x.value.single(), x.scope)
+            for x in self.tensors
+        ]
+        return Graph(tuple(nodes), tuple(Arrow(edge.source, edge.target, edge.position) for edge in self.edges))
 
     def to_dict(self) -> dict[str, Any]:
         """The trace as dicts, lists, strings and numbers, for JSON."""

@@ -373,7 +373,7 @@ def test_numbers_that_are_no_tensors_are_in_the_line_of_their_operation(browser,
         assert page.inner_text("#panel h2") == "multiply_1 = multiply(x, 4)"
         page.keyboard.press("ArrowRight")
         assert page.inner_text("#panel h2") == "y = subtract(2.0, multiply_1)"
-        assert page.text_content("[data-box='0'] .facts") == "() · leaf"
+        assert page.text_content("[data-box='0'] .facts") == "()"
 
 
 def test_edges_are_reached_by_keyboard_and_keep_the_focus(browser, tmp_path):
@@ -412,3 +412,45 @@ def test_the_page_is_valid_html(tmp_path, program):
     html5lib = pytest.importorskip("html5lib", reason="html5lib reads the page strictly")
     seen = program(tmp_path) if program is hostile else program()
     html5lib.HTMLParser(strict=True).parse(seen.html())
+
+
+def test_a_click_or_a_key_folds_a_module_to_a_box_and_unfolds_it_to_a_frame(browser, tmp_path):
+    with opened(browser, classifier(), tmp_path) as page:
+        assert page.locator(".label").all_text_contents() == ["− 0", "− 1", "− 2", "− 3"]
+        boxes = page.locator(".box").count()
+        page.click(".label[aria-label='0']")
+        assert page.locator(".label").all_text_contents() == ["− 1", "− 2", "− 3"]
+        assert page.locator(".box").count() == boxes - 2  # weight, bias and result are one
+        assert page.locator(":focus").get_attribute("aria-expanded") == "false"
+        page.focus(".label[aria-label='3']")
+        page.keyboard.press("Enter")
+        assert page.locator(".label").all_text_contents() == ["− 1", "− 2"]
+        assert page.text_content(":focus").startswith("+ 3")
+        page.keyboard.press("Space")
+        assert page.locator(".label").all_text_contents() == ["− 1", "− 2", "− 3"]
+        assert page.inner_text("[data-go=play]") == "play"
+        page.keyboard.press("End")
+        assert "step" in page.inner_text("#where")
+
+
+def test_a_large_model_begins_folded_and_one_block_of_it_can_be_opened(browser, tmp_path):
+    def block():
+        return nn.Sequential(nn.Linear(4, 4), nn.Residual(nn.Sequential(nn.Linear(4, 4), nn.Tanh())), nn.ReLU())
+
+    model = nn.Sequential(*[block() for _ in range(14)])
+    with trace() as seen:
+        model(np.ones((2, 4))).sum().backward()
+    with opened(browser, seen, tmp_path) as page:
+        assert page.locator(".label").count() == 0
+        assert "What a module computes shares a box" in page.inner_text(".caption")
+        page.click(".box[aria-label^='7,']")
+        page.click(".box[aria-label^='7.1,']")
+        assert page.locator(".label").all_text_contents() == ["− 7", "− 7.1"]
+        page.keyboard.press("End")
+        assert page.locator(".box.now").count() == 1
+        page.click(".label[aria-label='7']")
+        assert page.locator(".label").count() == 0
+        for _ in range(4):
+            if page.is_enabled("[data-detail='1']"):
+                page.click("[data-detail='1']")
+        assert page.locator(".label").count() == 14 * (1 + 3 + 1 + 2)

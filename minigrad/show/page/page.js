@@ -8,7 +8,7 @@ for (const step of steps)  // each array is written down once
   for (const key of ["gradient", "arrived", "incoming", "raw", "contribution", "before", "after"])
     if (typeof step[key] === "number") step[key] = arrays[step[key]];
 const byId = (id) => document.getElementById(id);
-let at = 0, depth = trace.start, playing = null;
+let at = 0, drawn = trace.start, level = Math.min(trace.start, trace.levels - 1), playing = null;
 let groups = { boxes: [], arrows: [] };  // the elements of the drawing, in its order
 const score = { right: 0, wrong: 0 };
 const into = tensors.map(() => []);  // tensor -> the edges of its inputs
@@ -33,35 +33,63 @@ const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // ---------------------------------------------------------------- the graph
 
 function draw() {
-  const { boxes, arrows, width, height } = drawings[depth];
+  const { boxes, arrows, frames, caption, size: [width, height] } = drawings[drawn];
   const svg = make("svg", { viewBox: `-14 -14 ${width + 28} ${height + 28}`, width: width + 28, height: height + 28,
                             role: "group", "aria-label": "the graph, from its inputs down to its result" });
   groups = { arrows: arrows.map(drawArrow), boxes: boxes.map(drawBox) };
-  svg.append(...groups.arrows, ...groups.boxes);
-  byId("graph").replaceChildren(svg);
-  byId("detail").hidden = drawings.length === 1;
-  for (const button of document.querySelectorAll("[data-detail]")) button.disabled = !drawings[depth + Number(button.dataset.detail)];
+  const labels = frames.map(drawLabel);
+  svg.append(...frames.map(drawFrame), ...groups.arrows, ...labels, ...groups.boxes);
+  byId("graph").replaceChildren(svg, ...(caption ? [make("p", { class: "caption" }, caption)] : []));
+  byId("detail").hidden = trace.levels === 1;
+  for (const button of document.querySelectorAll("[data-detail]")) {
+    const next = level + Number(button.dataset.detail);
+    button.disabled = (next < 0 || next >= trace.levels) && drawn === level;
+  }
+}
+
+// Another drawing: with a frame unfolded or folded, which keeps the focus, or of another level.
+function switchTo(drawing, frame) {
+  drawn = drawing;
+  draw();
+  colour();
+  const part = document.querySelector(`[data-frame="${frame}"]`);
+  if (!part) return;
+  part.focus({ preventScroll: true });
+  bringIntoView(part);
+}
+
+// What is clicked like a button, with a key too.
+function pressable(group, press) {
+  group.addEventListener("click", press);
+  group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    press();
+  } });
+  return group;
 }
 
 function drawBox(box, i) {
-  const { x, y, width, height } = box;
+  const [x, y, width, height] = box.place, unfolds = box.to !== null;
   const group = make("g", { class: `box ${box.kind}`, "data-box": i, tabindex: 0, role: "button",
-                            "aria-label": `${box.name}, ${box.facts}` },
-    make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: box.kind === "result" ? 6 : height / 2 }),
-    make("text", { x, y: y - 4, "font-weight": 600 }, box.name),
+                            "aria-label": `${box.name}, ${box.facts}`,
+                            ...(unfolds ? { "aria-expanded": false, "data-frame": box.frame } : {}) },
+    make("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: ["result", "folded"].includes(box.kind) ? 6 : height / 2 }),
+    make("text", { x, y: y - 4, "font-weight": 600 }, (unfolds ? "+ " : "") + box.name),
     make("text", { x, y: y + 13, class: "facts" }, box.facts));
-  return pressed(group, () => goToNext((step) => box.tensors.includes(tensorOf(step))) ||
+  return pressable(group, unfolds ? () => switchTo(box.to, box.frame) : () =>
+    goToNext((step) => box.tensors.includes(tensorOf(step))) ||
     goToNext((step) => step.kind === "forward" && box.tensors.some((t) => uses(step.tensor, t))));  // a constant has no step
 }
 
-function pressed(group, act) {
-  group.addEventListener("click", act);
-  group.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    act();
-  });
-  return group;
+function drawFrame({ place: [x, y, width, height] }) {
+  return make("rect", { x, y, width, height, rx: 10, class: "frame" });
+}
+
+function drawLabel({ frame, name, to, place: [x, y] }) {
+  const text = make("text", { x: x + 14, y: y + 17 }, `− ${name}`);
+  const label = make("g", { class: "label", "data-frame": frame, tabindex: 0, role: "button", "aria-expanded": true,
+                            "aria-label": name }, text);
+  return pressable(label, () => to !== null && switchTo(to, frame));
 }
 
 function drawArrow(arrow, i) {
@@ -80,10 +108,9 @@ function drawArrow(arrow, i) {
     make("path", { d: `M${startX - 4} ${startY + 8}L${startX} ${startY}L${startX + 4} ${startY + 8}z`, class: "head back" }));
   if (arrow.edges.length > 1) {
     group.append(make("title", {}, `${arrow.edges.length} edges`));
-    const [middleX, middleY] = [(startX + rest[0][0]) / 2 + 12, (startY + rest[0][1]) / 2];
-    group.append(make("text", { x: middleX, y: middleY, class: "facts" }, `×${arrow.edges.length}`));
+    group.append(make("text", { x: arrow.spot[0], y: arrow.spot[1], class: "facts" }, `×${arrow.edges.length}`));
   }
-  return pressed(group, () => goToNext((step) => arrow.edges.includes(step.edge)) ||
+  return pressable(group, () => goToNext((step) => arrow.edges.includes(step.edge)) ||
     goToNext((step) => step.kind === "forward" && step.tensor === target));  // nothing comes back to a constant
 }
 
@@ -97,14 +124,14 @@ function colour(until = at) {
   const computed = new Set(past.filter((s) => s.kind === "forward").map((s) => s.tensor));
   const complete = new Set(past.filter((s) => s.kind === "complete").map((s) => s.tensor));
   const walked = new Set(past.filter((s) => s.kind === "contribution").map((s) => s.edge));
-  drawings[depth].boxes.forEach((box, i) => {
+  drawings[drawn].boxes.forEach((box, i) => {
     const group = groups.boxes[i];
     group.classList.toggle("later", box.tensors.every((t) => tensors[t].kind === "result" && !computed.has(t)));
     group.classList.toggle("has", box.tensors.some((t) => complete.has(t)));
     group.classList.toggle("back", step.kind !== "forward");
     group.classList.toggle("now", box.tensors.includes(tensorOf(step)));
   });
-  drawings[depth].arrows.forEach((arrow, i) => {
+  drawings[drawn].arrows.forEach((arrow, i) => {
     const group = groups.arrows[i];
     group.classList.toggle("done", arrow.edges.some((e) => walked.has(e)));
     group.classList.toggle("now", step.kind === "contribution" && arrow.edges.includes(step.edge));

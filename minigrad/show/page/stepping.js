@@ -128,13 +128,12 @@ function begin() {
     moves[button.dataset.go]();
   });
   for (const button of document.querySelectorAll("[data-detail]")) button.addEventListener("click", () => {
-    depth = Math.max(0, Math.min(drawings.length - 1, depth + Number(button.dataset.detail)));
-    draw();
-    colour();
+    level = Math.max(0, Math.min(trace.levels - 1, level + Number(button.dataset.detail)));
+    switchTo(level);
   });
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input[type=text]") || !keys[event.key]) return;
-    if (event.key === " " && event.target.matches("button, input, .box, .arrow")) return;  // which do what they are for
+    if (event.key === " " && event.target.matches("button, input, .box, .label, .arrow")) return;  // which do what they are for
     event.preventDefault();
     if (event.key !== " ") stop();  // who moves by hand wants to stay there
     keys[event.key]();
