@@ -18,7 +18,7 @@ from minigrad.modes import enable_grad
 from minigrad.recording import Recorded, recording
 from minigrad.show.boxes import Arrow, Node, Picture, cut
 from minigrad.show.files import write
-from minigrad.show.folding import MOST_NODES, Foldable, alike
+from minigrad.show.folding import MOST_NODES, Foldable, shared_length
 from minigrad.show.languages import dot_text, mermaid_text, svg_text
 from minigrad.show.names import names_around
 from minigrad.tensor import Tensor
@@ -173,7 +173,7 @@ def scopes_of(tensors: Sequence[Tensor], known: Mapping[int, str]) -> dict[Tenso
         parts = [name.split(".")[:-1] for name in names if re.fullmatch(r"[\w.]+", name)]
         owners.append(next(filter(None, parts), []))
     before, after = carried_on(owners), carried_on(owners[::-1])[::-1]
-    scopes = [own or a[: alike(a, b)] for own, a, b in zip(owners, before, after, strict=True)]
+    scopes = [own or a[: shared_length(a, b)] for own, a, b in zip(owners, before, after, strict=True)]
     return {tensor: ".".join(scope) for tensor, scope in zip(results, scopes, strict=True)}
 
 

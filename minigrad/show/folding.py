@@ -70,7 +70,7 @@ class Foldable:
         for node in self.nodes:
             if node.kind == "result":
                 parts = node.scope.split(".") if node.scope else []
-                path = path[: grouped_alike(entered, parts)]
+                path = path[: shared_length(entered, parts)]
                 for depth in range(len(path) + 1, len(parts) + 1):
                     path = self.new_frame(".".join(parts[:depth]), path)
                 entered, self.paths[node.number] = parts, path
@@ -81,7 +81,7 @@ class Foldable:
         for arrow in self.arrows:
             path = self.paths[arrow.target]
             shared = around.get(arrow.source, path)
-            around[arrow.source] = shared[: grouped_alike(shared, path)]
+            around[arrow.source] = shared[: shared_length(shared, path)]
         for number, path in around.items():
             node = self.nodes[number]
             if node.kind == "leaf" and ("." in node.name or node.name.startswith("leaf_")):
@@ -226,6 +226,6 @@ class Foldable:
         return f"{what} a box: these are {len(self.nodes):,} tensors."
 
 
-def grouped_alike(a: Sequence[object], b: Sequence[object]) -> int:
+def shared_length(a: Sequence[object], b: Sequence[object]) -> int:
     """How long two paths are the same."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
