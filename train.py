@@ -33,7 +33,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--recipe", default="default", metavar="NAME", help="what to train, see --list-recipes (default: default)")
     add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")
     add("--published-schedule", action="store_true", help="train as the reference did, not in our better way")
-    add("--data", metavar="DIR", help="folder with the four IDX files, .gz or raw")
+    add("--data", metavar="DIR", help="folder with four IDX files, .gz or raw, or with a folder of pictures a class")
+    add("--size", metavar="N|HxW", help="reduce or enlarge the pictures of a folder to so many rows and columns")
     add("--epochs", type=positive(int), metavar="N", help="how often to go through the training images")
     add("--batch-size", type=positive(int), metavar="N", help="images in a step")
     add("--lr", type=positive(float), metavar="X", help="learning rate, at the schedule's peak")
@@ -140,12 +141,21 @@ def list_recipes() -> None:
     print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{SUMMARY}")
 
 
+def wanted_size(arguments: argparse.Namespace) -> tuple[int, int] | None:
+    """Rows and columns that pictures are brought to: those of the model to evaluate, or what --size says."""
+    from nn.fashion.classifier import Classifier
+    from nn.fashion.pictures import parsed_size
+
+    return Classifier.load(arguments.evaluate).size if arguments.evaluate else parsed_size(arguments.size)
+
+
 def evaluate(arguments: argparse.Namespace, data: Dataset) -> Evaluation:
     """Evaluate a saved model on the test images."""
     from nn.fashion import report
     from nn.fashion.classifier import Classifier
 
     classifier = Classifier.load(arguments.evaluate)
+    classifier.check(data)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
     print(report.summary(evaluation, classifier.classes))
     return evaluation
@@ -171,7 +181,7 @@ def main() -> int:
 
     warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
     try:
-        data = load(arguments.data)
+        data = load(arguments.data, size=wanted_size(arguments))
         if not arguments.quiet:
             print(f"Data: {data.source}", flush=True)
         evaluation = (evaluate if arguments.evaluate else train)(arguments, data)

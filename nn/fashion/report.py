@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """Loss, accuracy, precision, recall and F1 of each class, and the most confused pairs, as text."""
     confused = [f"{classes[i]} and {classes[j]} ({n} times)" for i, j, n in evaluation.most_confused(3)]
+    width = max(12, *map(len, classes))
     lines = [
         f"Test loss {evaluation.loss:.4f}, test accuracy {evaluation.accuracy:.2%}",
         "",
-        f"{'class':<12} {'precision':>9} {'recall':>9} {'F1':>9}",
+        f"{'class':<{width}} {'precision':>9} {'recall':>9} {'F1':>9}",
         *(
-            f"{name:<12} {p:>9.1%} {r:>9.1%} {f1:>9.1%}"
+            f"{name:<{width}} {p:>9.1%} {r:>9.1%} {f1:>9.1%}"
             for name, p, r, f1 in zip(classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
         ),
         "",

@@ -110,7 +110,8 @@ def write_report(
 
 
 def predicted(classifier: Classifier, data: Dataset) -> Predictions:
-    """What a classifier makes of the test images."""
+    """What a classifier makes of the test images. Raises `nn.fashion.DataError` if they are none that it knows."""
+    classifier.check(data)
     probabilities = classifier.predict_proba(data.test_images).astype(np.float64)
     return Predictions(data.test_images, data.test_labels, probabilities)
 
@@ -334,10 +335,10 @@ def first_layer(classifier: Classifier) -> str:
     weight = next((p.numpy() for p in classifier.model.parameters() if p.ndim in (2, 4)), None)
     if weight is None:
         return ""
-    side = round(weight.shape[1] ** 0.5)
-    if weight.ndim == 2 and side**2 != weight.shape[1]:
+    height, width = classifier.size
+    if weight.ndim == 2 and height * width != weight.shape[1]:
         return ""
-    filters = weight.reshape(-1, side, side) if weight.ndim == 2 else weight.mean(1)
+    filters = weight.reshape(-1, height, width) if weight.ndim == 2 else weight.mean(1)
     strongest = np.argsort(-np.abs(filters).sum((1, 2)), kind="stable")[:32]
 
     def draw(figure: Figure) -> None:
@@ -372,7 +373,8 @@ def hidden_map(classifier: Classifier, predictions: Predictions) -> str:
         wrong = places[~right]
         axes.scatter(wrong[:, 0], wrong[:, 1], s=45, facecolors="none", edgecolors="black", label="mistake")
         axes.set_axis_off()
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+        if len(classifier.classes) <= 20:  # as there are colours
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
 
     return (
         "<p>Each point is an image, its colour the true class; what looks alike to the last hidden layer is near each "
