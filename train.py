@@ -146,6 +146,8 @@ def wanted_size(arguments: argparse.Namespace) -> tuple[int, int] | None:
     from nn.fashion.classifier import Classifier
     from nn.fashion.pictures import parsed_size
 
+    if arguments.evaluate and arguments.size:
+        sys.exit("train.py: --size does not go with --evaluate: the model has its own size")
     return Classifier.load(arguments.evaluate).size if arguments.evaluate else parsed_size(arguments.size)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import nn
 from minigrad import __version__
 from nn.data import DataLoader, Normalize
-from nn.fashion.dataset import CLASSES, Dataset
+from nn.fashion.dataset import CLASSES, SIZE, Dataset
 from nn.fashion.idx import LARGEST_SIDE, DataError
-from nn.fashion.models import SIZE, build
+from nn.fashion.models import build
 from nn.fashion.photo import Photo, read_photo, read_whole
 from nn.learner import evaluate, predict_proba
 from nn.metrics import Evaluation

@@ -18,17 +18,17 @@ from nn.fashion.pictures import has_pictures, read_pictures
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )
+SIZE = (28, 28)  # rows and columns
 # Of the pixels of all training images, scaled to [0, 1].
 MEAN = 0.2860
 STD = 0.3530
 
 FILES = {
-    "train_images": IdxFile("train-images-idx3-ubyte", (28, 28), "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+    "train_images": IdxFile("train-images-idx3-ubyte", SIZE, "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
     "train_labels": IdxFile("train-labels-idx1-ubyte", (), "9018921c3c673c538a1fc5bad174d6f9"),
-    "test_images": IdxFile("t10k-images-idx3-ubyte", (28, 28), "8181f5470baa50b63fa0f6fddb340f0a"),
+    "test_images": IdxFile("t10k-images-idx3-ubyte", SIZE, "8181f5470baa50b63fa0f6fddb340f0a"),
     "test_labels": IdxFile("t10k-labels-idx1-ubyte", (), "15d484375f8d13e6eb1aabb0c3f46965"),
 }
-SIZE = (28, 28)
 # MNIST and KMNIST have the names of `FILES`, EMNIST "emnist-letters-test-images-idx3-ubyte"; some mirrors put a dot.
 FILE_NAME = re.compile(r"((?:.*[-_])?)(train|t10k|test)-(images|labels)[-.]idx[13]-(?:ubyte|short|int)(?:\.gz)?")
 FOLDER_VARIABLE = "FASHION_MNIST_DIR"
@@ -192,10 +192,9 @@ def _read_idx(folder: Path, prefix: str, paths: dict[str, Path]) -> Dataset:
     contents = {part: idx.read(paths[part], ANY_SIZE if file.item_shape else ()) for part, file in FILES.items()}
     _check_sizes(contents, paths)
     others = [FILES[part].name for part in FILES if contents[part].md5 != FILES[part].md5]
-    is_original = not others or folder == SAMPLE_FOLDER
-    named = CLASSES if is_original else read_names(paths["train_labels"].with_name("classes.txt"))
+    named = CLASSES if not others else read_names(paths["train_labels"].with_name("classes.txt"))
     classes, first = _classes_of(contents, paths, named)
-    if not is_original and not prefix and named in (None, CLASSES):
+    if others and not prefix and named in (None, CLASSES) and folder != SAMPLE_FOLDER:
         so = "" if named else ", so its classes have numbers: a file classes.txt there can name them, one a line"
         warnings.warn(
             f"{folder} holds data other than the original Fashion-MNIST in {', '.join(others)}{so}", stacklevel=5

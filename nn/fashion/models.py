@@ -8,10 +8,10 @@ from math import prod
 from typing import Any
 
 import nn
+from nn.fashion.dataset import SIZE
 
 Architecture = Mapping[str, Any]
-Size = tuple[int, int]  # rows and columns of an image; model files have it as a list
-SIZE: Size = (28, 28)
+Size = tuple[int, int]  # rows and columns of an image; in model files it is a list
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
@@ -108,10 +108,10 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def fitted(architecture: Architecture, size: Size, classes: int) -> dict[str, Any]:
+def architecture_for(architecture: Architecture, size: Size, classes: int) -> dict[str, Any]:
     """The same network for images of another size and another number of classes.
 
-    >>> fitted({"name": "mlp", "sizes": [784, 64, 10]}, (20, 30), 3)
+    >>> architecture_for({"name": "mlp", "sizes": [784, 64, 10]}, (20, 30), 3)
     {'name': 'mlp', 'sizes': [600, 64, 3]}
     """
     if (size, classes) == (SIZE, 10):

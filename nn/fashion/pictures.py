@@ -88,7 +88,7 @@ def read_pictures(
     """
     try:
         required("PIL.Image", "reading pictures")
-        listing = listed(folder, seed)
+        listing = list_pictures(folder, seed)
         images, readable = kept_or_read(listing, size)
     except ImportError as error:
         raise DataError(str(error)) from error
@@ -102,9 +102,11 @@ def read_pictures(
         for label, name in enumerate(listing.classes):
             if not (labels[chosen] == label).any():
                 raise DataError(f"{folder} has no picture of the class {name!r} to {part} with that can be read")
-    all_images, all_labels = ({part: array[chosen] for part, chosen in parts.items()} for array in (images, labels))
-    for array in (*all_images.values(), *all_labels.values()):
-        array.setflags(write=False)
+    all_images = {part: images[chosen] for part, chosen in parts.items()}
+    all_labels = {part: labels[chosen] for part, chosen in parts.items()}
+    for part in parts:
+        all_images[part].setflags(write=False)
+        all_labels[part].setflags(write=False)
     return all_images, all_labels, listing.classes
 
 
@@ -113,12 +115,13 @@ def read_pictures(
 
 def subfolders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted, without hidden ones and those that archivers add."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, False where we may not look
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    names = [name for name in os.listdir(folder) if not name.startswith((".", "__"))]
+    return sorted(name for name in names if os.path.isdir(folder / name))
 
 
-def listed(folder: Path, seed: int) -> Listing:
+def list_pictures(folder: Path, seed: int) -> Listing:
     """Which pictures of which classes there are, by the names of folders alone."""
     has_parts = bool(subfolders(folder / "train"))
     parts = [folder / "train", folder / "test"] if has_parts else [folder]
@@ -131,7 +134,7 @@ def listed(folder: Path, seed: int) -> Listing:
     labels, is_test = [], []
     for part in parts:
         for label, name in enumerate(names):
-            found = [path for path in sorted((part / name).iterdir()) if path.is_file() and path.name[0] != "."]
+            found = [path for path in sorted((part / name).iterdir()) if os.path.isfile(path) and path.name[0] != "."]
             least = 1 if has_parts else 2
             if len(found) < least:
                 few = f"only {len(found)} picture, of two one is for testing" if found else "no pictures"

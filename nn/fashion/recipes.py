@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import nn
 from nn.fashion.dataset import MEAN, STD, Dataset
-from nn.fashion.models import fitted
+from nn.fashion.models import architecture_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Recipe:
 def for_data(recipe: Recipe, data: Dataset) -> Recipe:
     """The recipe for other data: their size and classes, and, if it standardises pixels, their mean and deviation."""
     mean, std = data.mean_and_std() if (recipe.mean, recipe.std) == (MEAN, STD) else (recipe.mean, recipe.std)
-    architecture = fitted(recipe.architecture, data.size, len(data.classes))
+    architecture = architecture_for(recipe.architecture, data.size, len(data.classes))
     return replace(recipe, architecture=architecture, mean=mean, std=std)
 
 

@@ -14,6 +14,8 @@ from nn.metrics import Evaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_NAMED = 50  # classes that a picture has room to name
+
 
 def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """Loss, accuracy, precision, recall and F1 of each class, and the most confused pairs, as text."""
@@ -69,6 +71,8 @@ def draw_confusion(axes: Axes, evaluation: Evaluation, classes: Sequence[str]) -
     shares = 100 * evaluation.counts / evaluation.counts.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.set(title=f"test accuracy {evaluation.accuracy:.2%}", xlabel="predicted", ylabel="true, in % of each class")
+    if len(classes) > MOST_NAMED:
+        return
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     for i, row in enumerate(shares):
