@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.extras import required
-from nn.fashion.dataset import Dataset
+from nn.fashion.dataset import CLASSES, Dataset
 from nn.fashion.photo import Photo
 from nn.files import atomic_write
 
@@ -45,12 +45,17 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
     for label, (name, row) in enumerate(zip(classes, axes, strict=True)):
         images = data.train_images[np.flatnonzero(data.train_labels == label)[:each]]
         for place, image in zip(row, images, strict=False):
-            place.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+            place.imshow(image, cmap=shades(classes), vmin=0, vmax=255)
         for place in row:
             place.set(xticks=[], yticks=[])
             place.spines[:].set_visible(False)
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     write_figure(figure, path)
+
+
+def shades(classes: Sequence[str]) -> str:
+    """What matplotlib calls the colours of images: garments are bright on black, and drawn like ink on paper."""
+    return "gray_r" if tuple(classes) == CLASSES else "gray"
 
 
 def draw_photos(answered: Mapping[str, tuple[Photo, dict[str, float]]], path: str | os.PathLike[str]) -> None:

@@ -73,13 +73,15 @@ def read_pictures(
 ) -> tuple[dict[str, Pixels], dict[str, Labels], tuple[str, ...]]:
     """Read `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`, of which one in six is held out for testing.
 
-    Pictures are made grey; dark stays dark, and light stays light. What was read is kept in the user's cache folder
-    until a file changes. Files that are no pictures are skipped, with a warning that names them. Needs Pillow.
+    Pictures are made grey; dark stays dark, and light stays light. Their order is a random one. What was read is kept in
+    the user's cache folder until a file changes. Files that are no pictures are skipped, with a warning that names them.
+    Needs Pillow.
 
     Args:
         folder: has a folder for each class, or `train` and `test` with such folders.
         size: rows and columns that all pictures are brought to by means of areas; None if they have one size anyhow.
-        seed: of the choice of pictures for testing. It is not that of a run, so that all are judged on the same ones.
+        seed: of the order, and of the choice of pictures for testing; not that of a run, so that all runs are judged on
+            the same ones.
 
     Returns images (n, height, width) and labels (n,), each under "train" and "test", and the names of the classes.
 
@@ -97,7 +99,8 @@ def read_pictures(
     if not readable.all():
         warnings.warn(skipped(listing, readable), stacklevel=5)
     labels, is_test = listing.labels[readable], listing.is_test[readable]
-    parts = {"train": ~is_test, "test": is_test}
+    order = np.random.default_rng(seed).permutation(len(labels))  # so that the first ones are of all classes
+    parts = {"train": order[~is_test[order]], "test": order[is_test[order]]}
     for part, chosen in parts.items():
         for label, name in enumerate(listing.classes):
             if not (labels[chosen] == label).any():
