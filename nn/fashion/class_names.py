@@ -3,20 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nn.fashion.idx import DataError
+from nn.fashion.idx import DataError, without_control
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 1000
 LONGEST_NAME = 100  # characters
 LARGEST_LIST = 2**20  # bytes, far more than so many names have
-
-
-def without_control(text: str) -> str:
-    r"""A text without what a terminal obeys instead of showing, and without spaces around it.
-
-    >>> without_control("\x1b[31mcat\t")
-    '[31mcat'
-    """
-    return "".join(character for character in text if character.isprintable()).strip()
 
 
 def checked_names(names: Sequence[str], where: Path) -> tuple[str, ...]:

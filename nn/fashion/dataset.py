@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nn.fashion import idx
 from nn.fashion.class_names import MOST_CLASSES, checked_names, read_names
 from nn.fashion.download import cache_folder, fetch
-from nn.fashion.idx import ANY_SIZE, DataError, IdxContent, IdxFile
+from nn.fashion.idx import ANY_SIZE, DataError, IdxContent, IdxFile, without_control
 from nn.fashion.pictures import has_pictures, read_pictures
 
 CLASSES = (
@@ -152,7 +152,7 @@ def read_folder(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
         data = _read_idx(folder, prefix, paths)
     kind = "" if data.is_fashion_mnist else f" of {data.size[0]} x {data.size[1]} pixels in {len(data.classes)} classes"
     line = f"{len(data.train_labels):,} training and {len(data.test_labels):,} test images{kind} from {folder}"
-    return replace(data, source=line)
+    return replace(data, source=without_control(line))
 
 
 def _read_sample(reason: str) -> Dataset:
@@ -195,10 +195,9 @@ def _read_idx(folder: Path, prefix: str, paths: dict[str, Path]) -> Dataset:
     named = CLASSES if not others else read_names(paths["train_labels"].with_name("classes.txt"))
     classes, first = _classes_of(contents, paths, named)
     if others and not prefix and named in (None, CLASSES) and folder != SAMPLE_FOLDER:
+        said = f"{folder} holds data other than the original Fashion-MNIST in {', '.join(others)}"
         so = "" if named else ", so its classes have numbers: a file classes.txt there can name them, one a line"
-        warnings.warn(
-            f"{folder} holds data other than the original Fashion-MNIST in {', '.join(others)}{so}", stacklevel=5
-        )
+        warnings.warn(without_control(said + so), stacklevel=5)
     images, labels = (
         {split: contents[f"{split}_{kind}"].array for split in ("train", "test")} for kind in ("images", "labels")
     )

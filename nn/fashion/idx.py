@@ -31,8 +31,20 @@ LARGEST = 2**30  # bytes; no data set of this kind comes near, and a gzip file o
 CHUNK = 2**20  # bytes
 
 
+def without_control(text: str) -> str:
+    r"""A text without what a terminal obeys instead of showing, and without spaces around it.
+
+    >>> without_control("\x1b[31mcat\t")
+    '[31mcat'
+    """
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
 class DataError(ValueError):
     """A data file is missing, broken, or not what its name promises; the message is one sentence that names it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(without_control(sentence))  # names of files may hold anything
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.extras import required
-from nn.fashion.class_names import checked_names, without_control
+from nn.fashion.class_names import checked_names
 from nn.fashion.download import cache_folder, progress
-from nn.fashion.idx import LARGEST, LARGEST_SIDE, DataError
+from nn.fashion.idx import LARGEST, LARGEST_SIDE, DataError, without_control
 from nn.fashion.photo import grey_pixels
 from nn.files import FileError, load, save
 
@@ -58,7 +58,7 @@ def parsed_size(text: str | None) -> tuple[int, int] | None:
     words = text.lower().split("x")
     sides = [int(word) if re.fullmatch("[0-9]{1,4}", word) else 0 for word in words]
     if len(sides) > 2 or not all(1 <= side <= LARGEST_SIDE for side in sides):
-        raise DataError(f"{without_control(text[:20])!r} is no size of pictures: give rows and columns of"
+        raise DataError(f"{text[:20]!r} is no size of pictures: give rows and columns of"
                         f" 1 to {LARGEST_SIDE} pixels, such as 32 or 20x30")
     return sides[0], sides[-1]
 
@@ -73,9 +73,9 @@ def read_pictures(
 ) -> tuple[dict[str, Pixels], dict[str, Labels], tuple[str, ...]]:
     """Read `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`, of which one in six is held out for testing.
 
-    Pictures are made grey; dark stays dark, and light stays light. Their order is a random one. What was read is kept in
-    the user's cache folder until a file changes. Files that are no pictures are skipped, with a warning that names them.
-    Needs Pillow.
+    Pictures are made grey; dark stays dark, and light stays light. Their order is a random one. What was read is kept
+    in the user's cache folder until a file changes. Files that are no pictures are skipped, with a warning that names
+    them. Needs Pillow.
 
     Args:
         folder: has a folder for each class, or `train` and `test` with such folders.
@@ -131,7 +131,7 @@ def list_pictures(folder: Path, seed: int) -> Listing:
     names = subfolders(parts[0])
     for name in sorted(set(names).symmetric_difference(subfolders(parts[-1]))):
         here, there = parts if name in names else parts[::-1]
-        raise DataError(f"{here / without_control(name)} has no counterpart in {there}: each class is to be in both")
+        raise DataError(f"{here / name} has no counterpart in {there}: each class is to be in both")
     classes = checked_names(names, parts[0])
     paths: list[Path] = []
     labels, is_test = [], []
@@ -141,7 +141,7 @@ def list_pictures(folder: Path, seed: int) -> Listing:
             least = 1 if has_parts else 2
             if len(found) < least:
                 few = f"only {len(found)} picture, of two one is for testing" if found else "no pictures"
-                raise DataError(f"{part / without_control(name)} has {few}: add some, or remove the folder")
+                raise DataError(f"{part / name} has {few}: add some, or remove the folder")
             paths += found
             labels += [label] * len(found)
             is_test += [part.name == "test"] * len(found)
@@ -165,10 +165,12 @@ def held_out(labels: Labels, seed: int) -> Mask:
 
 def skipped(listing: Listing, readable: Mask) -> str:
     """A sentence on the files that cannot be read."""
-    names = [without_control(str(listing.paths[i].relative_to(listing.folder))) for i in np.flatnonzero(~readable)]
+    names = [str(listing.paths[i].relative_to(listing.folder)) for i in np.flatnonzero(~readable)]
     rest = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return (f"{len(names):,} of {len(readable):,} files in {listing.folder} cannot be read as pictures and are skipped:"
-            f" {', '.join(names[:NAMED])}{rest}")
+    return without_control(
+        f"{len(names):,} of {len(readable):,} files in {listing.folder} cannot be read as pictures and are skipped:"
+        f" {', '.join(names[:NAMED])}{rest}"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ reading them

@@ -356,6 +356,19 @@ def test_folders_that_do_not_fit_are_one_sentence(shapes, tmp_path, change, size
     assert "\n" not in str(caught.value)
 
 
+def test_no_name_of_a_file_commands_the_terminal(tmp_path, picture):
+    for name in ("a\x1b[31m", "b\n"):
+        for side in (4, 5):
+            picture(tmp_path / name / f"{side}\x07.png", np.zeros((side, side)))
+    with pytest.raises(DataError, match="pictures differ in size") as caught:
+        load(tmp_path)
+    assert str(caught.value).isprintable()
+    (tmp_path / "b\n" / "\x1b.png").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match="1 of 5 files") as warned:
+        data = load(tmp_path, size=(4, 4))
+    assert all(text.isprintable() for text in (data.source, *data.classes, str(warned[0].message)))
+
+
 def test_a_class_of_one_picture_cannot_be_split(tmp_path, picture):
     for name, count in (("a", 1), ("b", 4)):
         for i in range(count):
