@@ -74,7 +74,7 @@ def read_photo(
     ((20, 10, 40, 50), np.uint8(215), np.uint8(0))
     """
     with warnings.catch_warnings(action="ignore"):  # of what Pillow can do without
-        picture = np.asarray(as_rgb(source, WORKING), np.float32)
+        picture = np.asarray(working_copy(source), np.float32)
     ground, spread, plain = background(picture)
     tolerance = np.clip(4 * spread, FAINTEST, STRONGEST)
     differs = [np.abs(version - ground).max(2) > tolerance for version in (picture, blurred(picture))]
@@ -99,7 +99,7 @@ def read_whole(source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: 
            [250, 250, 250]], dtype=uint8)
     """
     with warnings.catch_warnings(action="ignore"):
-        picture = np.asarray(as_rgb(source, WORKING))
+        picture = np.asarray(working_copy(source))
         pixels = grey_pixels(source, size)
     return Photo(pixels, picture, (0, 0, picture.shape[1], picture.shape[0]), ())
 
@@ -107,32 +107,42 @@ def read_whole(source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: 
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def as_rgb(source: Any, longest: int | None) -> Image:
-    """An image of Pillow, upright, what is transparent on white, and at most `longest` pixels wide and high."""
+def working_copy(source: Any) -> Image:
+    """`as_rgb`, at most `WORKING` pixels wide and high."""
+    image = as_rgb(source, WORKING)
+    image.thumbnail((WORKING, WORKING), required("PIL.Image", "reading a picture").Resampling.BOX)
+    return image
+
+
+def as_rgb(source: Any, enough: int | None) -> Image:
+    """An image of Pillow, upright, what is transparent on white.
+
+    A JPEG is decoded no larger than needed, which is fast, if `enough` says how many pixels its sides need.
+    """
     images = required("PIL.Image", "reading a picture")
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)):
             expected = "bytes of shape (h, w), (h, w, 3) or (h, w, 4)"
             raise ValueError(f"a picture is {expected}, got {source.dtype} of shape {source.shape}")
-        return flattened(images.fromarray(source), longest)
+        return flattened(images.fromarray(source))
     if isinstance(source, images.Image):
-        return flattened(source, longest)
-    return opened(Path(source), longest)
+        return flattened(source)
+    return opened(Path(source), enough)
 
 
-def opened(path: Path, longest: int | None) -> Image:
+def opened(path: Path, enough: int | None) -> Image:
     """`as_rgb` of a file, in whatever format its content has."""
     images = required("PIL.Image", "reading a picture")
     if path.is_dir():
         raise FileError(f"{path} is a folder: name the photos in it")
     try:
         with images.open(path) as image:
-            if longest is not None:
-                image.draft("RGB", (longest, longest))  # a JPEG is decoded no larger than needed
+            if enough is not None:
+                image.draft("RGB", (enough, enough))
             if image.width * image.height > LARGEST:
                 size = image.width * image.height / 1e6
                 raise FileError(f"{path} has {size:,.0f} million pixels: reduce it to {LARGEST // 10**6} million first")
-            return flattened(image, longest)
+            return flattened(image)
     except FileError:
         raise
     except images.UnidentifiedImageError:
@@ -146,13 +156,13 @@ def opened(path: Path, longest: int | None) -> Image:
 
 def grey_pixels(source: Any, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     """(h, w) bytes, all of a picture as it is, brought to a size by means of areas if one is given."""
-    image = as_rgb(source, None if size is None else max(WORKING, 2 * max(size))).convert("L")
+    image = as_rgb(source, None if size is None else 4 * max(size)).convert("L")
     if size is not None:
         image = image.resize(size[::-1], required("PIL.Image", "reading a picture").Resampling.BOX)
     return np.asarray(image)
 
 
-def flattened(image: Image, longest: int | None) -> Image:
+def flattened(image: Image) -> Image:
     """An image of Pillow, whatever its mode, as RGB; see `as_rgb`."""
     operations, images = required("PIL.ImageOps", "reading a picture"), required("PIL.Image", "reading a picture")
     image = operations.exif_transpose(image)
@@ -163,10 +173,7 @@ def flattened(image: Image, longest: int | None) -> Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = images.alpha_composite(images.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    if longest is not None:
-        image.thumbnail((longest, longest), images.Resampling.BOX)
-    return image
+    return image.convert("RGB")
 
 
 # ------------------------------------------------------------------------------------------------ finding
