@@ -392,6 +392,31 @@ def test_reading_leaves_the_warnings_of_python_as_they_were(shapes):
     assert warnings.filters == before
 
 
+def test_a_bar_on_a_terminal_moves_with_every_picture(shapes, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, **options):
+            self.options, self.done = options, 0
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            pass
+
+        def update(self, count):
+            self.done += count
+
+    monkeypatch.setitem(sys.modules, "tqdm", type("tqdm_module", (), {"tqdm": Bar}))
+    load(shapes, size=(8, 8))
+    load(shapes, size=(8, 8))  # from the cache, without a bar
+    (bar,) = bars
+    assert (bar.done, bar.options["total"]) == (33, 33)
+    assert bar.options["disable"] is None, "tqdm shows itself on terminals only when told so"
+
+
 def test_without_pillow_a_sentence_says_what_to_install(shapes, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     monkeypatch.setitem(sys.modules, "PIL", None)
