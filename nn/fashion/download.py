@@ -115,7 +115,7 @@ def progress(
             print(f"{doing} {name} ...", file=sys.stderr)
         yield lambda count: None
         return
-    with tqdm(total=total, desc=name, unit=unit, unit_scale=True, leave=False, disable=None) as bar:
+    with tqdm(total=total, desc=name, unit=unit, unit_scale=unit == "B", leave=False, disable=None) as bar:
         yield bar.update
 
 
