@@ -41,7 +41,7 @@ def gzip_packed(data: bytes) -> bytes:
 
 
 def make_sample(data: Path | None, out: Path) -> None:
-    """Write the four files into the folder `out`, and print their sizes."""
+    """Write the four files, and the names of the classes, into the folder `out`; print their sizes."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a sample of anything but the original is no sample
         dataset = load(data)
@@ -60,6 +60,7 @@ def make_sample(data: Path | None, out: Path) -> None:
         path = out / f"{FILES[part].name}.gz"
         path.write_bytes(gzip_packed(pack(array)))
         print(f"{path.stat().st_size:9,} bytes  {path}")
+    (out / "classes.txt").write_text("\n".join([*CLASSES, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

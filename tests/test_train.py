@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
+from nn.fashion.dataset import CLASSES, FILES, SAMPLE_FOLDER, read_folder
 from nn.fashion.idx import pack
 from nn.fashion.recipes import RECIPES
 
@@ -43,6 +43,7 @@ def data_folder(tmp_path_factory):
     for part, file in FILES.items():
         array = getattr(sample, part)[: 600 if part.startswith("train") else 100]
         (folder / file.name).write_bytes(pack(array.astype(np.uint8)))
+    (folder / "classes.txt").write_text("\n".join(CLASSES))
     return folder
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nn.fashion.dataset import CLASSES
 from nn.metrics import Evaluation, confusion_matrix
 
+OF_GARMENTS = " At this size a garment is little more than its outline, and these have nearly the same one."
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
@@ -117,12 +119,12 @@ def of_pairs(
     each = alike[np.triu_indices(len(classes), 1)]
     ranks = [int((each > alike[i, j]).sum()) + 1 for i, j, _ in pairs]
     first, second, _ = pairs[0]
+    suggested = "That is what" if ranks[0] <= max(3, len(each) // 10) else "That is not what"
     return [
-        f"Most of them are a matter of few pairs: {share:.0%} confuse {listed}.",
-        f"That is what the images themselves suggest: the mean images of {classes[first]} and {classes[second]} have a "
+        f"{share:.0%} of them confuse {listed}.",
+        f"{suggested} the images themselves suggest: the mean images of {classes[first]} and {classes[second]} have a "
         f"correlation of {alike[first, second]:.2f}, rank {ranks[0]} of {len(each)} pairs of classes; the "
-        f"pairs above have the ranks {', '.join(map(str, ranks))}. At this size a garment is "
-        "little more than its outline, and these have nearly the same one.",
+        f"pairs above have the ranks {', '.join(map(str, ranks))}.{OF_GARMENTS if classes == CLASSES else ''}",
     ]
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import nn
 from minigrad import __version__
 from nn.data import DataLoader, Normalize
-from nn.fashion.dataset import CLASSES
+from nn.fashion.dataset import CLASSES, SIZE, Dataset
+from nn.fashion.idx import LARGEST_SIDE, DataError
 from nn.fashion.models import build
-from nn.fashion.photo import Photo, read_photo
+from nn.fashion.photo import Photo, read_photo, read_whole
 from nn.learner import evaluate, predict_proba
 from nn.metrics import Evaluation
 
@@ -26,12 +27,13 @@ EVALUATION_BATCH = 1000
 
 @dataclass
 class Classifier:
-    """A network for images of garments: bytes, or floating pixels from 0 to 1 (see `nn.data.Normalize`).
+    """A network for images: bytes, or floating pixels from 0 to 1 (see `nn.data.Normalize`).
 
     Attributes:
         architecture: what `nn.fashion.models.build` made `model` from.
         mean, std: of the pixels scaled to [0, 1], which the network expects to be standardised with.
         classes: the names of its outputs.
+        size: rows and columns of its images; files of earlier versions, which do not say, are for 28 x 28.
         training: how it was trained, for whoever reads its file: recipe, epoch, seed, accuracy on validation images.
     """
 
@@ -40,18 +42,34 @@ class Classifier:
     mean: float = 0.0
     std: float = 1.0
     classes: tuple[str, ...] = CLASSES
+    size: tuple[int, int] = SIZE
     training: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def knows_garments(self) -> bool:
+        """Whether its classes are those of Fashion-MNIST, so that photos become what these images are."""
+        return self.classes == CLASSES
+
+    def check(self, data: Dataset) -> None:
+        """Raise `DataError` unless data are of this model's classes and size."""
+        if self.size != data.size:
+            known, given = (f"{height} x {width}" for height, width in (self.size, data.size))
+        elif self.classes != data.classes:
+            known, given = (f"the classes {enumerated(classes)}" for classes in (self.classes, data.classes))
+        else:
+            return
+        raise DataError(f"the model is for images of {known}, these data are of {given}: name the data it learned from")
+
     def loader(self, images: nn.data.Array, labels: nn.data.Array) -> DataLoader:
-        """Batches of images (n, 28, 28) and their labels (n,), standardised, for evaluation."""
+        """Batches of images (n, *size) and their labels (n,), standardised, for evaluation."""
         return DataLoader((images, labels), EVALUATION_BATCH, transform=Normalize(self.mean, self.std))
 
     def evaluate(self, images: nn.data.Array, labels: nn.data.Array) -> Evaluation:
-        """Mean loss and confusion matrix on images (n, 28, 28) with labels (n,)."""
+        """Mean loss and confusion matrix on images (n, *size) with labels (n,)."""
         return evaluate(self.model, nn.CrossEntropyLoss(), self.loader(images, labels))
 
     def predict_proba(self, images: nn.data.Array) -> nn.data.Array:
-        """(n, classes) probabilities for images (n, 28, 28), light garments on a black ground."""
+        """(n, classes) probabilities for images (n, *size) as it learned from: light garments on black, say."""
         return predict_proba(self.model, self.loader(images, images))
 
     def predict(self, images: nn.data.Array) -> list[str]:
@@ -62,18 +80,23 @@ class Classifier:
         """Each class with its probability, the most probable one first, for a photo of one garment.
 
         Args:
-            photo: a file, an image of Pillow, an array, or what `nn.fashion.photo.read_photo` made of one; its
-                `warnings` tell whether the result may be trusted.
+            photo: a file, an image of Pillow, an array, or what `look_at` made of one; its `warnings` tell whether the
+                result may be trusted.
 
-        Raises what `read_photo` raises.
+        Raises what `nn.fashion.photo.read_photo` raises.
         """
-        probabilities = self.probabilities_of(photo if isinstance(photo, Photo) else read_photo(photo))
+        probabilities = self.probabilities_of(photo if isinstance(photo, Photo) else self.look_at(photo))
         return {self.classes[i]: float(probabilities[i]) for i in np.argsort(-probabilities, kind="stable")}
 
+    def look_at(self, photo: str | os.PathLike[str] | Image | nn.data.Array) -> Photo:
+        """What this network gets to see of a photo: the garment in it, or all of it if it learned something else."""
+        return read_photo(photo, self.size) if self.knows_garments else read_whole(photo, self.size)
+
     def probabilities_of(self, photo: Photo) -> nn.data.Array:
-        """(classes,) probabilities, means over the picture and its mirror image: shoes in the data point left."""
+        """(classes,) probabilities, for garments means over picture and mirror image: shoes in the data point left."""
         pixels = photo.pixels
-        mean: nn.data.Array = self.predict_proba(np.stack([pixels, pixels[:, ::-1]])).mean(0)
+        versions = [pixels, pixels[:, ::-1]] if self.knows_garments else [pixels]
+        mean: nn.data.Array = self.predict_proba(np.stack(versions)).mean(0)
         return mean
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -84,15 +107,15 @@ class Classifier:
         """All but the weights, as plain data."""
         metadata = {
             "architecture": self.architecture, "mean": self.mean, "std": self.std, "classes": self.classes,
-            "training": self.training, "minigrad_version": __version__,
+            "size": self.size, "training": self.training, "minigrad_version": __version__,
         }
         return nn.files.plain(metadata)
 
     def export_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write an ONNX file that makes probabilities (n, classes) of bytes (n, 28, 28); see `nn.export_onnx`."""
+        """Write an ONNX file that makes probabilities (n, classes) of bytes (n, *size); see `nn.export_onnx`."""
         model = nn.Sequential(self.model, nn.Softmax(1))
         transform = Normalize(self.mean, self.std)
-        nn.export_onnx(model, path, (28, 28), transform=transform, metadata=self.metadata())
+        nn.export_onnx(model, path, self.size, transform=transform, metadata=self.metadata())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Classifier:
@@ -107,9 +130,11 @@ class Classifier:
             model.load_state_dict(state)
             classifier = cls(
                 model, metadata["architecture"], float(metadata["mean"]), float(metadata["std"]),
-                tuple(map(str, metadata["classes"])), dict(metadata.get("training", {})),
+                tuple(map(str, metadata["classes"])), read_size(metadata.get("size", SIZE)),
+                dict(metadata.get("training", {})),
             )
-            outputs = classifier.predict_proba(np.zeros((1, 28, 28), np.uint8)).shape[1]  # so that it is known to work
+            images = np.zeros((1, *classifier.size), np.uint8)
+            outputs = classifier.predict_proba(images).shape[1]  # so that it is known to work
             if outputs != len(classifier.classes):
                 raise ValueError(f"it has {outputs} outputs, but {len(classifier.classes)} names of classes")
             return classifier
@@ -117,3 +142,22 @@ class Classifier:
             raise nn.FileError(f"{path} is no garment classifier: its metadata lacks {error}") from error
         except (TypeError, ValueError, OverflowError, MemoryError) as error:
             raise nn.FileError(f"{path} is no usable garment classifier: {error}") from error
+
+
+def read_size(found: Any) -> tuple[int, int]:
+    """Rows and columns as a model file has them; raises ValueError if they are none."""
+    if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(side) is int for side in found):
+        raise ValueError("its size is no pair of whole numbers")
+    height, width = found
+    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+        raise ValueError(f"its images have a side that is not from 1 to {LARGEST_SIDE} pixels long")
+    return height, width
+
+
+def enumerated(classes: tuple[str, ...]) -> str:
+    """The names of a few classes, and how many there are.
+
+    >>> enumerated(("cat", "dog", "cow", "pig", "hen"))
+    'cat, dog, cow, … (5)'
+    """
+    return f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''} ({len(classes):,})"

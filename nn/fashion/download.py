@@ -104,16 +104,18 @@ def connect(url: str) -> HTTPResponse:
 
 
 @contextlib.contextmanager
-def progress(name: str, total: int | None) -> Iterator[Callable[[int], object]]:
-    """A bar on a terminal when tqdm is installed; yields the function that moves it on by some bytes."""
+def progress(
+    name: str, total: int | None, doing: str = "Downloading", unit: str = "B"
+) -> Iterator[Callable[[int], object]]:
+    """A bar on a terminal when tqdm is installed; yields the function that moves it on by some bytes, or what it is."""
     try:
         tqdm = import_module("tqdm").tqdm
     except ImportError:
         if sys.stderr.isatty():
-            print(f"Downloading {name} ...", file=sys.stderr)
+            print(f"{doing} {name} ...", file=sys.stderr)
         yield lambda count: None
         return
-    with tqdm(total=total, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+    with tqdm(total=total, desc=name, unit=unit, unit_scale=unit == "B", leave=False, disable=None) as bar:
         yield bar.update
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,14 @@ from nn.files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_ROWS = 100  # of a picture that can still be opened
+WIDEST = 40  # pixels that a terminal has room for, at two characters each
+
 
 def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) -> None:
-    """Write a picture with the first training images of each class, a class a row. Needs matplotlib.
+    """Write a picture with the first training images of each class, a class a row, of the first 100 classes at most.
+
+    Needs matplotlib.
 
     Args:
         data: what `nn.fashion.load` returns.
@@ -34,12 +39,13 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
     """
     if each < 1:
         raise ValueError(f"at least one image of each class is shown, not {each}")
-    figure = new_figure(path, 0.55 * each + 1.6, 0.55 * len(CLASSES))
-    axes = figure.subplots(len(CLASSES), each, squeeze=False)
-    for label, (name, row) in enumerate(zip(CLASSES, axes, strict=True)):
+    classes = data.classes[:MOST_ROWS]
+    figure = new_figure(path, 0.55 * each + 1.6, 0.55 * len(classes))
+    axes = figure.subplots(len(classes), each, squeeze=False)
+    for label, (name, row) in enumerate(zip(classes, axes, strict=True)):
         images = data.train_images[np.flatnonzero(data.train_labels == label)[:each]]
         for place, image in zip(row, images, strict=False):
-            place.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+            place.imshow(image, cmap=shades(classes), vmin=0, vmax=255)
         for place in row:
             place.set(xticks=[], yticks=[])
             place.spines[:].set_visible(False)
@@ -47,8 +53,13 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
     write_figure(figure, path)
 
 
+def shades(classes: Sequence[str]) -> str:
+    """What matplotlib calls the colours of images: garments are bright on black, and drawn like ink on paper."""
+    return "gray_r" if tuple(classes) == CLASSES else "gray"
+
+
 def draw_photos(answered: Mapping[str, tuple[Photo, dict[str, float]]], path: str | os.PathLike[str]) -> None:
-    """Write a picture with a row for each photo: the photo and where the garment is, 28 x 28 pixels, and bars.
+    """Write a picture with a row for each photo: the photo and where the garment is, what a network sees, and bars.
 
     Args:
         answered: for each name the photo and the probabilities of all classes.
@@ -90,7 +101,7 @@ def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def pixels_as_blocks(pixels: npt.NDArray[np.uint8], encoding: str | None = "utf-8") -> list[str]:
-    """Lines of characters, two a pixel, that look like the picture on a dark terminal.
+    """Lines of characters, two a pixel, that look like the picture on a dark terminal; larger ones are thinned out.
 
     >>> pixels_as_blocks(np.array([[0, 100, 255]], np.uint8))
     ['  ▒▒██']
@@ -100,12 +111,13 @@ def pixels_as_blocks(pixels: npt.NDArray[np.uint8], encoding: str | None = "utf-
         shades.encode(encoding or "ascii")
     except UnicodeEncodeError:
         shades = " .+*#"
-    darkness = np.minimum((pixels.astype(int) + 51) // 61, 4)
+    step = -(-pixels.shape[1] // WIDEST)
+    darkness = np.minimum((pixels[::step, ::step].astype(int) + 51) // 61, 4)
     return ["".join(2 * shades[level] for level in row) for row in darkness]
 
 
 def pixels_as_text(data: Dataset, index: int) -> str:
-    """A training image as its 28 rows of 28 numbers, 0 (background) to 255, under the name of its class.
+    """A training image as rows of numbers, 0 (black, of a garment the background) to 255, under the name of its class.
 
     Raises:
         ValueError: if there is no such image.
@@ -113,4 +125,4 @@ def pixels_as_text(data: Dataset, index: int) -> str:
     if not 0 <= index < len(data.train_images):
         raise ValueError(f"there are training images 0 to {len(data.train_images) - 1}, not {index}")
     rows = [" ".join(f"{pixel or '.':>3}" for pixel in row) for row in data.train_images[index]]
-    return "\n".join([f"Training image {index}, {CLASSES[data.train_labels[index]]}:", *rows])
+    return "\n".join([f"Training image {index}, {data.classes[data.train_labels[index]]}:", *rows])

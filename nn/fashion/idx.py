@@ -1,8 +1,10 @@
 """IDX, the file format of MNIST: a magic number, the sizes, then the bytes of one array.
 
-    0, 0, type of the elements (8: unsigned byte), number of dimensions n     4 bytes
+    0, 0, type of the elements, number of dimensions n                        4 bytes
     n sizes, big-endian                                                       4 bytes each
-    the elements, last dimension fastest
+    the elements, last dimension fastest, big-endian
+
+Images are unsigned bytes; labels may be wider, where there are more than 256 classes.
 
 Files come from mirrors and from strangers, so a reader believes nothing: it takes no more memory than the bytes it
 has really seen, and it ends with an array or with a `DataError`.
@@ -16,18 +18,33 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 UNSIGNED_BYTE = 8
+LABEL_TYPES = {UNSIGNED_BYTE: ">u1", 0x0B: ">i2", 0x0C: ">i4"}
+LARGEST_SIDE = 512  # pixels of an image; weights that look at all of a larger one hardly fit into memory
+ANY_SIZE = (-1, -1)
 LARGEST = 2**30  # bytes; no data set of this kind comes near, and a gzip file of 1 MB can unpack to that
 CHUNK = 2**20  # bytes
 
 
+def without_control(text: str) -> str:
+    r"""A text without what a terminal obeys instead of showing, and without spaces around it.
+
+    >>> without_control("\x1b[31mcat\t")
+    '[31mcat'
+    """
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
 class DataError(ValueError):
     """A data file is missing, broken, or not what its name promises; the message is one sentence that names it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(without_control(sentence))  # names of files may hold anything
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class IdxFile:
     """What is known beforehand about one file of a data set."""
 
     name: str  # without .gz
-    item_shape: tuple[int, ...]  # of one item: (28, 28) for an image, () for a label
+    item_shape: tuple[int, ...]  # of one item: (28, 28) for an image, () for a label; -1 stands for any size
     md5: str  # of the original file, decompressed
 
     def find(self, folder: Path) -> Path | None:
@@ -50,14 +67,15 @@ class IdxFile:
 class IdxContent:
     """What a file turned out to hold."""
 
-    array: npt.NDArray[np.uint8]  # (n, *item_shape), read-only
+    array: npt.NDArray[Any]  # (n, *item_shape), read-only; bytes, or for labels integers of up to 32 bits
     md5: str  # of the file, decompressed
 
 
 def read(path: Path, item_shape: tuple[int, ...]) -> IdxContent:
-    """Read and check one IDX file of unsigned bytes, gzip-packed or raw; its first bytes tell which, not its name.
+    """Read and check one IDX file, gzip-packed or raw; its first bytes tell which, not its name.
 
     Raises `DataError` when the file cannot be read, or is not exactly one array of shape (n, *item_shape), n > 0.
+    Where `item_shape` has -1, any size of 1 to `LARGEST_SIDE` pixels will do.
 
     >>> read(Path(__file__).parent / "sample" / "train-labels-idx1-ubyte.gz", item_shape=()).array.shape
     (6000,)
@@ -95,8 +113,9 @@ def pack(array: npt.NDArray[np.uint8]) -> bytes:
 
 def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
     header = stream.read(4 + 4 * (1 + len(item_shape)))
-    count = _check_header(header, name, item_shape)
-    size = count * math.prod(item_shape)
+    dtype = np.dtype(_check_type(header, name, item_shape))
+    count, *_ = shape = _check_shape(header, name, item_shape)
+    size = math.prod(shape) * dtype.itemsize
     body = _read_at_most(stream, size + 1)
     if len(body) < size:
         raise DataError(f"{name} is truncated: {count:,} items take {size:,} bytes, but only {len(body):,} are there")
@@ -104,29 +123,39 @@ def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxC
         raise DataError(f"{name} has trailing bytes after the {count:,} items that its header announces")
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(body)
-    return IdxContent(np.frombuffer(body, np.uint8).reshape(count, *item_shape), digest.hexdigest())
+    return IdxContent(np.frombuffer(body, dtype).reshape(shape), digest.hexdigest())
 
 
-def _check_header(header: bytes, name: str, item_shape: tuple[int, ...]) -> int:
-    """The number of items, once everything else in the header is as expected."""
+def _check_type(header: bytes, name: str, item_shape: tuple[int, ...]) -> str:
+    """What NumPy calls the type of the elements, once it and the number of dimensions are as expected."""
     dimensions = 1 + len(item_shape)
     if not header:
         raise DataError(f"{name} is empty")
-    if not b"\0\0\x08".startswith(header[:3]):
+    known = {UNSIGNED_BYTE: LABEL_TYPES[UNSIGNED_BYTE]} if item_shape else LABEL_TYPES
+    if not any(bytes([0, 0, code]).startswith(header[:3]) for code in known):
         raise DataError(f"{name} is not an IDX file of unsigned bytes: it begins with {header[:4].hex(' ')},"
                         f" expected 00 00 08 {dimensions:02x}")
     if len(header) > 3 and header[3] != dimensions:
         raise DataError(f"{name} has {header[3]} dimensions, expected {dimensions}: are images and labels swapped?")
     if len(header) < 4 + 4 * dimensions:
         raise DataError(f"{name} is truncated: it ends within its header, after {len(header)} bytes")
-    count, *found_shape = struct.unpack_from(f">{dimensions}I", header, offset=4)
-    if tuple(found_shape) != item_shape:
-        raise DataError(f"{name} holds items of shape {tuple(found_shape)}, expected {item_shape}")
+    return known[header[2]]
+
+
+def _check_shape(header: bytes, name: str, item_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(n, *sizes of an item), once they are as expected."""
+    count, *found = struct.unpack_from(f">{1 + len(item_shape)}I", header, offset=4)
+    for size, expected in zip(found, item_shape, strict=True):
+        if expected not in (-1, size):
+            raise DataError(f"{name} holds items of shape {tuple(found)}, expected {item_shape}")
+        if not 1 <= size <= LARGEST_SIDE:
+            raise DataError(f"{name} holds images of {' x '.join(map(str, found))} pixels,"
+                            f" each side has 1 to {LARGEST_SIDE}")
     if count == 0:
         raise DataError(f"{name} holds no items")
-    if count * math.prod(item_shape) > LARGEST:
+    if count * math.prod(found) > LARGEST:
         raise DataError(f"{name} announces {count:,} items, more than the {LARGEST:,} bytes a data file may have")
-    return int(count)
+    return (int(count), *found)
 
 
 def _read_at_most(stream: BinaryIO, size: int) -> bytes:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import nn
+from nn.fashion.dataset import SIZE
 
 Architecture = Mapping[str, Any]
+Size = tuple[int, int]  # rows and columns of an image; in model files it is a list
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
@@ -42,14 +45,17 @@ def mlp(
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
-def keras_cnn() -> nn.Sequential:
-    """Convolution 3 x 3 with 32 filters, ReLU, max pooling by 2, then 100 hidden units and 10 outputs.
+def keras_cnn(size: Size = SIZE, classes: int = 10) -> nn.Sequential:
+    """Convolution 3 x 3 with 32 filters, ReLU, max pooling by 2, then 100 hidden units and an output for each class.
 
     Pooling comes before the ReLU: the result is the same, since a ReLU keeps order, for a quarter of the work.
     """
+    height, width = size
+    if min(size) < 4:
+        raise ValueError(f"keras_cnn needs images of 4 x 4 pixels or more, got {height} x {width}")
     return nn.Sequential(
-        nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
-        nn.Flatten(), nn.Linear(32 * 13 * 13, 100), nn.ReLU(), nn.Linear(100, 10),
+        nn.Unflatten(1, (1, height)), nn.Conv2d(1, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(32 * (height // 2 - 1) * (width // 2 - 1), 100), nn.ReLU(), nn.Linear(100, classes),
     )
 
 
@@ -59,17 +65,22 @@ def convolution(inputs: int, outputs: int, kernel_size: int = 3, stride: int = 1
     return [conv, nn.BatchNorm2d(outputs)]
 
 
-def stride_cnn(channels: Sequence[int], kernel_size: int = 5) -> nn.Sequential:
+def stride_cnn(
+    channels: Sequence[int], kernel_size: int = 5, size: Size = SIZE, classes: int = 10
+) -> nn.Sequential:
     """Convolutions with stride 2, the first with `kernel_size`, each with batch norm and ReLU; then a linear layer."""
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, 28))]
-    side = 28
+    height, width = size
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, height))]
     for i, (inputs, outputs) in enumerate(pairwise([1, *channels])):
         layers += [*convolution(inputs, outputs, 3 if i else kernel_size, stride=2), nn.ReLU()]
-        side = (side + 1) // 2
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * side**2, 10))
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, classes))
 
 
-def resnet(channels: Sequence[int], blocks: Sequence[int], kernel_size: int = 5, dropout: float = 0.0) -> nn.Sequential:
+def resnet(
+    channels: Sequence[int], blocks: Sequence[int], kernel_size: int = 5, dropout: float = 0.0, size: Size = SIZE,
+    classes: int = 10,
+) -> nn.Sequential:
     """Stages of residual blocks, each entered by a convolution with stride 2 and left by the mean over the image.
 
     Args:
@@ -77,22 +88,37 @@ def resnet(channels: Sequence[int], blocks: Sequence[int], kernel_size: int = 5,
         blocks: how many residual blocks each stage has.
         kernel_size: of the first convolution; all others have 3.
         dropout: before the last layer.
+        size: of the images.
+        classes: how many outputs there are.
 
     Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, without its pooling at the start.
     """
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, 28))]
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, size[0]))]
     for i, ((inputs, outputs), count) in enumerate(zip(pairwise([1, *channels]), blocks, strict=True)):
         layers += [*convolution(inputs, outputs, 3 if i else kernel_size, stride=2), nn.ReLU()]
         for _ in range(count):
             body = [*convolution(outputs, outputs), nn.ReLU(), *convolution(outputs, outputs)]
             layers += [nn.Residual(nn.Sequential(*body)), nn.ReLU()]
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels[-1], 10)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels[-1], classes)]
     return nn.Sequential(*layers, *head)
 
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp, "keras_cnn": keras_cnn, "stride_cnn": stride_cnn, "resnet": resnet,
 }
+
+
+def architecture_for(architecture: Architecture, size: Size, classes: int) -> dict[str, Any]:
+    """The same network for images of another size and another number of classes.
+
+    >>> architecture_for({"name": "mlp", "sizes": [784, 64, 10]}, (20, 30), 3)
+    {'name': 'mlp', 'sizes': [600, 64, 3]}
+    """
+    if (size, classes) == (SIZE, 10):
+        return dict(architecture)
+    if architecture["name"] == "mlp":
+        return {**architecture, "sizes": [prod(size), *architecture["sizes"][1:-1], classes]}
+    return {**architecture, "size": list(size), "classes": classes}
 
 
 def build(architecture: Architecture) -> nn.Module:

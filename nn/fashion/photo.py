@@ -40,9 +40,9 @@ class Photo:
     """A photo, and what a network gets to see of it.
 
     Attributes:
-        pixels: (28, 28) bytes, a bright garment on 0.
+        pixels: (28, 28) bytes, or another size that was asked for, a bright garment on 0.
         picture: (h, w, 3) bytes, the photo upright, and no larger than is looked at.
-        box: where the garment is in it: left, top, right, bottom.
+        box: what was looked at in it, the garment: left, top, right, bottom.
         warnings: sentences that say why the result may not be trusted.
     """
 
@@ -52,12 +52,15 @@ class Photo:
     warnings: tuple[str, ...]
 
 
-def read_photo(source: str | os.PathLike[str] | Image | npt.NDArray[Any]) -> Photo:
+def read_photo(
+    source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: tuple[int, int] = (SIDE, SIDE)
+) -> Photo:
     """Find the garment in a photo, and make of it what a network knows. Needs Pillow.
 
     Args:
         source: a file in any format that Pillow reads, whatever its ending; an image of Pillow; or an array of bytes,
             (h, w) grey, (h, w, 3) RGB or (h, w, 4) with transparency.
+        size: rows and columns of the pixels.
 
     Raises:
         nn.FileError: if the file cannot be read as an image, or has more than 50 million pixels.
@@ -70,7 +73,8 @@ def read_photo(source: str | os.PathLike[str] | Image | npt.NDArray[Any]) -> Pho
     >>> photo.box, photo.pixels[14, 14], photo.pixels[14, 0]
     ((20, 10, 40, 50), np.uint8(215), np.uint8(0))
     """
-    picture = as_rgb(source)
+    with warnings.catch_warnings(action="ignore"):  # of what Pillow can do without
+        picture = np.asarray(working_copy(source), np.float32)
     ground, spread, plain = background(picture)
     tolerance = np.clip(4 * spread, FAINTEST, STRONGEST)
     differs = [np.abs(version - ground).max(2) > tolerance for version in (picture, blurred(picture))]
@@ -81,16 +85,41 @@ def read_photo(source: str | os.PathLike[str] | Image | npt.NDArray[Any]) -> Pho
     light = bool(ground.mean() > 127)
     grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)  # as in ITU-R BT.601
     bright = np.where(kept, 255 - grey if light else grey, 0)
-    said = doubts(kept, others, box, plain, float(np.abs(picture - ground).max(2)[kept].mean()))
-    return Photo(shrunk(bright, box), (picture + 0.5).astype(np.uint8), box, said)
+    said = doubts(kept, others, box, plain, float(np.abs(picture - ground).max(2)[kept].mean()), max(size))
+    return Photo(shrunk(bright, box, size), (picture + 0.5).astype(np.uint8), box, said)
+
+
+def read_whole(source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: tuple[int, int]) -> Photo:
+    """All of a photo, made grey and brought to a size, and nothing else: light stays light. Needs Pillow.
+
+    This is what `nn.fashion.pictures` does to pictures to learn from. Arguments and errors as of `read_photo`.
+
+    >>> read_whole(np.full((60, 60), 250, np.uint8), (2, 3)).pixels
+    array([[250, 250, 250],
+           [250, 250, 250]], dtype=uint8)
+    """
+    with warnings.catch_warnings(action="ignore"):
+        picture = np.asarray(working_copy(source))
+        pixels = grey_pixels(source, size)
+    return Photo(pixels, picture, (0, 0, picture.shape[1], picture.shape[0]), ())
 
 
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def as_rgb(source: Any) -> Floats:
-    """(h, w, 3) from 0 to 255, upright, what is transparent on white, and at most `WORKING` pixels wide and high."""
-    images = required("PIL.Image", "reading a photo")
+def working_copy(source: Any) -> Image:
+    """`as_rgb`, at most `WORKING` pixels wide and high."""
+    image = as_rgb(source, WORKING)
+    image.thumbnail((WORKING, WORKING), required("PIL.Image", "reading a picture").Resampling.BOX)
+    return image
+
+
+def as_rgb(source: Any, enough: int | None) -> Image:
+    """An image of Pillow, upright, what is transparent on white.
+
+    A JPEG is decoded no larger than needed, which is fast, if `enough` says how many pixels its sides need.
+    """
+    images = required("PIL.Image", "reading a picture")
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)):
             expected = "bytes of shape (h, w), (h, w, 3) or (h, w, 4)"
@@ -98,28 +127,44 @@ def as_rgb(source: Any) -> Floats:
         return flattened(images.fromarray(source))
     if isinstance(source, images.Image):
         return flattened(source)
-    path = Path(source)
+    return opened_image(Path(source), enough)
+
+
+def opened_image(path: Path, enough: int | None) -> Image:
+    """`as_rgb` of a file, in whatever format its content has."""
+    images = required("PIL.Image", "reading a picture")
     if path.is_dir():
         raise FileError(f"{path} is a folder: name the photos in it")
     try:
-        with warnings.catch_warnings(action="ignore"), images.open(path) as image:  # of what Pillow can do without
-            image.draft("RGB", (WORKING, WORKING))  # a JPEG is decoded no larger than needed
+        with images.open(path) as image:
+            if enough is not None:
+                image.draft("RGB", (enough, enough))
             if image.width * image.height > LARGEST:
                 size = image.width * image.height / 1e6
                 raise FileError(f"{path} has {size:,.0f} million pixels: reduce it to {LARGEST // 10**6} million first")
             return flattened(image)
+    except FileError:
+        raise
     except images.UnidentifiedImageError:
         raise FileError(f"{path} is no image in a format that Pillow reads") from None
     except images.DecompressionBombError:
         raise FileError(f"{path} has too many pixels: reduce it to {LARGEST // 10**6} million first") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged file can make a decoder raise nearly anything
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise FileError(f"{path} cannot be read as an image: {reason}") from error
 
 
-def flattened(image: Image) -> Floats:
+def grey_pixels(source: Any, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
+    """(h, w) bytes, all of a picture as it is, brought to a size by means of areas if one is given."""
+    image = as_rgb(source, None if size is None else 4 * max(size)).convert("L")
+    if size is not None:
+        image = image.resize(size[::-1], required("PIL.Image", "reading a picture").Resampling.BOX)
+    return np.asarray(image)
+
+
+def flattened(image: Image) -> Image:
     """An image of Pillow, whatever its mode, as RGB; see `as_rgb`."""
-    operations, images = required("PIL.ImageOps", "reading a photo"), required("PIL.Image", "reading a photo")
+    operations, images = required("PIL.ImageOps", "reading a picture"), required("PIL.Image", "reading a picture")
     image = operations.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # sixteen bits, or numbers of any size: Pillow would cut them off
         numbers = np.asarray(image, np.float64)
@@ -128,9 +173,7 @@ def flattened(image: Image) -> Floats:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = images.alpha_composite(images.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    image.thumbnail((WORKING, WORKING), images.Resampling.BOX)
-    return np.asarray(image, np.float32)
+    return image.convert("RGB")
 
 
 # ------------------------------------------------------------------------------------------------ finding
@@ -207,30 +250,31 @@ def bounding_box(mask: Mask) -> Box:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def shrunk(bright: Floats, box: Box) -> npt.NDArray[np.uint8]:
-    """(28, 28) bytes: what is in the box, its longest side 28 pixels long, in the middle of 0."""
+def shrunk(bright: Floats, box: Box, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Bytes of this size: what is in the box, as large as it fits, in the middle of 0."""
     images, filters = (required(f"PIL.{name}", "reading a photo") for name in ("Image", "ImageFilter"))
     left, top, right, bottom = box
-    size = np.array([bottom - top, right - left])
-    h, w = np.maximum(1, np.round(size * SIDE / size.max())).astype(int)
+    found, room = np.array([bottom - top, right - left]), np.array(size)
+    tight = (found / room).argmax()  # the side that fills its room first
+    h, w = np.maximum(1, np.round(found * room[tight] / found[tight])).astype(int)
     small = images.fromarray(bright[top:bottom, left:right]).resize((int(w), int(h)), images.Resampling.BOX)
     bytes_ = images.fromarray(np.uint8(np.clip(np.asarray(small) + 0.5, 0, 255)))
     sharp = np.asarray(bytes_.filter(filters.UnsharpMask(radius=1, percent=SHARPENING, threshold=0)))
-    pixels = np.zeros((SIDE, SIDE), np.uint8)
-    row, column = (SIDE - h + 1) // 2, (SIDE - w + 1) // 2  # as in the data: an odd margin is wider above and left
+    pixels = np.zeros(size, np.uint8)
+    row, column = (room - (h, w) + 1) // 2  # as in the data: an odd margin is wider above and left
     pixels[row : row + h, column : column + w] = np.where(np.asarray(small) > 0, sharp, 0)
     return pixels
 
 
-def doubts(kept: Mask, others: float, box: Box, plain: bool, contrast: float) -> tuple[str, ...]:
-    """One sentence for each reason not to trust what was found."""
+def doubts(kept: Mask, others: float, box: Box, plain: bool, contrast: float, side: int) -> tuple[str, ...]:
+    """One sentence for each reason not to trust what was found, to be `side` pixels long."""
     left, top, right, bottom = box
     share = (right - left) * (bottom - top) / kept.size
     touches = sum([left == 0, top == 0, right == kept.shape[1], bottom == kept.shape[0]])
     found = {
         "the background is not plain: lay the garment on a sheet or a floor of one colour": not plain,
         "the garment fills the photo: leave some background around it": plain and touches >= 3,
-        "the garment is very small in the photo: go closer": share < 0.01 or max(right - left, bottom - top) < SIDE,
+        "the garment is very small in the photo: go closer": share < 0.01 or max(right - left, bottom - top) < side,
         "the garment hardly differs from the background: choose another one": contrast < 30,
         "there are several things in the photo: the largest one was taken": others > 0.1,
     }

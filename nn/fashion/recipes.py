@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 import nn
-from nn.fashion.dataset import MEAN, STD
+from nn.fashion.dataset import MEAN, STD, Dataset
+from nn.fashion.models import architecture_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,13 @@ class Recipe:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(choices)}, got {getattr(self, name)!r}")
+
+
+def for_data(recipe: Recipe, data: Dataset) -> Recipe:
+    """The recipe for other data: their size and classes, and, if it standardises pixels, their mean and deviation."""
+    mean, std = data.mean_and_std() if (recipe.mean, recipe.std) == (MEAN, STD) else (recipe.mean, recipe.std)
+    architecture = architecture_for(recipe.architecture, data.size, len(data.classes))
+    return replace(recipe, architecture=architecture, mean=mean, std=std)
 
 
 OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {

@@ -15,16 +15,19 @@ from nn.metrics import Evaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_NAMED = 50  # classes that a picture has room to name
+
 
 def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """Loss, accuracy, precision, recall and F1 of each class, and the most confused pairs, as text."""
     confused = [f"{classes[i]} and {classes[j]} ({n} times)" for i, j, n in evaluation.most_confused(3)]
+    width = max(12, *map(len, classes))
     lines = [
         f"Test loss {evaluation.loss:.4f}, test accuracy {evaluation.accuracy:.2%}",
         "",
-        f"{'class':<12} {'precision':>9} {'recall':>9} {'F1':>9}",
+        f"{'class':<{width}} {'precision':>9} {'recall':>9} {'F1':>9}",
         *(
-            f"{name:<12} {p:>9.1%} {r:>9.1%} {f1:>9.1%}"
+            f"{name:<{width}} {p:>9.1%} {r:>9.1%} {f1:>9.1%}"
             for name, p, r, f1 in zip(classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
         ),
         "",
@@ -83,6 +86,8 @@ def draw_confusion(axes: Axes, evaluation: Evaluation, classes: Sequence[str]) -
     shares = 100 * evaluation.counts / evaluation.counts.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     axes.set(title=f"test accuracy {evaluation.accuracy:.2%}", xlabel="predicted", ylabel="true, in % of each class")
+    if len(classes) > MOST_NAMED:
+        return
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     for i, row in enumerate(shares):

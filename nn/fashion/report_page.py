@@ -23,6 +23,7 @@ from nn.fashion import report
 from nn.fashion.analysis import Predictions, written_analysis
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
+from nn.fashion.gallery import shades
 from nn.files import FileError, atomic_write
 from nn.metrics import Evaluation
 from nn.tsne import tsne
@@ -111,7 +112,8 @@ def write_report(
 
 
 def predicted(classifier: Classifier, data: Dataset) -> Predictions:
-    """What a classifier makes of the test images."""
+    """What a classifier makes of the test images. Raises `nn.fashion.DataError` if they are none that it knows."""
+    classifier.check(data)
     probabilities = classifier.predict_proba(data.test_images).astype(np.float64)
     return Predictions(data.test_images, data.test_labels, probabilities)
 
@@ -148,7 +150,8 @@ def sections_of(run: Trained, predictions: Predictions, data: Dataset) -> list[t
         ("What goes wrong, and why", paragraphs(written_analysis(predictions, classes))),
         ("The most confident mistakes", pictures_of(predictions, predictions.most_confident_mistakes(8), classes)),
         ("The least confident hits", pictures_of(predictions, predictions.least_confident_hits(8), classes)),
-        ("The first test images", drawn(lambda f: draw_grid(f, predictions, classes), (12, 7), "Predictions")),
+        ("The first test images", drawn(
+            lambda f: draw_grid(f, predictions, classes), (12, 1.4 * grid_rows(predictions)), "Predictions")),
         ("Calibration", drawn(lambda f: draw_calibration(f, predictions), (6, 4.5), "Reliability diagram")),
         ("What the first layer learned", first_layer(run.classifier)),
         (f"A map of {min(MAPPED, len(data.test_labels)):,} test images", hidden_map(run.classifier, predictions)),
@@ -289,7 +292,7 @@ def pictures_of(predictions: Predictions, chosen: Sequence[int] | Any, classes: 
 
 def draw_image(axes: Axes, predictions: Predictions, index: int, classes: Sequence[str]) -> None:
     """An image, with what it was taken for and how surely, and what it is if that is wrong."""
-    axes.imshow(predictions.images[index], cmap="gray_r", vmin=0, vmax=255)
+    axes.imshow(predictions.images[index], cmap=shades(classes), vmin=0, vmax=255)
     axes.set_axis_off()
     right = bool(predictions.is_right[index])
     said = f"{classes[predictions.predicted[index]]}\n{predictions.confidence[index]:.0%}"
@@ -310,10 +313,15 @@ def draw_bars(axes: Axes, probabilities: Any, label: int, classes: Sequence[str]
 
 def draw_grid(figure: Figure, predictions: Predictions, classes: Sequence[str]) -> None:
     """The first test images with their predictions."""
-    for i, axes in enumerate(figure.subplots(5, 12).flat):
+    for i, axes in enumerate(figure.subplots(grid_rows(predictions), 12).flat):
         axes.set_axis_off()
         if i < len(predictions.labels):
             draw_image(axes, predictions, i, classes)
+
+
+def grid_rows(predictions: Predictions) -> int:
+    """How many rows of twelve images there are: five at most."""
+    return min(5, -(-len(predictions.labels) // 12))
 
 
 def draw_calibration(figure: Figure, predictions: Predictions) -> None:
@@ -337,10 +345,10 @@ def first_layer(classifier: Classifier) -> str:
     weight = next((p.numpy() for p in classifier.model.parameters() if p.ndim in (2, 4)), None)
     if weight is None:
         return ""
-    side = round(weight.shape[1] ** 0.5)
-    if weight.ndim == 2 and side**2 != weight.shape[1]:
+    height, width = classifier.size
+    if weight.ndim == 2 and height * width != weight.shape[1]:
         return ""
-    filters = weight.reshape(-1, side, side) if weight.ndim == 2 else weight.mean(1)
+    filters = weight.reshape(-1, height, width) if weight.ndim == 2 else weight.mean(1)
     strongest = np.argsort(-np.abs(filters).sum((1, 2)), kind="stable")[:32]
 
     def draw(figure: Figure) -> None:
@@ -375,7 +383,8 @@ def hidden_map(classifier: Classifier, predictions: Predictions) -> str:
         wrong = places[~right]
         axes.scatter(wrong[:, 0], wrong[:, 1], s=45, facecolors="none", edgecolors="black", label="mistake")
         axes.set_axis_off()
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+        if len(classifier.classes) <= 20:  # as there are colours
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
 
     return (
         "<p>Each point is an image, its colour the true class; what looks alike to the last hidden layer is near each "

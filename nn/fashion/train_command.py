@@ -18,6 +18,7 @@ from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
 from nn.fashion.folder import MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
+from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
 from nn.fashion.result import data_of, environment, scores
 from nn.fashion.settings import changed, configured, named
@@ -30,15 +31,16 @@ FLAGS = {name: name for name in (
     "epochs", "batch_size", "lr", "optimizer", "weight_decay", "l1", "l2", "workers", "val_size", "seed", "keep",
     "patience",
 )} | {"dropout": "architecture.dropout"}
+DATA = {"data", "size"}
 SETTINGS = {*FLAGS, "published_schedule", "raw_pixels", "set", "config", "recipe"}
 ALWAYS = {"quiet", "threads"}
 # What is asked for -> why other flags have no effect, and the flags that have one.
 MODES = {
     "evaluate": ("--evaluate trains nothing", {"data", "json", "target_accuracy"}),
-    "resume": ("--resume goes on with the settings of the run", {"data", "epochs", "recipe", "out", "target_accuracy"}),
-    "find_lr": ("--find-lr tries learning rates and trains nothing", {*SETTINGS, "data", "out", "overwrite"}),
+    "resume": ("--resume goes on with the settings of the run", {*DATA, "epochs", "recipe", "out", "target_accuracy"}),
+    "find_lr": ("--find-lr tries learning rates and trains nothing", {*SETTINGS, *DATA, "out", "overwrite"}),
     "xor": ("the recipe xor has settings and data of its own", {"recipe", "seed"}),
-    "train": ("", {*SETTINGS, "data", "out", "overwrite", "dry_run", "target_accuracy"}),
+    "train": ("", {*SETTINGS, *DATA, "out", "overwrite", "dry_run", "target_accuracy"}),
 }
 
 UNNAMED = "the newest"  # what --resume has without a folder
@@ -134,7 +136,8 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
 
 def loaded(arguments: argparse.Namespace) -> Dataset:
     """The data, after a line that says what they are."""
-    data = load(arguments.data)
+    size = Classifier.load(arguments.evaluate).size if arguments.evaluate else parsed_size(arguments.size)
+    data = load(arguments.data, size=size)
     if not arguments.quiet:
         print(f"Data: {data.source}", flush=True)
     return data
@@ -242,6 +245,7 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation:
     path: Path = arguments.evaluate / MODEL if arguments.evaluate.is_dir() else arguments.evaluate
     classifier = Classifier.load(path)
     data = loaded(arguments)
+    classifier.check(data)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
     if arguments.json is not None:
         about = {"model": str(path), "training": classifier.training, "data": data_of(data), **environment()}

@@ -29,10 +29,10 @@ from nn.callbacks import (
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
-from nn.fashion.dataset import CLASSES, Dataset
+from nn.fashion.dataset import Dataset
 from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
 from nn.fashion.models import build
-from nn.fashion.recipes import OPTIMIZERS, Recipe
+from nn.fashion.recipes import OPTIMIZERS, Recipe, for_data
 from nn.fashion.result import data_of, environment, scores
 from nn.fashion.settings import recipe_of
 from nn.learner import Callback, Learner, NonFiniteLoss
@@ -68,6 +68,7 @@ class Run:
     def __init__(
         self, recipe: Recipe, data: Dataset, folder: Path, callbacks: Sequence[Callback] = ()
     ) -> None:
+        recipe = for_data(recipe, data)
         self.recipe, self.data, self.folder = recipe, data, folder
         if recipe.workers > max(1, recipe.batch_size // 2):
             many = f"{recipe.workers} are too many for {recipe.batch_size}"
@@ -76,7 +77,7 @@ class Run:
         model = build(recipe.architecture)
         if recipe.initial_std is not None:
             draw_normal(model, recipe.initial_std)
-        self.classifier = Classifier(model, recipe.architecture, recipe.mean, recipe.std)
+        self.classifier = Classifier(model, recipe.architecture, recipe.mean, recipe.std, data.classes, data.size)
         val_size = len(data.train_labels) // 12 if recipe.val_size is None else recipe.val_size
         training, validation = stratified_split(data.train_labels, val_size, SPLIT_SEED)
         images, labels = data.train_images, data.train_labels
@@ -87,7 +88,8 @@ class Run:
         if recipe.flip == "alternating":
             arrays.append(np.arange(len(training)))
         self.train = DataLoader(
-            arrays, recipe.batch_size, shuffle=True, generator=generator, transform=augmentation(recipe, len(training))
+            arrays, recipe.batch_size, shuffle=True, generator=generator,
+            transform=augmentation(recipe, len(training), len(data.classes)),
         )
         self.steering = steering_callbacks(recipe)
         self.keeper = next((callback for callback in self.steering if isinstance(callback, KeepBest)), None)
@@ -358,7 +360,7 @@ class Objective(nn.CrossEntropyLoss):
         return loss + F.penalty(self._weights, self.l1, self.l2) if self.l1 or self.l2 else loss
 
 
-def augmentation(recipe: Recipe, samples: int) -> Compose:
+def augmentation(recipe: Recipe, samples: int, classes: int) -> Compose:
     """What is done to each batch of training images: moves of pixels while they are bytes, then the rest."""
     return Compose(
         *([RandomFlip()] if recipe.flip == "random" else []),
@@ -366,7 +368,7 @@ def augmentation(recipe: Recipe, samples: int) -> Compose:
         *([RandomShift(recipe.shift, p=recipe.shift_p)] if recipe.shift else []),
         *([RandomErase(recipe.erase)] if recipe.erase else []),
         Normalize(recipe.mean, recipe.std),
-        *([Mixup(recipe.mixup, len(CLASSES))] if recipe.mixup else []),
+        *([Mixup(recipe.mixup, classes)] if recipe.mixup else []),
     )
 
 

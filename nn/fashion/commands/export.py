@@ -1,8 +1,8 @@
 """Write a trained model as an ONNX file, with its preprocessing and the names of its classes.
 
-The file takes bytes (n, 28, 28), light garments on a black ground, and gives probabilities (n, classes); its metadata
-have the names of the classes as a JSON list. With --safetensors the bare weights go into a file under the names that
-PyTorch uses.
+The file takes bytes (n, 28, 28), or of the size that the model learned from, light garments on a black ground or
+whatever its data were, and gives probabilities (n, classes); its metadata have the names of the classes as a JSON list.
+With --safetensors the bare weights go into a file under the names that PyTorch uses.
 
 Examples:
   python -m nn.fashion export runs/default -o garments.onnx

@@ -3,6 +3,9 @@
 A photo shows one garment on a plain background, in any format that Pillow reads. Warnings say when the answer may not
 be trusted. If one of several photos cannot be read, the others are answered, and the exit status is 1.
 
+A model that learned something else than garments sees all of the photo, grey and reduced to its size, and light stays
+light: show white digits on black to one that learned from such.
+
 Examples:
   python -m nn.fashion predict runs/default boot.jpg
   python -m nn.fashion predict runs/fast-cnn *.jpg --top 1 --picture answers.png
@@ -21,7 +24,7 @@ import numpy as np
 
 from nn.fashion.classifier import Classifier
 from nn.fashion.gallery import draw_photos, pixels_as_blocks
-from nn.fashion.photo import Photo, read_photo
+from nn.fashion.photo import Photo
 from nn.files import FileError
 
 UNSURE = 0.5  # a most probable class with less is as likely wrong as right
@@ -45,7 +48,7 @@ def run(given: argparse.Namespace) -> int:
     answered: dict[str, tuple[Photo, dict[str, float]]] = {}
     for path in given.photos:
         try:
-            photo = read_photo(path)
+            photo = classifier.look_at(path)
         except (FileError, ValueError) as error:
             named = error if str(path) in str(error) else f"{path}: {error}"
             print(f"predict: {named}", file=sys.stderr)
@@ -78,8 +81,8 @@ def as_json(path: str, probabilities: dict[str, float], warnings: list[str], top
 def as_text(path: str, photo: Photo, probabilities: dict[str, float], warnings: list[str], top: int) -> str:
     """The answer beside the picture that it was given for."""
     rows = np.flatnonzero(photo.pixels.any(1))
-    picture = pixels_as_blocks(photo.pixels[rows[0] : rows[-1] + 1], sys.stdout.encoding)
+    picture = pixels_as_blocks(photo.pixels[rows[:1].sum() : rows[-1:].sum() + 1], sys.stdout.encoding)
     answer = [f"{share:>7.1%}  {name}" for name, share in list(probabilities.items())[:top]]
-    width = 2 * photo.pixels.shape[1]
+    width = len(picture[0])
     lines = [f"{row:<{width}}  {text}".rstrip() for row, text in zip_longest(picture, answer, fillvalue="")]
     return "\n".join([f"{path}:", *lines, *(f"Warning: {sentence}" for sentence in warnings), ""])

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from nn.fashion.dataset import load
 from nn.fashion.gallery import draw_samples, pixels_as_text
+from nn.fashion.pictures import parsed_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
+    add("--size", metavar="N|HxW", help="reduce or enlarge the pictures of a folder to so many rows and columns")
     add("-o", "--output", type=Path, default=Path("samples.png"), metavar="FILE",
         help="the picture to write, PNG, PDF or SVG (default: samples.png)")
     add("--each", type=int, default=12, metavar="N", help="images of each class (default: 12)")
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the pixels of one image, or write the gallery."""
-    data = load(given.data)
+    data = load(given.data, size=parsed_size(given.size))
     if given.pixels is not None:
         print(pixels_as_text(data, given.pixels))
         return

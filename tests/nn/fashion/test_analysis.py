@@ -54,7 +54,7 @@ def test_classes_with_like_images_are_alike(predictions):
 def test_the_analysis_names_what_goes_wrong_and_why(predictions):
     text = " ".join(written_analysis(predictions, CLASSES))
     assert "Of 4 test images 1 are classified wrongly (25.0%)" in text
-    assert "100% confuse hat and cap (1 times)" in text
+    assert "100% of them confuse hat and cap (1 times)" in text
     assert "rank 1 of 3 pairs" in text
     assert "The weakest class is hat, of which 50% are found; the others are taken for cap (50%)" in text
 
