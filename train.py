@@ -120,7 +120,7 @@ def train(arguments: argparse.Namespace, data: Dataset) -> Evaluation | None:
     saved = run.save(evaluation)
     print(f"Saved {', '.join(saved)} in {folder}")
     if not report.can_draw():
-        print('For a report with pictures: pip install "minigrad[train]"')
+        print("For a report with pictures: pip install matplotlib")
     if run.learner.stop:
         print(f"Interrupted in epoch {run.learner.epoch} of {recipe.epochs}: this is the model as it was then.")
         sys.exit(130)

@@ -21,13 +21,20 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from nn.files import bounded
+
 UNSIGNED_BYTE = 8
 LARGEST = 2**30  # bytes; no data set of this kind comes near, and a gzip file of 1 MB can unpack to that
+UNSUSPICIOUS = 2**26  # bytes; what unpacks to more has to be a packed file of some size itself
+MAX_INFLATION = 50  # images of a data set come packed to a half or a fifth
 CHUNK = 2**20  # bytes
 
 
 class DataError(ValueError):
     """A data file is missing, broken, or not what its name promises; the message is one sentence that names it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message))
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ def read(path: Path, item_shape: tuple[int, ...]) -> IdxContent:
             return parse(stream, str(path), item_shape)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path} takes more memory than there is") from error
 
 
 def parse(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
@@ -74,10 +83,12 @@ def parse(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxConten
     packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
     if not packed:
-        return _parse_raw(stream, name, item_shape)
+        return _parse_raw(stream, name, item_shape, LARGEST)
+    most = min(LARGEST, max(UNSUSPICIOUS, MAX_INFLATION * stream.seek(0, os.SEEK_END)))
+    stream.seek(0)
     try:
         with gzip.GzipFile(fileobj=stream) as unpacked:
-            return _parse_raw(cast(BinaryIO, unpacked), name, item_shape)
+            return _parse_raw(cast(BinaryIO, unpacked), name, item_shape, most)
     except EOFError as error:
         raise DataError(f"{name} is truncated: its gzip data end too early") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -93,9 +104,9 @@ def pack(array: npt.NDArray[np.uint8]) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape) + array.tobytes()
 
 
-def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
+def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...], most: int) -> IdxContent:
     header = stream.read(4 + 4 * (1 + len(item_shape)))
-    count = _check_header(header, name, item_shape)
+    count = _check_header(header, name, item_shape, most)
     size = count * math.prod(item_shape)
     body = _read_at_most(stream, size + 1)
     if len(body) < size:
@@ -104,10 +115,12 @@ def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxC
         raise DataError(f"{name} has trailing bytes after the {count:,} items that its header announces")
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(body)
-    return IdxContent(np.frombuffer(body, np.uint8).reshape(count, *item_shape), digest.hexdigest())
+    array = np.frombuffer(body, np.uint8).reshape(count, *item_shape)
+    array.flags.writeable = False
+    return IdxContent(array, digest.hexdigest())
 
 
-def _check_header(header: bytes, name: str, item_shape: tuple[int, ...]) -> int:
+def _check_header(header: bytes, name: str, item_shape: tuple[int, ...], most: int) -> int:
     """The number of items, once everything else in the header is as expected."""
     dimensions = 1 + len(item_shape)
     if not header:
@@ -124,15 +137,14 @@ def _check_header(header: bytes, name: str, item_shape: tuple[int, ...]) -> int:
         raise DataError(f"{name} holds items of shape {tuple(found_shape)}, expected {item_shape}")
     if count == 0:
         raise DataError(f"{name} holds no items")
-    if count * math.prod(item_shape) > LARGEST:
-        raise DataError(f"{name} announces {count:,} items, more than the {LARGEST:,} bytes a data file may have")
+    if count * math.prod(item_shape) > most:
+        raise DataError(f"{name} announces {count:,} items, more than the {most:,} bytes a data file may have")
     return int(count)
 
 
-def _read_at_most(stream: BinaryIO, size: int) -> bytes:
+def _read_at_most(stream: BinaryIO, size: int) -> bytearray:
     """`stream.read(size)`, which would set aside all of a size that only a broken header claims."""
-    chunks = []
-    while size > 0 and (chunk := stream.read(min(size, CHUNK))):
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
+    body = bytearray()  # joining a list of pieces would hold everything twice
+    while len(body) < size and (chunk := stream.read(min(size - len(body), CHUNK))):
+        body += chunk
+    return body

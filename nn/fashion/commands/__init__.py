@@ -7,7 +7,6 @@ declares its flags, and with `run(given)`, which does what they ask for and may 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -39,8 +38,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, FileError, ImportError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever read the output, `head` say, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
-        return 1
-    except KeyboardInterrupt:
-        return 130
