@@ -37,7 +37,8 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:  # whoever read the output, `head` say, has gone
         return _silenced(1)
     except OSError as error:
-        return _complaint(f"{program}: cannot write {error.filename or 'what is printed'}: {error.strerror or error}", 1)
+        what = error.filename or "what is printed"
+        return _complaint(f"{program}: cannot write {what}: {error.strerror or error}", 1)
     except MemoryError:
         return _complaint(f"{program}: there is not enough memory", 1)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """What a command prints arrives on any console, or a sentence and the exit status tell that it did not."""
 
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ COMMAND = f"{sys.executable} -m nn.fashion samples --pixels 0 --data {next(iter(
 
 
 def shell(line, **environment):
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env={**__import__("os").environ, **environment})
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=os.environ | environment)
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
     return done
