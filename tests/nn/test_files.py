@@ -244,7 +244,7 @@ def test_another_extension_is_refused_naming_the_two(folder: Path, name: str) ->
     assert not (folder / name).exists()
 
 
-def test_without_the_safetensors_library_the_command_that_installs_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_safetensors_library_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.delitem(sys.modules, "safetensors.numpy", raising=False)
     with pytest.raises(FileError, match=r"needs safetensors: pip install safetensors$"):

@@ -11,17 +11,29 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nn.fashion.commands import export, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
 COMMANDS: dict[str, ModuleType] = {"export": export, "predict": predict, "report": report, "samples": samples}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but help that cannot be written is an `OSError`."""
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Write the help; argparse keeps it to itself when that fails."""
+        print(self.format_help(), end="", file=file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status, 1 after one sentence on standard error if it cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m nn.fashion", description="Use data and trained models.")
+    parser = Parser(prog="python -m nn.fashion", description="Use data and trained models.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         summary, _, rest = (command.__doc__ or "").partition("\n")

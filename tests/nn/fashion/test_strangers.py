@@ -23,7 +23,7 @@ STRANGE = [None, True, -1, 0, 0.5, 1e300, 10**9, 10**300, "", "784", "x" * 10**6
            [[1]], {}, {"a": 1}, [1] * 10**5]
 
 
-def written(path, architecture, **changes):
+def written(path, architecture, /, **changes):
     """A model file with the weights of one architecture and whatever metadata."""
     metadata = {"architecture": architecture, "mean": 0.3, "std": 0.4, "classes": list("abcdefghij"), **changes}
     nn.save(build(architecture).state_dict(), path, metadata)
@@ -36,11 +36,12 @@ def loads_or_is_refused(path, error=nn.FileError, load=Classifier.load):
         warnings.simplefilter("error")
         try:
             load(path)
+            return True
         except error as refused:
-            assert len(str(refused)) < 500
-            assert str(refused).isprintable()
-            return False
-    return True
+            sentence = str(refused)
+    assert len(sentence) < 500
+    assert sentence.isprintable()
+    return False
 
 
 @pytest.mark.parametrize("strange", STRANGE, ids=lambda value: f"{value!r:.12}")
