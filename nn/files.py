@@ -4,12 +4,12 @@ The extension chooses the format: `.npz` goes through NumPy, `.safetensors` thro
 Nothing is pickled, every write is atomic, and whatever is wrong with a file is one `FileError` with one sentence.
 """
 
-import importlib
 import json
 import math
 import os
 import secrets
 import stat
+import struct
 import sys
 import warnings
 import zipfile
@@ -24,16 +24,36 @@ import numpy.typing as npt
 from numpy.lib.format import read_array_header_1_0, read_magic
 
 from minigrad.transforms import leaves, rebuilt
+from nn.extras import required
 
 METADATA = "__metadata__"  # the name safetensors reserves too
 MAX_INFLATION = 20  # weights hardly compress, so a file that unpacks to more than this many times its size is an attack
 PLAIN = "?bBhHiIlLqQefd"  # the type codes of bool, integers and float16/32/64; long double varies between machines
 MAX_DEPTH = 100  # of metadata; far from where Python's own recursion ends
+MAX_ARRAYS = 10_000  # of a file; each costs time and memory, however small it is
+MAX_NAME = 9_999  # characters
+MAX_METADATA = 2**22  # bytes of JSON, which become up to thirty times as many in memory
+MAX_MESSAGE = 480  # characters; a message may quote what a stranger wrote
 Arrays = dict[str, np.ndarray]
 
 
 class FileError(Exception):
     """A file cannot be written or read; the message is one sentence with the path, the fault and the way out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message))
+
+
+def bounded(message: str) -> str:
+    """A message that fits onto a screen and leaves the terminal as it was, whoever wrote what it quotes.
+
+    >>> bounded("named\\n" + 1000 * "x")[:10], len(bounded(1000 * "x"))
+    ('named xxxx', 480)
+    """
+    if len(message) > MAX_MESSAGE:
+        half = MAX_MESSAGE // 2
+        message = f"{message[: half - 1]} … {message[2 - half :]}"
+    return "".join(character if character.isprintable() else " " for character in message)
 
 
 def save(
@@ -62,6 +82,7 @@ def save(
     arrays = {_checked_name(path, name): _plain_array(path, name, value) for name, value in state.items()}
     described = dict(metadata or {})
     _check_json(path, described, "metadata")
+    _check_amounts(path, len(arrays), len(json.dumps(described)))
     with atomic_write(path, "wb") as file:
         write(path, file, arrays, described)
 
@@ -97,8 +118,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
         if not isinstance(metadata, dict):
             raise FileError(f"{path} is damaged: its metadata is not a JSON object")
         _check_json(path, metadata, "metadata")
+        for name in arrays:
+            _checked_name(path, name)
     except FileError:
         raise
+    except MemoryError as error:
+        raise FileError(f"{path} takes more memory than there is") from error
     except Exception as error:  # a hostile file can make the libraries below raise nearly anything
         raise FileError(f"{path} is damaged, or not in the {path.suffix} format: get or save it again") from error
     return arrays, metadata
@@ -252,7 +277,7 @@ def _plain_array(path: Path, name: str, value: npt.ArrayLike) -> np.ndarray:
 
 
 def _checked_name(path: Path, name: str) -> str:
-    if not isinstance(name, str) or name == METADATA or not name.isprintable() or "\\" in name or len(name) > 9_999:
+    if not isinstance(name, str) or name == METADATA or not name.isprintable() or "\\" in name or len(name) > MAX_NAME:
         raise FileError(
             f"{path}: {name!r:.80} cannot be an array's name,"
             f" which is printable text without backslashes and not {METADATA!r}"
@@ -260,24 +285,37 @@ def _checked_name(path: Path, name: str) -> str:
     return name
 
 
-def _check_json(path: Path, value: object, where: str, depth: int = 0) -> None:
+def _check_amounts(path: Path, arrays: int, metadata: int) -> None:
+    if arrays > MAX_ARRAYS:
+        raise FileError(f"{path} has {arrays:,} arrays, and a model file at most {MAX_ARRAYS:,}")
+    if metadata > MAX_METADATA:
+        raise FileError(f"{path} has {metadata:,} bytes of metadata, and a model file at most {MAX_METADATA:,}")
+
+
+def _check_json(path: Path, value: object, where: str, *keys: str | int) -> None:
     """Refuse what would not come back from JSON as it went in, naming the entry at fault."""
-    if depth > MAX_DEPTH:
+    if len(keys) > MAX_DEPTH:
         raise FileError(f"{path}: metadata is nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise FileError(f"{path}: the key {key!r} of {where} is not a string, as JSON requires")
-            _check_json(path, item, f"{where}[{key!r}]", depth + 1)
+                raise FileError(f"{path}: the key {key!r} of {_entry(where, keys)} is not a string, as JSON requires")
+            _check_json(path, item, where, *keys, key)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_json(path, item, f"{where}[{index}]", depth + 1)
+            _check_json(path, item, where, *keys, index)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise FileError(f"{path}: {where} is {value}, and JSON holds only finite numbers")
+        raise FileError(f"{path}: {_entry(where, keys)} is {value}, and JSON holds only finite numbers")
     elif isinstance(value, int) and value.bit_length() > 1024:
-        raise FileError(f"{path}: {where} is an integer beyond the range of float64, which few JSON readers take")
+        raise FileError(
+            f"{path}: {_entry(where, keys)} is an integer beyond the range of float64, which few JSON readers take"
+        )
     elif not (value is None or isinstance(value, str | int | float)):
-        raise FileError(f"{path}: {where} is a {type(value).__name__}, which JSON cannot hold")
+        raise FileError(f"{path}: {_entry(where, keys)} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _entry(where: str, keys: tuple[str | int, ...]) -> str:
+    return where + "".join(f"[{key!r}]" for key in keys)
 
 
 # NumPy's format: a zip archive with one .npy entry an array.
@@ -294,8 +332,11 @@ def _write_npz(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, 
 
 
 def _read_npz(path: Path) -> tuple[Arrays, object]:
+    _check_directory(path)
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
+        described = [entry.file_size for entry in entries if entry.filename == f"{METADATA}.npy"]
+        _check_amounts(path, len(entries) - len(described), sum(described))
         if sum(entry.file_size for entry in entries) > MAX_INFLATION * path.stat().st_size:
             raise FileError(f"{path} would unpack to over {MAX_INFLATION} times its size: save it with np.savez")
         arrays = {entry.filename.removesuffix(".npy"): _read_entry(path, archive, entry) for entry in entries}
@@ -303,6 +344,18 @@ def _read_npz(path: Path) -> tuple[Arrays, object]:
         raise FileError(f"{path} is damaged: it holds two arrays of one name")
     text = arrays.pop(METADATA, None)
     return arrays, {} if text is None else json.loads(text.tobytes())
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a huge table of contents: `zipfile` makes an object of each of its lines before it can be asked."""
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, 2**16 + 22), os.SEEK_END)  # the end record and the longest comment
+        tail = file.read()
+    (size,) = struct.unpack_from("<I", tail, tail.rindex(b"PK\5\6") + 12)
+    if size == 2**32 - 1 and (at := tail.rfind(b"PK\6\6")) >= 0:
+        (size,) = struct.unpack_from("<Q", tail, at + 40)
+    if size > MAX_ARRAYS * 1000:
+        raise FileError(f"{path} has a table of contents of {size:,} bytes, which no model file needs")
 
 
 def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
@@ -329,10 +382,10 @@ def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) ->
 
 def _safetensors(path: Path) -> ModuleType:
     try:
-        importlib.import_module("safetensors.numpy")
-        return importlib.import_module("safetensors")
+        required("safetensors.numpy", str(path))
+        return required("safetensors", str(path))
     except ImportError as error:
-        raise FileError(f'{path} needs the safetensors library: pip install "minigrad[safetensors]"') from error
+        raise FileError(str(error)) from error
 
 
 def _write_safetensors(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, Any]) -> None:
@@ -341,8 +394,11 @@ def _write_safetensors(path: Path, file: IO[bytes], arrays: Arrays, metadata: di
 
 
 def _read_safetensors(path: Path) -> tuple[Arrays, object]:
+    with path.open("rb") as opened:
+        _check_amounts(path, 0, int.from_bytes(opened.read(8), "little") // 4)  # names and shapes are in there too
     with _safetensors(path).safe_open(path, framework="np") as file:
         names, metadata = file.keys(), file.metadata() or {}
+        _check_amounts(path, len(names), sum(map(len, metadata.values())))
         arrays = {name: _read_tensor(path, file, name) for name in names}
     if "minigrad" not in metadata:
         return arrays, metadata

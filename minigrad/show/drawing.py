@@ -87,7 +87,7 @@ class Graph:
         try:
             from cairosvg import svg2png
         except (ImportError, OSError) as error:  # or it is there, and its library in C is not
-            raise ImportError(f'saving a .png needs cairosvg: pip install "minigrad[png]" ({error})') from None
+            raise ImportError(f'saving a .png needs cairosvg: pip install cairosvg ({error})') from None
         svg = self.svg().replace("ui-monospace, ", "", 1)  # it takes the first of several fonts
         found: bytes = svg2png(bytestring=svg.encode(), scale=2, background_color="white")
         return found

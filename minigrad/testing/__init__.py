@@ -40,6 +40,6 @@ def __getattr__(name: str) -> Any:
         if error.name is None or not error.name.startswith("hypothesis"):
             raise
         raise ImportError(
-            f"{__name__}.{name} needs hypothesis: pip install 'minigrad[test]'", name=error.name
+            f"{__name__}.{name} needs hypothesis: pip install hypothesis", name=error.name
         ) from None
     return module if name == "strategies" else getattr(module, name)

@@ -2,7 +2,8 @@
 
 import sys
 
+from nn.console import exit_status
 from nn.fashion.commands import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status("python -m nn.fashion", main))

@@ -14,7 +14,7 @@ from minigrad import __version__
 from nn.data import DataLoader, Normalize
 from nn.fashion.dataset import CLASSES, SIZE, Dataset
 from nn.fashion.idx import LARGEST_SIDE, DataError
-from nn.fashion.models import build
+from nn.fashion.models import build, check_claim
 from nn.fashion.photo import Photo, read_photo, read_whole
 from nn.learner import evaluate, predict_proba
 from nn.metrics import Evaluation
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EVALUATION_BATCH = 1000
+MAX_CLASSES = 10_000
+LONGEST_NAME = 100  # of a class
 
 
 @dataclass
@@ -126,15 +128,17 @@ class Classifier:
         path = Path(path) / "model.npz" if Path(path).is_dir() else path
         state, metadata = nn.load(path)
         try:
+            check_claim(metadata["architecture"], state)
             model = build(metadata["architecture"])
             model.load_state_dict(state)
             classifier = cls(
                 model, metadata["architecture"], float(metadata["mean"]), float(metadata["std"]),
-                tuple(map(str, metadata["classes"])), read_size(metadata.get("size", SIZE)),
+                names_of_classes(metadata["classes"]), read_size(metadata.get("size", SIZE)),
                 dict(metadata.get("training", {})),
             )
             images = np.zeros((1, *classifier.size), np.uint8)
-            outputs = classifier.predict_proba(images).shape[1]  # so that it is known to work
+            with np.errstate(all="ignore"):
+                outputs = classifier.predict_proba(images).shape[1]  # so that it is known to work
             if outputs != len(classifier.classes):
                 raise ValueError(f"it has {outputs} outputs, but {len(classifier.classes)} names of classes")
             return classifier
@@ -161,3 +165,19 @@ def enumerated(classes: tuple[str, ...]) -> str:
     'cat, dog, cow, … (5)'
     """
     return f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''} ({len(classes):,})"
+
+
+def names_of_classes(claimed: Any) -> tuple[str, ...]:
+    """The names of classes in a stranger's file, without what would steer a terminal that they are printed on.
+
+    >>> names_of_classes(["Dress", "\\x1b[2JBag", "Ankle\\nboot"])
+    ('Dress', '[2JBag', 'Ankle boot')
+    """
+    if not isinstance(claimed, list | tuple) or not all(isinstance(name, str) for name in claimed):
+        raise ValueError("its classes are not a list of names")
+    if len(claimed) > MAX_CLASSES or any(len(name) > LONGEST_NAME for name in claimed):
+        raise ValueError(f"it has more than {MAX_CLASSES:,} classes, or one with more than {LONGEST_NAME} characters")
+    names = tuple("".join(filter(str.isprintable, " ".join(name.split()))) for name in claimed)
+    if len(set(names)) < len(names):
+        raise ValueError("two of its classes have the same name")
+    return names

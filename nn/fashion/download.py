@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from nn.fashion import idx
 from nn.fashion.idx import DataError, IdxFile
-from nn.files import FileError, atomic_write
+from nn.files import FileError, atomic_write, bounded
 
 MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -122,7 +122,7 @@ def progress(
 def _reason(error: Exception) -> str:
     """What went wrong on the way, without the wrapping of urllib and the numbers of the operating system."""
     cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
-    return str(getattr(cause, "strerror", None) or cause) or type(error).__name__
+    return bounded(str(getattr(cause, "strerror", None) or cause))[:200] or type(error).__name__
 
 
 def _has_original(folder: Path, file: IdxFile) -> bool:

@@ -23,11 +23,15 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from nn.files import bounded
+
 UNSIGNED_BYTE = 8
 LABEL_TYPES = {UNSIGNED_BYTE: ">u1", 0x0B: ">i2", 0x0C: ">i4"}
 LARGEST_SIDE = 512  # pixels of an image; weights that look at all of a larger one hardly fit into memory
 ANY_SIZE = (-1, -1)
 LARGEST = 2**30  # bytes; no data set of this kind comes near, and a gzip file of 1 MB can unpack to that
+UNSUSPICIOUS = 2**26  # bytes; what unpacks to more has to be a packed file of some size itself
+MAX_INFLATION = 50  # images of a data set come packed to a half or a fifth
 CHUNK = 2**20  # bytes
 
 
@@ -44,7 +48,7 @@ class DataError(ValueError):
     """A data file is missing, broken, or not what its name promises; the message is one sentence that names it."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(without_control(sentence))  # names of files may hold anything
+        super().__init__(bounded(without_control(sentence)))  # names of files may hold anything
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def read(path: Path, item_shape: tuple[int, ...]) -> IdxContent:
             return parse(stream, str(path), item_shape)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path} takes more memory than there is") from error
 
 
 def parse(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
@@ -92,10 +98,12 @@ def parse(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxConten
     packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
     if not packed:
-        return _parse_raw(stream, name, item_shape)
+        return _parse_raw(stream, name, item_shape, LARGEST)
+    most = min(LARGEST, max(UNSUSPICIOUS, MAX_INFLATION * stream.seek(0, os.SEEK_END)))
+    stream.seek(0)
     try:
         with gzip.GzipFile(fileobj=stream) as unpacked:
-            return _parse_raw(cast(BinaryIO, unpacked), name, item_shape)
+            return _parse_raw(cast(BinaryIO, unpacked), name, item_shape, most)
     except EOFError as error:
         raise DataError(f"{name} is truncated: its gzip data end too early") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -111,10 +119,10 @@ def pack(array: npt.NDArray[np.uint8]) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape) + array.tobytes()
 
 
-def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxContent:
+def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...], most: int) -> IdxContent:
     header = stream.read(4 + 4 * (1 + len(item_shape)))
     dtype = np.dtype(_check_type(header, name, item_shape))
-    count, *_ = shape = _check_shape(header, name, item_shape)
+    count, *_ = shape = _check_shape(header, name, item_shape, most)
     size = math.prod(shape) * dtype.itemsize
     body = _read_at_most(stream, size + 1)
     if len(body) < size:
@@ -123,7 +131,9 @@ def _parse_raw(stream: BinaryIO, name: str, item_shape: tuple[int, ...]) -> IdxC
         raise DataError(f"{name} has trailing bytes after the {count:,} items that its header announces")
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(body)
-    return IdxContent(np.frombuffer(body, dtype).reshape(shape), digest.hexdigest())
+    array = np.frombuffer(body, dtype).reshape(shape)
+    array.flags.writeable = False
+    return IdxContent(array, digest.hexdigest())
 
 
 def _check_type(header: bytes, name: str, item_shape: tuple[int, ...]) -> str:
@@ -142,7 +152,7 @@ def _check_type(header: bytes, name: str, item_shape: tuple[int, ...]) -> str:
     return known[header[2]]
 
 
-def _check_shape(header: bytes, name: str, item_shape: tuple[int, ...]) -> tuple[int, ...]:
+def _check_shape(header: bytes, name: str, item_shape: tuple[int, ...], most: int) -> tuple[int, ...]:
     """(n, *sizes of an item), once they are as expected."""
     count, *found = struct.unpack_from(f">{1 + len(item_shape)}I", header, offset=4)
     for size, expected in zip(found, item_shape, strict=True):
@@ -153,15 +163,14 @@ def _check_shape(header: bytes, name: str, item_shape: tuple[int, ...]) -> tuple
                             f" each side has 1 to {LARGEST_SIDE}")
     if count == 0:
         raise DataError(f"{name} holds no items")
-    if count * math.prod(found) > LARGEST:
-        raise DataError(f"{name} announces {count:,} items, more than the {LARGEST:,} bytes a data file may have")
+    if count * math.prod(found) > most:
+        raise DataError(f"{name} announces {count:,} items, more than the {most:,} bytes a data file may have")
     return (int(count), *found)
 
 
-def _read_at_most(stream: BinaryIO, size: int) -> bytes:
+def _read_at_most(stream: BinaryIO, size: int) -> bytearray:
     """`stream.read(size)`, which would set aside all of a size that only a broken header claims."""
-    chunks = []
-    while size > 0 and (chunk := stream.read(min(size, CHUNK))):
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
+    body = bytearray()  # joining a list of pieces would hold everything twice
+    while len(body) < size and (chunk := stream.read(min(size - len(body), CHUNK))):
+        body += chunk
+    return body

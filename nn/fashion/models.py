@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise, repeat
 from math import prod
 from typing import Any
+
+import numpy as np
 
 import nn
 from nn.fashion.dataset import SIZE
@@ -135,3 +138,65 @@ def build(architecture: Architecture) -> nn.Module:
         return BUILDERS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"cannot build the network {dict(architecture)}: {error}") from error
+
+
+# An architecture that a stranger wrote is a claim. It is held against the arrays that came with it before it is built.
+
+LONGEST = 100  # list in an architecture
+RANGES = {
+    "sizes": range(1, 2**24), "channels": range(1, 2**14), "blocks": range(1000), "kernel_size": range(1, 64),
+    "size": range(1, 513), "classes": range(1, 1001),
+}
+
+
+def check_claim(architecture: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse an architecture that asks for more than these arrays, at a cost that does not grow with what it asks.
+
+    Raises:
+        ValueError: if it is not made as an architecture is, or a weight that it describes is not among the arrays.
+    """
+    if not isinstance(architecture, dict):
+        raise ValueError(f"its architecture is of type {type(architecture).__name__}, not a JSON object")
+    for argument in RANGES.keys() & architecture.keys():
+        _check_numbers(argument, architecture[argument])
+    left = Counter(array.shape for array in arrays.values() if array.ndim > 1)
+    for shape in _weight_shapes(architecture):
+        if not left[shape]:
+            raise ValueError(f"its architecture has weights of shape {shape} that the file lacks")
+        left[shape] -= 1
+
+
+def _check_numbers(argument: str, value: Any) -> None:
+    allowed = RANGES[argument]
+    numbers = value if isinstance(value, list | tuple) else [value]
+    if len(numbers) > LONGEST or not all(type(number) is int and number in allowed for number in numbers):
+        raise ValueError(
+            f"{argument} is {value!r:.80}, not one whole number from {allowed.start} to {allowed.stop - 1:,}"
+            f" or at most {LONGEST} of them"
+        )
+
+
+def _weight_shapes(architecture: Architecture) -> Iterator[tuple[int, ...]]:
+    """The shapes of all weights but biases and those of batch norm, one after another, however many there are."""
+    name, kernel_size, classes = (architecture.get(*key) for key in (("name",), ("kernel_size", 5), ("classes", 10)))
+    channels, (height, width) = architecture.get("channels", ()), _size_of(architecture)
+    if name == "mlp":
+        yield from ((outputs, inputs) for inputs, outputs in pairwise(architecture.get("sizes", ())))
+    if name == "keras_cnn":
+        yield from ((32, 1, 3, 3), (100, 32 * (height // 2 - 1) * (width // 2 - 1)), (classes, 100))
+    if name in ("stride_cnn", "resnet") and channels:
+        for i, (inputs, outputs) in enumerate(pairwise([1, *channels])):
+            size = 3 if i else kernel_size
+            yield outputs, inputs, size, size
+            height, width = (height + 1) // 2, (width + 1) // 2
+        yield classes, channels[-1] * (height * width if name == "stride_cnn" else 1)
+    if name == "resnet":
+        for outputs, count in zip(channels, architecture.get("blocks", ()), strict=False):
+            yield from repeat((outputs, outputs, 3, 3), 2 * count)
+
+
+def _size_of(architecture: Architecture) -> Size:
+    size = architecture.get("size", SIZE)
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        raise ValueError("its size is no pair of whole numbers")
+    return size[0], size[1]

@@ -174,7 +174,7 @@ def finish(run: Run) -> Evaluation:
     print(report.summary(evaluation, run.classifier.classes))
     save(run, evaluation)
     if not report.can_draw():
-        print('For a report with pictures: pip install "minigrad[train]"')
+        print('For a report with pictures: pip install matplotlib')
     if run.learner.interrupted:
         print(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
               f"To go on: python train.py --resume {run.folder}")

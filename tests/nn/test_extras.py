@@ -1,6 +1,8 @@
 """What is said where a library is missing."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +20,13 @@ def test_what_an_installed_library_lacks_itself_is_not_hidden(monkeypatch, tmp_p
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
         required("half_installed", "this")
+
+
+def test_no_hint_installs_the_package_of_another_project():
+    """On the public index `minigrad` belongs to somebody else; a checkout's extras are `.[train]`."""
+    root = Path(__file__).parents[2]
+    own = re.compile(r"minigrad\[[a-z]+\]|pip install[^\n]*[ \"']minigrad(?![-\w/])")
+    files = [file for ending in ("py", "md", "toml", "cff", "yml") for file in root.rglob(f"*.{ending}")]
+    ours = [file for file in files if file != Path(__file__) and ".venv" not in file.parts]
+    assert not [str(file) for file in ours if own.search(file.read_text(encoding="utf-8"))]
+    assert 'name = "minigrad-numpy"' in (root / "pyproject.toml").read_text(encoding="utf-8")

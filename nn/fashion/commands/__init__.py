@@ -7,22 +7,33 @@ declares its flags, and with `run(given)`, which does what they ask for and may 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nn.fashion.commands import export, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
 COMMANDS: dict[str, ModuleType] = {"export": export, "predict": predict, "report": report, "samples": samples}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but help that cannot be written is an `OSError`."""
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Write the help; argparse keeps it to itself when that fails."""
+        print(self.format_help(), end="", file=file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status, 1 after one sentence on standard error if it cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m nn.fashion", description="Use data and trained models.")
+    parser = Parser(prog="python -m nn.fashion", description="Use data and trained models.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         summary, _, rest = (command.__doc__ or "").partition("\n")
@@ -39,8 +50,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, FileError, ImportError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever read the output, `head` say, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
-        return 1
-    except KeyboardInterrupt:
-        return 130

@@ -1,0 +1,73 @@
+"""Commands on any console: what is printed arrives, or the exit status and a sentence tell that it did not."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+
+def print_anywhere() -> None:
+    """Let everything be printed in the encoding of the console: what that lacks becomes a question mark.
+
+    A stream that is closed becomes one that swallows everything, so that no file is opened in its place.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
+
+
+def exit_status(program: str, command: Callable[[], int]) -> int:
+    """Run a command to its end; returns its exit status, or 1 if not all that it printed has arrived.
+
+    Args:
+        program: the name that a sentence on standard error begins with.
+        command: prints what it likes, and returns its exit status or raises `SystemExit`, as argparse does.
+    """
+    closed = sys.stdout is None
+    print_anywhere()
+    try:
+        status = _returned(command)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, `head` say, has gone
+        return _silenced(1)
+    except OSError as error:
+        what = error.filename or "what is printed"
+        return _complaint(f"{program}: cannot write {what}: {error.strerror or error}", 1)
+    except MemoryError:
+        return _complaint(f"{program}: there is not enough memory", 1)
+    except KeyboardInterrupt:
+        return _complaint(f"{program}: interrupted", 130)
+    return _complaint(f"{program}: standard output is closed: what was printed is lost", 1) if closed else status
+
+
+def _returned(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except SystemExit as stop:
+        if not isinstance(stop.code, str):
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
+
+
+def _complaint(sentence: str, status: int) -> int:
+    with suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+    return _silenced(status)
+
+
+def _silenced(status: int) -> int:
+    """The status, once Python can no longer complain when it flushes at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return status
