@@ -168,22 +168,25 @@ def check_claim(architecture: Any, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _check_numbers(argument: str, value: Any) -> None:
     allowed = RANGES[argument]
-    numbers = value if isinstance(value, list | tuple) else [value]
-    if len(numbers) > LONGEST or not all(type(number) is int and number in allowed for number in numbers):
-        raise ValueError(
-            f"{argument} is {value!r:.80}, not one whole number from {allowed.start} to {allowed.stop - 1:,}"
-            f" or at most {LONGEST} of them"
-        )
+    is_single = argument in ("kernel_size", "classes")
+    numbers = [value] if is_single else value
+    listed = isinstance(numbers, list | tuple) and 0 < len(numbers) <= LONGEST
+    if not listed or not all(type(number) is int and number in allowed for number in numbers):
+        wanted = "a whole number" if is_single else f"a list of 1 to {LONGEST} whole numbers"
+        raise ValueError(f"{argument} is not {wanted} from {allowed.start} to {allowed.stop - 1:,}: {value!r:.80}")
 
 
 def _weight_shapes(architecture: Architecture) -> Iterator[tuple[int, ...]]:
     """The shapes of all weights but biases and those of batch norm, one after another, however many there are."""
-    name, kernel_size, classes = (architecture.get(*key) for key in (("name",), ("kernel_size", 5), ("classes", 10)))
-    channels, (height, width) = architecture.get("channels", ()), _size_of(architecture)
+    name, kernel_size = architecture.get("name"), architecture.get("kernel_size", 5)
+    channels, classes = architecture.get("channels", ()), architecture.get("classes", 10)
+    height, width = _size_of(architecture)
     if name == "mlp":
         yield from ((outputs, inputs) for inputs, outputs in pairwise(architecture.get("sizes", ())))
     if name == "keras_cnn":
-        yield from ((32, 1, 3, 3), (100, 32 * (height // 2 - 1) * (width // 2 - 1)), (classes, 100))
+        yield 32, 1, 3, 3
+        yield 100, 32 * (height // 2 - 1) * (width // 2 - 1)
+        yield classes, 100
     if name in ("stride_cnn", "resnet") and channels:
         for i, (inputs, outputs) in enumerate(pairwise([1, *channels])):
             size = 3 if i else kernel_size

@@ -19,8 +19,8 @@ from nn.fashion.models import build
 MLP = {"name": "mlp", "sizes": [784, 12, 10]}
 RESNET = {"name": "resnet", "channels": [2, 3], "blocks": [1, 1]}
 SMALL = {"name": "stride_cnn", "channels": [2, 3]}
-STRANGE = [None, True, -1, 0, 0.5, 1e300, 10**9, 10**300, "", "784", "x" * 10**6, [], [10**9], [-1], [True], [0.5], ["1"],
-           [[1]], {}, {"a": 1}, [1] * 10**5]
+STRANGE = [None, True, -1, 0, 0.5, 1e300, 10**9, 10**300, "", "784", "x" * 10**6, [], [10**9], [-1], [True], [0.5],
+           ["1"], [[1]], {}, {"a": 1}, [1] * 2000]
 
 
 def written(path, architecture, /, **changes):
@@ -62,7 +62,7 @@ def test_a_strange_number_anywhere_in_an_architecture_costs_nothing(tmp_path, ar
 @pytest.mark.parametrize("blocks", [[10**9, 1], [1, 500], [2, 1]])
 def test_an_architecture_of_more_than_the_file_holds_is_refused_before_it_is_built(tmp_path, blocks):
     path = written(tmp_path / "model.npz", RESNET, architecture=RESNET | {"blocks": blocks})
-    with pytest.raises(nn.FileError, match=r"that the file lacks|blocks is"):
+    with pytest.raises(nn.FileError, match=r"that the file lacks|blocks is not"):
         Classifier.load(path)
 
 
@@ -137,4 +137,4 @@ def test_a_packed_data_file_takes_no_more_than_it_holds(tmp_path):
 
 def test_errors_quote_little_of_what_a_stranger_wrote():
     assert len(json.dumps(str(nn.FileError("x" * 10**7)))) < 500
-    assert str(idx.DataError("\x1b[31m\n")) == " [31m "
+    assert str(idx.DataError("\x1b[31m\n")) == "[31m"
