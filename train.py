@@ -177,8 +177,12 @@ def main() -> int:
         print_anywhere()
         arguments = parse_arguments()
         use_threads(arguments.threads)
-        return command(arguments)
-    except BrokenPipeError:  # whoever read the output, `head` say, has gone
+        status = command(arguments)
+        print(end="", flush=True)  # what could not be written shows now
+        return status
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # else whoever read the output, `head` say, has gone
+            print(f"train.py: cannot write what is printed: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
         return 1
     except KeyboardInterrupt:

@@ -394,9 +394,10 @@ def _write_safetensors(path: Path, file: IO[bytes], arrays: Arrays, metadata: di
 
 
 def _read_safetensors(path: Path) -> tuple[Arrays, object]:
+    library = _safetensors(path)
     with path.open("rb") as opened:
         _check_amounts(path, 0, int.from_bytes(opened.read(8), "little") // 4)  # names and shapes are in there too
-    with _safetensors(path).safe_open(path, framework="np") as file:
+    with library.safe_open(path, framework="np") as file:
         names, metadata = file.keys(), file.metadata() or {}
         _check_amounts(path, len(names), sum(map(len, metadata.values())))
         arrays = {name: _read_tensor(path, file, name) for name in names}
