@@ -47,6 +47,11 @@ def data_folder(tmp_path_factory):
     return folder
 
 
+def hear_hangups():
+    """As in a terminal, even where `nohup` began the tests, which has them ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(data_folder, tmp_path):
     """Starts the command in an empty folder on the small data set; the test reads, signals and waits."""
@@ -60,6 +65,7 @@ def start(data_folder, tmp_path):
             [sys.executable, *program, *map(str, arguments)],
             cwd=tmp_path, env=os.environ | source | {"PYTHONPATH": str(ROOT)} | console,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding=encoding,
+            preexec_fn=hear_hangups if hasattr(signal, "SIGHUP") else None,
         )
         running.append(process)
         return process
