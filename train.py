@@ -118,7 +118,10 @@ def epilog() -> str:
 
 
 def print_anywhere() -> None:
-    """Let everything be printed in the encoding of the console: what that lacks becomes a question mark."""
+    """Let everything be printed in the encoding of the console: what that lacks becomes a question mark.
+
+    (`nn/console.py` has this for other commands; to import it is to import NumPy, which is later.)
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # standard error is written like this anyhow
 
