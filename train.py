@@ -57,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--target-accuracy", type=per_cent, metavar="P",
         help="exit with status 1 if test accuracy is below P per cent")
     add("--threads", type=positive(int), metavar="N", help="threads for matrix products (default: what"
-        " OPENBLAS_NUM_THREADS says, or 1: more gain little on quiet cores, and cost much on busy ones)")
+        " OPENBLAS_NUM_THREADS says, or 1: more gain little at best, and cost much on busy cores)")
     add("--workers", type=positive(int), metavar="N", help="threads that each take a part of every batch")
     add("--dry-run", action="store_true", help="show what would be done, take one step, and write nothing")
     add("--quiet", action="store_true", help="print the last lines only")
@@ -129,7 +129,7 @@ def print_anywhere() -> None:
 def use_threads(count: int | None) -> None:
     """Limit the threads of matrix products: the libraries read this when NumPy is imported, which is later.
 
-    One is the default. A second one makes a training a tenth faster on two quiet cores, and eight times slower beside
+    One is the default. On two cores a second one made training a tenth faster at times, and eight times slower beside
     other work, since each waits for the other in a loop.
     """
     for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
