@@ -13,11 +13,13 @@ import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
-from nn.fashion.commands import export, predict, samples
+from nn.fashion.commands import export, page, predict, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
 
-COMMANDS: dict[str, ModuleType] = {"export": export, "predict": predict, "samples": samples}
+COMMANDS: dict[str, ModuleType] = {
+    "export": export, "page": page, "predict": predict, "samples": samples,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
