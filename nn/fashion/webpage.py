@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor
+from minigrad.show.stepper import digest
+from nn.data import Normalize
 from nn.fashion import photo
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
@@ -23,8 +24,7 @@ from nn.files import atomic_write
 from nn.functional import log_softmax
 
 SCRIPTS = ("network.js", "photo.js", "page.js")
-HITS = 4  # of each class in the gallery
-MISTAKES = 20
+HITS, MISTAKES = 40, 20  # in the gallery
 STEPS = ("SIDE", "WORKING", "CELLS", "FAINTEST", "STRONGEST", "SHARPENING")  # numbers of `photo` that the script needs
 Bytes = npt.NDArray[np.uint8]
 
@@ -60,11 +60,6 @@ def page(classifier: Classifier, data: Dataset) -> str:
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: parts[found[1]], template)
 
 
-def digest(text: str) -> str:
-    """What a content security policy calls an inline script or style."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 def contents(classifier: Classifier, data: Dataset) -> dict[str, Any]:
     """What the scripts work with, for JSON."""
     numbers = HalfNumbers()
@@ -90,11 +85,12 @@ def contents(classifier: Classifier, data: Dataset) -> dict[str, Any]:
 
 
 def chosen(probabilities: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
-    """Which test images are shown: the first ones of each class that were recognised, and the surest mistakes."""
-    right = probabilities.argmax(1) == labels
-    hits = [i for label in range(probabilities.shape[1]) for i in np.flatnonzero(right & (labels == label))[:HITS]]
+    """Which test images are shown: as many of each class that were recognised, and the surest mistakes."""
+    right, classes = probabilities.argmax(1) == labels, probabilities.shape[1]
+    each = max(1, HITS // classes)
+    hits = [i for label in range(classes) for i in np.flatnonzero(right & (labels == label))[:each]]
     wrong = np.flatnonzero(~right)
-    return hits, [*wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:MISTAKES]]
+    return hits[:HITS], [*wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:MISTAKES]]
 
 
 def input_gradients(classifier: Classifier, images: Bytes) -> npt.NDArray[np.int8]:
@@ -103,7 +99,7 @@ def input_gradients(classifier: Classifier, images: Bytes) -> npt.NDArray[np.int
     It is the gradient of the logarithm of the highest probability. Source: Simonyan, Vedaldi and Zisserman, Deep Inside
     Convolutional Networks, 2014, section 3.
     """
-    (pixels, _), = classifier.loader(images, images) if len(images) else [(images.astype(np.float32), None)]
+    (pixels,) = Normalize(classifier.mean, classifier.std)(images)
     x = Tensor(pixels, requires_grad=True)
     with classifier.model.in_mode(training=False):
         outputs = log_softmax(classifier.model(x), 1)

@@ -42,7 +42,7 @@ function show({ pixels, shares, about, wrong = false, gradient = null, warnings 
   });
   const unsure = shares[best] < 0.5 ? [`the network is not sure: ${classes[best]} has ${percent(shares[best])}`] : [];
   byId("warnings").replaceChildren(...[...warnings, ...unsure].map((sentence) => make("li", {}, sentence)));
-  if (gradient) paint(byId("mattered"), (i) => [...(gradient[i] > 0 ? [251, 146, 60] : [56, 189, 248]), 2 * Math.abs(gradient[i])]);
+  if (gradient) paint(byId("mattered"), (i) => [...(gradient[i] > 0 ? [249, 115, 22] : [14, 165, 233]), 2 * Math.abs(gradient[i])]);
   byId("toggle").hidden = !gradient;
   explain();
 }

@@ -172,10 +172,13 @@ function means(numbers, parts) {
   });
 }
 
-/** Bytes away from their blurred picture, a Gauss curve made of three small boxes each way, as Pillow's unsharp mask. */
+/** Bytes away from their blurred picture, as Pillow's unsharp mask does it: a Gauss curve is three small boxes each way. */
 function sharpened(values, w, h, percent) {
-  const line = (numbers) => numbers.map((value, i) =>
-    Math.floor((4 * value + numbers[Math.max(i - 1, 0)] + numbers[Math.min(i + 1, numbers.length - 1)]) / 6 + 0.5));
+  const one = 2 ** 24, inner = Math.round(one / 1.5), outer = Math.floor((one - inner) / 2);  // in fixed point, for the same rounding
+  const line = (numbers) => numbers.map((value, i) => {
+    const beside = numbers[Math.max(i - 1, 0)] + numbers[Math.min(i + 1, numbers.length - 1)];
+    return Math.floor((inner * value + outer * beside + one / 2) / one);
+  });
   const thrice = (numbers) => line(line(line(numbers)));
   const rows = Array.from({ length: h }, (_, y) => thrice(values.slice(y * w, (y + 1) * w)));
   const columns = Array.from({ length: w }, (_, x) => thrice(rows.map((row) => row[x])));
