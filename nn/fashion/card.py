@@ -14,7 +14,7 @@ from nn.files import atomic_write
 from nn.metrics import Evaluation
 
 Settings = Mapping[str, Any]
-USUAL = (None, "none", "–", {}, "")  # settings that say nothing
+USUAL: tuple[Any, ...] = (None, "none", "–", {}, "")  # settings that say nothing
 
 
 def settings_of_run(path: str | os.PathLike[str]) -> Settings:

@@ -108,7 +108,8 @@ def input_gradients(classifier: Classifier, images: Bytes) -> npt.NDArray[np.int
     assert x.grad is not None
     gradients = x.grad.numpy()
     largest = np.abs(gradients).max((1, 2), keepdims=True, initial=1e-30)
-    return np.round(127 * gradients / largest).astype(np.int8)
+    signed: npt.NDArray[np.int8] = np.round(127 * gradients / largest).astype(np.int8)
+    return signed
 
 
 def encoded(array: Bytes) -> str:
