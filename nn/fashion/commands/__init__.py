@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from nn.fashion.commands import export, predict, report, samples
+from nn.fashion.commands import export, page, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-COMMANDS: dict[str, ModuleType] = {"export": export, "predict": predict, "report": report, "samples": samples}
+COMMANDS: dict[str, ModuleType] = {
+    "export": export, "page": page, "predict": predict, "report": report, "samples": samples,
+}
 
 
 class Parser(argparse.ArgumentParser):

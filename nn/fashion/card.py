@@ -1,0 +1,140 @@
+"""The model card: what a model is, how it was made, how good it is and where it fails, as model hubs show it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import CLASSES, Dataset
+from nn.files import atomic_write
+from nn.metrics import Evaluation
+
+Settings = Mapping[str, Any]
+USUAL: tuple[Any, ...] = (None, "none", "–", {}, "")  # settings that say nothing
+
+
+def settings_of_run(path: str | os.PathLike[str]) -> Settings:
+    """The settings that a run's folder tells, `path` or the one around it; none if there are none to be read."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def write_card(
+    classifier: Classifier, data: Dataset, path: str | os.PathLike[str], settings: Settings | None = None
+) -> None:
+    """Write a model card in Markdown, with front matter for model hubs; what is not known is left out.
+
+    Args:
+        classifier: the model.
+        data: its figures are of the test images.
+        path: of the file.
+        settings: of the training run, by name, as in its config.json; used if they are of this network.
+
+    Raises:
+        nn.FileError: if the file cannot be written.
+    """
+    evaluation = classifier.evaluate(data.test_images, data.test_labels)
+    with atomic_write(path) as file:
+        file.write(model_card(classifier, evaluation, settings or {}))
+
+
+def model_card(classifier: Classifier, evaluation: Evaluation, settings: Settings) -> str:
+    """The card as text, see `write_card`."""
+    known = settings if settings.get("architecture") == classifier.metadata()["architecture"] else {}
+    parts = [
+        front_matter(classifier, evaluation),
+        "# A classifier of garments",
+        description(classifier),
+        *(["## Training", training(known)] if known else []),
+        "## How good it is",
+        figures(classifier, evaluation),
+        "## Limits",
+        limits(classifier, evaluation),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def dataset_name(classifier: Classifier) -> str:
+    """What the data are called, as far as the classes tell."""
+    return "Fashion-MNIST" if classifier.classes == CLASSES else "own data"
+
+
+def front_matter(classifier: Classifier, evaluation: Evaluation) -> str:
+    """YAML between dashes, in the hubs' own names; JSON strings are YAML too."""
+    name = dataset_name(classifier)
+    tags = ["image-classification", "numpy", *([name.lower()] if classifier.classes == CLASSES else [])]
+    head = ["---", "library_name: minigrad", "pipeline_tag: image-classification", "tags:"]
+    return "\n".join([
+        *head, *(f"- {tag}" for tag in tags), "metrics:", "- accuracy", "model-index:",
+        f"- name: {json.dumps(classifier.architecture['name'])}", "  results:",
+        "  - task:", "      type: image-classification",
+        "    dataset:", f"      name: {name}", f"      type: {name.lower().replace(' ', '-')}", "      split: test",
+        "    metrics:",
+        "    - type: accuracy", f"      value: {evaluation.accuracy:.4f}",
+        "    - type: loss", f"      value: {evaluation.loss:.4f}",
+        "---",
+    ])
+
+
+def description(classifier: Classifier) -> str:
+    """What goes in, what comes out, and what is between."""
+    settings = ", ".join(f"{key} {json.dumps(x)}" for key, x in classifier.metadata()["architecture"].items()
+                         if key != "name")
+    count = sum(parameter.size for parameter in classifier.model.parameters())
+    named = f"`{classifier.architecture['name']}`" + (f" ({settings})" if settings else "")
+    return (
+        f"Grey images of 28 × 28 pixels, bright garments on black, are sorted into {len(classifier.classes)} classes: "
+        f"{', '.join(map(as_text, classifier.classes))}.\n\n"
+        f"The network is {named} with {count:,} parameters, built and trained with minigrad. Pixels are scaled to "
+        f"[0, 1], then {classifier.mean:g} is subtracted, and what remains is divided by {classifier.std:g}."
+    )
+
+
+def training(settings: Settings) -> str:
+    """A table of what decided how training went."""
+    left_out = {"name", "summary", "published", "measured", "architecture", "mean", "std", "published_schedule"}
+    told = {key: x for key, x in settings.items() if key not in left_out and not isinstance(x, dict)}
+    rows = [f"| {key.replace('_', ' ')} | {as_text(str(x))} |" for key, x in told.items() if x not in USUAL]
+    title = f"By the recipe `{as_text(str(settings['name']))}`:\n\n" if "name" in settings else ""
+    return title + "\n".join(["| setting | value |", "|---|---|", *rows])
+
+
+def figures(classifier: Classifier, evaluation: Evaluation) -> str:
+    """Accuracy, and a row of figures for each class."""
+    counts = evaluation.counts.sum(1)
+    rows = [
+        f"| {as_text(name)} | {p:.3f} | {r:.3f} | {f:.3f} | {n:,} |"
+        for name, p, r, f, n in zip(
+            classifier.classes, evaluation.precision, evaluation.recall, evaluation.f1, counts, strict=True
+        )
+    ]
+    head = (f"Of {counts.sum():,} test images of {dataset_name(classifier)} it recognises {evaluation.accuracy:.2%};"
+            f" the mean loss (cross-entropy) is {evaluation.loss:.4f}.\n")
+    return "\n".join([head, "| class | precision | recall | F1 | images |", "|---|---:|---:|---:|---:|", *rows])
+
+
+def limits(classifier: Classifier, evaluation: Evaluation) -> str:
+    """What it cannot do."""
+    names = [*map(as_text, classifier.classes)]
+    confused = [f"{names[a]} and {names[b]} ({times:,})" for a, b, times in evaluation.most_confused()]
+    return "\n".join([
+        *([f"- Most often taken for one another, among these test images: {', '.join(confused)}."] if confused else []),
+        "- It names one of its classes whatever it is shown, and its probabilities are no proof of anything.",
+        "- It expects one garment that fills the image, on a plain background, as `python -m nn.fashion predict` and"
+        " `page` cut it out of a photo. Garments that are worn, several at once and drawings are none of that.",
+        "- Colour, texture finer than a 28th of the garment, and size cannot be seen by it.",
+    ])
+
+
+def as_text(name: str) -> str:
+    """A name from a file as one piece of text in a table of Markdown."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in name)
+    return "".join("\\" + letter if letter in "\\|`*_<>[]&" else letter for letter in printable)

@@ -1,0 +1,43 @@
+"""Write a page that runs a model in the browser, and its model card beside it.
+
+The page is one file: the network is inside, and it asks for nothing from anywhere, so it works when it is opened from
+a folder as well as on any web server. It has test images to click, takes a photo, and lets one draw. MODEL_CARD.md says
+what the model is and how good, in the form that model hubs read.
+
+Examples:
+  python -m nn.fashion page runs/default -o garments.html
+  python -m nn.fashion page model.npz --data ~/fashion-mnist
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nn.fashion.card import settings_of_run, write_card
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import load
+from nn.fashion.webpage import write_page
+
+CARD = "MODEL_CARD.md"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of this command."""
+    add = parser.add_argument
+    add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
+    add("-o", "--output", type=Path, default=Path("garments.html"), metavar="FILE",
+        help="the page to write (default: garments.html)")
+    add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Write page and card."""
+    if given.output.suffix not in (".html", ".htm"):
+        raise ValueError(f"{given.output} does not end in .html: no browser would show it")
+    classifier = Classifier.load(given.model)
+    data = load(given.data)
+    write_page(classifier, data, given.output)
+    card = given.output.with_name(CARD)
+    write_card(classifier, data, card, settings_of_run(given.model))
+    print(f"Wrote {given.output} ({given.output.stat().st_size / 1000:,.0f} kB) and {card}")
