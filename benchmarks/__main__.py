@@ -9,8 +9,16 @@ from functools import partial
 
 from benchmarks import chains, deep_cnn, evaluation, gradient_checks, hvp, imports, keras_cnn, mlp
 from benchmarks.page import PAGE, environment, write_between
-from benchmarks.timing import Contestant, Contestants, check_agreement, seconds_per_call, table, take_turns
-from nn.native import keep_freed_memory
+from benchmarks.timing import (
+    Contestant,
+    Contestants,
+    beside_busy_processes,
+    check_agreement,
+    seconds_per_call,
+    table,
+    take_turns,
+)
+from nn.native import keep_freed_memory, one_thread_for_products
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,14 @@ class Workload:
     clock: Callable[[Contestant, int], float] = seconds_per_call
 
     def measure(self, rounds: int) -> str:
-        """The table. Raises SystemExit if contestants do not do the same work."""
+        """The table; a third of the rounds again beside a busy process. Raises SystemExit if results differ."""
         if self.clock is seconds_per_call:
             check_agreement((self.checked or self.contestants)(), calls=3)
-        return table(self.title, take_turns(self.contestants(), rounds, self.calls, self.clock))
+        contestants = self.contestants()
+        quiet = take_turns(contestants, rounds, self.calls, self.clock)
+        with beside_busy_processes(), one_thread_for_products():
+            busy = take_turns(contestants, max(1, rounds // 3), self.calls, self.clock)
+        return table(self.title, quiet, busy)
 
 
 def mlp_step(size: int) -> Workload:
@@ -65,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table for each workload, and on request write them into the documentation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=f"of {', '.join(WORKLOADS)}")
-    parser.add_argument("--rounds", type=int, default=30, metavar="N", help="figures of each contestant (default 30)")
+    rounds_help = "figures of each contestant (default 30), and a third as many on busy cores"
+    parser.add_argument("--rounds", type=int, default=30, metavar="N", help=rounds_help)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args(arguments)
     if options.rounds < 1:

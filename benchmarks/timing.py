@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from statistics import median
+from subprocess import Popen
 from time import perf_counter, sleep
 from typing import Any, TypeAlias
 
@@ -12,6 +15,9 @@ import numpy as np
 
 Contestant: TypeAlias = Callable[[], Any]  # does the work once and returns the result: a number, an array or several
 Contestants: TypeAlias = dict[str, Contestant]
+
+# Ends with the process that began it, however that ends.
+COMPUTING_WITHOUT_END = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 UNITS = {"µs": 1e6, "ms": 1e3, "s": 1.0}
 
@@ -74,6 +80,18 @@ def take_turns(
     return seconds
 
 
+@contextmanager
+def beside_busy_processes(count: int = 1) -> Iterator[None]:
+    """Inside, so many other processes compute without end."""
+    others = [Popen([sys.executable, "-S", "-c", COMPUTING_WITHOUT_END]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
 def unit_for(figures: Iterable[float]) -> str:
     """The largest unit in which every figure is 10 or more, or the smallest unit there is."""
     smallest = min(figures)
@@ -85,12 +103,21 @@ def number(figure: float) -> str:
     return f"{figure:,.{0 if figure >= 100 else 1 if figure >= 10 else 2}f}"
 
 
-def table(title: str, seconds: Mapping[str, list[float]], ours: str = "minigrad") -> str:
-    """A Markdown table: median and spread of each contestant, and the median over the rounds of ours to it."""
-    unit = unit_for(median(figures) for figures in seconds.values())
-    lines = [f"| {title} | median | fastest to slowest | minigrad takes |", "|---|---|---|---|"]
-    for name, figures in seconds.items():
+def table(
+    title: str, quiet: Mapping[str, list[float]], busy: Mapping[str, list[float]], ours: str = "minigrad"
+) -> str:
+    """A Markdown table: median and spread of each contestant, median over the rounds of ours to it; both busy, too."""
+    unit = unit_for(median(figures) for figures in quiet.values())
+    lines = [f"| {title} | median | fastest to slowest | minigrad takes | busy: median | minigrad takes |"]
+    lines.append("|---|---|---|---|---|---|")
+    for name, figures in quiet.items():
         middle, fastest, slowest = (number(UNITS[unit] * f(figures)) for f in (median, min, max))
-        ratio = median(a / b for a, b in zip(seconds[ours], figures, strict=True))
-        lines.append(f"| {name} | {middle} {unit} | {fastest} to {slowest} {unit} | {number(ratio)} × |")
+        cells = [f"{middle} {unit}", f"{fastest} to {slowest} {unit}", f"{number(ratio(quiet[ours], figures))} ×"]
+        cells += [f"{number(UNITS[unit] * median(busy[name]))} {unit}", f"{number(ratio(busy[ours], busy[name]))} ×"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median over the rounds of how many times as long ours took."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))

@@ -1,19 +1,36 @@
 """The benchmarks do the same work whoever does it, and print and file what they measure. No time is tested."""
 
+import os
 import struct
 from itertools import count
+from time import sleep
 
 import numpy as np
 import pytest
 
-from benchmarks import chains, deep_cnn, evaluation, gradient_checks, growth, hvp, imports, keras_cnn, mlp, page, timing
+from benchmarks import (
+    busy,
+    chains,
+    deep_cnn,
+    evaluation,
+    gradient_checks,
+    growth,
+    hvp,
+    imports,
+    keras_cnn,
+    mlp,
+    page,
+    timing,
+)
 from benchmarks.__main__ import WORKLOADS, Workload, main
+from nn.fashion.dataset import SAMPLE_FOLDER
 
 PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
 
 # ------------------------------------------------------------------------------------------------ the same work
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of PyTorch itself, when it is imported
 @pytest.mark.parametrize(
     "contestants",
     [
@@ -95,24 +112,38 @@ def test_a_figure_is_the_mean_of_some_calls_after_one_that_does_not_count(monkey
 
 
 def test_a_table_shows_median_and_spread_and_the_median_of_the_ratios():
-    figures = {"numpy": [1e-3, 2e-3, 4e-3], "minigrad": [2e-3, 3e-3, 4e-3]}
-    assert timing.table("step", figures).splitlines() == [
-        "| step | median | fastest to slowest | minigrad takes |",
-        "|---|---|---|---|",
-        "| numpy | 2,000 µs | 1,000 to 4,000 µs | 1.50 × |",
-        "| minigrad | 3,000 µs | 2,000 to 4,000 µs | 1.00 × |",
+    quiet = {"numpy": [1e-3, 2e-3, 4e-3], "minigrad": [2e-3, 3e-3, 4e-3]}
+    busy = {"numpy": [5e-3], "minigrad": [4e-3]}
+    assert timing.table("step", quiet, busy).splitlines() == [
+        "| step | median | fastest to slowest | minigrad takes | busy: median | minigrad takes |",
+        "|---|---|---|---|---|---|",
+        "| numpy | 2,000 µs | 1,000 to 4,000 µs | 1.50 × | 5,000 µs | 0.80 × |",
+        "| minigrad | 3,000 µs | 2,000 to 4,000 µs | 1.00 × | 4,000 µs | 1.00 × |",
     ]
+
+
+def test_busy_processes_compute_until_they_are_told_to_end():
+    before = os.times()
+    with timing.beside_busy_processes(2):
+        sleep(0.5)
+    after = os.times()
+    assert after.children_user + after.children_system > before.children_user + before.children_system + 0.1
 
 
 @pytest.mark.parametrize(("time", "shown"), [(12, "12.0 s"), (3, "3,000 ms"), (0.0123, "12.3 ms"), (3e-6, "3.00 µs")])
 def test_a_table_takes_the_unit_that_fits(time, shown):
-    assert f"| {shown} |" in timing.table("x", {"minigrad": [time]})
+    assert f"| {shown} |" in timing.table("x", *2 * [{"minigrad": [time]}])
 
 
 def test_the_time_of_an_import_is_taken_in_a_new_process():
     assert imports.import_time("colorsys", before="sys") > 0
     assert {"NumPy itself", "minigrad", "nn, and so minigrad"} <= set(imports.contestants())
     assert imports.clock(lambda: 2.0, 3) == 2.0
+
+
+def test_seconds_of_training_are_those_that_the_run_notes(monkeypatch):
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(SAMPLE_FOLDER))
+    assert 0 < busy.seconds_of_training("fast-cnn", 1, ["--threads", "1"]) < 600
 
 
 # ------------------------------------------------------------------------------------------------ page and command
