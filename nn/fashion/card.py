@@ -92,7 +92,7 @@ def description(classifier: Classifier) -> str:
     named = f"`{classifier.architecture['name']}`" + (f" ({settings})" if settings else "")
     return (
         f"Grey images of 28 × 28 pixels, bright garments on black, are sorted into {len(classifier.classes)} classes: "
-        f"{', '.join(map(as_text, classifier.classes))}.\n\n"
+        f"{', '.join(map(in_markdown, classifier.classes))}.\n\n"
         f"The network is {named} with {count:,} parameters, built and trained with minigrad. Pixels are scaled to "
         f"[0, 1], then {classifier.mean:g} is subtracted, and what remains is divided by {classifier.std:g}."
     )
@@ -102,8 +102,8 @@ def training(settings: Settings) -> str:
     """A table of what decided how training went."""
     left_out = {"name", "summary", "published", "measured", "architecture", "mean", "std", "published_schedule"}
     told = {key: x for key, x in settings.items() if key not in left_out and not isinstance(x, dict)}
-    rows = [f"| {key.replace('_', ' ')} | {as_text(str(x))} |" for key, x in told.items() if x not in USUAL]
-    title = f"By the recipe `{as_text(str(settings['name']))}`:\n\n" if "name" in settings else ""
+    rows = [f"| {key.replace('_', ' ')} | {in_markdown(str(x))} |" for key, x in told.items() if x not in USUAL]
+    title = f"By the recipe `{in_markdown(str(settings['name']))}`:\n\n" if "name" in settings else ""
     return title + "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
@@ -111,7 +111,7 @@ def figures(classifier: Classifier, evaluation: Evaluation) -> str:
     """Accuracy, and a row of figures for each class."""
     counts = evaluation.counts.sum(1)
     rows = [
-        f"| {as_text(name)} | {p:.3f} | {r:.3f} | {f:.3f} | {n:,} |"
+        f"| {in_markdown(name)} | {p:.3f} | {r:.3f} | {f:.3f} | {n:,} |"
         for name, p, r, f, n in zip(
             classifier.classes, evaluation.precision, evaluation.recall, evaluation.f1, counts, strict=True
         )
@@ -123,7 +123,7 @@ def figures(classifier: Classifier, evaluation: Evaluation) -> str:
 
 def limits(classifier: Classifier, evaluation: Evaluation) -> str:
     """What it cannot do."""
-    names = [*map(as_text, classifier.classes)]
+    names = [*map(in_markdown, classifier.classes)]
     confused = [f"{names[a]} and {names[b]} ({times:,})" for a, b, times in evaluation.most_confused()]
     return "\n".join([
         *([f"- Most often taken for one another, among these test images: {', '.join(confused)}."] if confused else []),
@@ -134,7 +134,7 @@ def limits(classifier: Classifier, evaluation: Evaluation) -> str:
     ])
 
 
-def as_text(name: str) -> str:
+def in_markdown(name: str) -> str:
     """A name from a file as one piece of text in a table of Markdown."""
     printable = "".join(letter if letter.isprintable() else " " for letter in name)
     return "".join("\\" + letter if letter in "\\|`*_<>[]&" else letter for letter in printable)
