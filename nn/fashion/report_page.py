@@ -246,10 +246,10 @@ def against_first(values: Iterable[float], shown: str = "{:.2%}", difference: st
 
 def drawn(draw: Callable[[Figure], None], size: tuple[float, float], title: str) -> str:
     """What `draw` draws into a figure of this size in inches, as an image inside of the page."""
-    figure = required("matplotlib.figure", NEEDED_FOR).Figure(figsize=size, layout="constrained")
-    draw(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
+    with report.empty_figure(*size) as figure:
+        draw(figure)
+        figure.savefig(file, format="png", dpi=110)
     encoded = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{encoded}">'
 

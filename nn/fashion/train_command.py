@@ -14,6 +14,7 @@ from pathlib import Path
 import nn
 from nn import xor
 from nn.callbacks import printable
+from nn.console import say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
@@ -48,7 +49,7 @@ UNNAMED = "the newest"  # what --resume has without a folder
 
 def warn(sentence: str) -> None:
     """Say something that does not end the run."""
-    print(f"Warning: {sentence}", file=sys.stderr)
+    say(f"Warning: {sentence}", sys.stderr)
 
 
 def perform(arguments: argparse.Namespace) -> int:
@@ -102,7 +103,8 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
     check_free(arguments, folder)
     run = Run(recipe, loaded(arguments), folder, shown(arguments))
     if not arguments.quiet:
-        print(f"Recipe: {recipe.name}, {recipe.summary}\n{run.classifier.model}", flush=True)
+        say(f"Recipe: {recipe.name}, {recipe.summary}")
+        print(run.classifier.model, flush=True)
     if arguments.find_lr:
         find_lr(run)
         return None
@@ -110,7 +112,7 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
         if arguments.out is None and not arguments.overwrite:
             folder = next(place for place in numbered(folder) if not holds_run(place))
         loss = run.try_one_batch()
-        print(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
+        say(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
         return None
     with destination(arguments, folder) as run.folder:
         return finish(run)
@@ -130,7 +132,7 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
             product_threads(run.made_with["threads"])
         if not arguments.quiet:
             learner, epochs = run.learner, run.recipe.epochs
-            print(f"Recipe: {run.recipe.name}, going on in {folder} after epoch {learner.epoch} of {epochs}")
+            say(f"Recipe: {run.recipe.name}, going on in {folder} after epoch {learner.epoch} of {epochs}")
         return finish(run)
 
 
@@ -139,7 +141,7 @@ def loaded(arguments: argparse.Namespace) -> Dataset:
     size = Classifier.load(arguments.evaluate).size if arguments.evaluate else parsed_size(arguments.size)
     data = load(arguments.data, size=size)
     if not arguments.quiet:
-        print(f"Data: {data.source}", flush=True)
+        say(f"Data: {data.source}")
     return data
 
 
@@ -176,8 +178,8 @@ def finish(run: Run) -> Evaluation:
     if not report.can_draw():
         print('For a report with pictures: pip install matplotlib')
     if run.learner.interrupted:
-        print(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
-              f"To go on: python train.py --resume {run.folder}")
+        say(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
+            f"To go on: python train.py --resume {run.folder}")
         raise KeyboardInterrupt
     return evaluation
 
@@ -191,7 +193,7 @@ def save(run: Run, evaluation: Evaluation) -> None:
         folder = Path(tempfile.gettempdir(), f"minigrad-run-{os.getpid()}-{time.time_ns()}")
         saved = run.save(evaluation, folder)
         warn(f"{error}; what was trained is in {folder} instead: keep it elsewhere, that folder is a temporary one")
-    print(f"Saved {', '.join(saved)} in {folder}")
+    say(f"Saved {', '.join(saved)} in {folder}")
 
 
 def find_lr(run: Run) -> None:
@@ -202,7 +204,7 @@ def find_lr(run: Run) -> None:
     if report.can_draw():
         path = run.folder / "learning-rates.png"
         report.draw_search(search, path)
-        print(f"Saved {path}")
+        say(f"Saved {path}")
 
 
 # ------------------------------------------------------------------------------------------------ recipes

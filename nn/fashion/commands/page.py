@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nn.console import say
 from nn.fashion.card import settings_of_run, write_card
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
@@ -42,4 +43,4 @@ def run(given: argparse.Namespace) -> None:
     write_page(classifier, data, given.output)
     card = given.output.with_name(CARD)
     write_card(classifier, data, card, settings_of_run(given.model))
-    print(f"Wrote {given.output} ({given.output.stat().st_size / 1000:,.0f} kB) and {card}")
+    say(f"Wrote {given.output} ({given.output.stat().st_size / 1000:,.0f} kB) and {card}")
