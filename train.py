@@ -170,6 +170,8 @@ def command(arguments: argparse.Namespace) -> int:
     warnings.showwarning = lambda message, *_: say(f"Warning: {message}", sys.stderr)
     try:
         return train_command.perform(arguments)
+    except MemoryError:
+        sys.exit("train.py: there is not enough memory for this network with batches of this size")
     except (DataError, FileError, NonFiniteLoss, ValueError) as error:
         sys.exit(without_control(f"train.py: {error}"))
 

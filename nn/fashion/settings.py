@@ -72,7 +72,9 @@ def fits(setting: Any, hint: Any) -> bool:
         return setting in get_args(hint)
     if hint is float:
         return isinstance(setting, int | float) and not isinstance(setting, bool) and math.isfinite(setting)
-    return isinstance(setting, get_origin(hint) or hint) and not (hint is int and isinstance(setting, bool))
+    if hint is int:
+        return isinstance(setting, int) and not isinstance(setting, bool) and abs(setting) < 2**63
+    return isinstance(setting, get_origin(hint) or hint)
 
 
 def described(hint: Any) -> str:
@@ -81,7 +83,7 @@ def described(hint: Any) -> str:
         return " or ".join(described(each) for each in get_args(hint))
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
-    words = {int: "an integer", float: "a finite number", NoneType: "none", str: "text"}
+    words = {int: "an integer of 64 bits", float: "a finite number", NoneType: "none", str: "text"}
     return words.get(hint, "an object")
 
 
