@@ -83,7 +83,7 @@ def described(hint: Any) -> str:
         return " or ".join(described(each) for each in get_args(hint))
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
-    words = {int: "an integer of 64 bits", float: "a finite number", NoneType: "none", str: "text"}
+    words = {int: "an integer", float: "a finite number", NoneType: "none", str: "text"}
     return words.get(hint, "an object")
 
 

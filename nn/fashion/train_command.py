@@ -18,12 +18,12 @@ from nn.console import say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
+from nn.fashion.folder import CHECKPOINT, MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
 from nn.fashion.result import data_of, environment, scores
 from nn.fashion.settings import changed, configured, named
-from nn.fashion.training import Run, progress, write_json
+from nn.fashion.training import Checkpoint, Run, progress, write_json
 from nn.metrics import Evaluation
 from nn.native import product_threads
 
@@ -101,7 +101,7 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
     recipe = chosen_recipe(arguments)
     folder = arguments.out or Path("runs") / recipe.name
     check_free(arguments, folder)
-    run = Run(recipe, loaded(arguments), folder, shown(arguments))
+    run = Run(recipe, loaded(arguments, None), folder, shown(arguments))
     if not arguments.quiet:
         say(f"Recipe: {recipe.name}, {recipe.summary}")
         print(run.classifier.model, flush=True)
@@ -125,7 +125,7 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
         arguments.out or newest(Path("runs") / (name or "default")))
     if not holds_run(folder):
         raise nn.FileError(f"there is no run in {folder} to go on with: name its folder after --resume")
-    data = loaded(arguments)
+    data = loaded(arguments, Checkpoint.load(folder / CHECKPOINT).data["size"])
     with own_folder(folder):
         run = Run.resumed(folder, data, shown(arguments), arguments.epochs, name)
         if arguments.threads is None and run.made_with.get("threads"):
@@ -136,10 +136,9 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
         return finish(run)
 
 
-def loaded(arguments: argparse.Namespace) -> Dataset:
-    """The data, after a line that says what they are."""
-    size = Classifier.load(arguments.evaluate).size if arguments.evaluate else parsed_size(arguments.size)
-    data = load(arguments.data, size=size)
+def loaded(arguments: argparse.Namespace, size: tuple[int, int] | None) -> Dataset:
+    """The data, after a line that says what they are; pictures as --size says, or of this size."""
+    data = load(arguments.data, size=parsed_size(arguments.size) or size)
     if not arguments.quiet:
         say(f"Data: {data.source}")
     return data
@@ -246,7 +245,7 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation:
     """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
     path: Path = arguments.evaluate / MODEL if arguments.evaluate.is_dir() else arguments.evaluate
     classifier = Classifier.load(path)
-    data = loaded(arguments)
+    data = loaded(arguments, classifier.size)
     classifier.check(data)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
     if arguments.json is not None:

@@ -28,7 +28,7 @@ from nn.callbacks import (
 )
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.fashion import report
-from nn.fashion.classifier import Classifier
+from nn.fashion.classifier import Classifier, read_size
 from nn.fashion.dataset import Dataset
 from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
 from nn.fashion.models import build, check_claim
@@ -247,6 +247,7 @@ class Checkpoint:
             data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
             learner["epoch"], learner["model"] = int(learner["epoch"]), as_arrays(learner["model"])
             learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]
+            data["size"] = read_size(data["size"]) if "size" in data else None  # earlier versions do not say it
             data["fingerprint"], environment["threads"] = str(data["fingerprint"]), as_count(environment["threads"])
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error

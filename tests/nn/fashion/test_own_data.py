@@ -605,6 +605,9 @@ def test_from_a_folder_of_pictures_to_an_answer(shapes, run_here, tmp_path):
     status, out, _ = run_here(ROOT / "train.py", "--evaluate", "runs/default/model.npz", "--data", shapes)
     assert status == 0
     assert "Test loss" in out
+    status, out, _ = run_here(ROOT / "train.py", "--resume", "--data", shapes)  # the run knows the size
+    assert status == 0
+    assert "going on in runs/default after epoch 1 of 1" in out
     status, out, _ = run_here("-m", "nn.fashion", "report", "runs/default", "--data", shapes)
     assert status == 0
     assert "square" in (tmp_path / "here" / "runs" / "default" / "report.html").read_text(encoding="utf-8")
