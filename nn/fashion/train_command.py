@@ -18,7 +18,17 @@ from nn.console import say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import CHECKPOINT, MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
+from nn.fashion.folder import (
+    CHECKPOINT,
+    MODEL,
+    check_room,
+    free_folder,
+    holds_run,
+    newest,
+    numbered,
+    own_folder,
+    remove_run,
+)
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
 from nn.fashion.result import data_of, environment, scores
@@ -112,6 +122,8 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
         if arguments.out is None and not arguments.overwrite:
             folder = next(place for place in numbered(folder) if not holds_run(place))
         loss = run.try_one_batch()
+        check_room(folder, run.bytes_left())
+        hint_at_pictures()
         say(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
         return None
     with destination(arguments, folder) as run.folder:
@@ -174,13 +186,18 @@ def finish(run: Run) -> Evaluation:
     evaluation = run.test()
     print(report.summary(evaluation, run.classifier.classes))
     save(run, evaluation)
-    if not report.can_draw():
-        print('For a report with pictures: pip install matplotlib')
+    hint_at_pictures()
     if run.learner.interrupted:
         say(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
             f"To go on: python train.py --resume {run.folder}")
         raise KeyboardInterrupt
     return evaluation
+
+
+def hint_at_pictures() -> None:
+    """Say how to get a report, where it cannot be drawn."""
+    if not report.can_draw():
+        print("For a report with pictures: pip install matplotlib")
 
 
 def save(run: Run, evaluation: Evaluation) -> None:

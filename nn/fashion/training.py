@@ -15,6 +15,7 @@ import numpy as np
 
 import nn
 from minigrad import Tensor, TensorLike, as_tensor
+from minigrad.transforms import leaves
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
 from nn.callbacks import (
@@ -174,6 +175,10 @@ class Run:
     def try_one_batch(self) -> float:
         """The loss of the first batch, trained on once, to see that everything fits together."""
         return self.learner.train_batch(*next(iter(self.train)))
+
+    def bytes_left(self) -> int:
+        """How much room the files of the run take, once a step has been taken: a checkpoint, its next one, a model."""
+        return 3 * sum(leaf.nbytes for leaf in leaves(self.learner.state_dict()) if isinstance(leaf, np.ndarray))
 
     def test(self) -> Evaluation:
         """Evaluate on the test set, by the plain loss: label smoothing is for training."""
