@@ -22,7 +22,7 @@ def settings_of_run(path: str | os.PathLike[str]) -> Settings:
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     try:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 

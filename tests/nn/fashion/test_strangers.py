@@ -19,10 +19,12 @@ import pytest
 
 import nn
 from nn.fashion import idx, load
+from nn.fashion.card import settings_of_run
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.models import build
 from nn.fashion.recipes import RECIPES
+from nn.fashion.report_page import Trained
 from nn.fashion.settings import changed, configured
 from nn.fashion.training import Run
 from nn.learner import NonFiniteLoss
@@ -247,3 +249,18 @@ def test_a_packed_data_file_takes_no_more_than_it_holds(tmp_path):
 def test_errors_quote_little_of_what_a_stranger_wrote():
     assert len(json.dumps(str(nn.FileError("x" * 10**7)))) < 500
     assert str(idx.DataError("\x1b[31m\n")) == "[31m"
+
+
+# ------------------------------------------------------------------------------------------------ what lies beside
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("config.json", "[" * 10**5), ("config.json", "[1, 2]"), ("result.json", "\x1b[2J"), ("result.json", b"\xff\xfe"),
+    ("metrics.csv", "train_loss,lr\n1,2\n"), ("metrics.csv", "epoch,seconds\n1,x\n"), ("metrics.csv", "epoch\n1,2,3\n"),
+    ("metrics.csv", b"epoch,seconds\n\xff,2\n"), ("metrics.csv", "epoch,seconds\n" + "9" * 200_000 + ",2\n"),
+], ids=lambda value: f"{value!r:.30}")
+def test_damaged_files_of_a_run_are_one_sentence_in_a_report_and_left_out_of_a_card(tmp_path, name, content):
+    written(tmp_path / "model.npz", MLP)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert not loads_or_is_refused(tmp_path, load=Trained.read)
+    assert settings_of_run(tmp_path) == {}
