@@ -210,7 +210,8 @@ function thumbnail({ width, height, data }, longest) {
   if (Math.max(width, height) <= longest) return { width, height, data };
   const [w, h] = thumbnailSize(width, height, longest), result = new Uint8ClampedArray(4 * w * h).fill(255);
   for (let k = 0; k < 3; k++) {
-    const colour = data.filter((_, i) => i % 4 === k);
+    const colour = new Uint8Array(width * height);
+    for (let i = 0; i < colour.length; i++) colour[i] = data[4 * i + k];
     resized(colour, width, [0, 0, width, height], w, h, halfUp).forEach((value, i) => { result[4 * i + k] = value; });
   }
   return { width: w, height: h, data: result };
