@@ -57,8 +57,7 @@ def as_layers(model: Module, sample: Array, numbers: HalfNumbers) -> list[Layer]
         sample: (1, ...) that goes through it, to see its shapes.
 
     Raises:
-        TypeError: if there is another layer.
-        ValueError: if a layer has settings or numbers that cannot be told.
+        ValueError: if there is another layer, or one with settings or numbers that cannot be told.
 
     >>> numbers = HalfNumbers()
     >>> as_layers(layers.Sequential(layers.Flatten(), layers.ReLU()), np.ones((1, 2, 2)), numbers)
@@ -77,7 +76,7 @@ def converted(module: Module, x: Array, numbers: HalfNumbers) -> tuple[list[Laye
             found += more
         return found, x
     if type(module) not in KINDS:
-        raise TypeError(f"there is no plain form of {type(module).__name__}, only of the layers of nn.fashion.models")
+        raise ValueError(f"there is no plain form of {type(module).__name__}, only of the layers of nn.fashion.models")
     out = module(x).numpy()
     if isinstance(module, layers.Residual):
         ways = [module.module] if module.shortcut is None else [module.module, module.shortcut]

@@ -40,7 +40,7 @@ def write_page(classifier: Classifier, data: Dataset, path: str | os.PathLike[st
 
     Raises:
         DataError: if the data are of other classes, or images of another size.
-        TypeError, ValueError: if the network cannot be told in a page, see `nn.fashion.network.as_layers`.
+        ValueError: if the network cannot be told in a page, see `nn.fashion.network.as_layers`.
         nn.FileError: if the file cannot be written.
     """
     with atomic_write(path) as file:
