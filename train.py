@@ -160,17 +160,20 @@ def command(arguments: argparse.Namespace) -> int:
     import warnings
 
     from nn import FileError
+    from nn.console import say, without_control
     from nn.fashion import DataError, train_command
     from nn.learner import NonFiniteLoss
 
     if arguments.list_recipes:
         train_command.list_recipes()
         return 0
-    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: say(f"Warning: {message}", sys.stderr)
     try:
         return train_command.perform(arguments)
+    except MemoryError:
+        sys.exit("train.py: there is not enough memory for this network with batches of this size")
     except (DataError, FileError, NonFiniteLoss, ValueError) as error:
-        sys.exit(f"train.py: {error}")
+        sys.exit(without_control(f"train.py: {error}"))
 
 
 def main() -> int:

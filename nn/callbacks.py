@@ -112,6 +112,8 @@ class MetricCallback(Callback):
         return {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if not all(isinstance(state.get(name, 0), int | float) for name in ("best", "waited", "epoch")):
+            raise ValueError("what it remembers are numbers")
         vars(self).update({name: state[name] for name in self.REMEMBERED if name in state})
 
     def improved(self, learner: Learner, margin: float = 0.0) -> bool:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TextIO
 
 
 def print_anywhere() -> None:
@@ -20,6 +21,24 @@ def print_anywhere() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
+
+
+def without_control(text: str) -> str:
+    r"""A text without what a terminal obeys instead of showing, and without spaces around it.
+
+    >>> without_control("\x1b[31mcat\t")
+    '[31mcat'
+    """
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
+def say(sentence: str, file: TextIO | None = None) -> None:
+    r"""Print a line that may quote names of files and what strangers wrote: whatever they hold, it stays one line.
+
+    >>> say("Wrote \x1b[2J garments\n.html")
+    Wrote [2J garments.html
+    """
+    print(without_control(sentence), file=file, flush=True)
 
 
 def exit_status(program: str, command: Callable[[], int]) -> int:
@@ -58,7 +77,7 @@ def _returned(command: Callable[[], int]) -> int:
 
 def _complaint(sentence: str, status: int) -> int:
     with suppress(OSError):
-        print(sentence, file=sys.stderr, flush=True)
+        say(sentence, sys.stderr)
     return _silenced(status)
 
 

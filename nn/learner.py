@@ -170,13 +170,15 @@ class Learner:
         left_off, self._left_off, self._loader = self._left_off, None, train
         waiting = [] if left_off is None else list(left_off["callbacks"])
         if left_off is not None and left_off["loader"] is not None:
-            put_states(moving_parts(train), left_off["loader"])
+            with said_of("the loader"):
+                put_states(moving_parts(train), left_off["loader"])
         for callback in self.callbacks:
             callback.on_fit_start(self)
             if waiting and waiting[0][0] == type(callback).__name__:
-                callback.load_state_dict(waiting.pop(0)[1])
+                with said_of(type(callback).__name__):
+                    callback.load_state_dict(waiting.pop(0)[1])
         if waiting:
-            raise ValueError(f"what was loaded goes on with the callback {waiting[0][0]}, which this learner lacks")
+            raise ValueError(f"what was loaded goes on with the callback {waiting[0][0]:.80}, which this learner lacks")
         return self.history[-1].get("seconds", 0.0) if self.history and left_off is not None else 0.0
 
     def _train_epoch(self, train: DataLoader) -> Row:
@@ -302,6 +304,8 @@ class Learner:
 
     def _put(self, state: Mapping[str, Any]) -> None:
         history, counts = [dict(row) for row in state["history"]], (int(state["epoch"]), int(state["step"]))
+        if not all(isinstance(x, int | float) for row in history for x in row.values()):
+            raise ValueError("its history has something else than numbers")
         left_off = {"loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]]}
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -349,6 +353,15 @@ class Learner:
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
+
+
+@contextmanager
+def said_of(part: str) -> Iterator[None]:
+    """Inside, a state is put into a part: whatever a file made by hand makes fail there becomes a ValueError."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"what was loaded does not fit {part}: {error}") from error
 
 
 @contextmanager

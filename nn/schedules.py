@@ -59,9 +59,16 @@ class Schedule:
         if set(state_dict) != set(own):
             raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {sorted(state_dict)}")
         for name, entry in own.items():
-            if isinstance(entry, list) and len(state_dict[name]) != len(entry):
-                raise ValueError(f"{name} has {len(entry)} entries in this schedule, got {state_dict[name]}")
+            if name != "schedulers" and form(state_dict[name]) != form(entry):
+                raise ValueError(f"{name} is like {entry} in this schedule, got {state_dict[name]!r:.80}")
         vars(self).update({name: deepcopy(state_dict[name]) for name in own if name != "schedulers"})
+
+
+def form(entry: Any) -> Any:
+    """Of what kind an entry is, whatever its value: numbers are alike, and lists of as many entries."""
+    if isinstance(entry, list):
+        return [form(item) for item in entry]
+    return float if isinstance(entry, int | float) else type(entry)
 
 
 class LRScheduler(Schedule):

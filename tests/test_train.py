@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nn import FileError
 from nn.fashion.dataset import CLASSES, FILES, SAMPLE_FOLDER, read_folder
+from nn.fashion.folder import check_room, own_folder
 from nn.fashion.idx import pack
 from nn.fashion.recipes import RECIPES
 
@@ -181,6 +183,33 @@ def test_a_dry_run_writes_nothing(run, tmp_path):
     status, out, _ = run(*QUICK, "--dry-run", "--target-accuracy", 100)
     assert status == 0
     assert "2 epochs would be saved in runs/default" in out.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["file", "file/run", "readonly/run", "/proc/nothing/run"])
+def test_a_dry_run_sees_where_nothing_can_be_written(run, tmp_path, out):
+    if sys.platform == "win32" or (out.startswith("readonly") and os.geteuid() == 0):
+        pytest.skip("everything may be written there")
+    (tmp_path / "file").touch()
+    (tmp_path / "readonly").mkdir(mode=0o500)
+    status, _, err = run(*QUICK, "--dry-run", "--out", out)
+    assert status == 1
+    assert f"\ntrain.py: cannot write to {out}: " in err
+    assert err.endswith("; choose another folder with --out\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "readonly"]
+
+
+def test_a_dry_run_sees_that_another_run_is_at_work(run, tmp_path):
+    with own_folder(tmp_path / "run"):
+        status, _, err = run(*QUICK, "--dry-run", "--out", "run")
+    assert status == 1
+    assert "another run is at work in run: wait for it" in err
+
+
+def test_a_folder_without_room_is_one_sentence(tmp_path):
+    check_room(tmp_path / "new" / "run", 10**6)
+    with pytest.raises(FileError, match=r"no room in .*: a run takes 1,000,000,000,000,000\.0 MB, and [\d,.]+ MB are"):
+        check_room(tmp_path / "new" / "run", 10**21)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -455,11 +484,13 @@ def test_flags_that_make_no_sense_are_one_sentence(run, tmp_path, flags, sentenc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_name_is_no_folder_and_a_tilde_is_home(run, tmp_path):
+def test_an_empty_name_is_no_folder_and_a_tilde_is_home(run, tmp_path, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
     status, _, err = run("--out", "")
     assert (status, err.splitlines()[-1]) == (2, "train.py: error: argument --out: invalid path value: ''")
     status, out, _ = run(*QUICK, "--dry-run", "--out=~/minigrad-run")
-    assert out.splitlines()[-1].endswith(f"in {Path.home() / 'minigrad-run'}")
+    assert out.splitlines()[-1].endswith(f"in {tmp_path / 'minigrad-run'}")
 
 
 def test_a_configuration_and_settings_decide_like_flags(run, tmp_path):

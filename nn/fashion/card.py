@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nn.fashion.classifier import Classifier
-from nn.fashion.dataset import CLASSES, Dataset
+from nn.fashion.dataset import Dataset
 from nn.files import atomic_write
 from nn.metrics import Evaluation
 
@@ -22,7 +22,7 @@ def settings_of_run(path: str | os.PathLike[str]) -> Settings:
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     try:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 
@@ -51,7 +51,7 @@ def model_card(classifier: Classifier, evaluation: Evaluation, settings: Setting
     known = settings if settings.get("architecture") == classifier.metadata()["architecture"] else {}
     parts = [
         front_matter(classifier, evaluation),
-        "# A classifier of garments",
+        f"# A classifier of {'garments' if classifier.knows_garments else 'pictures'}",
         description(classifier),
         *(["## Training", training(known)] if known else []),
         "## How good it is",
@@ -64,13 +64,13 @@ def model_card(classifier: Classifier, evaluation: Evaluation, settings: Setting
 
 def dataset_name(classifier: Classifier) -> str:
     """What the data are called, as far as the classes tell."""
-    return "Fashion-MNIST" if classifier.classes == CLASSES else "own data"
+    return "Fashion-MNIST" if classifier.knows_garments else "own data"
 
 
 def front_matter(classifier: Classifier, evaluation: Evaluation) -> str:
     """YAML between dashes, in the hubs' own names; JSON strings are YAML too."""
     name = dataset_name(classifier)
-    tags = ["image-classification", "numpy", *([name.lower()] if classifier.classes == CLASSES else [])]
+    tags = ["image-classification", "numpy", *([name.lower()] if classifier.knows_garments else [])]
     head = ["---", "library_name: minigrad", "pipeline_tag: image-classification", "tags:"]
     return "\n".join([
         *head, *(f"- {tag}" for tag in tags), "metrics:", "- accuracy", "model-index:",
@@ -90,9 +90,11 @@ def description(classifier: Classifier) -> str:
                          if key != "name")
     count = sum(parameter.size for parameter in classifier.model.parameters())
     named = f"`{classifier.architecture['name']}`" + (f" ({settings})" if settings else "")
+    height, width = classifier.size
+    images = f"{height} × {width} pixels" + (", bright garments on black," if classifier.knows_garments else "")
     return (
-        f"Grey images of 28 × 28 pixels, bright garments on black, are sorted into {len(classifier.classes)} classes: "
-        f"{', '.join(map(as_text, classifier.classes))}.\n\n"
+        f"Grey images of {images} are sorted into {len(classifier.classes):,} classes: "
+        f"{', '.join(map(in_markdown, classifier.classes))}.\n\n"
         f"The network is {named} with {count:,} parameters, built and trained with minigrad. Pixels are scaled to "
         f"[0, 1], then {classifier.mean:g} is subtracted, and what remains is divided by {classifier.std:g}."
     )
@@ -102,8 +104,8 @@ def training(settings: Settings) -> str:
     """A table of what decided how training went."""
     left_out = {"name", "summary", "published", "measured", "architecture", "mean", "std", "published_schedule"}
     told = {key: x for key, x in settings.items() if key not in left_out and not isinstance(x, dict)}
-    rows = [f"| {key.replace('_', ' ')} | {as_text(str(x))} |" for key, x in told.items() if x not in USUAL]
-    title = f"By the recipe `{as_text(str(settings['name']))}`:\n\n" if "name" in settings else ""
+    rows = [f"| {key.replace('_', ' ')} | {in_markdown(str(x))} |" for key, x in told.items() if x not in USUAL]
+    title = f"By the recipe {in_markdown(str(settings['name']))}:\n\n" if "name" in settings else ""
     return title + "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
@@ -111,7 +113,7 @@ def figures(classifier: Classifier, evaluation: Evaluation) -> str:
     """Accuracy, and a row of figures for each class."""
     counts = evaluation.counts.sum(1)
     rows = [
-        f"| {as_text(name)} | {p:.3f} | {r:.3f} | {f:.3f} | {n:,} |"
+        f"| {in_markdown(name)} | {p:.3f} | {r:.3f} | {f:.3f} | {n:,} |"
         for name, p, r, f, n in zip(
             classifier.classes, evaluation.precision, evaluation.recall, evaluation.f1, counts, strict=True
         )
@@ -123,18 +125,26 @@ def figures(classifier: Classifier, evaluation: Evaluation) -> str:
 
 def limits(classifier: Classifier, evaluation: Evaluation) -> str:
     """What it cannot do."""
-    names = [*map(as_text, classifier.classes)]
+    names = [*map(in_markdown, classifier.classes)]
     confused = [f"{names[a]} and {names[b]} ({times:,})" for a, b, times in evaluation.most_confused()]
+    height, width = classifier.size
+    of_garments = [
+        "- It expects one garment that fills the image, on a plain background, as `python -m nn.fashion predict` and"
+        " `page` cut it out of a photo. Garments that are worn, several at once and drawings are none of that.",
+        f"- Colour, texture finer than a {max(height, width)}th of the garment, and size cannot be seen by it.",
+    ]
+    of_others = [
+        "- It expects pictures like those that it learned from, as light or dark, and filled as much.",
+        f"- Colour, and what is smaller than one of {height} × {width} pixels, cannot be seen by it.",
+    ]
     return "\n".join([
         *([f"- Most often taken for one another, among these test images: {', '.join(confused)}."] if confused else []),
         "- It names one of its classes whatever it is shown, and its probabilities are no proof of anything.",
-        "- It expects one garment that fills the image, on a plain background, as `python -m nn.fashion predict` and"
-        " `page` cut it out of a photo. Garments that are worn, several at once and drawings are none of that.",
-        "- Colour, texture finer than a 28th of the garment, and size cannot be seen by it.",
+        *(of_garments if classifier.knows_garments else of_others),
     ])
 
 
-def as_text(name: str) -> str:
+def in_markdown(name: str) -> str:
     """A name from a file as one piece of text in a table of Markdown."""
     printable = "".join(letter if letter.isprintable() else " " for letter in name)
     return "".join("\\" + letter if letter in "\\|`*_<>[]&" else letter for letter in printable)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nn.fashion.idx import DataError, without_control
+from nn.console import without_control
+from nn.fashion.idx import DataError
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 1000
 LONGEST_NAME = 100  # characters

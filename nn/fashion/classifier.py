@@ -12,6 +12,7 @@ import numpy as np
 import nn
 from minigrad import __version__
 from nn.data import DataLoader, Normalize
+from nn.fashion.class_names import LONGEST_NAME
 from nn.fashion.dataset import CLASSES, SIZE, Dataset
 from nn.fashion.idx import LARGEST_SIDE, DataError
 from nn.fashion.models import build, check_claim
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 1000
 MAX_CLASSES = 10_000
-LONGEST_NAME = 100  # of a class
 
 
 @dataclass

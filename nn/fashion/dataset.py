@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nn.console import without_control
 from nn.fashion import idx
 from nn.fashion.class_names import MOST_CLASSES, checked_names, read_names
 from nn.fashion.download import cache_folder, fetch
-from nn.fashion.idx import ANY_SIZE, DataError, IdxContent, IdxFile, without_control
+from nn.fashion.idx import ANY_SIZE, DataError, IdxContent, IdxFile
 from nn.fashion.pictures import has_pictures, read_pictures
 
 CLASSES = (

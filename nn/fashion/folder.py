@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
@@ -59,6 +61,22 @@ def free_folder(folder: Path) -> Iterator[Path]:
                     return
         except InUseError:
             continue
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise FileError if files of so many bytes could not be written to the folder; nothing is left behind."""
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            free = shutil.disk_usage(place).free
+    except OSError as error:
+        raise FileError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
+    if free < size:
+        raise FileError(f"there is no room in {folder}: a run takes {size / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are"
+                        " free; choose another folder with --out")
+    if folder.is_dir():
+        with own_folder(folder):
+            pass
 
 
 class InUseError(FileError):

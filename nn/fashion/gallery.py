@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from nn.extras import required
+from nn.console import without_control
 from nn.fashion.dataset import CLASSES, Dataset
 from nn.fashion.photo import Photo
+from nn.fashion.report import empty_figure
 from nn.files import atomic_write
 
 if TYPE_CHECKING:
@@ -40,17 +42,16 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
     if each < 1:
         raise ValueError(f"at least one image of each class is shown, not {each}")
     classes = data.classes[:MOST_ROWS]
-    figure = new_figure(path, 0.55 * each + 1.6, 0.55 * len(classes))
-    axes = figure.subplots(len(classes), each, squeeze=False)
-    for label, (name, row) in enumerate(zip(classes, axes, strict=True)):
-        images = data.train_images[np.flatnonzero(data.train_labels == label)[:each]]
-        for place, image in zip(row, images, strict=False):
-            place.imshow(image, cmap=shades(classes), vmin=0, vmax=255)
-        for place in row:
-            place.set(xticks=[], yticks=[])
-            place.spines[:].set_visible(False)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    write_figure(figure, path)
+    with figure_for(path, 0.55 * each + 1.6, 0.55 * len(classes)) as figure:
+        axes = figure.subplots(len(classes), each, squeeze=False)
+        for label, (name, row) in enumerate(zip(classes, axes, strict=True)):
+            images = data.train_images[np.flatnonzero(data.train_labels == label)[:each]]
+            for place, image in zip(row, images, strict=False):
+                place.imshow(image, cmap=shades(classes), vmin=0, vmax=255)
+            for place in row:
+                place.set(xticks=[], yticks=[])
+                place.spines[:].set_visible(False)
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center")
 
 
 def shades(classes: Sequence[str]) -> str:
@@ -65,39 +66,37 @@ def draw_photos(answered: Mapping[str, tuple[Photo, dict[str, float]]], path: st
         answered: for each name the photo and the probabilities of all classes.
         path: as for `draw_samples`, with the same errors.
     """
-    figure = new_figure(path, 11, 3 * len(answered))
-    panels = figure.subplots(len(answered), 3, squeeze=False, width_ratios=(3, 2, 3))
-    for (name, (photo, probabilities)), (whole, seen, bars) in zip(answered.items(), panels, strict=True):
-        left, top, right, bottom = photo.box
-        whole.imshow(photo.picture)
-        whole.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "C3")
-        whole.set_title(Path(name).name, fontsize=10)
-        seen.imshow(photo.pixels, cmap="gray", vmin=0, vmax=255)
-        seen.set_title("what the network sees", fontsize=10)
-        shown = list(probabilities.items())[:10][::-1]
-        drawn = bars.barh([label for label, _ in shown], [100 * share for _, share in shown])
-        bars.bar_label(drawn, [f"{share:.1%}" for _, share in shown], padding=3, fontsize=8)
-        bars.set(xlim=(0, 118), xticks=[0, 50, 100], xlabel="probability in %")
-        bars.spines[["top", "right"]].set_visible(False)
-        for picture in (whole, seen):
-            picture.set(xticks=[], yticks=[])
-    write_figure(figure, path)
+    with figure_for(path, 11, 3 * len(answered)) as figure:
+        panels = figure.subplots(len(answered), 3, squeeze=False, width_ratios=(3, 2, 3))
+        for (name, (photo, probabilities)), (whole, seen, bars) in zip(answered.items(), panels, strict=True):
+            left, top, right, bottom = photo.box
+            whole.imshow(photo.picture)
+            whole.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "C3")
+            whole.set_title(without_control(Path(name).name), fontsize=10)
+            seen.imshow(photo.pixels, cmap="gray", vmin=0, vmax=255)
+            seen.set_title("what the network sees", fontsize=10)
+            shown = list(probabilities.items())[:10][::-1]
+            drawn = bars.barh([label for label, _ in shown], [100 * share for _, share in shown])
+            bars.bar_label(drawn, [f"{share:.1%}" for _, share in shown], padding=3, fontsize=8)
+            bars.set(xlim=(0, 118), xticks=[0, 50, 100], xlabel="probability in %")
+            bars.spines[["top", "right"]].set_visible(False)
+            for picture in (whole, seen):
+                picture.set(xticks=[], yticks=[])
 
 
-def new_figure(path: str | os.PathLike[str], width: float, height: float) -> Figure:
-    """An empty figure of this size in inches, for a file whose ending is checked."""
-    figures = required("matplotlib.figure", "drawing pictures")
-    figure: Figure = figures.Figure(figsize=(width, height), layout="constrained")
-    known = sorted(figure.canvas.get_supported_filetypes())
-    if Path(path).suffix.lstrip(".").lower() not in known:
-        raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
-    return figure
+@contextmanager
+def figure_for(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
+    """A figure of this size in inches, to be drawn inside; it is then written in the format that the ending names.
 
-
-def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure in the format that the ending names. Raises `nn.FileError`."""
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format=Path(path).suffix.lstrip(".").lower(), dpi=120)
+    Raises ValueError if the ending is unknown, before anything is drawn, and `nn.FileError` if it cannot be written.
+    """
+    with empty_figure(width, height) as figure:
+        kind, known = Path(path).suffix.lstrip(".").lower(), sorted(figure.canvas.get_supported_filetypes())
+        if kind not in known:
+            raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
+        yield figure
+        with atomic_write(path, "wb") as file:
+            figure.savefig(file, format=kind, dpi=120)
 
 
 def pixels_as_blocks(pixels: npt.NDArray[np.uint8], encoding: str | None = "utf-8") -> list[str]:

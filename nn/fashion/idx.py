@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from nn.console import without_control
 from nn.files import bounded
 
 UNSIGNED_BYTE = 8
@@ -33,15 +34,6 @@ LARGEST = 2**30  # bytes; no data set of this kind comes near, and a gzip file o
 UNSUSPICIOUS = 2**26  # bytes; what unpacks to more has to be a packed file of some size itself
 MAX_INFLATION = 50  # images of a data set come packed to a half or a fifth
 CHUNK = 2**20  # bytes
-
-
-def without_control(text: str) -> str:
-    r"""A text without what a terminal obeys instead of showing, and without spaces around it.
-
-    >>> without_control("\x1b[31mcat\t")
-    '[31mcat'
-    """
-    return "".join(character for character in text if character.isprintable()).strip()
 
 
 class DataError(ValueError):

@@ -57,8 +57,7 @@ def as_layers(model: Module, sample: Array, numbers: HalfNumbers) -> list[Layer]
         sample: (1, ...) that goes through it, to see its shapes.
 
     Raises:
-        TypeError: if there is another layer.
-        ValueError: if a layer has settings or numbers that cannot be told.
+        ValueError: if there is another layer, or one with settings or numbers that cannot be told.
 
     >>> numbers = HalfNumbers()
     >>> as_layers(layers.Sequential(layers.Flatten(), layers.ReLU()), np.ones((1, 2, 2)), numbers)
@@ -77,7 +76,7 @@ def converted(module: Module, x: Array, numbers: HalfNumbers) -> tuple[list[Laye
             found += more
         return found, x
     if type(module) not in KINDS:
-        raise TypeError(f"there is no plain form of {type(module).__name__}, only of the layers of nn.fashion.models")
+        raise ValueError(f"there is no plain form of {type(module).__name__}, only of the layers of nn.fashion.models")
     out = module(x).numpy()
     if isinstance(module, layers.Residual):
         ways = [module.module] if module.shortcut is None else [module.module, module.shortcut]
@@ -88,11 +87,11 @@ def converted(module: Module, x: Array, numbers: HalfNumbers) -> tuple[list[Laye
     return ([said | shapes] if said else []), out
 
 
-def of_linear(layer: layers.Linear, numbers: HalfNumbers) -> Layer:
+def plain_linear(layer: layers.Linear, numbers: HalfNumbers) -> Layer:
     return {"kind": "linear", **parameters(layer, numbers)}
 
 
-def of_convolution(layer: layers.Conv2d, numbers: HalfNumbers) -> Layer:
+def plain_convolution(layer: layers.Conv2d, numbers: HalfNumbers) -> Layer:
     if layer.dilation != (1, 1) or layer.groups != 1 or layer.padding_mode != "zeros":
         raise ValueError(f"there is no plain form of {layer}, which has a dilation, groups or a padding mode")
     before, after = margins("Conv2d", layer.padding, layer.kernel_size, layer.stride, layer.dilation)
@@ -100,7 +99,7 @@ def of_convolution(layer: layers.Conv2d, numbers: HalfNumbers) -> Layer:
     return {"kind": "convolution", **settings, **parameters(layer, numbers)}
 
 
-def of_batch_norm(layer: BatchNorm, numbers: HalfNumbers) -> Layer:
+def plain_batch_norm(layer: BatchNorm, numbers: HalfNumbers) -> Layer:
     """A factor and a summand for each channel."""
     if layer.running_mean is None or layer.running_var is None:
         raise ValueError(f"there is no plain form of {layer}, which has no running statistics")
@@ -111,7 +110,7 @@ def of_batch_norm(layer: BatchNorm, numbers: HalfNumbers) -> Layer:
     return {"kind": "affine", "weight": numbers.add(factor), "bias": numbers.add(summand)}
 
 
-def of_max_pool(layer: layers.MaxPool2d, numbers: HalfNumbers) -> Layer:
+def plain_max_pool(layer: layers.MaxPool2d, numbers: HalfNumbers) -> Layer:
     kernel, stride = pair("MaxPool2d", "kernel_size", layer.kernel_size), pair("MaxPool2d", "stride", layer.stride)
     plain = layers.MaxPool2d(layer.kernel_size, layer.stride)
     if layer.extra_repr() != plain.extra_repr():
@@ -119,7 +118,7 @@ def of_max_pool(layer: layers.MaxPool2d, numbers: HalfNumbers) -> Layer:
     return {"kind": "maxPool", "kernel": kernel, "stride": stride}
 
 
-def of_gelu(layer: layers.GELU, numbers: HalfNumbers) -> Layer:
+def plain_gelu(layer: layers.GELU, numbers: HalfNumbers) -> Layer:
     if layer.approximate != "none":
         raise ValueError(f"there is no plain form of {layer}, only of the exact one")
     return {"kind": "gelu"}
@@ -131,7 +130,7 @@ def parameters(layer: layers.Linear | layers.Conv2d, numbers: HalfNumbers) -> La
     return weight if layer.bias is None else weight | {"bias": numbers.add(layer.bias.data)}
 
 
-def named(kind: str) -> Callable[[Any, HalfNumbers], Layer]:
+def kind_alone(kind: str) -> Callable[[Any, HalfNumbers], Layer]:
     """A layer that has nothing but its kind."""
     return lambda layer, numbers: {"kind": kind}
 
@@ -142,9 +141,9 @@ def nothing(layer: Module, numbers: HalfNumbers) -> None:
 
 KINDS: dict[type[Module], Callable[[Any, HalfNumbers], Layer | None]] = {
     layers.Flatten: nothing, layers.Unflatten: nothing, layers.Dropout: nothing, layers.Identity: nothing,
-    layers.Linear: of_linear, layers.Conv2d: of_convolution,
-    layers.BatchNorm1d: of_batch_norm, layers.BatchNorm2d: of_batch_norm,
-    layers.MaxPool2d: of_max_pool, layers.AdaptiveAvgPool2d: named("meanPool"),
-    layers.ReLU: named("relu"), layers.Sigmoid: named("sigmoid"), layers.GELU: of_gelu,
+    layers.Linear: plain_linear, layers.Conv2d: plain_convolution,
+    layers.BatchNorm1d: plain_batch_norm, layers.BatchNorm2d: plain_batch_norm,
+    layers.MaxPool2d: plain_max_pool, layers.AdaptiveAvgPool2d: kind_alone("meanPool"),
+    layers.ReLU: kind_alone("relu"), layers.Sigmoid: kind_alone("sigmoid"), layers.GELU: plain_gelu,
     layers.Residual: nothing,  # two ways, see `converted`
 }

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nn.console import without_control
 from nn.extras import required
 from nn.fashion.class_names import checked_names
 from nn.fashion.download import cache_folder, progress
-from nn.fashion.idx import LARGEST, LARGEST_SIDE, DataError, without_control
+from nn.fashion.idx import LARGEST, LARGEST_SIDE, DataError
 from nn.fashion.photo import grey_pixels
 from nn.files import FileError, load, save
 

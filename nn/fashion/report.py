@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nn.extras import required
 from nn.files import atomic_write
 from nn.learner import Row
 from nn.lr_finder import LRSearch
@@ -14,6 +17,7 @@ from nn.metrics import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NAMED = 50  # classes that a picture has room to name
 
@@ -41,29 +45,35 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
+@contextmanager
+def empty_figure(width: float, height: float) -> Iterator[Figure]:
+    """A figure of so many inches, to be drawn and saved inside, where all names are text. Needs matplotlib.
+
+    It would read a name with two $ in it as a formula, and warn of every letter that its font lacks.
+    """
+    library, figures = (required(name, "drawing pictures") for name in ("matplotlib", "matplotlib.figure"))
+    with library.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield figures.Figure(figsize=(width, height), layout="constrained")
+
+
 def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str], path: Path) -> None:
     """Write a PNG picture: loss and accuracy over the epochs, and the confusion matrix. Needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 5.5), layout="constrained")
-    curves, confusion = figure.subplots(1, 2)
-    draw_curves(curves, history)
-    draw_confusion(confusion, evaluation, classes)
-    with atomic_write(path, "wb") as file:
+    with empty_figure(13, 5.5) as figure, atomic_write(path, "wb") as file:
+        curves, confusion = figure.subplots(1, 2)
+        draw_curves(curves, history)
+        draw_confusion(confusion, evaluation, classes)
         figure.savefig(file, format="png")
 
 
 def draw_search(search: LRSearch, path: Path) -> None:
     """Write a PNG picture: the loss against the learning rates that were tried. Needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.semilogx(search.lrs, search.losses, label="loss of a batch before its step")
-    axes.axvline(search.suggestion, color="C1", linestyle="--", label=f"suggestion: {search.suggestion:.2g}")
-    axes.set(xlabel="learning rate", ylabel="loss", ylim=(0, 2 * search.losses[0]))
-    axes.legend(loc="upper left")
-    with atomic_write(path, "wb") as file:
+    with empty_figure(7, 4.5) as figure, atomic_write(path, "wb") as file:
+        axes = figure.subplots()
+        axes.semilogx(search.lrs, search.losses, label="loss of a batch before its step")
+        axes.axvline(search.suggestion, color="C1", linestyle="--", label=f"suggestion: {search.suggestion:.2g}")
+        axes.set(xlabel="learning rate", ylabel="loss", ylim=(0, 2 * search.losses[0]))
+        axes.legend(loc="upper left")
         figure.savefig(file, format="png")
 
 

@@ -68,7 +68,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     """The object in a file, or an empty one if there is no file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise FileError(f"{path} is damaged: it has no JSON object")
@@ -81,9 +81,12 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [{name: float(x) for name, x in row.items() if x} for row in csv.DictReader(file)]
-    except (OSError, ValueError, TypeError) as error:
+            rows = [{name: float(x) for name, x in row.items() if x} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise FileError(f"{path} is damaged: {error}") from error
+    if not all({"epoch", "seconds"} <= row.keys() for row in rows):
+        raise FileError(f"{path} is damaged: each row has an epoch and its seconds")
+    return rows
 
 
 def write_report(
@@ -246,10 +249,10 @@ def against_first(values: Iterable[float], shown: str = "{:.2%}", difference: st
 
 def drawn(draw: Callable[[Figure], None], size: tuple[float, float], title: str) -> str:
     """What `draw` draws into a figure of this size in inches, as an image inside of the page."""
-    figure = required("matplotlib.figure", NEEDED_FOR).Figure(figsize=size, layout="constrained")
-    draw(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
+    with report.empty_figure(*size) as figure:
+        draw(figure)
+        figure.savefig(file, format="png", dpi=110)
     encoded = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{encoded}">'
 

@@ -34,7 +34,7 @@ def data_of(data: Dataset) -> dict[str, Any]:
     for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
-    sizes = {"training_images": len(data.train_labels), "test_images": len(data.test_labels)}
+    sizes = {"training_images": len(data.train_labels), "test_images": len(data.test_labels), "size": list(data.size)}
     return {"source": data.source, **sizes, "fingerprint": digest.hexdigest()}
 
 

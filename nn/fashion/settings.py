@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, replace
 from types import NoneType, UnionType
@@ -16,6 +17,7 @@ from nn.fashion.recipes import Recipe
 from nn.files import FileError
 
 TEXTS = "name", "summary", "published", "measured", "published_schedule"  # say what a recipe is, and decide nothing
+NAME = re.compile(r"\w[\w.+-]{0,99}")  # of a recipe, which its folder has too
 HINTS = get_type_hints(Recipe)
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name not in (*TEXTS, "architecture"))
 
@@ -70,7 +72,9 @@ def fits(setting: Any, hint: Any) -> bool:
         return setting in get_args(hint)
     if hint is float:
         return isinstance(setting, int | float) and not isinstance(setting, bool) and math.isfinite(setting)
-    return isinstance(setting, get_origin(hint) or hint) and not (hint is int and isinstance(setting, bool))
+    if hint is int:
+        return isinstance(setting, int) and not isinstance(setting, bool) and abs(setting) < 2**63
+    return isinstance(setting, get_origin(hint) or hint)
 
 
 def described(hint: Any) -> str:
@@ -104,6 +108,8 @@ def recipe_of(config: Any) -> Recipe:
             raise ValueError(f"a recipe has no setting {name!r:.80}")
         if not fits(setting, HINTS[name]):
             raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
+    if not NAME.fullmatch(config.get("name", "unnamed")):
+        raise ValueError(f"its name is {config['name']!r:.80}, and not of letters, digits, -, +, _ and . alone")
     if missing := [field.name for field in fields(Recipe) if is_required(field) and field.name not in config]:
         raise ValueError(f"it lacks the setting {missing[0]}")
     if (network := config["architecture"].get("name")) not in BUILDERS:

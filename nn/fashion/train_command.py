@@ -14,15 +14,26 @@ from pathlib import Path
 import nn
 from nn import xor
 from nn.callbacks import printable
+from nn.console import say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import MODEL, free_folder, holds_run, newest, numbered, own_folder, remove_run
+from nn.fashion.folder import (
+    CHECKPOINT,
+    MODEL,
+    check_room,
+    free_folder,
+    holds_run,
+    newest,
+    numbered,
+    own_folder,
+    remove_run,
+)
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
 from nn.fashion.result import data_of, environment, scores
 from nn.fashion.settings import changed, configured, named
-from nn.fashion.training import Run, progress, write_json
+from nn.fashion.training import Checkpoint, Run, progress, write_json
 from nn.metrics import Evaluation
 from nn.native import product_threads
 
@@ -48,7 +59,7 @@ UNNAMED = "the newest"  # what --resume has without a folder
 
 def warn(sentence: str) -> None:
     """Say something that does not end the run."""
-    print(f"Warning: {sentence}", file=sys.stderr)
+    say(f"Warning: {sentence}", sys.stderr)
 
 
 def perform(arguments: argparse.Namespace) -> int:
@@ -100,9 +111,10 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
     recipe = chosen_recipe(arguments)
     folder = arguments.out or Path("runs") / recipe.name
     check_free(arguments, folder)
-    run = Run(recipe, loaded(arguments), folder, shown(arguments))
+    run = Run(recipe, loaded(arguments, None), folder, shown(arguments))
     if not arguments.quiet:
-        print(f"Recipe: {recipe.name}, {recipe.summary}\n{run.classifier.model}", flush=True)
+        say(f"Recipe: {recipe.name}, {recipe.summary}")
+        print(run.classifier.model, flush=True)
     if arguments.find_lr:
         find_lr(run)
         return None
@@ -110,7 +122,9 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
         if arguments.out is None and not arguments.overwrite:
             folder = next(place for place in numbered(folder) if not holds_run(place))
         loss = run.try_one_batch()
-        print(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
+        check_room(folder, run.bytes_left())
+        hint_at_pictures()
+        say(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
         return None
     with destination(arguments, folder) as run.folder:
         return finish(run)
@@ -123,23 +137,22 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
         arguments.out or newest(Path("runs") / (name or "default")))
     if not holds_run(folder):
         raise nn.FileError(f"there is no run in {folder} to go on with: name its folder after --resume")
-    data = loaded(arguments)
+    data = loaded(arguments, Checkpoint.load(folder / CHECKPOINT).data["size"])
     with own_folder(folder):
         run = Run.resumed(folder, data, shown(arguments), arguments.epochs, name)
         if arguments.threads is None and run.made_with.get("threads"):
             product_threads(run.made_with["threads"])
         if not arguments.quiet:
             learner, epochs = run.learner, run.recipe.epochs
-            print(f"Recipe: {run.recipe.name}, going on in {folder} after epoch {learner.epoch} of {epochs}")
+            say(f"Recipe: {run.recipe.name}, going on in {folder} after epoch {learner.epoch} of {epochs}")
         return finish(run)
 
 
-def loaded(arguments: argparse.Namespace) -> Dataset:
-    """The data, after a line that says what they are."""
-    size = Classifier.load(arguments.evaluate).size if arguments.evaluate else parsed_size(arguments.size)
-    data = load(arguments.data, size=size)
+def loaded(arguments: argparse.Namespace, size: tuple[int, int] | None) -> Dataset:
+    """The data, after a line that says what they are; pictures as --size says, or of this size."""
+    data = load(arguments.data, size=parsed_size(arguments.size) or size)
     if not arguments.quiet:
-        print(f"Data: {data.source}", flush=True)
+        say(f"Data: {data.source}")
     return data
 
 
@@ -173,13 +186,18 @@ def finish(run: Run) -> Evaluation:
     evaluation = run.test()
     print(report.summary(evaluation, run.classifier.classes))
     save(run, evaluation)
-    if not report.can_draw():
-        print('For a report with pictures: pip install matplotlib')
+    hint_at_pictures()
     if run.learner.interrupted:
-        print(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
-              f"To go on: python train.py --resume {run.folder}")
+        say(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
+            f"To go on: python train.py --resume {run.folder}")
         raise KeyboardInterrupt
     return evaluation
+
+
+def hint_at_pictures() -> None:
+    """Say how to get a report, where it cannot be drawn."""
+    if not report.can_draw():
+        print("For a report with pictures: pip install matplotlib")
 
 
 def save(run: Run, evaluation: Evaluation) -> None:
@@ -191,7 +209,7 @@ def save(run: Run, evaluation: Evaluation) -> None:
         folder = Path(tempfile.gettempdir(), f"minigrad-run-{os.getpid()}-{time.time_ns()}")
         saved = run.save(evaluation, folder)
         warn(f"{error}; what was trained is in {folder} instead: keep it elsewhere, that folder is a temporary one")
-    print(f"Saved {', '.join(saved)} in {folder}")
+    say(f"Saved {', '.join(saved)} in {folder}")
 
 
 def find_lr(run: Run) -> None:
@@ -202,7 +220,7 @@ def find_lr(run: Run) -> None:
     if report.can_draw():
         path = run.folder / "learning-rates.png"
         report.draw_search(search, path)
-        print(f"Saved {path}")
+        say(f"Saved {path}")
 
 
 # ------------------------------------------------------------------------------------------------ recipes
@@ -244,7 +262,7 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation:
     """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
     path: Path = arguments.evaluate / MODEL if arguments.evaluate.is_dir() else arguments.evaluate
     classifier = Classifier.load(path)
-    data = loaded(arguments)
+    data = loaded(arguments, classifier.size)
     classifier.check(data)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
     if arguments.json is not None:

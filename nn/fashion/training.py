@@ -15,6 +15,7 @@ import numpy as np
 
 import nn
 from minigrad import Tensor, TensorLike, as_tensor
+from minigrad.transforms import leaves
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
 from nn.callbacks import (
@@ -28,10 +29,10 @@ from nn.callbacks import (
 )
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.fashion import report
-from nn.fashion.classifier import Classifier
+from nn.fashion.classifier import Classifier, read_size
 from nn.fashion.dataset import Dataset
 from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
-from nn.fashion.models import build
+from nn.fashion.models import build, check_claim
 from nn.fashion.recipes import OPTIMIZERS, Recipe, for_data
 from nn.fashion.result import data_of, environment, scores
 from nn.fashion.settings import recipe_of
@@ -39,6 +40,7 @@ from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
 from nn.schedules import LRScheduler, OneCycleLR
 
+MOST_THREADS = 1024  # that a checkpoint may have been computed with
 SEEN = 5000  # training images that accuracy is measured on after each epoch, beside validation
 SPLIT_SEED = 0  # of the validation split, so that runs with other seeds are judged on the same images
 
@@ -114,16 +116,19 @@ class Run:
             nn.FileError: if the checkpoint cannot be read, is of other data or another recipe, or does not fit.
             ValueError: if the schedule of the recipe leaves no room for such a number of epochs.
         """
-        path, saved = folder / CHECKPOINT, Checkpoint.load(folder / CHECKPOINT)
+        path = folder / CHECKPOINT
+        saved = Checkpoint.load(path)
         if name is not None and name != saved.recipe.name:
             raise nn.FileError(f"{path} is of the recipe {saved.recipe.name}, not of {name}")
         if saved.data["fingerprint"] != data_of(data)["fingerprint"]:
             source = saved.data.get("source")
             raise nn.FileError(f"{path} is of other data, namely {source!s:.200}: name them with --data")
-        run = cls(with_epochs(saved.recipe, epochs, saved.learner["epoch"]), data, folder, callbacks)
+        recipe = with_epochs(saved.recipe, epochs, saved.learner["epoch"])
         try:
+            check_claim(for_data(recipe, data).architecture, saved.learner["model"])
+            run = cls(recipe, data, folder, callbacks)
             run.learner.load_state_dict(saved.learner)
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             raise nn.FileError(f"{path} does not fit the run that its recipe describes: {error}") from error
         run.saved_epoch, run.is_over, run.made_with = run.learner.epoch, saved.is_over, saved.environment
         return run
@@ -140,7 +145,8 @@ class Run:
         """
         write_json(asdict(self.recipe), self.folder / CONFIG)
         if self.made_with and self.made_with != environment():
-            warn(f"this run began with {self.made_with}, and goes on with {environment()}: the last bits may differ")
+            warn(f"this run began with {self.made_with!s:.200}, and goes on with {environment()}: "
+                 "the last bits may differ")
         # Before what shows something, which may fail, on a pipe that was closed, say.
         first = len(self.steering)
         self.learner.callbacks[first:first] = [AfterEpoch(self.note_training_accuracy), Checkpoints(self, warn)]
@@ -169,6 +175,10 @@ class Run:
     def try_one_batch(self) -> float:
         """The loss of the first batch, trained on once, to see that everything fits together."""
         return self.learner.train_batch(*next(iter(self.train)))
+
+    def bytes_left(self) -> int:
+        """How much room the files of the run take, once a step has been taken: a checkpoint, its next one, a model."""
+        return 3 * sum(leaf.nbytes for leaf in leaves(self.learner.state_dict()) if isinstance(leaf, np.ndarray))
 
     def test(self) -> Evaluation:
         """Evaluate on the test set, by the plain loss: label smoothing is for training."""
@@ -240,11 +250,27 @@ class Checkpoint:
         try:
             recipe, is_over = recipe_of(saved["recipe"]), bool(saved["is_over"])
             data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
-            learner["epoch"] = int(learner["epoch"])
-            data["fingerprint"] = str(data["fingerprint"])
-        except (KeyError, TypeError, ValueError) as error:
+            learner["epoch"], learner["model"] = int(learner["epoch"]), as_arrays(learner["model"])
+            learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]
+            data["size"] = read_size(data["size"]) if "size" in data else None  # earlier versions do not say it
+            data["fingerprint"], environment["threads"] = str(data["fingerprint"]), as_count(environment["threads"])
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error
         return cls(recipe, is_over, data, environment, learner)
+
+
+def as_arrays(state: Mapping[str, Any]) -> dict[str, nn.data.Array]:
+    """What a stranger's file has for the arrays of a model. Raises ValueError if it is something else."""
+    if not all(isinstance(array, np.ndarray) for array in state.values()):
+        raise ValueError("its model has something else than arrays")
+    return dict(state)
+
+
+def as_count(threads: Any) -> int | None:
+    """What a stranger's file has for a number of threads. Raises ValueError if it is none."""
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise ValueError(f"its number of threads is {threads!r:.80}")
+    return threads
 
 
 class Checkpoints(Callback):

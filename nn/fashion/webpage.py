@@ -24,13 +24,14 @@ from nn.files import atomic_write
 from nn.functional import log_softmax
 
 SCRIPTS = ("network.js", "photo.js", "page.js")
-HITS, MISTAKES = 40, 20  # in the gallery
-STEPS = ("SIDE", "WORKING", "CELLS", "FAINTEST", "STRONGEST", "SHARPENING")  # numbers of `photo` that the script needs
+HITS, MISTAKES = 40, 20  # in the gallery,
+MOST_PIXELS = 2**21  # or of large images fewer, with so many pixels in all
+STEPS = ("WORKING", "CELLS", "FAINTEST", "STRONGEST", "SHARPENING")  # numbers of `photo` that the script needs
 Bytes = npt.NDArray[np.uint8]
 
 
 def write_page(classifier: Classifier, data: Dataset, path: str | os.PathLike[str]) -> None:
-    """Write a page that recognises garments in test images, photos and sketches, in whatever browser opens it.
+    """Write a page that recognises test images, photos and sketches, in whatever browser opens it.
 
     Args:
         classifier: its network goes into the page, in half precision.
@@ -38,7 +39,8 @@ def write_page(classifier: Classifier, data: Dataset, path: str | os.PathLike[st
         path: of the one file, which may lie anywhere.
 
     Raises:
-        TypeError, ValueError: if the network cannot be told in a page, see `nn.fashion.network.as_layers`.
+        DataError: if the data are of other classes, or images of another size.
+        ValueError: if the network cannot be told in a page, see `nn.fashion.network.as_layers`.
         nn.FileError: if the file cannot be written.
     """
     with atomic_write(path) as file:
@@ -47,6 +49,7 @@ def write_page(classifier: Classifier, data: Dataset, path: str | os.PathLike[st
 
 def page(classifier: Classifier, data: Dataset) -> str:
     """The page as text. Its policy forbids it any connection."""
+    classifier.check(data)
     folder = files("nn.fashion") / "web"
     style, script = ("\n".join((folder / name).read_text(encoding="utf-8") for name in names)
                      for names in (["page.css"], SCRIPTS))
@@ -55,18 +58,36 @@ def page(classifier: Classifier, data: Dataset) -> str:
     template = (folder / "page.html").read_text(encoding="utf-8")
     parts = {
         "POLICY": policy + "; base-uri 'none'; form-action 'none'", "STYLE": style, "SCRIPT": script,
-        "CLASSES": escape(", ".join(classifier.classes)), "DATA": text.replace("<", "\\u003c"),
+        "CLASSES": escape(", ".join(classifier.classes)), "DATA": text.replace("<", "\\u003c"), **wording(classifier),
     }
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: parts[found[1]], template)
+
+
+def wording(classifier: Classifier) -> dict[str, str]:
+    """What the page says of garments, or of anything else."""
+    rows, columns = map(str, classifier.size)
+    if classifier.knows_garments:
+        words = {
+            "TITLE": "Garments", "THINGS": "garments", "PHOTO": "One garment on a plain background.",
+            "SKETCH": "The network learned from photos, not from sketches: fill the shape rather than draw its outline,"
+                      " and expect less.",
+        }
+    else:
+        words = {
+            "TITLE": "Pictures", "THINGS": "pictures",
+            "PHOTO": f"The network sees all of it, grey, and as {rows}\u00a0×\u00a0{columns}\u00a0pixels.",
+            "SKETCH": "The network sees all of the pad: draw as large as in the test images, and as thick.",
+        }
+    return words | {"ROWS": rows, "COLUMNS": columns}
 
 
 def contents(classifier: Classifier, data: Dataset) -> dict[str, Any]:
     """What the scripts work with, for JSON."""
     numbers = HalfNumbers()
-    layers = as_layers(classifier.model, np.zeros((1, photo.SIDE, photo.SIDE), np.float32), numbers)
+    layers = as_layers(classifier.model, np.zeros((1, *classifier.size), np.float32), numbers)
     probabilities = classifier.predict_proba(data.test_images)
     predicted = probabilities.argmax(1)
-    hits, mistakes = chosen(probabilities, data.test_labels)
+    hits, mistakes = chosen(probabilities, data.test_labels, data.test_images[0].size)
     shown = [*hits, *mistakes]
     gallery = {
         "images": encoded(data.test_images[shown]), "labels": data.test_labels[shown].tolist(),
@@ -74,9 +95,11 @@ def contents(classifier: Classifier, data: Dataset) -> dict[str, Any]:
         "gradients": encoded(input_gradients(classifier, data.test_images[shown]).view(np.uint8)),
     }
     return {
-        "classes": classifier.classes, "mean": classifier.mean, "std": classifier.std, "layers": layers,
+        "classes": classifier.classes, "garments": classifier.knows_garments,
+        "mean": classifier.mean, "std": classifier.std, "layers": layers,
         "weights": base64.b64encode(bytes(numbers)).decode(), "gallery": gallery,
-        "steps": {name: getattr(photo, name) for name in STEPS},
+        "steps": {"SIZE": classifier.size, **{name: getattr(photo, name) for name in STEPS}},
+        "pad": {"paper": 255, "ink": 68} if classifier.knows_garments else pad_like(data.test_images),
         "facts": {
             "parameters": sum(parameter.size for parameter in classifier.model.parameters()),
             "accuracy": float((predicted == data.test_labels).mean()), "images": len(data.test_labels),
@@ -84,17 +107,29 @@ def contents(classifier: Classifier, data: Dataset) -> dict[str, Any]:
     }
 
 
-def chosen(probabilities: npt.NDArray[Any], labels: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
+def pad_like(images: Bytes) -> dict[str, int]:
+    """How light are paper and ink, if drawings are to be like these images: light on dark, or dark on light."""
+    inner = images[:, 1:-1, 1:-1]
+    edges = np.bincount(images.ravel(), minlength=256) - np.bincount(inner.ravel(), minlength=256)
+    paper = int(np.searchsorted(edges.cumsum(), edges.sum() / 2))  # their median
+    return {"paper": paper, "ink": 255 if paper < 128 else 0}
+
+
+def chosen(
+    probabilities: npt.NDArray[Any], labels: npt.NDArray[np.int64], pixels: int
+) -> tuple[list[int], list[int]]:
     """Which test images are shown: as many of each class that were recognised, and the surest mistakes."""
+    room = min(1, MOST_PIXELS / ((HITS + MISTAKES) * pixels))
+    most_hits, most_mistakes = (max(1, int(room * most)) for most in (HITS, MISTAKES))
     right, classes = probabilities.argmax(1) == labels, probabilities.shape[1]
-    each = max(1, HITS // classes)
+    each = max(1, most_hits // classes)
     hits = [i for label in range(classes) for i in np.flatnonzero(right & (labels == label))[:each]]
     wrong = np.flatnonzero(~right)
-    return hits[:HITS], [*wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:MISTAKES]]
+    return hits[:most_hits], [*wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:most_mistakes]]
 
 
 def input_gradients(classifier: Classifier, images: Bytes) -> npt.NDArray[np.int8]:
-    """(n, 28, 28) how much surer of its answer the network gets as each pixel gets brighter, 127 for the strongest.
+    """(n, height, width) how much surer of its answer a network gets as each pixel gets brighter: 127 for the most.
 
     It is the gradient of the logarithm of the highest probability. Source: Simonyan, Vedaldi and Zisserman, Deep Inside
     Convolutional Networks, 2014, section 3.

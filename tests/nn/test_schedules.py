@@ -238,7 +238,7 @@ def test_the_state_of_another_schedule_is_refused():
     schedule = StepLR(optimizer_of(), 2)
     with pytest.raises(ValueError, match="StepLR has the state"):
         schedule.load_state_dict(ExponentialLR(optimizer_of(), 0.5).state_dict())
-    with pytest.raises(ValueError, match="base_lrs has 1 entries in this schedule"):
+    with pytest.raises(ValueError, match=r"base_lrs is like \[1.0\] in this schedule, got \[1.0, 2.0\]"):
         schedule.load_state_dict(schedule.state_dict() | {"base_lrs": [1.0, 2.0]})
 
 

@@ -11,8 +11,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+from nn.console import say, without_control
 from nn.fashion.commands import export, page, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
@@ -26,11 +27,15 @@ COMMANDS: dict[str, ModuleType] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but help that cannot be written is an `OSError`."""
+    """argparse, but help that cannot be written is an `OSError`, and no error commands the terminal."""
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """Write the help; argparse keeps it to itself when that fails."""
         print(self.format_help(), end="", file=file)
+
+    def error(self, message: str) -> NoReturn:
+        """End with a sentence."""
+        super().error(without_control(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     given = parser.parse_args(arguments)
-    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: say(f"Warning: {message}", sys.stderr)
     try:
         return given.run(given) or 0
     except (DataError, FileError, ImportError, ValueError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        say(f"{parser.prog}: {error}", sys.stderr)
         return 1

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 
 import nn
+from nn.console import say
 from nn.fashion.classifier import Classifier
 
 
@@ -37,4 +38,4 @@ def run(given: argparse.Namespace) -> None:
         nn.save(classifier.model.state_dict(), output, classifier.metadata())
     else:
         classifier.export_onnx(output)
-    print(f"Wrote {output}")
+    say(f"Wrote {output}")

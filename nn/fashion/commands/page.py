@@ -4,9 +4,11 @@ The page is one file: the network is inside, and it asks for nothing from anywhe
 a folder as well as on any web server. It has test images to click, takes a photo, and lets one draw. MODEL_CARD.md says
 what the model is and how good, in the form that model hubs read.
 
+A model that learned something else than garments needs the data that it learned from, and sees all of a photo.
+
 Examples:
   python -m nn.fashion page runs/default -o garments.html
-  python -m nn.fashion page model.npz --data ~/fashion-mnist
+  python -m nn.fashion page runs/pets --data ~/pets -o pets.html
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nn.console import say
 from nn.fashion.card import settings_of_run, write_card
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
@@ -26,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
     add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
-    add("-o", "--output", type=Path, default=Path("garments.html"), metavar="FILE",
-        help="the page to write (default: garments.html)")
+    add("-o", "--output", type=Path, default=Path("page.html"), metavar="FILE",
+        help="the page to write (default: page.html)")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
 
 
@@ -36,8 +39,8 @@ def run(given: argparse.Namespace) -> None:
     if given.output.suffix not in (".html", ".htm"):
         raise ValueError(f"{given.output} does not end in .html: no browser would show it")
     classifier = Classifier.load(given.model)
-    data = load(given.data)
+    data = load(given.data, size=classifier.size)
     write_page(classifier, data, given.output)
     card = given.output.with_name(CARD)
     write_card(classifier, data, card, settings_of_run(given.model))
-    print(f"Wrote {given.output} ({given.output.stat().st_size / 1000:,.0f} kB) and {card}")
+    say(f"Wrote {given.output} ({given.output.stat().st_size / 1000:,.0f} kB) and {card}")

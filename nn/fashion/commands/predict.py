@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nn.console import say, without_control
 from nn.fashion.classifier import Classifier
 from nn.fashion.gallery import draw_photos, pixels_as_blocks
 from nn.fashion.photo import Photo
@@ -51,7 +52,7 @@ def run(given: argparse.Namespace) -> int:
             photo = classifier.look_at(path)
         except (FileError, ValueError) as error:
             named = error if str(path) in str(error) else f"{path}: {error}"
-            print(f"predict: {named}", file=sys.stderr)
+            say(f"predict: {named}", sys.stderr)
             continue
         probabilities = classifier.predict_photo(photo)
         answered[path] = photo, probabilities
@@ -62,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
             print(as_text(path, photo, probabilities, warnings, given.top), flush=True)
     if given.picture and answered:
         draw_photos(answered, given.picture)
-        print(f"Wrote {given.picture}", file=sys.stderr)
+        say(f"Wrote {given.picture}", sys.stderr)
     return int(len(answered) < len(set(given.photos)))
 
 
@@ -85,4 +86,4 @@ def as_text(path: str, photo: Photo, probabilities: dict[str, float], warnings: 
     answer = [f"{share:>7.1%}  {name}" for name, share in list(probabilities.items())[:top]]
     width = len(picture[0])
     lines = [f"{row:<{width}}  {text}".rstrip() for row, text in zip_longest(picture, answer, fillvalue="")]
-    return "\n".join([f"{path}:", *lines, *(f"Warning: {sentence}" for sentence in warnings), ""])
+    return "\n".join([f"{without_control(path)}:", *lines, *(f"Warning: {sentence}" for sentence in warnings), ""])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nn.console import say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.report_page import write_report
@@ -29,4 +30,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Write the page."""
     size = Classifier.load(given.runs[0]).size
-    print(f"Wrote {write_report(given.runs, load(given.data, size=size), given.output)}")
+    say(f"Wrote {write_report(given.runs, load(given.data, size=size), given.output)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nn.console import say
 from nn.fashion.dataset import load
 from nn.fashion.gallery import draw_samples, pixels_as_text
 from nn.fashion.pictures import parsed_size
@@ -33,4 +34,4 @@ def run(given: argparse.Namespace) -> None:
         print(pixels_as_text(data, given.pixels))
         return
     draw_samples(data, given.output, given.each)
-    print(f"Wrote {given.output}: {given.each} images of each class, from {data.source}")
+    say(f"Wrote {given.output}: {given.each} images of each class, from {data.source}")

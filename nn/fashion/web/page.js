@@ -1,8 +1,8 @@
 "use strict";
 // The page: a picture comes from the gallery, a photo or the pad; `show` says what the network makes of it.
 
-const { classes, mean, std, layers, weights, gallery, steps, facts } = JSON.parse(document.getElementById("model").textContent);
-const { SIDE } = steps, SIZE = SIDE * SIDE;
+const { classes, garments, mean, std, layers, weights, gallery, steps, pad, facts } = JSON.parse(document.getElementById("model").textContent);
+const [ROWS, COLUMNS] = steps.SIZE, PIXELS = ROWS * COLUMNS, MOST_BARS = 10;
 const network = unpacked(layers, bytesOf(weights));
 const byId = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
@@ -17,12 +17,13 @@ function make(tag, attributes = {}, ...children) {
 
 // ---------------------------------------------------------------- the network
 
-/** The probability of each class for 28 x 28 bytes, a bright garment on black. */
+/** The probability of each class for as many bytes as an image has, such as a bright garment on black. */
 const probabilities = (pixels) => softmax(through(network, Float32Array.from(pixels, (pixel) => (pixel / 255 - mean) / std)));
 
-/** The same for a photo: means over the picture and its mirror image, since shoes in the data point to the left. */
+/** The same for a photo, for garments means over picture and mirror image, since shoes in the data point to the left. */
 function probabilitiesOfPhoto(pixels) {
-  const mirrored = Array.from(pixels, (_, i) => pixels[i - i % SIDE + SIDE - 1 - i % SIDE]);
+  if (!garments) return probabilities(pixels);
+  const mirrored = Array.from(pixels, (_, i) => pixels[i - i % COLUMNS + COLUMNS - 1 - i % COLUMNS]);
   const [one, other] = [probabilities(pixels), probabilities(mirrored)];
   return one.map((share, i) => (share + other[i]) / 2);
 }
@@ -32,11 +33,15 @@ function probabilitiesOfPhoto(pixels) {
 function show({ pixels, shares, about, wrong = false, gradient = null, warnings = [] }) {
   const best = shares.indexOf(Math.max(...shares));
   paint(byId("seen"), (i) => [pixels[i], pixels[i], pixels[i], 255]);
-  byId("answer").textContent = `${classes[best]}, ${percent(shares[best])}`;
+  byId("answer").replaceChildren(make("bdi", {}, classes[best]), `, ${percent(shares[best])}`);
   byId("about").textContent = about;
   byId("about").classList.toggle("wrong", wrong);
-  [...byId("bars").children].forEach((bar, i) => {
+  const order = classes.map((_, i) => i);
+  if (order.length > MOST_BARS) order.sort((a, b) => shares[b] - shares[a]);
+  [...byId("bars").children].forEach((bar, row) => {
+    const i = order[row];
     bar.classList.toggle("best", i === best);
+    bar.title = bar.querySelector("b").textContent = classes[i];
     bar.querySelector("i").style.setProperty("--share", `${100 * shares[i]}%`);
     bar.querySelector("output").textContent = percent(shares[i]);
   });
@@ -53,10 +58,10 @@ function explain() {
   byId("mattered").hidden = byId("legend").hidden = !shown;
 }
 
-/** Fills a canvas of 28 x 28 with the four bytes that each pixel has. */
+/** Fills a canvas of the size of an image with the four bytes that each pixel has. */
 function paint(canvas, colour) {
-  const picture = new ImageData(SIDE, SIDE);
-  for (let i = 0; i < SIZE; i++) picture.data.set(colour(i), 4 * i);
+  const picture = new ImageData(COLUMNS, ROWS);
+  for (let i = 0; i < PIXELS; i++) picture.data.set(colour(i), 4 * i);
   canvas.getContext("2d", { willReadFrequently: true }).putImageData(picture, 0, 0);
 }
 
@@ -68,11 +73,11 @@ function unselect() {
 // ---------------------------------------------------------------- the gallery
 
 const images = bytesOf(gallery.images), gradients = new Int8Array(bytesOf(gallery.gradients).buffer);
-const imageOf = (i) => images.subarray(i * SIZE, (i + 1) * SIZE);
+const imageOf = (i) => images.subarray(i * PIXELS, (i + 1) * PIXELS);
 
 function option(i) {
   const [truth, taken] = [classes[gallery.labels[i]], classes[gallery.predicted[i]]], isMistake = i >= gallery.hits;
-  const canvas = make("canvas", { width: SIDE, height: SIDE, "aria-hidden": true });
+  const canvas = make("canvas", { width: COLUMNS, height: ROWS, "aria-hidden": true });
   paint(canvas, (k) => [imageOf(i)[k], imageOf(i)[k], imageOf(i)[k], 255]);
   const label = isMistake ? `${truth}, taken for ${taken}` : `${truth}, test image ${gallery.numbers[i]}`;
   const element = make("div", { role: "option", "aria-selected": false, "aria-label": label, title: label, tabindex: -1, "data-image": i }, canvas);
@@ -87,7 +92,7 @@ function choose(element) {
   element.setAttribute("aria-selected", "true");
   asked++;
   const shares = probabilities(imageOf(i)), wrong = shares.indexOf(Math.max(...shares)) !== truth;
-  show({ pixels: imageOf(i), shares, wrong, gradient: gradients.subarray(i * SIZE, (i + 1) * SIZE),
+  show({ pixels: imageOf(i), shares, wrong, gradient: gradients.subarray(i * PIXELS, (i + 1) * PIXELS),
          about: wrong ? `✗ test image ${gallery.numbers[i]}: it is labelled ${classes[truth]}` : `✓ test image ${gallery.numbers[i]}: so it is labelled` });
 }
 
@@ -118,7 +123,7 @@ function pictureOf(image, width, height) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return thumbnail(context.getImageData(0, 0, canvas.width, canvas.height), steps.WORKING);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
 async function askFile(file) {
@@ -134,22 +139,28 @@ async function askFile(file) {
   image.close();
 }
 
-function askPicture(picture, about) {
+function askPicture(photo, about) {
+  const { picture = photo, box } = answer(photo, about);
+  drawPhoto(picture, box);
+}
+
+/** Shows what the network makes of a photo or a sketch; returns what was seen in it. */
+function answer(photo, about) {
   unselect();
-  drawPhoto(picture);
   try {
-    const found = readPhoto(picture, steps);
-    drawPhoto(picture, found.box);
+    const found = garments ? readPhoto(photo, steps) : readWhole(photo, steps);
     show({ pixels: found.pixels, shares: probabilitiesOfPhoto(found.pixels), about, warnings: found.warnings });
+    return found;
   } catch (error) {
     refuse(error.message);
+    return {};
   }
 }
 
 /** There is no answer, and why. */
 function refuse(sentence) {
   unselect();
-  show({ pixels: new Uint8Array(SIZE), shares: classes.map(() => 0), about: "" });
+  show({ pixels: new Uint8Array(PIXELS), shares: classes.map(() => 0), about: "" });
   byId("answer").textContent = "no answer";
   byId("warnings").replaceChildren(make("li", {}, sentence));
 }
@@ -214,36 +225,43 @@ byId("take").addEventListener("click", () => {
 
 // ---------------------------------------------------------------- the pad
 
-const pad = byId("pad"), ink = pad.getContext("2d", { willReadFrequently: true });
+const sheet = byId("pad"), ink = sheet.getContext("2d", { willReadFrequently: true });
+const greyOf = (level) => `rgb(${level} ${level} ${level})`;
 
 function clearPad() {
-  ink.fillStyle = "#fff";
-  ink.fillRect(0, 0, pad.width, pad.height);
+  ink.fillStyle = greyOf(pad.paper);
+  ink.fillRect(0, 0, sheet.width, sheet.height);
 }
 
 function stroke(event) {
-  const frame = pad.getBoundingClientRect(), scale = pad.width / frame.width;
+  const frame = sheet.getBoundingClientRect(), scale = sheet.width / frame.width;
   const [x, y] = [(event.clientX - frame.left) * scale, (event.clientY - frame.top) * scale];
+  if (event.type === "pointerdown") {
+    sheet.setPointerCapture(event.pointerId);
+    ink.beginPath();
+    ink.moveTo(x - 0.1, y);  // a touch alone leaves a dot
+  }
+  if (!sheet.hasPointerCapture(event.pointerId)) return;
   ink.lineTo(x, y);
   ink.stroke();
 }
 
-Object.assign(ink, { lineWidth: 26, lineCap: "round", lineJoin: "round", strokeStyle: "#444" });
+[sheet.width, sheet.height] = [COLUMNS, ROWS].map((side) => Math.ceil(280 * side / Math.max(COLUMNS, ROWS)));
+Object.assign(ink, { lineWidth: 26, lineCap: "round", lineJoin: "round", strokeStyle: greyOf(pad.ink) });
 clearPad();
-pad.addEventListener("pointerdown", (event) => { pad.setPointerCapture(event.pointerId); ink.beginPath(); stroke(event); });
-pad.addEventListener("pointermove", (event) => { if (pad.hasPointerCapture(event.pointerId)) stroke(event); });
-pad.addEventListener("pointerup", () => {
-  const { pixels } = readPhoto(ink.getImageData(0, 0, pad.width, pad.height), steps);
-  unselect();
+for (const name of ["pointerdown", "pointermove"]) sheet.addEventListener(name, stroke);
+sheet.addEventListener("pointerup", () => {
   asked++;
-  show({ pixels, shares: probabilitiesOfPhoto(pixels), about: "a sketch, which is not what it learned from" });
+  answer(ink.getImageData(0, 0, sheet.width, sheet.height), garments ? "a sketch, which is not what it learned from" : "a sketch");
 });
 byId("clear").addEventListener("click", clearPad);
 
 // ---------------------------------------------------------------- the beginning
 
-byId("facts").textContent = `${facts.parameters.toLocaleString("en")} numbers that recognise ${percent(facts.accuracy)} of ${facts.images.toLocaleString("en")} test images, in your browser`;
-byId("bars").append(...classes.map((name) => make("li", { title: name }, make("b", {}, name), make("i"), make("output"))));
+byId("facts").textContent = `${facts.parameters.toLocaleString("en")} numbers that recognise ${percent(facts.accuracy)} of ${facts.images.toLocaleString("en")} test images of ${classes.length} classes, in your browser`;
+byId("bars").append(...classes.slice(0, MOST_BARS).map(() => make("li", {}, make("b"), make("i"), make("output"))));
+byId("pictures").style.setProperty("--narrow", Math.min(1, COLUMNS / ROWS));
+document.body.classList.toggle("fine", Math.max(ROWS, COLUMNS) > 64);
 byId("explain").addEventListener("change", explain);
 document.querySelector("main").hidden = false;
 const first = document.querySelector("[role=option]");

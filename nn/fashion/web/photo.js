@@ -1,9 +1,17 @@
 "use strict";
-// From a photo to 28 x 28 pixels, by the steps of nn/fashion/photo.py, under the same names. A picture is
-// {width, height, data} as a canvas gives it, four bytes a pixel, the fourth of which is not looked at.
+// From a photo to the pixels that a network knows, by the steps of nn/fashion/photo.py, under the same names. A picture
+// is {width, height, data} as a canvas gives it, four bytes a pixel, the fourth of which is not looked at.
 
-function readPhoto(picture, steps) {
-  const { width, height } = picture, count = width * height;
+/** All of a photo, made grey and brought to a size, and nothing else: light stays light. */
+function readWhole({ width, height, data }, { SIZE: [rows, columns] }) {
+  const grey = Float32Array.from({ length: width * height }, (_, i) =>
+    (19595 * data[4 * i] + 38470 * data[4 * i + 1] + 7471 * data[4 * i + 2] + 2 ** 15) >> 16);  // as Pillow has it
+  const box = [0, 0, width, height];
+  return { pixels: Uint8Array.from(resized(grey, width, box, columns, rows, halfUp)), box, warnings: [] };
+}
+
+function readPhoto(photo, steps) {
+  const picture = thumbnail(photo, steps.WORKING), { width, height } = picture, count = width * height;
   const { ground, spread, plain } = background(picture, steps);
   const tolerance = Math.min(Math.max(4 * spread, steps.FAINTEST), steps.STRONGEST);
   const far = distances(picture.data, ground, count), blurredFar = distances(blurred(picture), ground, count);
@@ -19,7 +27,8 @@ function readPhoto(picture, steps) {
     bright[i] = light ? 255 - grey : grey;
   }
   const contrast = places.reduce((sum, i) => sum + far[i], 0) / places.length;
-  return { pixels: reduced(bright, width, box, steps), box, warnings: doubts(box, picture, others, plain, contrast, steps) };
+  const warnings = doubts(box, picture, others, plain, contrast, Math.max(...steps.SIZE));
+  return { pixels: shrunk(bright, width, box, steps), picture, box, warnings };
 }
 
 // ---------------------------------------------------------------- finding
@@ -138,18 +147,26 @@ function boundingBox(places, width) {
 
 // ---------------------------------------------------------------- reducing
 
-function reduced(bright, width, [left, top, right, bottom], { SIDE, SHARPENING }) {
-  const longest = Math.max(right - left, bottom - top);
-  const [w, h] = [right - left, bottom - top].map((n) => Math.max(1, rounded(n * SIDE / longest)));
-  const rows = [];
-  for (let y = top; y < bottom; y++) rows.push(means(bright.subarray(y * width + left, y * width + right), w));
-  const columns = Array.from({ length: w }, (_, x) => means(rows.map((row) => row[x]), h));
-  const small = Array.from({ length: w * h }, (_, i) => columns[i % w][Math.floor(i / w)]);
-  const sharp = sharpened(small.map((value) => Math.floor(Math.min(Math.max(value + 0.5, 0), 255))), w, h, SHARPENING);
-  const pixels = new Uint8Array(SIDE * SIDE), row = SIDE - h + 1 >> 1, column = SIDE - w + 1 >> 1;
-  small.forEach((value, i) => { if (value > 0) pixels[(row + Math.floor(i / w)) * SIDE + column + i % w] = sharp[i]; });
+function shrunk(bright, width, box, { SIZE: [rows, columns], SHARPENING }) {
+  const [left, top, right, bottom] = box, found = [right - left, bottom - top];
+  const [room, side] = found[0] / columns > found[1] / rows ? [columns, found[0]] : [rows, found[1]];
+  const [w, h] = found.map((n) => Math.max(1, rounded(n * room / side)));  // the tighter side fills its room
+  const small = resized(bright, width, box, w, h);
+  const sharp = sharpened(small.map((value) => Math.min(halfUp(value), 255)), w, h, SHARPENING);
+  const pixels = new Uint8Array(rows * columns), row = rows - h + 1 >> 1, column = columns - w + 1 >> 1;
+  small.forEach((value, i) => { if (value > 0) pixels[(row + Math.floor(i / w)) * columns + column + i % w] = sharp[i]; });
   return pixels;
 }
+
+/** What is in a box of numbers in rows of `width`, as h rows of w, each a mean; Pillow rounds bytes after each axis. */
+function resized(numbers, width, [left, top, right, bottom], w, h, round = Number) {
+  const rows = [];
+  for (let y = top; y < bottom; y++) rows.push(means(numbers.subarray(y * width + left, y * width + right), w).map(round));
+  const columns = Array.from({ length: w }, (_, x) => means(rows.map((row) => row[x]), h).map(round));
+  return Array.from({ length: w * h }, (_, i) => columns[i % w][Math.floor(i / w)]);
+}
+
+const halfUp = (x) => Math.floor(x + 0.5);
 
 /** To the nearest integer, half ways to the even one, as NumPy does. */
 function rounded(x) {
@@ -192,13 +209,10 @@ function sharpened(values, w, h, percent) {
 function thumbnail({ width, height, data }, longest) {
   if (Math.max(width, height) <= longest) return { width, height, data };
   const [w, h] = thumbnailSize(width, height, longest), result = new Uint8ClampedArray(4 * w * h).fill(255);
-  const whole = (numbers) => numbers.map((value) => Math.floor(value + 0.5));
   for (let k = 0; k < 3; k++) {
-    const rows = Array.from({ length: height }, (_, y) =>
-      whole(means(Float32Array.from({ length: width }, (_, x) => data[4 * (y * width + x) + k]), w)));
-    for (let x = 0; x < w; x++) {
-      whole(means(rows.map((row) => row[x]), h)).forEach((value, y) => { result[4 * (y * w + x) + k] = value; });
-    }
+    const colour = new Uint8Array(width * height);
+    for (let i = 0; i < colour.length; i++) colour[i] = data[4 * i + k];
+    resized(colour, width, [0, 0, width, height], w, h, halfUp).forEach((value, i) => { result[4 * i + k] = value; });
   }
   return { width: w, height: h, data: result };
 }
@@ -210,13 +224,13 @@ function thumbnailSize(width, height, longest) {
     : [longest, best(longest / ratio, (n) => n ? Math.abs(ratio - longest / n) : 0)];
 }
 
-function doubts([left, top, right, bottom], { width, height }, others, plain, contrast, { SIDE }) {
+function doubts([left, top, right, bottom], { width, height }, others, plain, contrast, side) {
   const share = (right - left) * (bottom - top) / (width * height);
   const touches = [left === 0, top === 0, right === width, bottom === height].filter(Boolean).length;
   return [
     ["the background is not plain: lay the garment on a sheet or a floor of one colour", !plain],
     ["the garment fills the photo: leave some background around it", plain && touches >= 3],
-    ["the garment is very small in the photo: go closer", share < 0.01 || Math.max(right - left, bottom - top) < SIDE],
+    ["the garment is very small in the photo: go closer", share < 0.01 || Math.max(right - left, bottom - top) < side],
     ["the garment hardly differs from the background: choose another one", contrast < 30],
     ["there are several things in the photo: the largest one was taken", others > 0.1],
   ].filter(([, isTrue]) => isTrue).map(([sentence]) => sentence);

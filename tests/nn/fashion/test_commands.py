@@ -39,6 +39,51 @@ def test_a_module_runs_as_a_command():
     assert "COMMAND" in done.stderr
 
 
+HOSTILE = "\x1b[2J\x07\u202ea$\\foo$\nThe answer: \x9b31m"  # clears a screen, rings, turns letters round, breaks a line
+
+
+def commands_a_terminal(text):
+    """Whether there is anything but lines of text."""
+    return not all(character.isprintable() or character == "\n" for character in text)
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A folder whose name commands a terminal, with a model, a photo and a file that is none."""
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / HOSTILE
+    architecture = {"name": "mlp", "sizes": [784, 10]}
+    Classifier(build(architecture), architecture, MEAN, STD).save(folder / "model.npz")
+    picture = np.full((60, 60), 250, np.uint8)
+    picture[10:50, 20:40] = 40
+    image.fromarray(picture).save(folder / f"{HOSTILE}.png")
+    (folder / f"{HOSTILE}.txt").write_text("no photo")
+    return folder
+
+
+def test_no_path_commands_the_terminal_or_looks_like_an_answer(sample, hostile, capsys):
+    pytest.importorskip("matplotlib")
+    photo, none = (str(hostile / f"{HOSTILE}.{ending}") for ending in ("png", "txt"))
+    for arguments in (
+        ["predict", str(hostile), photo, none, "--picture", str(hostile / "drawn.png")],
+        ["predict", str(hostile), photo, "--json"], ["predict", str(hostile), none],
+        ["predict", none, photo], ["predict", str(hostile), str(hostile)], ["predict", str(hostile / "nothing"), photo],
+        ["page", str(hostile), "-o", str(hostile / "page.html")], ["page", str(hostile), "-o", none],
+        ["samples", "-o", str(hostile / "samples.png")], ["samples", "-o", none], ["samples", "--data", none],
+        ["export", str(hostile), "-o", none], ["report", none], ["report", str(hostile)],
+    ):
+        commands.main(arguments)
+        printed = capsys.readouterr()
+        assert not commands_a_terminal(printed.out + printed.err), arguments
+        assert not any(line.startswith("The answer") for line in (printed.out + printed.err).splitlines()), arguments
+
+
+def test_an_argument_that_is_not_understood_commands_no_terminal(capsys):
+    with pytest.raises(SystemExit):
+        commands.main(["samples", HOSTILE])
+    assert not commands_a_terminal(capsys.readouterr().err)
+
+
 def test_samples_draws_a_gallery(sample, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert commands.main(["samples", "-o", str(tmp_path / "all.png"), "--each", "3"]) == 0

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ import pytest
 import nn
 from nn.fashion import CLASSES, MEAN, STD, DataError, commands, load, pictures
 from nn.fashion.classifier import Classifier
-from nn.fashion.gallery import draw_samples, pixels_as_text, shades
+from nn.fashion.gallery import draw_photos, draw_samples, pixels_as_text, shades
 from nn.fashion.idx import pack
 from nn.fashion.models import architecture_for, build
+from nn.fashion.photo import read_whole
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RECIPES, for_data
+from nn.fashion.report import draw
+from nn.fashion.report_page import write_report
 from nn.fashion.training import Run
 
 ROOT = Path(__file__).parents[3]
@@ -534,6 +538,19 @@ def test_a_network_for_garments_of_another_size_gets_them_cut_out(picture, tmp_p
     assert photo.pixels.any(0).sum() == 13
 
 
+def test_any_name_of_a_class_can_be_drawn(data, tmp_path):
+    pytest.importorskip("matplotlib")
+    named = replace(data, classes=("a $\\foo$", "日本語", "_hidden", "b"))
+    draw_samples(named, tmp_path / "samples.png", 2)
+    photo = read_whole(data.test_images[0], data.size)
+    draw_photos({"$\\foo$": (photo, dict.fromkeys(named.classes, 0.3))}, tmp_path / "photos.png")
+    run = Run(RECIPES["default"], named, tmp_path)
+    run.classifier.save(tmp_path / "model.npz")
+    evaluation = run.test()
+    draw([{"epoch": 1.0, "train_loss": 1.0}], evaluation, named.classes, tmp_path / "report.png")
+    assert write_report([tmp_path], named).exists()
+
+
 def test_pictures_are_drawn_as_they_are_and_garments_like_ink_on_paper():
     assert (shades(("cat", "dog")), shades(CLASSES)) == ("gray", "gray_r")
 
@@ -588,6 +605,9 @@ def test_from_a_folder_of_pictures_to_an_answer(shapes, run_here, tmp_path):
     status, out, _ = run_here(ROOT / "train.py", "--evaluate", "runs/default/model.npz", "--data", shapes)
     assert status == 0
     assert "Test loss" in out
+    status, out, _ = run_here(ROOT / "train.py", "--resume", "--data", shapes)  # the run knows the size
+    assert status == 0
+    assert "going on in runs/default after epoch 1 of 1" in out
     status, out, _ = run_here("-m", "nn.fashion", "report", "runs/default", "--data", shapes)
     assert status == 0
     assert "square" in (tmp_path / "here" / "runs" / "default" / "report.html").read_text(encoding="utf-8")

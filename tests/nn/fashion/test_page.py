@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ import nn
 from nn.fashion import CLASSES, MEAN, STD, commands, load
 from nn.fashion.card import model_card
 from nn.fashion.classifier import Classifier
-from nn.fashion.models import build
+from nn.fashion.models import architecture_for, build
 from nn.fashion.network import HalfNumbers, as_layers
-from nn.fashion.webpage import contents, input_gradients, page, write_page
+from nn.fashion.webpage import HITS, MISTAKES, contents, input_gradients, pad_like, page, write_page
 
 Image = pytest.importorskip("PIL.Image")
 from benchmarks.photos import BACKGROUNDS, DISTORTIONS, photograph  # noqa: E402
@@ -92,9 +93,9 @@ def opened(browser, classifier, data, tmp_path, **options):
 
 
 def seen(tab):
-    """The 28 x 28 pixels that are shown as those the network sees."""
-    colours = tab.evaluate("[...byId('seen').getContext('2d').getImageData(0, 0, 28, 28).data]")
-    return np.array(colours, np.uint8).reshape(28, 28, 4)[..., 0]
+    """The pixels that are shown as those the network sees."""
+    colours = tab.evaluate("[...byId('seen').getContext('2d').getImageData(0, 0, COLUMNS, ROWS).data]")
+    return np.array(colours, np.uint8).reshape(*tab.evaluate("[ROWS, COLUMNS]"), 4)[..., 0]
 
 
 def bars(tab):
@@ -266,6 +267,143 @@ def test_photos_are_dropped_pasted_and_taken(browser, trained, data, tmp_path):
         assert tab.inner_text("#about") in ("photo: camera", "")
 
 
+def test_a_click_on_the_pad_leaves_a_dot_and_gets_an_answer(browser, trained, data, tmp_path):
+    with opened(browser, trained("mlp"), data, tmp_path) as tab:
+        tab.locator("#pad").click()
+        assert "sketch" in tab.inner_text("#about")
+        assert seen(tab).any()
+
+
+# ------------------------------------------------------------------------------------------------ own data
+
+SYMBOLS = 60  # classes, of which a page has no room to show all
+NAMES = ("שלום", "x" * 100, "a long name of many words, " * 3, "日本語", *(f"symbol {i}" for i in range(4, SYMBOLS)))
+
+
+@pytest.fixture(scope="module")
+def symbols(tmp_path_factory):
+    """Data from a folder of pictures, 20 x 30, light on dark, and a network that has learned some of it."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("symbols")
+    patterns = np.kron(rng.integers(0, 2, (SYMBOLS, 6, 8)), np.ones((5, 5))) * 200
+    for name, pattern in zip(NAMES, patterns, strict=True):
+        for i in range(8):
+            part = folder / ("train" if i < 6 else "test") / name
+            part.mkdir(parents=True, exist_ok=True)
+            canvas = rng.integers(0, 30, (40, 50))
+            canvas[i % 5 + 3 :][:30, i % 4 + 3 :][:, :40] += pattern.astype(int)
+            Image.fromarray(canvas.astype(np.uint8)).save(part / f"{i}.png")
+    data = load(folder, size=(20, 30))
+    nn.manual_seed(0)
+    architecture = architecture_for(ARCHITECTURES["stride_cnn"], data.size, SYMBOLS)
+    classifier = Classifier(build(architecture), architecture, *data.mean_and_std(), data.classes, data.size)
+    optimizer = nn.optim.Adam(classifier.model.parameters(), lr=1e-2)
+    images = nn.data.Normalize(classifier.mean, classifier.std)(data.train_images)[0]
+    for _ in range(25):
+        optimizer.zero_grad()
+        nn.CrossEntropyLoss()(classifier.model(images), data.train_labels).backward()
+        optimizer.step()
+    assert not classifier.knows_garments
+    return classifier, data, folder
+
+
+@pytest.mark.parametrize("name", ["mlp", "gelu", "keras_cnn", "stride_cnn", "resnet"])
+def test_networks_for_other_sizes_and_classes_answer_the_same(browser, symbols, tmp_path, name):
+    _, data, _ = symbols
+    architecture = architecture_for(ARCHITECTURES[name], data.size, SYMBOLS)
+    classifier = Classifier(build(architecture), architecture, 0.3, 0.4, data.classes, data.size)
+    images = data.test_images
+    with opened(browser, classifier, data, tmp_path) as tab:
+        found = tab.evaluate("all => all.map(probabilities)", images.reshape(len(images), -1).tolist())
+    np.testing.assert_allclose(found, classifier.predict_proba(images), atol=0.01)
+
+
+def test_a_photo_for_a_network_of_own_data_is_seen_whole(browser, symbols, tmp_path):
+    classifier, data, folder = symbols
+    rng = np.random.default_rng(1)
+    colours = np.kron(rng.integers(0, 256, (4, 6, 3)), np.ones((150, 140, 1))).astype(np.uint8)
+    paths = [tmp_path / name for name in ("colours.png", "tiny.png", "photo.jpg")]
+    paths = [*sorted(folder.glob("test/*/7.png"))[:8], *paths]
+    Image.fromarray(colours).save(paths[-3])
+    Image.fromarray(colours[::150, ::140]).save(paths[-2])
+    Image.fromarray(colours).save(paths[-1], quality=95)
+    with opened(browser, classifier, data, tmp_path) as tab:
+        for path in paths:
+            ask(tab, path.read_bytes(), path.name)
+            photo = classifier.look_at(path)
+            assert np.abs(seen(tab).astype(int) - photo.pixels).max() <= (8 if path.suffix == ".jpg" else 1), path
+            shares = classifier.predict_photo(photo)
+            assert len(bars(tab)) == 10
+            for name, share in bars(tab).items():
+                assert share == pytest.approx(shares[name.strip()], abs=0.02 if path.suffix == ".jpg" else 0.01)
+            most, *_ = shares
+            assert tab.inner_text("#answer").startswith(most)
+            assert tab.locator("#bars .best").count() == 1
+
+
+def test_the_most_probable_of_many_classes_have_the_bars(browser, symbols, tmp_path):
+    classifier, data, _ = symbols
+    with opened(browser, classifier, data, tmp_path) as tab:
+        for option in tab.locator("[role=option]").all()[:12]:
+            option.click()
+            shown = [*bars(tab).values()]
+            assert shown == sorted(shown, reverse=True)
+            number = int(re.search(r"\d+", tab.inner_text("#about"))[0])
+            (shares,) = classifier.predict_proba(data.test_images[number : number + 1])
+            assert shown == pytest.approx(np.sort(shares)[::-1][:10].tolist(), abs=0.01)
+
+
+def test_a_page_of_own_data_says_nothing_of_garments(browser, symbols, tmp_path):
+    classifier, data, _ = symbols
+    with opened(browser, classifier, data, tmp_path) as tab:
+        ask(tab, saved(np.full((40, 40), 200, np.uint8)))  # a plain one, too, is a picture
+        assert "garment" not in tab.content().split('<script type="application/json"')[0].split("</style>")[1].lower()
+        assert "20\xa0×\xa030" in tab.inner_text("#sources")
+        assert tab.inner_text("#answer") != "no answer"
+    card = model_card(classifier, classifier.evaluate(data.test_images, data.test_labels), {})
+    assert "20 × 30 pixels are sorted into 60 classes" in card
+    assert "garment" not in card
+
+
+@pytest.mark.parametrize("ground", [0, 20, 240])
+def test_sketches_are_light_on_dark_where_the_data_are(browser, symbols, tmp_path, ground):
+    classifier, data, _ = symbols
+    images = np.full_like(data.test_images, ground)
+    images[:, 5:-5, 5:-5] = 255 - ground
+    assert pad_like(images) == {"paper": ground, "ink": 255 if ground < 128 else 0}
+    with opened(browser, classifier, replace(data, test_images=images), tmp_path) as tab:
+        tab.locator("#pad").click()
+        pixels = seen(tab).astype(int)
+        assert tab.inner_text("#about") == "a sketch"
+        assert (pixels[0] == ground).all()
+        assert abs(pixels[10, 15] - (255 if ground < 128 else 0)) <= 30
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844), (320, 600)])
+def test_long_names_and_those_from_right_to_left_fit_the_screen(browser, symbols, tmp_path, size):
+    classifier, data, _ = symbols
+    width, height = size
+    with opened(browser, classifier, data, tmp_path, viewport={"width": width, "height": height}) as tab:
+        for name in NAMES[:4]:
+            shares = (np.array(data.classes) == name.strip()).astype(float)
+            answer = "shares => show({ pixels: imageOf(0), shares, about: `it is labelled ${classes[1]}` })"
+            tab.evaluate(answer, shares.tolist())
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert tab.locator("#result").bounding_box()["height"] < (300 if width < 700 else height)
+            assert tab.inner_text("#answer") == f"{name.strip()}, 100.0 %"
+
+
+def test_of_large_images_the_gallery_has_few(trained, data, symbols):
+    _, own, _ = symbols
+    count, large = 80, (512, 400)
+    labels = np.arange(count) % SYMBOLS
+    images = np.zeros((count, *large), np.uint8)
+    architecture = architecture_for(ARCHITECTURES["stride_cnn"], large, SYMBOLS)
+    wide = Classifier(build(architecture), architecture, 0.3, 0.4, own.classes, large)
+    much = replace(own, train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    assert 2 <= len(contents(wide, much)["gallery"]["labels"]) <= 12
+    assert len(contents(trained("mlp"), data)["gallery"]["labels"]) == HITS + MISTAKES
+
+
 # ------------------------------------------------------------------------------------------------ the file
 
 
@@ -277,15 +415,16 @@ def test_names_of_classes_cannot_break_out_of_the_page(browser, trained, data, t
     given = trained("mlp")
     names = ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "{{DATA}}", "\u2028", *CLASSES[4:]]
     hostile = Classifier(given.model, given.architecture, given.mean, given.std, tuple(names))
-    with opened(browser, hostile, data, tmp_path) as tab:
+    with opened(browser, hostile, replace(data, classes=tuple(names)), tmp_path) as tab:
         assert tab.locator("#bars li b").all_text_contents() == names
         assert tab.locator("img").count() == 0
         assert tab.locator("script").count() == 2
 
 
-def test_a_page_is_valid_html(trained, data):
+def test_a_page_is_valid_html(trained, data, symbols):
     html5lib = pytest.importorskip("html5lib")
     html5lib.HTMLParser(strict=True).parse(page(trained("mlp"), data))
+    html5lib.HTMLParser(strict=True).parse(page(*symbols[:2]))
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844), (320, 600)])
@@ -346,7 +485,7 @@ def test_a_setting_that_the_page_does_not_know_is_refused(layer, sentence):
 
 
 def test_a_layer_that_the_page_does_not_know_is_refused():
-    with pytest.raises(TypeError, match="no plain form of Tanh"):
+    with pytest.raises(ValueError, match="no plain form of Tanh"):
         as_layers(nn.Sequential(nn.Tanh()), np.zeros((1, 4)), HalfNumbers())
 
 
@@ -374,6 +513,36 @@ def test_the_command_refuses_in_a_sentence(trained, tmp_path, capsys):
     trained("mlp").save(tmp_path / "model.npz")
     assert commands.main(["page", str(tmp_path), "-o", "page.txt"]) == 1
     assert capsys.readouterr().err.endswith("page.txt does not end in .html: no browser would show it\n")
+
+
+def test_the_command_writes_a_page_of_a_network_for_own_data(symbols, tmp_path, capsys):
+    classifier, _, folder = symbols
+    classifier.save(tmp_path / "model.npz")
+    page_file = tmp_path / "symbols.html"
+    assert commands.main(["page", str(tmp_path / "model.npz"), "--data", str(folder), "-o", str(page_file)]) == 0
+    assert "Wrote" in capsys.readouterr().out
+    assert "garment" not in (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_command_refuses_other_data_and_networks_that_are_broken(trained, symbols, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(load.__globals__["SAMPLE_FOLDER"]))
+    own, _, _ = symbols
+    own.save(tmp_path / "own.npz")
+    given = trained("mlp")
+    state = given.model.state_dict()
+    nn.save(state | {"1.bias": state["1.bias"] * np.nan}, tmp_path / "broken.npz", given.metadata())
+    others = Classifier(given.model, given.architecture, given.mean, given.std, tuple("abcdefghij"))
+    others.save(tmp_path / "others.npz")
+    for name, sentence in {
+        "own": "the images have 28 x 28 pixels, not 20 x 30",
+        "others": "the model is for images of the classes a, b, c, … (10), these data are of",
+        "broken": "parameters that are not finite",
+    }.items():
+        assert commands.main(["page", str(tmp_path / f"{name}.npz"), "-o", str(tmp_path / "page.html")]) == 1
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert said.count("\n") == 1
+        assert not (tmp_path / "page.html").exists()
 
 
 def test_a_card_leaves_out_what_is_not_known(trained, data):

@@ -1,20 +1,33 @@
 """A model file from a stranger loads, or is refused in one sentence, at a cost that its own size bounds."""
 
+import copy
+import functools
 import gzip
 import json
+import math
+import operator
+import random
 import struct
 import time
 import tracemalloc
 import warnings
 import zipfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 import nn
-from nn.fashion import idx
+from nn.fashion import idx, load
+from nn.fashion.card import settings_of_run
 from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import Dataset
 from nn.fashion.models import build
+from nn.fashion.recipes import RECIPES
+from nn.fashion.report_page import Trained
+from nn.fashion.settings import changed, configured
+from nn.fashion.training import Run
+from nn.learner import NonFiniteLoss
 
 MLP = {"name": "mlp", "sizes": [784, 12, 10]}
 RESNET = {"name": "resnet", "channels": [2, 3], "blocks": [1, 1]}
@@ -122,6 +135,104 @@ def test_mutated_model_files_load_or_are_refused(tmp_path, architecture):
         loads_or_is_refused(path)
 
 
+# ------------------------------------------------------------------------------------------------ checkpoints
+
+
+@pytest.fixture(scope="module")
+def little():
+    """A few images of the bundled data."""
+    data = load(load.__globals__["SAMPLE_FOLDER"])
+    train, test = slice(96), slice(20)
+    return Dataset(data.train_images[train], data.train_labels[train], data.test_images[test], data.test_labels[test],
+                   "a few")
+
+
+class OneStep(nn.Callback):
+    def on_batch_end(self, learner):
+        learner.stop = True
+
+
+def checkpoint_of(recipe, data, folder, **settings):
+    """What the checkpoint holds of a run that was ended amid its second epoch."""
+    run = Run(changed(RECIPES[recipe], {"batch_size": 16, "epochs": 3} | settings), data, folder)
+    run.learner.fit(run.train, run.valid, 1)
+    run.save_checkpoint()
+    return nn.files.load_state(folder / "checkpoint.npz")
+
+
+def resumed_and_stepped(folder, data):
+    run = Run.resumed(folder, data, [OneStep()])
+    with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        run.fit(lambda sentence: None)
+        run.result(run.test())
+
+
+def places(node, path=()):
+    """Where everything is in nested dicts and lists; of long lists the first entries."""
+    inside = node.items() if isinstance(node, dict) else enumerate(node[:6]) if isinstance(node, list) else ()
+    return [path, *(place for key, item in inside for place in places(item, (*path, key)))]
+
+
+OF_A_RUN = {
+    "default": {"keep": "best", "patience": 3, "val_size": 24, "average": 0.9},
+    "best-cnn": {"architecture.channels": [2, 3], "architecture.blocks": [1, 1], "shift": 1, "mixup": 0.2},
+}
+ARRAYS = [np.zeros(0), np.zeros((2, 3)), np.full(3, np.nan, np.float32), np.zeros((100, 100), np.int64)]
+
+
+@pytest.mark.parametrize("recipe", OF_A_RUN)
+def test_mutated_checkpoints_go_on_or_are_refused(little, tmp_path, recipe):
+    rng = random.Random(0)
+    original = checkpoint_of(recipe, little, tmp_path, **OF_A_RUN[recipe])
+    outcomes = []
+    tracemalloc.start()
+    for _ in range(30):
+        state = copy.deepcopy(original)
+        top = rng.choice([*state])
+        *way, last = rng.choice([place for place in places(state) if place[:1] == (top,)])
+        holder = functools.reduce(operator.getitem, way, state)
+        if rng.random() < 0.2:
+            del holder[last]
+        else:
+            holder[last] = rng.choice([*STRANGE, -math.inf, *ARRAYS])
+        try:
+            nn.files.save_state(state, tmp_path / "checkpoint.npz")
+        except nn.FileError:  # an integer that no file may hold
+            continue
+        load_it = functools.partial(resumed_and_stepped, data=little)
+        outcomes.append(loads_or_is_refused(tmp_path, (nn.FileError, ValueError, NonFiniteLoss), load_it))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100e6
+    assert {*outcomes} == {True, False}
+
+
+@pytest.mark.parametrize("claimed", [
+    {"name": "mlp", "sizes": [784, 10**13, 10]}, {"name": "mlp", "sizes": [784, 10**6, 10]}, {"name": "keras_cnn"},
+    {"name": "resnet", "channels": [2, 3], "blocks": [10**9, 1]}, {"name": "resnet", "channels": [2, 3]},
+])
+def test_a_checkpoint_builds_no_network_that_it_does_not_hold(little, tmp_path, claimed):
+    state = checkpoint_of("fast-cnn", little, tmp_path, **{"architecture.channels": [2, 3]})
+    state["recipe"]["architecture"] = claimed
+    nn.files.save_state(state, tmp_path / "checkpoint.npz")
+    tracemalloc.start()
+    with pytest.raises(nn.FileError, match=r"does not fit the run that its recipe describes: .*"):
+        Run.resumed(tmp_path, little)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10e6
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "/tmp/x", "..", "", "\x1b[2J", "a\nb", "x" * 200])
+def test_the_name_of_a_recipe_leads_to_no_other_folder(tmp_path, name):
+    (tmp_path / "config.json").write_text(json.dumps(asdict(RECIPES["default"]) | {"name": name}))
+    with pytest.raises(nn.FileError, match="its name is"):
+        configured(tmp_path / "config.json")
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
 def test_a_packed_data_file_takes_no_more_than_it_holds(tmp_path):
     size = 2**28 // 784
     path = tmp_path / "images.gz"
@@ -138,3 +249,18 @@ def test_a_packed_data_file_takes_no_more_than_it_holds(tmp_path):
 def test_errors_quote_little_of_what_a_stranger_wrote():
     assert len(json.dumps(str(nn.FileError("x" * 10**7)))) < 500
     assert str(idx.DataError("\x1b[31m\n")) == "[31m"
+
+
+# ------------------------------------------------------------------------------------------------ what lies beside
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("config.json", "[" * 10**5), ("config.json", "[1, 2]"), ("result.json", "\x1b[2J"), ("result.json", b"\xff\xfe"),
+    ("metrics.csv", "train_loss,lr\n1,2\n"), ("metrics.csv", "epoch,seconds\n1,x\n"), ("metrics.csv", "epoch\n1,2,3\n"),
+    ("metrics.csv", b"epoch,seconds\n\xff,2\n"), ("metrics.csv", "epoch,seconds\n" + "9" * 200_000 + ",2\n"),
+], ids=lambda value: f"{value!r:.30}")
+def test_damaged_files_of_a_run_are_one_sentence_in_a_report_and_left_out_of_a_card(tmp_path, name, content):
+    written(tmp_path / "model.npz", MLP)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert not loads_or_is_refused(tmp_path, load=Trained.read)
+    assert settings_of_run(tmp_path) == {}
