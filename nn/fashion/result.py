@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minigrad import __version__
+from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
+from nn.files import atomic_write, plain
 from nn.metrics import Evaluation
 from nn.native import product_threads
 
@@ -26,6 +30,14 @@ def scores(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
         "classes": {name: {"precision": p, "recall": r, "f1": f1, "images": n} for name, p, r, f1, n in rows},
         "confusion": evaluation.counts.tolist(),
     }
+
+
+def of_test_images(
+    classifier: Classifier, evaluation: Evaluation, data: Dataset, model: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """What an evaluation on the test images came to, of which model, its file named, and on which data."""
+    about = {"model": os.fspath(model), "training": classifier.training, "data": data_of(data), **environment()}
+    return {"test": scores(evaluation, classifier.classes), **about}
 
 
 def data_of(data: Dataset) -> dict[str, Any]:
@@ -44,3 +56,10 @@ def environment() -> dict[str, Any]:
     threads = product_threads() or (int(limit) if limit.isdecimal() else None)
     versions = {"minigrad": __version__, "numpy": np.__version__, "python": platform.python_version()}
     return {"threads": threads, "machine": platform.machine(), "versions": versions}
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write plain data to a JSON file. Raises `nn.FileError`."""
+    with atomic_write(path, "w") as file:
+        json.dump(plain(content), file, indent=2)
+        file.write("\n")

@@ -31,9 +31,9 @@ from nn.fashion.folder import (
 )
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
-from nn.fashion.result import data_of, environment, scores
+from nn.fashion.result import of_test_images, write_json
 from nn.fashion.settings import changed, configured, named
-from nn.fashion.training import Checkpoint, Run, progress, write_json
+from nn.fashion.training import Checkpoint, Run, progress
 from nn.metrics import Evaluation
 from nn.native import product_threads
 
@@ -266,7 +266,6 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation:
     classifier.check(data)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
     if arguments.json is not None:
-        about = {"model": str(path), "training": classifier.training, "data": data_of(data), **environment()}
-        write_json({"test": scores(evaluation, classifier.classes), **about}, arguments.json)
+        write_json(of_test_images(classifier, evaluation, data, path), arguments.json)
     print(report.summary(evaluation, classifier.classes))
     return evaluation

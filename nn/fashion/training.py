@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +33,7 @@ from nn.fashion.dataset import Dataset
 from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
 from nn.fashion.models import build, check_claim
 from nn.fashion.recipes import OPTIMIZERS, Recipe, for_data
-from nn.fashion.result import data_of, environment, scores
+from nn.fashion.result import data_of, environment, scores, write_json
 from nn.fashion.settings import recipe_of
 from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
@@ -346,13 +345,6 @@ def steering_callbacks(recipe: Recipe) -> list[Callback]:
         *([KeepBest("valid_accuracy")] if recipe.keep == "best" else []),
         *([EarlyStopping("valid_loss", recipe.patience)] if recipe.patience is not None else []),
     ]
-
-
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write plain data to a JSON file. Raises `nn.FileError`."""
-    with nn.files.atomic_write(path, "w") as file:
-        json.dump(nn.files.plain(content), file, indent=2)
-        file.write("\n")
 
 
 class EvaluationModeAfter(Callback):

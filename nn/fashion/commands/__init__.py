@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 from nn.console import say, without_control
-from nn.fashion.commands import export, page, predict, report, samples
+from nn.fashion.commands import evaluate, export, page, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 COMMANDS: dict[str, ModuleType] = {
-    "export": export, "page": page, "predict": predict, "report": report, "samples": samples,
+    "evaluate": evaluate, "export": export, "page": page, "predict": predict, "report": report, "samples": samples,
 }
 
 

@@ -12,6 +12,7 @@ import nn
 from nn.fashion import CLASSES, MEAN, STD, commands, load
 from nn.fashion.classifier import Classifier
 from nn.fashion.models import build
+from nn.fashion.report import summary
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_no_path_commands_the_terminal_or_looks_like_an_answer(sample, hostile, 
         ["predict", str(hostile), photo, "--json"], ["predict", str(hostile), none],
         ["predict", none, photo], ["predict", str(hostile), str(hostile)], ["predict", str(hostile / "nothing"), photo],
         ["page", str(hostile), "-o", str(hostile / "page.html")], ["page", str(hostile), "-o", none],
+        ["evaluate", str(hostile)], ["evaluate", none], ["evaluate", str(hostile), "--json", str(hostile)],
         ["samples", "-o", str(hostile / "samples.png")], ["samples", "-o", none], ["samples", "--data", none],
         ["export", str(hostile), "-o", none], ["report", none], ["report", str(hostile)],
     ):
@@ -167,6 +169,30 @@ def test_export_refuses_in_a_sentence(classifier, tmp_path, monkeypatch, capsys,
     assert sentence in said
     assert len(said.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+# ------------------------------------------------------------------------------------------------ evaluate
+
+
+def test_evaluate_says_what_train_py_says_and_writes_it_for_programs(classifier, sample, tmp_path, capsys):
+    assert commands.main(["evaluate", str(tmp_path / "run"), "--json", str(tmp_path / "found.json")]) == 0
+    evaluation = classifier.evaluate(sample.test_images, sample.test_labels)
+    data, *rest = capsys.readouterr().out.splitlines()
+    assert data == f"Data: {sample.source}"
+    assert "\n".join(rest) == summary(evaluation, CLASSES)
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["test"]["confusion"] == evaluation.counts.tolist()
+    assert found["data"]["test_images"] == len(sample.test_labels)
+
+
+def test_evaluate_refuses_data_of_another_kind_in_a_sentence(classifier, tmp_path, capsys):
+    images = pytest.importorskip("PIL.Image")
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / "pets" / part / name).mkdir(parents=True)
+            images.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "pets" / part / name / "1.png")
+    assert commands.main(["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "pets")]) == 1
+    assert "name the data it learned from" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------ predict

@@ -1,0 +1,40 @@
+"""Evaluate a model on the test images: loss, accuracy, and precision, recall and F1 of each class.
+
+The data have to be of the model's classes, and are brought to its size where they are a folder of pictures.
+`python train.py --evaluate MODEL` does the same, and can check the accuracy besides.
+
+Examples:
+  python -m nn.fashion evaluate runs/default
+  python -m nn.fashion evaluate model.npz --data ~/fashion-mnist --json evaluation.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nn.console import say
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import load
+from nn.fashion.report import summary
+from nn.fashion.result import of_test_images, write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of this command."""
+    add = parser.add_argument
+    add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
+    add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
+    add("--json", type=Path, metavar="FILE", help="write what it came to for programs, the confusion matrix included")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Print the table."""
+    classifier = Classifier.load(given.model)
+    data = load(given.data, size=classifier.size)
+    classifier.check(data)
+    say(f"Data: {data.source}")
+    evaluation = classifier.evaluate(data.test_images, data.test_labels)
+    if given.json is not None:
+        write_json(of_test_images(classifier, evaluation, data, given.model), given.json)
+    print(summary(evaluation, classifier.classes))
