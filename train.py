@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 received: list[int] = []  # signals that asked for the end, beside Ctrl-C
+# The number of this process, from 0, where mpiexec or srun began several: of Open MPI, PMIx, MPICH and MVAPICH.
+RANKS = "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -61,7 +64,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--workers", type=positive(int), metavar="N", help="threads that each take a part of every batch")
     add("--dry-run", action="store_true", help="show what would be done, take one step, and write nothing")
     add("--quiet", action="store_true", help="print the last lines only")
-    return parser.parse_args()
+    with contextlib.redirect_stderr(sys.stdout if is_silent() else sys.stderr):
+        return parser.parse_args()
 
 
 def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[str], float]:
@@ -126,6 +130,14 @@ def print_anywhere() -> None:
         sys.stdout.reconfigure(errors="replace")  # standard error is written like this anyhow
 
 
+def is_silent() -> bool:
+    """Whether this is one of several processes, and not the first: that one says everything.
+
+    (`nn/processes.py` knows it better, from MPI; to import it is to import NumPy, which is later.)
+    """
+    return any(os.environ.get(name, "0") != "0" for name in RANKS)
+
+
 def use_threads(count: int | None) -> None:
     """Limit the threads of matrix products: the libraries read this when NumPy is imported, which is later.
 
@@ -149,8 +161,8 @@ def end_like_ctrl_c() -> None:
             raise KeyboardInterrupt
         on_ctrl_c(number, frame)
 
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):  # the last one is what mpiexec and Slurm pass on before the end
+        number = getattr(signal, name, None)  # Windows has but the first
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
             signal.signal(number, note)
 
@@ -160,17 +172,18 @@ def command(arguments: argparse.Namespace) -> int:
     import warnings
 
     from nn import FileError
+    from nn.distributed import ProcessesDiffer
     from nn.fashion import DataError, train_command
     from nn.learner import NonFiniteLoss
 
     if arguments.list_recipes:
         train_command.list_recipes()
         return 0
-    warnings.showwarning = lambda message, *_: print(f"Warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: train_command.warn(str(message))
     try:
         return train_command.perform(arguments)
-    except (DataError, FileError, NonFiniteLoss, ValueError) as error:
-        sys.exit(f"train.py: {error}")
+    except (DataError, FileError, ImportError, NonFiniteLoss, ProcessesDiffer, ValueError) as error:
+        return end(1, f"train.py: {error}")
 
 
 def main() -> int:
@@ -178,19 +191,30 @@ def main() -> int:
     try:
         end_like_ctrl_c()
         print_anywhere()
+        if is_silent():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         arguments = parse_arguments()
         use_threads(arguments.threads)
         status = command(arguments)
         print(end="", flush=True)  # what could not be written shows now
         return status
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # else whoever read the output, `head` say, has gone
-            print(f"train.py: cannot write what is printed: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
-        return 1
+        if isinstance(error, BrokenPipeError):  # whoever read the output, `head` say, has gone
+            return end(1)
+        return end(1, f"train.py: cannot write what is printed: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("train.py: interrupted", file=sys.stderr)
-        return 128 + (received or [2])[0]
+        return end(128 + (received or [2])[0], "train.py: interrupted")
+
+
+def end(status: int, sentence: str = "") -> int:
+    """Say why the command fails; where it is one of several processes, all end now. Returns the exit status."""
+    processes = sys.modules.get("nn.processes")
+    if hasattr(processes, "abort"):  # else nothing was imported yet, and no process waits for another
+        processes.abort(status, sentence)
+    elif sentence:
+        print(sentence, file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from minigrad import __version__
 from nn.fashion.dataset import Dataset
 from nn.metrics import Evaluation
 from nn.native import product_threads
+from nn.processes import size
 
 
 def scores(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
@@ -43,4 +44,4 @@ def environment() -> dict[str, Any]:
     limit = os.environ.get("OMP_NUM_THREADS", "")
     threads = product_threads() or (int(limit) if limit.isdecimal() else None)
     versions = {"minigrad": __version__, "numpy": np.__version__, "python": platform.python_version()}
-    return {"threads": threads, "machine": platform.machine(), "versions": versions}
+    return {"threads": threads, "processes": size(), "machine": platform.machine(), "versions": versions}
