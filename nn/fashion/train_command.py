@@ -59,9 +59,10 @@ def perform(arguments: argparse.Namespace) -> int:
 
     Raises what is wrong: `DataError`, `FileError`, `NonFiniteLoss` or ValueError, with a sentence.
     """
+    is_first = rank() == 0  # asked for before anything can fail, so that one process says it for all
     mode = check_flags(arguments)
     if mode not in ("train", "resume") or arguments.dry_run:
-        if rank() > 0:  # one process is enough
+        if not is_first:  # one process is enough
             return 0
         act_alone()
     if arguments.recipe == "xor":
