@@ -18,7 +18,7 @@ the program does what it always did.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -59,12 +59,16 @@ class Parts:
     What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is after an epoch as if one
     process had seen all samples: the changes of all are added up.
 
+    Raises TypeError if it is given anything but a `DataLoader`.
+
     >>> loader = DataLoader((np.arange(4), np.arange(4) ** 2), batch_size=2)
     >>> [squares.tolist() for _, squares in Parts(loader)]
     [[0, 1], [4, 9]]
     """
 
     def __init__(self, loader: DataLoader) -> None:
+        if not isinstance(loader, DataLoader):
+            raise TypeError(f"Parts takes a DataLoader, whose batches it can divide, got a {type(loader).__name__}")
         self.loader = loader
 
     def __len__(self) -> int:
@@ -85,7 +89,7 @@ class Parts:
             batch = order[start : start + batch_size]
             parts = divided(len(batch), size())
             yield self.loader.batch(batch[parts[rank()] if rank() < len(parts) else slice(0)])
-        if counting:
+        if counting and size() > 1:
             put_states(counting, merged(before, gathered(states_of(counting))))
 
 
@@ -221,6 +225,8 @@ class DistributedLearner(Learner):
     3
     """
 
+    _sums: tuple[float, float] | None = None  # what the batch of all processes adds to the mean of the epoch
+
     def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
         """Train, see `Learner.fit`; all processes call it, with the whole training data."""
         state, left_off = broadcast((self.state_dict(), self._left_off)) if size() > 1 else ({}, None)
@@ -229,8 +235,7 @@ class DistributedLearner(Learner):
             self._left_off = left_off
         return super().fit(train, valid if rank() == 0 else None, epochs)
 
-    def _train_epoch(self, train: Iterable[Arrays]) -> Row:
-        assert isinstance(train, DataLoader)
+    def _train_epoch(self, train: Any) -> Row:
         return super()._train_epoch(Parts(train))
 
     @contextmanager
@@ -238,6 +243,7 @@ class DistributedLearner(Learner):
         average = GradientAverage(self.model)  # before the generators of workers come from those of layers
         with super()._backward_passes() as backward:
             yield backward if size() == 1 else partial(self._backward_everywhere, average, backward)
+        self._sums = None
 
     def _backward_everywhere(
         self, average: GradientAverage, backward: Backward, inputs: Array, targets: Array
@@ -246,13 +252,14 @@ class DistributedLearner(Learner):
         loss = backward(inputs, targets) if len(targets) else 0.0
         total, weight = sum_and_weight(self.loss, np.float64(loss), targets) if len(targets) else (0.0, 0.0)
         is_sum = getattr(self.loss, "reduction", "mean") == "sum"
-        total, weight = self._sums = average.add_up(float(len(targets) > 0) if is_sum else weight, total, weight)
+        self._sums = average.add_up(float(len(targets) > 0) if is_sum else weight, total, weight)
+        total, weight = self._sums
         divisor = 1.0 if is_sum else weight
         average.hand_out(divisor)
         return total / divisor if divisor else np.nan
 
     def _sum_and_weight(self, loss: float, targets: Array) -> tuple[float, float]:
-        return super()._sum_and_weight(loss, targets) if size() == 1 else self._sums
+        return self._sums or super()._sum_and_weight(loss, targets)
 
     def _ends(self) -> bool:
         stop, interrupted = all_reduce([self.stop, self.interrupted], "max").tolist()
