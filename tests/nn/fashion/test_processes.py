@@ -10,15 +10,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nn
-from nn.fashion import train_command
+from nn.fashion import train_command, training
 from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
-from nn.fashion.idx import pack
+from nn.fashion.idx import DataError, pack
+from nn.fashion.recipes import RECIPES
 from nn.processes import rank
 from tests.nn.test_distributed import mpiexec, needs_mpi
 
@@ -109,7 +111,6 @@ FAULTS = {
     "data that one process reads for all": (["--data", "nonsense"], "nothing", 1, "nonsense is not a folder"),
     "an exit of one": (SETTINGS, "exit at 2", 3, ""),
     "an error of one": (SETTINGS, "ValueError at 2", 1, "train.py: it happened (in process 1 of 2)"),
-    "small batches": ([*SETTINGS, "--workers", 16], "nothing", 1, "16 in each of 2 processes are too many for 62"),
 }
 
 
@@ -121,6 +122,23 @@ def test_what_ends_one_process_ends_all_and_is_said_once(fault, data, tmp_path):
     assert result.returncode == status, result.stdout
     assert sentence in result.stdout
     assert result.stdout.count(sentence) == 1 or not sentence
+
+
+def test_machines_with_unlike_data_are_refused(data, monkeypatch):
+    found = read_folder(data)
+    monkeypatch.setattr(train_command, "gathered", lambda own: [own, own, ("0", "two images from elsewhere")])
+    with pytest.raises(DataError, match="process 2 has other data than process 0: two images from elsewhere; not 310 tr"):
+        train_command.check_same_data(found)
+
+
+def test_batches_too_small_for_so_many_processes_and_workers_are_refused(monkeypatch):
+    monkeypatch.setattr(training, "size", lambda: 4)
+    recipe = replace(RECIPES["default"], batch_size=16)
+    training.check_workers(replace(recipe, workers=2))
+    with pytest.raises(ValueError, match="3 in each of 4 processes are too many for 16"):
+        training.check_workers(replace(recipe, workers=3))
+    with pytest.raises(ValueError, match="processes take two images of a batch each, at least: 4 are too many for 7"):
+        training.check_workers(replace(recipe, batch_size=7))
 
 
 def test_what_takes_one_process_is_done_by_one(whole, data, tmp_path):
