@@ -434,7 +434,7 @@ def test_a_library_of_mpi_that_does_not_fit_is_refused_in_a_sentence(seen, sente
 
 def test_where_there_is_no_room_to_share_data_a_sentence_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(nn.FileError, match="cannot write what processes share to .*missing: No such file.*set TMPDIR"):
+    with pytest.raises(nn.FileError, match=r"cannot write what processes share to .*missing: No such file.*TMPDIR"):
         written([])
 
 
