@@ -131,7 +131,7 @@ def workers_in_each_process_change_nothing_but_rounding():
 
 @check
 def a_loop_of_ones_own_comes_to_what_it_comes_to_in_one_process():
-    model = network()
+    model = network(seed=1 + rank())  # what process 0 begins with holds for all
     optimizer, loss_function = OPTIMIZERS["AdamW"](model.parameters()), nn.CrossEntropyLoss()
     average, losses = GradientAverage(model), []
     for images, labels in Parts(nn.DataLoader(samples(), batch_size=10, shuffle=True)):
@@ -266,6 +266,17 @@ def training_goes_on_bit_for_bit_from_what_process_0_saved():
     assert np.array_equal(weights(whole.model), weights(rest.model))
     assert [row["train_loss"] for row in whole.history] == [row["train_loss"] for row in rest.history]
     assert are_the_same_everywhere(weights(rest.model))
+
+
+@check
+def a_second_fit_begins_anew_in_all_processes_alike():
+    model = network()
+    stopping = nn.callbacks.EarlyStopping("train_loss", patience=2, min_delta=100.0)
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[stopping])
+    loader = nn.DataLoader(samples(), 20)
+    assert len(learner.fit(loader, epochs=9)) == 3
+    assert len(learner.fit(loader, epochs=9)) == 6
+    assert gathered(stopping.waited) == [2] * size()
 
 
 @check
