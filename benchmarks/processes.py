@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -62,7 +62,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Costs:
-    """What a step is made of, in seconds, and the size of its gradients in bytes.
+    """What a step is made of, in seconds of a processor, and the size of its gradients in bytes.
 
     Attributes:
         backward: loss and gradients of the whole batch, of which each process computes its part.
@@ -80,15 +80,15 @@ class Costs:
 # ------------------------------------------------------------------------------------------------ in each process
 
 
-def timed(part: Callable[[], object]) -> float:
-    """The seconds that something takes."""
-    start = perf_counter()
+def timed(part: Callable[[], object]) -> tuple[float, float]:
+    """The seconds that something takes, and how many of them a processor."""
+    start, start_of_processor = perf_counter(), process_time()
     part()
-    return perf_counter() - start
+    return perf_counter() - start, process_time() - start_of_processor
 
 
 def measure_step(network: Network, steps: int) -> dict[str, float]:
-    """Median seconds of a step on this process's part of a batch, and of what it is made of."""
+    """Median seconds of a step on this process's part of a batch, and of what it is made of, also of a processor."""
     keep_freed_memory()
     rng = nn.manual_seed(0)
     model, count = network.layers(), network.batch // processes.size()
@@ -104,12 +104,16 @@ def measure_step(network: Network, steps: int) -> dict[str, float]:
         average.add_up(2.0, 0.0, 2.0)
         average.hand_out(2.0)
 
+    parts: dict[str, Callable[[], object]] = {
+        "backward": backward, "average": lambda: average(0.0, count), "update": optimizer.step,
+        **({"pack": pack} if processes.size() == 1 else {}),
+    }
     figures = []
     for _ in range(steps + 1):  # the first is a warm-up
-        taken = {"backward": timed(backward), "average": timed(lambda: average(0.0, count))}
-        taken["update"] = timed(optimizer.step)
-        taken["step"] = sum(taken.values())
-        taken["pack"] = timed(pack) if processes.size() == 1 else 0.0
+        taken = {}
+        for name, part in parts.items():
+            taken[name], taken[f"{name}, processor"] = timed(part)
+        taken["step"] = taken["backward"] + taken["average"] + taken["update"]
         figures.append(taken)
     return {name: median(taken[name] for taken in figures[1:]) for name in figures[0]} | {
         "gradients": average.flat.nbytes, "parameters": model.num_parameters(),
@@ -121,7 +125,7 @@ def measure_link(calls: int) -> dict[str, float]:
     few, many = np.zeros(1), np.zeros(REDUCED // 4, np.float32)
     taken = {}
     for name, array, times in (("few", few, 20 * calls), ("many", many, calls)):
-        taken[name] = median(timed(partial(processes.all_reduce_, array)) for _ in range(times + 1))
+        taken[name] = median(timed(partial(processes.all_reduce_, array))[0] for _ in range(times + 1))
     return {"latency": taken["few"], "bandwidth": REDUCED / taken["many"]}
 
 
@@ -200,10 +204,11 @@ def report(rounds: int, steps: int) -> str:
     tables = [steps_table(measured), "\n".join(lines)]
     for name, network in NETWORKS.items():
         alone = measured[name][1]
-        middle = {part: median(figures[part] for figures in alone) for part in ("backward", "update", "pack")}
+        middle = {part: median(figures[f"{part}, processor"] for figures in alone)
+                  for part in ("backward", "update", "pack")}
         costs = Costs(**middle, gradients=int(alone[0]["gradients"]))
         times = ", ".join(f"{part} {number(1e3 * seconds)} ms" for part, seconds in middle.items())
-        tables.append(f"{network.title}, {alone[0]['parameters']:,.0f} parameters: {times}, "
+        tables.append(f"{network.title}, {alone[0]['parameters']:,.0f} parameters, seconds of a processor: {times}; "
                       f"{costs.gradients / 1e6:.2f} MB to add up.\n\n{model_table(network, costs)}")
     return "\n\n".join(tables)
 

@@ -31,6 +31,7 @@ from minigrad.tensor import wrap
 from minigrad.transforms import leaves
 from nn.data import Array, Arrays, DataLoader, Order, divided
 from nn.layers.loss import sum_and_weight
+from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row
 from nn.module import Module
 from nn.parallel import Backward
@@ -229,10 +230,11 @@ class DistributedLearner(Learner):
 
     def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
         """Train, see `Learner.fit`; all processes call it, with the whole training data."""
-        state, left_off = broadcast((self.state_dict(), self._left_off)) if size() > 1 else ({}, None)
-        if rank() > 0:
-            self.load_state_dict(state)
-            self._left_off = left_off
+        if size() > 1:
+            state, left_off = broadcast((self.state_dict(), self._left_off))
+            if rank() > 0:
+                self.load_state_dict(state)
+                self._left_off = left_off
         return super().fit(train, valid if rank() == 0 else None, epochs)
 
     def _train_epoch(self, train: Any) -> Row:
@@ -240,7 +242,7 @@ class DistributedLearner(Learner):
 
     @contextmanager
     def _backward_passes(self) -> Iterator[Backward]:
-        average = GradientAverage(self.model)  # before the generators of workers come from those of layers
+        average = GradientAverage(learned_by(self))  # before the generators of workers come from those of layers
         with super()._backward_passes() as backward:
             yield backward if size() == 1 else partial(self._backward_everywhere, average, backward)
         self._sums = None
@@ -272,12 +274,17 @@ class DistributedLearner(Learner):
         return broadcast(row)
 
 
+def learned_by(learner: Learner) -> Module:
+    """Model and loss, which may have parameters too."""
+    return ModuleList([part for part in (learner.model, learner.loss) if isinstance(part, Module)])
+
+
 def check_same(learner: Learner) -> None:
     """Raise ProcessesDiffer in all processes unless weights, buffers and the state of the optimizer are the same."""
     if size() == 1:
         return
     hasher = hashlib.blake2b(digest_size=16)
-    for leaf in leaves([learner.model.state_dict(), learner.optimizer.state_dict()]):
+    for leaf in leaves([learned_by(learner).state_dict(), learner.optimizer.state_dict()]):
         hasher.update(np.ascontiguousarray(leaf).data if isinstance(leaf, np.ndarray) else repr(leaf).encode())
     digests = gathered(hasher.digest())
     if others := [number for number, digest in enumerate(digests) if digest != digests[0]]:

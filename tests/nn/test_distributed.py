@@ -119,6 +119,26 @@ def every_loss_means_what_it_means_in_one_process():
 
 
 @check
+def a_loss_with_a_parameter_of_its_own_learns_it_too():
+    class Tempered(nn.CrossEntropyLoss):
+        def __post_init__(self):
+            super().__post_init__()
+            self.temperature = nn.Parameter(np.ones(1, np.float32))
+
+        def forward(self, logits, labels):
+            return super().forward(logits * self.temperature, labels)
+
+    learned = []
+    for kind in (DistributedLearner, nn.Learner):
+        loss = Tempered()
+        trained(kind, lambda weights, loss=loss: nn.optim.SGD([*weights, loss.temperature], lr=0.1), loss)
+        learned.append(loss.temperature.numpy())
+    assert are_the_same_everywhere(learned[0])
+    np.testing.assert_allclose(*learned, rtol=1e-5)
+    assert learned[0] != 1
+
+
+@check
 def batches_that_do_not_divide_evenly_weigh_rightly():
     for batch_size in (2, 3, 7, 52, 53, 60):
         agrees_with_one_process(OPTIMIZERS["SGD"], batch_size=batch_size, shuffle=batch_size % 2 > 0)
