@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--l2", type=positive(float, zero=True), metavar="X", help="add X times the sum of w² over all weights")
     add("--raw-pixels", action="store_true", help="feed pixels as bytes from 0 to 255, to see why they are scaled")
     add("--dropout", type=positive(float, zero=True), metavar="P", help="share of activations dropped in training")
-    seed_help = "of everything random; the same result again with the same --threads and --workers on the same machine"
+    seed_help = "of everything random; the same result again with as many threads, workers and processes on the machine"
     add("--seed", type=positive(int, zero=True), metavar="N", help=seed_help)
     add("--val-size", type=positive(int, zero=True), metavar="N", help="training images held out for validation")
     add("--keep", choices=("last", "best"), help="keep the model of the last epoch, or of the best validated one")
@@ -118,6 +118,7 @@ def epilog() -> str:
         "The data are looked for in --data, $FASHION_MNIST_DIR, the folder of Debian's dataset-fashion-mnist, "
         "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
         f"Settings for --set: {', '.join(names)}. What they mean stands in docs/recipes.md.",
+        "mpiexec -n 4 python train.py ... trains in four processes, on one machine or many: see docs/distributed.md.",
     ))
 
 
