@@ -156,11 +156,10 @@ def modelled(costs: Costs, machines: int, bandwidth: float, batches: int = 1) ->
     return alone + (machines > 1) * costs.pack + messages * MESSAGE + sent / bandwidth
 
 
-def model_table(network: Network, costs: Costs) -> str:
+def model_table(costs: Costs) -> str:
     """A Markdown table of what steps would take on more machines, and how many times as fast training would be."""
-    grown = f"of {network.batch} images each"
-    links = [f"{name}: one batch of {network.batch} | faster | {grown}, faster" for name in LINKS]
-    lines = [f"| machines, {network.title} | {' | '.join(links)} |", "|---" * (1 + 3 * len(LINKS)) + "|"]
+    links = [f"one batch, {name} | faster | a batch each, faster" for name in LINKS]
+    lines = [f"| machines | {' | '.join(links)} |", "|---" * (1 + 3 * len(LINKS)) + "|"]
     alone = costs.backward + costs.update
     for n in MACHINES:
         cells = [str(n)]
@@ -207,9 +206,10 @@ def report(rounds: int, steps: int) -> str:
         middle = {part: median(figures[f"{part}, processor"] for figures in alone)
                   for part in ("backward", "update", "pack")}
         costs = Costs(**middle, gradients=int(alone[0]["gradients"]))
-        times = ", ".join(f"{part} {number(1e3 * seconds)} ms" for part, seconds in middle.items())
-        tables.append(f"{network.title}, {alone[0]['parameters']:,.0f} parameters, seconds of a processor: {times}; "
-                      f"{costs.gradients / 1e6:.2f} MB to add up.\n\n{model_table(network, costs)}")
+        names = {"backward": "loss and gradients", "update": "optimizer", "pack": "pack"}
+        times = ", ".join(f"{name} {number(1e3 * middle[part])} ms" for part, name in names.items())
+        tables.append(f"**{network.title}**, batch {network.batch}, {alone[0]['parameters']:,.0f} parameters: {times}; "
+                      f"{costs.gradients / 1e6:.2f} MB to add up.\n\n{model_table(costs)}")
     return "\n\n".join(tables)
 
 
