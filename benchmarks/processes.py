@@ -172,17 +172,17 @@ def model_table(costs: Costs) -> str:
 
 def steps_table(measured: dict[str, dict[int, list[dict[str, float]]]]) -> str:
     """A Markdown table of what was measured: medians of the rounds, and the median of the ratios within a round."""
-    lines = ["| step of | processes | median | fastest to slowest | of it loss and gradients | average | optimizer | "
-             "as fast as one |", "|---" * 8 + "|"]
+    lines = ["| step of | processes | on the clock | fastest to slowest | as fast as one | a processor computes: "
+             "loss and gradients | optimizer |", "|---" * 7 + "|"]
     for name, by_count in measured.items():
         for count, rounds in by_count.items():
             whole, *parts = ([1e3 * figures[part] for figures in rounds]
-                             for part in ("step", "backward", "average", "update"))
+                             for part in ("step", "backward, processor", "update, processor"))
             ratio = median(one["step"] / own["step"] for one, own in zip(by_count[COUNTS[0]], rounds, strict=True))
             middle = " | ".join(f"{number(median(part))} ms" for part in parts)
             lines.append(f"| {NETWORKS[name].title}, batch {NETWORKS[name].batch} | {count} | "
-                         f"{number(median(whole))} ms | {number(min(whole))} to {number(max(whole))} ms | {middle} | "
-                         f"{number(ratio)} × |")
+                         f"{number(median(whole))} ms | {number(min(whole))} to {number(max(whole))} ms | "
+                         f"{number(ratio)} × | {middle} |")
     return "\n".join(lines)
 
 

@@ -35,7 +35,17 @@ from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row
 from nn.module import Module
 from nn.parallel import Backward
-from nn.processes import abort, all_reduce, all_reduce_, broadcast, gathered, once_a_machine, rank, size
+from nn.processes import (
+    abort,
+    all_reduce,
+    all_reduce_,
+    broadcast,
+    exit_all,
+    gathered,
+    once_a_machine,
+    rank,
+    size,
+)
 from nn.state import moving_parts, put_states, states_of
 
 __all__ = [
@@ -235,7 +245,12 @@ class DistributedLearner(Learner):
             if rank() > 0:
                 self.load_state_dict(state)
                 self._left_off = left_off
-        return super().fit(train, valid if rank() == 0 else None, epochs)
+        try:
+            return super().fit(train, valid if rank() == 0 else None, epochs)
+        except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
+            if size() > 1:
+                exit_all(error)
+            raise
 
     def _train_epoch(self, train: Any) -> Row:
         return super()._train_epoch(Parts(train))

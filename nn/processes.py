@@ -138,10 +138,16 @@ def end_all(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
 
 
+def exit_all(leaving: SystemExit) -> None:
+    """End all processes with the status, or the sentence, with which one of them leaves."""
+    told = leaving.code or 0
+    abort(*((told, "") if isinstance(told, int) else (1, str(told))))
+
+
 def abort(status: int, sentence: str = "") -> None:
     """Say why, and end all processes at once with this status; if there is but one, only say it.
 
-    An exception that nobody handles does that by itself; `sys.exit(status)` does not.
+    An exception that nobody handles does that by itself; so does `sys.exit(status)` in a callback, but nowhere else.
     """
     job = _job[0] if _job else None
     if job is not None and job.Get_rank() and sentence:

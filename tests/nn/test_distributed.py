@@ -401,6 +401,10 @@ def be_interrupted():
     train_until(interrupt)
 
 
+def leave():
+    train_until(lambda learner: sys.exit("it is over"))
+
+
 def change_a_weight():
     def change(learner):
         learner.model[1].bias.data = learner.model[1].bias.data + np.float32(1e-6)
@@ -417,6 +421,7 @@ def diverge():
 ENDS = {
     fail: (1, "IndexError: list index out of range"),
     be_interrupted: (130, "KeyboardInterrupt\nin process 2 of 3"),
+    leave: (1, "it is over (in process 2 of 3)"),
     change_a_weight: (1, "of the processes [2] are not those of process 0"),
     diverge: (1, "NonFiniteLoss: the loss became"),
 }
