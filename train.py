@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 received: list[int] = []  # signals that asked for the end, beside Ctrl-C
+# The number of this process, from 0, where mpiexec or srun began several: of Open MPI, PMIx, MPICH and MVAPICH.
+RANKS = "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--l2", type=positive(float, zero=True), metavar="X", help="add X times the sum of w² over all weights")
     add("--raw-pixels", action="store_true", help="feed pixels as bytes from 0 to 255, to see why they are scaled")
     add("--dropout", type=positive(float, zero=True), metavar="P", help="share of activations dropped in training")
-    seed_help = "of everything random; the same result again with the same --threads and --workers on the same machine"
+    seed_help = "of everything random; the same result again with as many threads, workers and processes on the machine"
     add("--seed", type=positive(int, zero=True), metavar="N", help=seed_help)
     add("--val-size", type=positive(int, zero=True), metavar="N", help="training images held out for validation")
     add("--keep", choices=("last", "best"), help="keep the model of the last epoch, or of the best validated one")
@@ -61,7 +64,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--workers", type=positive(int), metavar="N", help="threads that each take a part of every batch")
     add("--dry-run", action="store_true", help="show what would be done, take one step, and write nothing")
     add("--quiet", action="store_true", help="print the last lines only")
-    return parser.parse_args()
+    with contextlib.redirect_stderr(sys.stdout if is_silent() else sys.stderr):
+        return parser.parse_args()
 
 
 def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[str], float]:
@@ -114,6 +118,7 @@ def epilog() -> str:
         "The data are looked for in --data, $FASHION_MNIST_DIR, the folder of Debian's dataset-fashion-mnist, "
         "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
         f"Settings for --set: {', '.join(names)}. What they mean stands in docs/recipes.md.",
+        "mpiexec -n 4 python train.py ... trains in four processes, on one machine or many: see docs/distributed.md.",
     ))
 
 
@@ -124,6 +129,14 @@ def print_anywhere() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # standard error is written like this anyhow
+
+
+def is_silent() -> bool:
+    """Whether this is one of several processes, and not the first: that one says everything.
+
+    (`nn/processes.py` knows it better, from MPI; to import it is to import NumPy, which is later.)
+    """
+    return any(os.environ.get(name, "0") != "0" for name in RANKS)
 
 
 def use_threads(count: int | None) -> None:
@@ -149,8 +162,8 @@ def end_like_ctrl_c() -> None:
             raise KeyboardInterrupt
         on_ctrl_c(number, frame)
 
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):  # the last one is what mpiexec and Slurm pass on before the end
+        number = getattr(signal, name, None)  # Windows has but the first
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
             signal.signal(number, note)
 
@@ -160,20 +173,21 @@ def command(arguments: argparse.Namespace) -> int:
     import warnings
 
     from nn import FileError
-    from nn.console import say, without_control
+    from nn.console import without_control
+    from nn.distributed import ProcessesDiffer
     from nn.fashion import DataError, train_command
     from nn.learner import NonFiniteLoss
 
     if arguments.list_recipes:
         train_command.list_recipes()
         return 0
-    warnings.showwarning = lambda message, *_: say(f"Warning: {message}", sys.stderr)
+    warnings.showwarning = lambda message, *_: train_command.warn(str(message))
     try:
         return train_command.perform(arguments)
     except MemoryError:
-        sys.exit("train.py: there is not enough memory for this network with batches of this size")
-    except (DataError, FileError, NonFiniteLoss, ValueError) as error:
-        sys.exit(without_control(f"train.py: {error}"))
+        return end(1, "train.py: there is not enough memory for this network with batches of this size")
+    except (DataError, FileError, ImportError, NonFiniteLoss, ProcessesDiffer, ValueError) as error:
+        return end(1, without_control(f"train.py: {error}"))
 
 
 def main() -> int:
@@ -181,19 +195,32 @@ def main() -> int:
     try:
         end_like_ctrl_c()
         print_anywhere()
+        if is_silent():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         arguments = parse_arguments()
         use_threads(arguments.threads)
         status = command(arguments)
         print(end="", flush=True)  # what could not be written shows now
         return status
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # else whoever read the output, `head` say, has gone
-            print(f"train.py: cannot write what is printed: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
-        return 1
+        if isinstance(error, BrokenPipeError):  # whoever read the output, `head` say, has gone
+            return end(1)
+        return end(1, f"train.py: cannot write what is printed: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("train.py: interrupted", file=sys.stderr)
-        return 128 + (received or [2])[0]
+        return end(128 + (received or [2])[0], "train.py: interrupted")
+    except SystemExit as error:
+        told = error.code or 0
+        return end(told) if isinstance(told, int) else end(1, told)
+
+
+def end(status: int, sentence: str = "") -> int:
+    """Say why the command ends; where it is one of several processes, all fail now. Returns the exit status."""
+    if status and "mpi4py.MPI" in sys.modules:
+        sys.modules["nn.processes"].abort(status, sentence)
+    elif sentence and not is_silent():
+        print(sentence, file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

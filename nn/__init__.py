@@ -5,6 +5,7 @@ from minigrad.random import manual_seed as manual_seed
 from nn import augmentation as augmentation
 from nn import callbacks as callbacks
 from nn import data as data
+from nn import distributed as distributed
 from nn import files as files
 from nn import functional as functional
 from nn import init as init

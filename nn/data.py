@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from itertools import pairwise
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias
 
@@ -14,6 +15,7 @@ from minigrad.random import source
 
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = tuple[Array, ...]
+Order: TypeAlias = npt.NDArray[np.intp] | range
 
 
 class DataLoader:
@@ -75,14 +77,22 @@ class DataLoader:
         return batch if self.transform is None else deepcopy(self.transform)(*batch)
 
     def __iter__(self) -> Iterator[Arrays]:
-        order = source(self.generator).permutation(self.num_samples) if self.shuffle else None
+        order = self.order()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
-            chosen = slice(start, start + self.batch_size)
-            if order is None:
-                batch = tuple(array[chosen] for array in self.arrays)
-            else:
-                batch = tuple(array.take(order[chosen], axis=0) for array in self.arrays)
-            yield batch if self.transform is None else self.transform(*batch)
+            yield self.batch(order[start : start + self.batch_size])
+
+    def order(self) -> Order:
+        """The numbers of all samples, as an epoch goes through them; a new random order each time with `shuffle`."""
+        samples = self.num_samples
+        return source(self.generator).permutation(samples) if self.shuffle else range(samples)
+
+    def batch(self, chosen: Order) -> Arrays:
+        """The samples of these numbers, transformed."""
+        if isinstance(chosen, range):
+            batch = tuple(array[chosen.start : chosen.stop] for array in self.arrays)
+        else:
+            batch = tuple(array.take(chosen, axis=0) for array in self.arrays)
+        return batch if self.transform is None else self.transform(*batch)
 
 
 class Normalize:
@@ -135,6 +145,18 @@ def whole(value: SupportsIndex, least: int, sentence: str) -> int:
     if number < least:
         raise ValueError(f"{sentence}, got {value!r}")
     return number
+
+
+def divided(samples: int, parts: int) -> list[slice]:
+    """So many samples in at most so many parts of nearly the same size, each with two samples or more, or all of them.
+
+    Batch norm cannot be trained on one sample.
+
+    >>> [(part.start, part.stop) for part in divided(7, 3)], len(divided(3, 2))
+    ([(0, 2), (2, 4), (4, 7)], 1)
+    """
+    count = max(1, min(parts, samples // 2))
+    return [slice(*cut) for cut in pairwise(samples * i // count for i in range(count + 1))]
 
 
 def stratified_split(

@@ -152,7 +152,7 @@ class Learner:
         start = perf_counter()
         with stop_on_interrupt(self):
             start -= self._begin(train)
-            while self.epoch < self.epochs and not self.stop:
+            while self.epoch < self.epochs and not self._ends():
                 self.epoch += 1
                 row = self._train_epoch(train)
                 self._notify("on_evaluation_start")
@@ -160,7 +160,7 @@ class Learner:
                     evaluation = self.evaluate(valid)
                     self._check_finite(evaluation.loss, "validation loss", f"after step {self.step}")
                     row |= {f"valid_{name}": number for name, number in evaluation.numbers().items()}
-                self.history.append(row | {"seconds": perf_counter() - start})
+                self.history.append(self._noted(row | {"seconds": perf_counter() - start}))
                 self._notify("on_epoch_end")
             self._notify("on_fit_end")
         return self.history
@@ -181,20 +181,21 @@ class Learner:
             raise ValueError(f"what was loaded goes on with the callback {waiting[0][0]:.80}, which this learner lacks")
         return self.history[-1].get("seconds", 0.0) if self.history and left_off is not None else 0.0
 
-    def _train_epoch(self, train: DataLoader) -> Row:
+    def _train_epoch(self, train: Iterable[tuple[Array, ...]]) -> Row:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
         self._notify("on_epoch_start")
+        batches = enumerate(train, 1)
         with self._backward_passes() as backward:
-            for number, (inputs, targets) in enumerate(train, 1):
+            for number, (inputs, targets) in batches:
                 before = self.step
                 self.batch_loss = self.train_batch(inputs, targets, backward=backward)
-                part, weight = sum_and_weight(self.loss, np.float64(self.batch_loss), targets)
+                part, weight = self._sum_and_weight(self.batch_loss, targets)
                 sums, weights, samples = sums + part, weights + weight, samples + len(targets)
                 self.complete = number == self.batches
                 if self.step > before:
                     self._notify("on_batch_end")
-                if self.stop:
+                if self._ends():
                     break
         if not weights:
             raise ValueError(f"cannot train on these {samples} samples: {NOTHING_COUNTS}")
@@ -213,7 +214,7 @@ class Learner:
         """
         self.optimizer.zero_grad()
         loss = (backward or self._in_one_thread)(inputs, targets)
-        if (loss != loss or loss == 0) and not sum_and_weight(self.loss, np.float64(loss), targets)[1]:
+        if (loss != loss or loss == 0) and not self._sum_and_weight(loss, targets)[1]:
             return loss
         self._check_finite(loss, "loss", f"at step {self.step + 1}")
         self.optimizer.step()
@@ -253,6 +254,22 @@ class Learner:
             return
         with data_parallel(self.model, self.loss, self.workers) as backward:
             yield backward
+
+    # ---------------------------------------------------------------- what several processes tell each other
+
+    def _sum_and_weight(self, loss: float, targets: Array) -> tuple[float, float]:
+        """What the batch that was just computed adds to the mean of the epoch."""
+        return sum_and_weight(self.loss, np.float64(loss), targets)
+
+    def _ends(self) -> bool:
+        """Whether training ends here."""
+        return self.stop
+
+    def _noted(self, row: Row) -> Row:
+        """The row of an epoch as it goes into the history."""
+        return row
+
+    # ---------------------------------------------------------------- evaluation and prediction
 
     def evaluate(self, data: DataLoader) -> Evaluation:
         """Mean loss, metrics and, for classes, confusion matrix of some data: see `evaluate`."""
@@ -464,10 +481,13 @@ def stop_on_interrupt(learner: Learner) -> Iterator[None]:
         yield  # only the main thread can handle signals
         return
 
+    heard = False  # here: that others were interrupted does not make the first Ctrl-C the second
+
     def handle(signum: int, frame: object) -> None:
-        if learner.interrupted:
+        nonlocal heard
+        if heard:
             raise KeyboardInterrupt
-        learner.stop = learner.interrupted = True
+        heard = learner.stop = learner.interrupted = True
         learner._notify("on_interrupt")
 
     previous = signal.signal(signal.SIGINT, handle)

@@ -7,7 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from copy import deepcopy
-from itertools import pairwise
 from threading import get_ident
 from typing import Any
 
@@ -19,7 +18,7 @@ from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
 from minigrad.transforms import leaves
-from nn.data import Array, whole
+from nn.data import Array, divided, whole
 from nn.module import Module
 from nn.native import one_thread_for_products
 
@@ -71,8 +70,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
         return sweep([(predictions, wrap(gradient))], freed=freed_here()) if predictions.requires_grad else {}
 
     def backward(inputs: Array, targets: Array) -> float:
-        count = 1 if get_ident() in watches else max(1, min(workers, len(inputs) // 2))
-        parts = [slice(*cut) for cut in pairwise(len(inputs) * i // count for i in range(count + 1))]
+        parts = divided(len(inputs), 1 if get_ident() in watches else workers)
         for copy in models[1:]:
             for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
                 theirs.training = ours.training

@@ -1,5 +1,6 @@
 """The benchmarks do the same work whoever does it, and print and file what they measure. No time is tested."""
 
+import json
 import os
 import struct
 from itertools import count
@@ -20,10 +21,13 @@ from benchmarks import (
     keras_cnn,
     mlp,
     page,
+    processes,
     timing,
 )
 from benchmarks.__main__ import WORKLOADS, Workload, main
 from nn.fashion.dataset import SAMPLE_FOLDER
+from nn.fashion.models import build
+from nn.optim import SGD
 
 PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
 
@@ -266,3 +270,47 @@ def test_the_command_measures_draws_and_writes(monkeypatch, written, tmp_path, c
     row = capsys.readouterr().out.splitlines()[-1]
     assert row.startswith("| images | 8 | 32 |")
     assert row in written.read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ several processes
+
+COSTS = processes.Costs(backward=0.8, update=0.1, pack=0.01, gradients=10_000_000)
+
+
+def test_one_machine_pays_nothing_for_others():
+    assert processes.modelled(COSTS, 1, bandwidth=1e9) == pytest.approx(0.9)
+
+
+def test_a_step_on_four_machines_is_a_quarter_of_the_gradients_and_all_of_the_rest():
+    sent, messages = 1.5 * 10_000_000 / 1e9, 8 * processes.MESSAGE
+    assert processes.modelled(COSTS, 4, bandwidth=1e9) == pytest.approx(0.2 + 0.1 + 0.01 + sent + messages)
+    assert processes.modelled(COSTS, 4, bandwidth=1e9, batches=4) == pytest.approx(0.9 + 0.01 + sent + messages)
+
+
+def test_jobs_of_all_numbers_of_processes_are_measured_printed_and_filed(monkeypatch, tmp_path, capsys):
+    jobs = []
+
+    def job(count, *arguments):
+        jobs.append((count, arguments[0]))
+        parts = {"backward": 0.8 / count, "average": 0.01, "update": 0.1, "pack": 0.01, "step": 0.8 / count + 0.11}
+        of_processor = {f"{name}, processor": figure for name, figure in parts.items()}
+        return {**parts, **of_processor, "gradients": 4000, "parameters": 1000, "latency": 5e-6, "bandwidth": 2e9}
+
+    file = tmp_path / "page.md"
+    file.write_text("<!-- processes -->\nold\n<!-- end of processes -->\n")
+    monkeypatch.setattr(processes, "job", job)
+    monkeypatch.setattr(processes, "PAGE", file)
+    processes.main(["--rounds", "2", "--write"])
+    assert sorted(set(jobs)) == [(1, "--step"), (2, "--link"), (2, "--step"), (4, "--link"), (4, "--step")]
+    printed = capsys.readouterr().out
+    assert "| `best-cnn`, batch 128 | 4 | 310 ms |" in printed
+    assert "| 2 | 5.00 µs | 2.00 GB/s |" in printed
+    assert printed.strip() in file.read_text()
+
+
+def test_a_step_and_an_allreduce_are_timed_in_each_process(capsys, monkeypatch):
+    small = processes.Network("small", 8, lambda: build({"name": "mlp", "sizes": [784, 4, 10]}), SGD)
+    monkeypatch.setitem(processes.NETWORKS, "mlp", small)
+    for arguments in (["--step", "mlp", "--steps", "1"], ["--link", "--steps", "1"]):
+        processes.main(arguments)
+    assert all(figure >= 0 for line in capsys.readouterr().out.splitlines() for figure in json.loads(line).values())

@@ -604,4 +604,4 @@ def test_what_is_shown_may_fail_but_an_epoch_is_saved_first(start, tmp_path):
 
 def test_the_seed_promises_what_is_kept(run):
     help_text = " ".join(run("--help")[1].split())
-    assert "the same result again with the same --threads and --workers on the same machine" in help_text
+    assert "the same result again with as many threads, workers and processes on the machine" in help_text

@@ -18,6 +18,7 @@ from nn.fashion.dataset import Dataset
 from nn.files import atomic_write, plain
 from nn.metrics import Evaluation
 from nn.native import product_threads
+from nn.processes import size
 
 
 def scores(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def environment() -> dict[str, Any]:
     limit = os.environ.get("OMP_NUM_THREADS", "")
     threads = product_threads() or (int(limit) if limit.isdecimal() else None)
     versions = {"minigrad": __version__, "numpy": np.__version__, "python": platform.python_version()}
-    return {"threads": threads, "machine": platform.machine(), "versions": versions}
+    return {"threads": threads, "processes": size(), "machine": platform.machine(), "versions": versions}
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

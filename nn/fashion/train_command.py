@@ -29,13 +29,15 @@ from nn.fashion.folder import (
     own_folder,
     remove_run,
 )
+from nn.fashion.idx import DataError
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
-from nn.fashion.result import of_test_images, write_json
+from nn.fashion.result import data_of, of_test_images, write_json
 from nn.fashion.settings import changed, configured, named
 from nn.fashion.training import Checkpoint, Run, progress
 from nn.metrics import Evaluation
 from nn.native import product_threads
+from nn.processes import act_alone, broadcast, gathered, once_a_machine, rank, size
 
 # Which flag sets which setting of the recipe.
 FLAGS = {name: name for name in (
@@ -59,7 +61,8 @@ UNNAMED = "the newest"  # what --resume has without a folder
 
 def warn(sentence: str) -> None:
     """Say something that does not end the run."""
-    say(f"Warning: {sentence}", sys.stderr)
+    if rank() == 0:
+        say(f"Warning: {sentence}", sys.stderr)
 
 
 def perform(arguments: argparse.Namespace) -> int:
@@ -67,7 +70,12 @@ def perform(arguments: argparse.Namespace) -> int:
 
     Raises what is wrong: `DataError`, `FileError`, `NonFiniteLoss` or ValueError, with a sentence.
     """
-    check_flags(arguments)
+    is_first = rank() == 0  # asked for before anything can fail, so that one process says it for all
+    mode = check_flags(arguments)
+    if mode not in ("train", "resume") or arguments.dry_run:
+        if not is_first:  # one process is enough
+            return 0
+        act_alone()
     if arguments.recipe == "xor":
         print(xor.report(*xor.learn(arguments.seed or 0)))
         return 0
@@ -78,8 +86,8 @@ def perform(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_flags(arguments: argparse.Namespace) -> None:
-    """Raise ValueError for flags that do not go together, or would have no effect."""
+def check_flags(arguments: argparse.Namespace) -> str:
+    """Which of `MODES` is asked for; raises ValueError for flags that do not go together, or would have no effect."""
     if arguments.json is not None and not arguments.evaluate:
         raise ValueError("--json goes with --evaluate: a training run leaves its result.json in its folder")
     if arguments.resume is not None and arguments.evaluate:
@@ -94,6 +102,7 @@ def check_flags(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{reason}, so that --{name.replace('_', '-')} would have no effect")
     if arguments.target_accuracy is not None and 0 < arguments.target_accuracy < 1:
         warn(f"--target-accuracy is in per cent: {arguments.target_accuracy} is less than one")
+    return mode
 
 
 def is_given(setting: object) -> bool:
@@ -105,16 +114,24 @@ def is_given(setting: object) -> bool:
 
 
 def train(arguments: argparse.Namespace) -> Evaluation | None:
-    """Train, or go on; returns the result on the test images, None if nothing was trained to its end."""
+    """Train, or go on; returns the result on the test images, None if nothing was trained to its end.
+
+    It is process 0 that shows, evaluates and saves; the others take part in training, and return None.
+    """
     if arguments.resume is not None:
         return resume(arguments)
     recipe = chosen_recipe(arguments)
     folder = arguments.out or Path("runs") / recipe.name
-    check_free(arguments, folder)
+    if rank() == 0:
+        check_free(arguments, folder)
     run = Run(recipe, loaded(arguments, None), folder, shown(arguments))
+    if rank() > 0:
+        return finish(run)
     if not arguments.quiet:
         say(f"Recipe: {recipe.name}, {recipe.summary}")
         print(run.classifier.model, flush=True)
+    if size() > 1 and not arguments.quiet:
+        say(f"Processes: {size()}, each with its part of every batch of {run.recipe.batch_size}")
     if arguments.find_lr:
         find_lr(run)
         return None
@@ -133,6 +150,10 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
 def resume(arguments: argparse.Namespace) -> Evaluation | None:
     """Go on with the run in a folder."""
     name = arguments.recipe
+    if rank() > 0:
+        run = Run.resumed(Path(), loaded(arguments, None), (), arguments.epochs, name)
+        use_threads_of(run, arguments)
+        return finish(run)
     folder: Path = arguments.resume if str(arguments.resume) != UNNAMED else (
         arguments.out or newest(Path("runs") / (name or "default")))
     if not holds_run(folder):
@@ -140,25 +161,44 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
     data = loaded(arguments, Checkpoint.load(folder / CHECKPOINT).data["size"])
     with own_folder(folder):
         run = Run.resumed(folder, data, shown(arguments), arguments.epochs, name)
-        if arguments.threads is None and run.made_with.get("threads"):
-            product_threads(run.made_with["threads"])
+        use_threads_of(run, arguments)
         if not arguments.quiet:
             learner, epochs = run.learner, run.recipe.epochs
             say(f"Recipe: {run.recipe.name}, going on in {folder} after epoch {learner.epoch} of {epochs}")
         return finish(run)
 
 
-def loaded(arguments: argparse.Namespace, size: tuple[int, int] | None) -> Dataset:
-    """The data, after a line that says what they are; pictures as --size says, or of this size."""
-    data = load(arguments.data, size=parsed_size(arguments.size) or size)
+def use_threads_of(run: Run, arguments: argparse.Namespace) -> None:
+    """Have products computed in as many threads as before the run was resumed, unless the flags say how many."""
+    if arguments.threads is None and run.made_with.get("threads"):
+        product_threads(run.made_with["threads"])
+
+
+def loaded(arguments: argparse.Namespace, sides: tuple[int, int] | None) -> Dataset:
+    """The data, read once a machine, after a line that says what they are.
+
+    Pictures are brought to the size that --size names, or to these `sides`, which process 0 knows.
+    """
+    sides = parsed_size(arguments.size) or broadcast(sides)
+    data = once_a_machine(lambda: load(arguments.data, size=sides))
     if not arguments.quiet:
         say(f"Data: {data.source}")
+    if size() > 1:
+        check_same_data(data)
     return data
+
+
+def check_same_data(data: Dataset) -> None:
+    """Raise DataError if the processes, on several machines, have read different data."""
+    found = gathered((data_of(data)["fingerprint"], data.source))
+    for number, (fingerprint, source) in enumerate(found):
+        if fingerprint != found[0][0]:
+            raise DataError(f"process {number} has other data than process 0: {source}; not {found[0][1]}")
 
 
 def shown(arguments: argparse.Namespace) -> list[nn.Callback]:
     """What a run shows while it goes."""
-    return [] if arguments.quiet else progress()
+    return [] if arguments.quiet or rank() > 0 else progress()
 
 
 def check_free(arguments: argparse.Namespace, folder: Path) -> None:
@@ -180,9 +220,11 @@ def destination(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def finish(run: Run) -> Evaluation:
-    """Train to the end, and print and save what it came to."""
+def finish(run: Run) -> Evaluation | None:
+    """Train to the end, and print and save what it came to, which is left to process 0."""
     run.fit(warn)
+    if rank() > 0:
+        return None
     evaluation = run.test()
     print(report.summary(evaluation, run.classifier.classes))
     save(run, evaluation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from nn.callbacks import (
     write_history,
 )
 from nn.data import DataLoader, Normalize, stratified_split
+from nn.distributed import DistributedLearner
 from nn.fashion import report
 from nn.fashion.classifier import Classifier, read_size
 from nn.fashion.dataset import Dataset
@@ -37,6 +38,7 @@ from nn.fashion.result import data_of, environment, scores, write_json
 from nn.fashion.settings import recipe_of
 from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
+from nn.processes import broadcast, once_a_machine, rank, size
 from nn.schedules import LRScheduler, OneCycleLR
 
 MOST_THREADS = 1024  # that a checkpoint may have been computed with
@@ -71,9 +73,7 @@ class Run:
     ) -> None:
         recipe = for_data(recipe, data)
         self.recipe, self.data, self.folder = recipe, data, folder
-        if recipe.workers > max(1, recipe.batch_size // 2):
-            many = f"{recipe.workers} are too many for {recipe.batch_size}"
-            raise ValueError(f"workers take two images of a batch each, at least: {many}")
+        check_workers(recipe)
         generator = nn.manual_seed(recipe.seed)
         model = build(recipe.architecture)
         if recipe.initial_std is not None:
@@ -85,7 +85,7 @@ class Run:
         has_validation = val_size > 0
         self.valid = self.classifier.loader(images[validation], labels[validation]) if has_validation else None
         self.seen = self.classifier.loader(images[training[:SEEN]], labels[training[:SEEN]])
-        arrays: list[nn.data.Array] = [images[training], labels[training]]
+        arrays: list[nn.data.Array] = once_a_machine(lambda: [images[training], labels[training]])
         if recipe.flip == "alternating":
             arrays.append(np.arange(len(training)))
         self.train = DataLoader(
@@ -116,7 +116,8 @@ class Run:
             ValueError: if the schedule of the recipe leaves no room for such a number of epochs.
         """
         path = folder / CHECKPOINT
-        saved = Checkpoint.load(path)
+        saved = broadcast(Checkpoint.load(path) if rank() == 0 else None)
+        assert saved is not None
         if name is not None and name != saved.recipe.name:
             raise nn.FileError(f"{path} is of the recipe {saved.recipe.name}, not of {name}")
         if saved.data["fingerprint"] != data_of(data)["fingerprint"]:
@@ -135,6 +136,8 @@ class Run:
     def fit(self, warn: Callable[[str], None]) -> None:
         """Train for all epochs of the recipe, keeping checkpoint, model and metrics in the folder after each.
 
+        Where `mpiexec` began several processes, all call it, and the first one keeps them.
+
         Args:
             warn: told in one sentence when something could not be saved in between; training goes on.
 
@@ -142,13 +145,13 @@ class Run:
             nn.FileError: before training, if the folder cannot be written to.
             NonFiniteLoss: if training diverges; the message names the last good model.
         """
-        write_json(asdict(self.recipe), self.folder / CONFIG)
-        if self.made_with and self.made_with != environment():
-            warn(f"this run began with {self.made_with!s:.200}, and goes on with {environment()}: "
-                 "the last bits may differ")
-        # Before what shows something, which may fail, on a pipe that was closed, say.
-        first = len(self.steering)
-        self.learner.callbacks[first:first] = [AfterEpoch(self.note_training_accuracy), Checkpoints(self, warn)]
+        if rank() == 0:
+            write_json(asdict(self.recipe), self.folder / CONFIG)
+            for sentence in differences(self.made_with, environment()):
+                warn(sentence)
+            # Before what shows something, which may fail, on a pipe that was closed, say.
+            first = len(self.steering)
+            self.learner.callbacks[first:first] = [AfterEpoch(self.note_training_accuracy), Checkpoints(self, warn)]
         left = 0 if self.is_over else self.recipe.epochs - self.learner.epoch
         try:
             self.learner.fit(self.train, self.valid, left)
@@ -249,6 +252,7 @@ class Checkpoint:
         try:
             recipe, is_over = recipe_of(saved["recipe"]), bool(saved["is_over"])
             data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
+            environment["processes"] = as_count(environment.get("processes", 1))  # earlier versions do not say it
             learner["epoch"], learner["model"] = int(learner["epoch"]), as_arrays(learner["model"])
             learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]
             data["size"] = read_size(data["size"]) if "size" in data else None  # earlier versions do not say it
@@ -317,7 +321,32 @@ def learner_of(recipe: Recipe, model: nn.Module, batches: int, callbacks: Sequen
     scheduler: LRScheduler | None = None
     if recipe.schedule == "one-cycle":
         scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches + 1)
-    return Learner(model, optimizer, Objective(recipe, weights), scheduler, callbacks, workers=recipe.workers)
+    kind = Learner if size() == 1 else DistributedLearner
+    return kind(model, optimizer, Objective(recipe, weights), scheduler, callbacks, workers=recipe.workers)
+
+
+def check_workers(recipe: Recipe) -> None:
+    """Raise ValueError if a batch has less than two images for each worker of each process."""
+    if size() > max(1, recipe.batch_size // 2):
+        raise ValueError(f"processes take two images of a batch each, at least: {size()} are too many for "
+                         f"{recipe.batch_size}")
+    if recipe.workers > max(1, recipe.batch_size // size() // 2):
+        each = "" if size() == 1 else f" in each of {size()} processes"
+        raise ValueError("workers take two images of a batch each, at least: "
+                         f"{recipe.workers}{each} are too many for {recipe.batch_size}")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What is otherwise than it was when an earlier part of the run was computed, in sentences."""
+    if not before:
+        return
+    began, goes_on = before["processes"], now["processes"]
+    if began != goes_on:
+        yield (f"this run began in {began} processes, and goes on in {goes_on}: other parts of the batches, for which "
+               "each draws what is augmented and dropped, and by which batch norm normalises")
+        before = {**before, "processes": goes_on}
+    if before != now:
+        yield f"this run began with {before!s:.200}, and goes on with {now}: the last bits may differ"
 
 
 def with_epochs(recipe: Recipe, epochs: int | None, trained: int) -> Recipe:

