@@ -169,12 +169,12 @@ class Optimizer:
         """
         array, scratch = p.data, self.scratch(p)
         if array.size <= BLOCK:
-            p.data -= np.multiply(direction, lr, out=scratch)
-            return
-        rows, direction = max(1, BLOCK * len(array) // array.size), np.broadcast_to(direction, array.shape)
-        for start in range(0, len(array), rows):
-            part = array[start : start + rows]
-            part -= np.multiply(direction[start : start + rows], lr, out=scratch[: len(part)])
+            array -= np.multiply(direction, lr, out=scratch)
+        else:
+            rows, direction = max(1, BLOCK * len(array) // array.size), np.broadcast_to(direction, array.shape)
+            for start in range(0, len(array), rows):
+                part = array[start : start + rows]
+                part -= np.multiply(direction[start : start + rows], lr, out=scratch[: len(part)])
         p.data = array
 
     def decayed(self, p: Tensor, grad: Array, group: Group) -> Array:
