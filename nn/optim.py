@@ -350,12 +350,10 @@ class Adam(Optimizer):
         if not self.decoupled:
             grad = self.decayed(p, grad, group)
         square = fitting(np.multiply, grad, grad, out=scratch)
-        if self.decoupled and group["weight_decay"]:
-            p.data *= 1 - lr * group["weight_decay"]
+        square *= 1 - beta2
         state["step"] = step = state.get("step", 0) + 1
         m, v = kept(state, "exp_avg", p), kept(state, "exp_avg_sq", p)
         v *= beta2
-        square *= 1 - beta2
         v += square
         m *= beta1
         m += np.multiply(grad, 1 - beta1, out=scratch)
@@ -367,7 +365,11 @@ class Adam(Optimizer):
         root += group["eps"] * unbiased
         change = np.divide(m, root, out=scratch)
         change *= lr * unbiased / (1 - beta1**step)
-        p.data -= change
+        array = p.data
+        if self.decoupled and group["weight_decay"]:
+            array *= 1 - lr * group["weight_decay"]
+        array -= change
+        p.data = array
 
 
 class AdamW(Adam):
@@ -619,10 +621,12 @@ def fitting(ufunc: np.ufunc, a: Array, b: Array, out: Array) -> Array:
 
     The processor takes note of that anyway, which saves another pass over the numbers.
     """
-    with np.errstate(all="ignore", over=on_overflow(out.dtype)):
+    with np.errstate(over=on_overflow(out.dtype)):
         try:
             ufunc(a, b, out=out)
-        except FloatingPointError:
+        except FloatingPointError as error:
+            if "overflow" not in str(error):  # what somebody who looks for a fault wants raised
+                raise
             raise TooLarge from None
     return out
 
