@@ -179,7 +179,6 @@ def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance of each column of (m, channels)."""
     m, c = x.shape
 
-
     def average(sums: list[Array]) -> Array:
         result: Array = (np.sum(sums, 0, dtype=np.float64).reshape(-1, c).sum(0) / m).astype(x.dtype)
         return result
