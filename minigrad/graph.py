@@ -226,8 +226,8 @@ class Pending:
 
     def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:
         """The gradients that have arrived at leaves, or at `inputs`, as their hooks leave them."""
-        reached = [x for x in dict.fromkeys(self.gradients if inputs is None else inputs) if x in self.gradients]
-        self.taken.update(id(x._data) for x in reached)
+        reached = self.gradients if inputs is None else [x for x in dict.fromkeys(inputs) if x in self.gradients]
+        self.taken.update([id(x._data) for x in reached])
         return {x: self.handed_out(after_hooks(x, self.gradients[x])) for x in reached}
 
     def handed_out(self, gradient: Tensor) -> Tensor:

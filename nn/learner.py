@@ -22,7 +22,6 @@ from nn.layers import CrossEntropyLoss
 from nn.layers.loss import sum_and_weight
 from nn.metrics import Evaluation, Metric, confusion_of
 from nn.module import Module
-from nn.native import keep_freed_memory
 from nn.optim import Optimizer
 from nn.parallel import WORKERS, Backward, data_parallel
 from nn.schedules import LRScheduler
@@ -147,7 +146,6 @@ class Learner:
             raise ValueError("cannot evaluate on no data: the loader of the validation data has no batches")
         epochs = whole(epochs, 0, "the number of epochs is an integer of at least 0")
         self.check_batches_of_one(train)
-        keep_freed_memory()
         self.epochs, self.batches, self.stop, self.interrupted = self.epoch + epochs, len(train), False, False
         start = perf_counter()
         with stop_on_interrupt(self):

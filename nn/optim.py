@@ -18,12 +18,13 @@ from copy import deepcopy
 from functools import cache
 from itertools import chain
 from numbers import Real
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
+from nn.native import keep_freed_memory
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -39,13 +40,12 @@ class Optimizer:
     """What all optimizers share: parameter groups, the state of each parameter, saving and loading it.
 
     A subclass hands its default settings to `__init__`, names the arrays it keeps for each parameter in `state_arrays`,
-    and defines `update`; `squares` says that this adds up squares of gradients, `decoupled` that `weight_decay` stays
-    out of them. The settings of a group may be changed
-    between steps: `param_groups[0]["lr"] = 0.01`.
+    and defines `update`; `decoupled` says that `weight_decay` stays out of gradients. The settings of a group may be
+    changed between steps: `param_groups[0]["lr"] = 0.01`.
 
     Parameters in half precision are updated, and what is remembered of them is kept, in single precision, where steps
     and squares are neither 0 nor infinite. So is a parameter in the next wider dtype once its gradient is so large that
-    sums of squares could overflow: beyond about 1e16 in float32, where PyTorch's optimizers stand still for ever.
+    a square overflows: beyond about 1e19 in float32, where PyTorch's optimizers stand still for ever.
 
     Args:
         params: tensors, or dicts `{"params": tensors, "lr": 0.01, ...}` with settings of their own.
@@ -67,7 +67,6 @@ class Optimizer:
     """
 
     state_arrays: ClassVar[frozenset[str]] = frozenset()
-    squares: ClassVar[bool] = False
     decoupled: ClassVar[bool] = False
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
@@ -82,6 +81,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__} got an empty list of parameters: there is nothing to optimize")
         for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
             self.add_param_group(group)
+        keep_freed_memory()
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Optimize more parameters: `{"params": tensors}` and any settings that differ from the defaults."""
@@ -127,11 +127,12 @@ class Optimizer:
             for p in group["params"]:
                 if p.grad is not None:
                     grad = -p.grad.data if group["maximize"] else p.grad.data
-                    is_half = grad.dtype.type is np.float16
-                    if is_half or (self.squares and not np.vdot(grad, grad) < largest_sum(grad.dtype)):
-                        self.update_wide(p, grad, group)
-                    else:
+                    try:
+                        if grad.dtype.type is np.float16:
+                            raise TooLarge
                         self.update(p, grad, self.state[p], group)
+                    except TooLarge:
+                        self.update_wide(p, grad, group)
 
     def update_wide(self, p: Tensor, grad: Array, group: Group) -> None:
         """Update a copy of `p` in the next wider dtype, and round that to `p`."""
@@ -143,7 +144,10 @@ class Optimizer:
         p.data = array
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
-        """Change `p.data` in place by its gradient, which stays as it is, and by what `state` remembers."""
+        """Change `p.data` in place by its gradient, which stays as it is, and by what `state` remembers.
+
+        What squares the gradient does so by `fitting`, before it has changed anything: then all can be done again.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def scratch(self, p: Tensor, number: int = 0) -> Array:
@@ -165,12 +169,12 @@ class Optimizer:
         """
         array, scratch = p.data, self.scratch(p)
         if array.size <= BLOCK:
-            p.data -= np.multiply(direction, lr, out=scratch)
-            return
-        rows, direction = max(1, BLOCK * len(array) // array.size), np.broadcast_to(direction, array.shape)
-        for start in range(0, len(array), rows):
-            part = array[start : start + rows]
-            part -= np.multiply(direction[start : start + rows], lr, out=scratch[: len(part)])
+            array -= np.multiply(direction, lr, out=scratch)
+        else:
+            rows, direction = max(1, BLOCK * len(array) // array.size), np.broadcast_to(direction, array.shape)
+            for start in range(0, len(array), rows):
+                part = array[start : start + rows]
+                part -= np.multiply(direction[start : start + rows], lr, out=scratch[: len(part)])
         p.data = array
 
     def decayed(self, p: Tensor, grad: Array, group: Group) -> Array:
@@ -333,7 +337,6 @@ class Adam(Optimizer):
     """
 
     state_arrays = frozenset(["exp_avg", "exp_avg_sq", "max_exp_avg_sq"])
-    squares = True
 
     def __init__(
         self, params: Parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -346,16 +349,14 @@ class Adam(Optimizer):
         lr, (beta1, beta2), scratch = float(group["lr"]), group["betas"], self.scratch(p)
         if not self.decoupled:
             grad = self.decayed(p, grad, group)
-        elif group["weight_decay"]:
-            p.data *= 1 - lr * group["weight_decay"]
+        square = fitting(np.multiply, grad, grad, out=scratch)
+        square *= 1 - beta2
         state["step"] = step = state.get("step", 0) + 1
         m, v = kept(state, "exp_avg", p), kept(state, "exp_avg_sq", p)
+        v *= beta2
+        v += square
         m *= beta1
         m += np.multiply(grad, 1 - beta1, out=scratch)
-        v *= beta2
-        square = np.multiply(grad, grad, out=scratch)
-        square *= 1 - beta2
-        v += square
         if group["amsgrad"]:
             largest = kept(state, "max_exp_avg_sq", p)
             v = np.maximum(largest, v, out=largest)
@@ -364,7 +365,11 @@ class Adam(Optimizer):
         root += group["eps"] * unbiased
         change = np.divide(m, root, out=scratch)
         change *= lr * unbiased / (1 - beta1**step)
-        p.data -= change
+        array = p.data
+        if self.decoupled and group["weight_decay"]:
+            array *= 1 - lr * group["weight_decay"]
+        array -= change
+        p.data = array
 
 
 class AdamW(Adam):
@@ -508,7 +513,6 @@ class RMSprop(Optimizer):
     """
 
     state_arrays = frozenset(["square_avg", "grad_avg", "momentum_buffer"])
-    squares = True
 
     def __init__(
         self, params: Parameters, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0,
@@ -520,10 +524,10 @@ class RMSprop(Optimizer):
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         alpha, scratch = group["alpha"], self.scratch(p)
         grad = self.decayed(p, grad, group)
+        square = fitting(np.multiply, grad, grad, out=scratch)
         state["step"] = state.get("step", 0) + 1  # nothing here needs it, but PyTorch's state has it
         mean_square = kept(state, "square_avg", p)
         mean_square *= alpha
-        square = np.multiply(grad, grad, out=scratch)
         square *= 1 - alpha
         mean_square += square
         if group["centered"]:
@@ -570,7 +574,6 @@ class Adagrad(Optimizer):
     """
 
     state_arrays = frozenset(["sum"])
-    squares = True
 
     def __init__(
         self, params: Parameters, lr: float = 1e-2, lr_decay: float = 0.0, weight_decay: float = 0.0,
@@ -582,9 +585,9 @@ class Adagrad(Optimizer):
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         scratch = self.scratch(p)
         grad = self.decayed(p, grad, group)
-        state["step"] = step = state.get("step", 0) + 1
         total = kept(state, "sum", p, group["initial_accumulator_value"])
-        total += np.multiply(grad, grad, out=scratch)
+        total[...] = fitting(np.add, total, fitting(np.multiply, grad, grad, out=scratch), out=scratch)
+        state["step"] = step = state.get("step", 0) + 1
         root = np.sqrt(total, out=scratch)
         root += group["eps"]
         change = np.divide(grad, root, out=scratch)
@@ -609,10 +612,29 @@ def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
     return array
 
 
+class TooLarge(ArithmeticError):
+    """What `fitting` raises: a number for which there is a wider dtype."""
+
+
+def fitting(ufunc: np.ufunc, a: Array, b: Array, out: Array) -> Array:
+    """`out` with the results of a function of NumPy; TooLarge if one overflows its dtype and there is a wider one.
+
+    The processor takes note of that anyway, which saves another pass over the numbers.
+    """
+    with np.errstate(over=on_overflow(out.dtype)):
+        try:
+            ufunc(a, b, out=out)
+        except FloatingPointError as error:
+            if "overflow" not in str(error):  # what somebody who looks for a fault wants raised
+                raise
+            raise TooLarge from None
+    return out
+
+
 @cache
-def largest_sum(dtype: np.dtype[Any]) -> float:
-    """How large a sum of squares may be so that a million of them can be added; none is too large for the widest."""
-    return math.inf if WIDER.get(dtype.type, dtype) == dtype else float(np.finfo(dtype).max) / 2**20
+def on_overflow(dtype: np.dtype[Any]) -> Literal["ignore", "raise"]:
+    """What `fitting` lets NumPy do; nothing is too large for the widest dtype."""
+    return "ignore" if WIDER.get(dtype.type, dtype) == dtype else "raise"
 
 
 def clip_grad_norm_(

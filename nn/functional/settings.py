@@ -34,6 +34,8 @@ def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
 
 def integer(number: Any) -> int | None:
     """The number as an int, or None if it is no integer."""
+    if type(number) is int:  # as nearly always
+        return number
     try:
         return None if isinstance(number, (bool, np.bool_)) else index(number)
     except TypeError:

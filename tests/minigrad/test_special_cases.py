@@ -862,3 +862,20 @@ def test_indices_are_plain_arrays_for_any_tensor():
     for found, expected in results:
         assert not isinstance(found, mg.Tensor)
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "i8", "u2", "f2", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(), (3, 4), (0, 2)])
+def test_relu_has_the_values_the_dtype_and_the_memory_order_of_numpys_maximum(dtype, shape):
+    numbers = np.random.default_rng(0).integers(0, 5, shape) - 2 * (dtype[0] in "if")
+    plain = np.asarray(numbers, dtype)
+    for x in (plain, np.asfortranarray(plain), plain[::-1] if shape else plain[()]):
+        expected, found = np.maximum(x, 0), mg.relu(x)
+        assert found.dtype == expected.dtype
+        assert found.data.strides == expected.strides
+        np.testing.assert_array_equal(found.data, expected)
+
+
+def test_relu_keeps_what_is_no_number_and_infinite():
+    x = np.array([np.nan, -np.inf, np.inf, -0.0], np.float32)
+    np.testing.assert_array_equal(mg.relu(x).numpy(), [np.nan, 0, np.inf, 0])

@@ -116,9 +116,25 @@ def test_work_done_in_several_blocks_gives_the_same(shape, monkeypatch):
     whole = results()
     for block in (1, 2 * shape[1], 7):
         monkeypatch.setattr(batchnorm, "BLOCK", block)
-        monkeypatch.setattr(batchnorm, "gcd", lambda m, limit: 1)  # rows as they are, not several side by side
+        monkeypatch.setattr(batchnorm, "SUMS", 1)  # rows as they are, not several side by side
         for part, expected in zip(results(), whole, strict=True):
             np.testing.assert_allclose(part, expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(64, 32, 14, 14), (3, 128, 7, 7), (31, 48, 7, 7), (256, 1024), (97, 1024), (2, 5)])
+def test_rows_joined_for_speed_change_no_bit(shape, monkeypatch):
+    x, weight, cotangent = (rng().standard_normal(s).astype(np.float32) for s in (shape, shape[1], shape))
+
+    def results():
+        tensors = [mg.tensor(p, requires_grad=True) for p in (x, weight, -weight)]
+        out = F.batch_norm(tensors[0], None, None, *tensors[1:])
+        out.backward(cotangent)
+        return [out.numpy(), *(tensor.grad.numpy() for tensor in tensors)]
+
+    joined = results()
+    monkeypatch.setattr(batchnorm, "JOINED", 1)
+    for part, expected in zip(results(), joined, strict=True):
+        np.testing.assert_array_equal(part, expected)
 
 
 @pytest.mark.parametrize("m", [1, 6, 2048, 2049, 70_000])

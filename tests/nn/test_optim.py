@@ -722,6 +722,16 @@ def test_an_optimizer_that_saw_a_huge_gradient_goes_on_from_its_state(kind):
     assert len(again._scratch) <= 4  # working memory of the copies is given back
 
 
+@pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop, Adagrad])
+@pytest.mark.parametrize(("size", "kept_in"), [(1e18, np.float32), (1e20, np.float64), (np.nan, np.float32)])
+def test_only_squares_that_overflow_are_computed_in_a_wider_dtype_and_the_step_counts_once(kind, size, kept_in):
+    with np.errstate(all="raise"):  # as somebody who looks for a fault may have set it
+        p, optimizer = stepped(kind, {}, np.float32, np.ones(3), [np.full(3, size)])
+    state = optimizer.state[p]
+    assert state["step"] == 1
+    assert {array.dtype for array in state.values() if isinstance(array, np.ndarray)} == {np.dtype(kept_in)}
+
+
 @each_elementwise_case
 def test_to_maximize_is_to_minimize_the_negative(kind, settings):
     rng = np.random.default_rng(3)
