@@ -377,7 +377,7 @@ class Examination:
     def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
         """What is found along a direction there, and why it is wrong, unless something is known to be wrong."""
         probe = self.probe(run)
-        probe.scales = first.scales
+        probe.scales, probe.is_clear = first.scales, first.is_clear
         direction = probe.random_direction(self.rng)
         finding = probe.look(direction)
         if finding.verdict is not Verdict.WRONG or known:

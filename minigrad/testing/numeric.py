@@ -241,10 +241,12 @@ def judge(line: Line, first: int = 0) -> Finding:
 def noisy(line: Line, finding: Finding, others: list[Finding]) -> bool:
     """Whether slopes did not settle at larger steps, and the largest one agrees: rounding hides the slope at others.
 
-    By chance its error bar may be too small, where values are coarse themselves.
+    By chance its error bar may be too small, where values are so coarse that others are of no slope at all.
     """
     coarse = None if all(x.resolved for x in others) else line.at(steps(line.epsilon)[-1])
-    return coarse is not None and (coarse.excuses(finding) or CLOSER * coarse.difference < finding.difference)
+    if coarse is None:
+        return False
+    return coarse.excuses(finding) or (finding.numeric == 0 and CLOSER * coarse.difference < finding.difference)
 
 
 def denied(line: Line, finding: Finding, others: list[Finding]) -> Finding | None:
