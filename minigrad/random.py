@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-_default: np.random.Generator | None = None  # made when it is first used: importing numpy.random takes its time
-States: TypeAlias = dict[np.random.Generator, Any]  # where generators stand
+_default: np.random.Generator | None = None  # made when it is first used: `numpy.random` is long to import
+States: TypeAlias = "dict[np.random.Generator, Any]"  # where generators stand
 
 
 class OfThread(threading.local):
@@ -53,7 +53,8 @@ def noting() -> Iterator[States]:
     ...     first == default_generator().random()
     True
     """
-    before, states = _of_thread.notes, States()
+    states: States = {}
+    before = _of_thread.notes
     _of_thread.notes = (*before, states)
     try:
         yield states

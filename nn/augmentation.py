@@ -8,7 +8,7 @@ before `Normalize`, where a pixel is a byte. Chance comes from `generator`, or e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minigrad.random import source
 from nn.data import Array, Arrays, whole
 
-Generator = np.random.Generator
+Generator: TypeAlias = "np.random.Generator"
 
 
 class Compose:

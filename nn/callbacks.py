@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import importlib.util
 import math
 import os
 import sys
@@ -68,7 +66,9 @@ class ProgressBar(Callback):
     @staticmethod
     def is_available() -> bool:
         """Whether tqdm is installed and standard error is a terminal."""
-        return sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+        from importlib.util import find_spec
+
+        return sys.stderr.isatty() and find_spec("tqdm") is not None
 
     def on_epoch_start(self, learner: Learner) -> None:
         from tqdm import tqdm
@@ -253,6 +253,8 @@ class AveragedWeights(Callback):
 
 def write_history(history: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Write a learner's history as a CSV file. Raises `nn.FileError`."""
+    import csv
+
     with atomic_write(path, "w") as file:
         names = dict.fromkeys(name for row in history for name in row)
         writer = csv.DictWriter(file, names, lineterminator="\n")

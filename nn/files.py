@@ -4,20 +4,19 @@ The extension chooses the format: `.npz` goes through NumPy, `.safetensors` thro
 Nothing is pickled, every write is atomic, and whatever is wrong with a file is one `FileError` with one sentence.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os
-import secrets
 import stat
 import struct
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,10 @@ from numpy.lib.format import read_array_header_1_0, read_magic
 
 from minigrad.transforms import leaves, rebuilt
 from nn.extras import required
+
+if TYPE_CHECKING:  # slow to import, and needed by those alone who read or write a file
+    import zipfile
+    from pathlib import Path
 
 METADATA = "__metadata__"  # the name safetensors reserves too
 MAX_INFLATION = 20  # weights hardly compress, so a file that unpacks to more than this many times its size is an attack
@@ -77,6 +80,8 @@ def save(
     >>> arrays["0.bias"].shape, metadata
     ((10,), {'mean': 0.286})
     """
+    from pathlib import Path
+
     path = Path(path)
     write, _ = _format(path)
     arrays = {_checked_name(path, name): _plain_array(path, name, value) for name, value in state.items()}
@@ -104,6 +109,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     ({'weight': array([[1., 0.],
            [0., 1.]])}, {})
     """
+    from pathlib import Path
+
     path = Path(path)
     _, read = _format(path)
     try:
@@ -205,14 +212,17 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with atomic_write(f"{folder}/runs/config.json") as file:
     ...         json.dump({"lr": 0.1}, file)
-    ...     Path(folder, "runs", "config.json").read_text()
+    ...     with open(f"{folder}/runs/config.json") as file:
+    ...         file.read()
     '{"lr": 0.1}'
     """
+    from pathlib import Path
+
     encoding, newline = (None, None) if mode == "wb" else ("utf-8", "")
     try:
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".minigrad-{secrets.token_hex(8)}.tmp")
+        temporary = target.with_name(f".minigrad-{os.urandom(8).hex()}.tmp")
         try:
             with open(temporary, mode.replace("w", "x"), encoding=encoding, newline=newline) as file:
                 is_locked(file.fileno())
@@ -322,6 +332,8 @@ def _entry(where: str, keys: tuple[str | int, ...]) -> str:
 
 
 def _write_npz(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, Any]) -> None:
+    import zipfile
+
     text = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in (arrays | {METADATA: text}).items():
@@ -332,6 +344,8 @@ def _write_npz(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, 
 
 
 def _read_npz(path: Path) -> tuple[Arrays, object]:
+    import zipfile
+
     _check_directory(path)
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -359,6 +373,8 @@ def _check_directory(path: Path) -> None:
 
 
 def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+    import zipfile
+
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise FileError(f"{path} is compressed in a way NumPy does not use: save it with np.savez")
     with archive.open(entry) as file:
@@ -416,8 +432,8 @@ def _read_tensor(path: Path, file: Any, name: str) -> np.ndarray:
     return np.array(file.get_tensor(name), order="C")
 
 
-_Writer = Callable[[Path, IO[bytes], Arrays, dict[str, Any]], None]
-_Reader = Callable[[Path], tuple[Arrays, object]]
+_Writer: TypeAlias = "Callable[[Path, IO[bytes], Arrays, dict[str, Any]], None]"
+_Reader: TypeAlias = "Callable[[Path], tuple[Arrays, object]]"
 _FORMATS: dict[str, tuple[_Writer, _Reader]] = {
     ".npz": (_write_npz, _read_npz),
     ".safetensors": (_write_safetensors, _read_safetensors),

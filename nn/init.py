@@ -13,7 +13,7 @@ import numpy as np
 from minigrad.random import default_generator
 from minigrad.tensor import Tensor
 
-Generator: TypeAlias = np.random.Generator
+Generator: TypeAlias = "np.random.Generator"
 Fan: TypeAlias = Literal["fan_in", "fan_out"]
 
 LINEAR = frozenset(["linear", "sigmoid", *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from copy import deepcopy
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +20,9 @@ from minigrad.transforms import leaves
 from nn.data import Array, divided, whole
 from nn.module import Module
 from nn.native import one_thread_for_products
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 WORKERS = "the number of workers is an integer of at least 1"
 Backward = Callable[[Array, Array], float]
@@ -57,6 +59,8 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     >>> model.weight.grad.shape
     (2, 2)
     """
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and seldom needed
+
     workers = whole(workers, 1, WORKERS)
     models = [model, *(copy_sharing_parameters(model) for _ in range(workers - 1))]
     generators = [derived(default_generator()) for _ in models]
@@ -91,6 +95,8 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
 
 def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
     """The results of a function for all arguments: the first computed in this thread, the others each in another."""
+    from concurrent.futures import wait
+
     first, *others = arguments
     # In a copy of the context: the `np.errstate` of this thread holds in the others.
     pending = [threads.submit(copy_context().run, function, *those) for those in others]

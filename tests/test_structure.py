@@ -3,6 +3,7 @@
 import ast
 import io
 import re
+import subprocess
 import sys
 import tokenize
 from pathlib import Path
@@ -97,6 +98,21 @@ def test_the_floors_of_the_engine_are_entered_from_above(arrows):
 
 def test_the_heart_is_small():
     assert sum(code_lines(FILES[module]) for module in HEART) <= MOST_LINES
+
+
+SELDOM_NEEDED = {  # by those who import, and slow to be imported
+    "concurrent.futures", "csv", "hashlib", "hypothesis", "logging", "matplotlib", "multiprocessing", "numpy.random",
+    "pathlib", "pdb", "PIL", "secrets", "shutil", "subprocess", "tempfile", "tqdm", "zipfile",
+}
+
+
+@pytest.mark.parametrize("package", ["minigrad", "nn"])
+def test_an_import_brings_nothing_slow_that_is_seldom_needed(package):
+    program = f"import sys, numpy; before = set(sys.modules); import {package}; print(*set(sys.modules) - before)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    brought = set(run.stdout.split())
+    assert package in brought
+    assert not SELDOM_NEEDED & brought, "import them in the functions that need them"
 
 
 # ------------------------------------------------------------------------------------------------ one name, one meaning

@@ -24,10 +24,21 @@ from minigrad.testing.blame import (
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
 from minigrad.testing.patterns import pattern_of
-from minigrad.testing.probe import Entries, Fault, Moved, Probe, excused_by_kinks, flat, precision, scale, worst_entry
+from minigrad.testing.probe import (
+    Entries,
+    Fault,
+    Moved,
+    Probe,
+    drawn,
+    excused_by_kinks,
+    flat,
+    precision,
+    scale,
+    worst_entry,
+)
 from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request, attempt
-from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, changed
+from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, changed, recorded_casts
 from minigrad.testing.subject import Gradients, HandWritten, SecondOrder, Subject, TensorSubject
 from minigrad.transforms import leaves
 
@@ -205,9 +216,9 @@ class Examination:
         bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
         if bad and any(x.size for x in arrays):  # otherwise it is no matter that, say, logsumexp of nothing is -inf
             raise Meaningless(bad)
-        gradients, steps = self.gradients(arrays, cotangents)
+        gradients, steps, casts = self.gradients(arrays, cotangents)
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
-        run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps)
+        run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
             raise Meaningless([f"f, or its gradient, writes into {name}: copy it first"])
         named = zip(subject.names, gradients, strict=True)
@@ -216,11 +227,11 @@ class Examination:
             raise Meaningless(bad + ([wrong] if wrong else []), run if bad else None)
         return run
 
-    def gradients(self, arrays: list[Array], cotangents: list[Array]) -> tuple[Gradients, list[Step]]:
-        """The gradients, and what was recorded on the way."""
+    def gradients(self, arrays: list[Array], cotangents: list[Array]) -> tuple[Gradients, list[Step], list[str]]:
+        """The gradients, what was recorded on the way, and rules that did not keep the precision."""
         try:
-            with recorded_steps() as steps:
-                return self.subject.gradients(arrays, cotangents), steps
+            with recorded_steps() as steps, recorded_casts() as casts:
+                return self.subject.gradients(arrays, cotangents), steps, casts
         except Exception as error:  # of whatever kind: it is part of what is reported
             if type(error).__module__.startswith("hypothesis"):
                 raise
@@ -331,7 +342,7 @@ class Examination:
         """Wrong slopes along directions of those entries only whose slopes are lost beside the others'."""
         allowed = min((f.allowed for f in findings if f.verdict is not Verdict.INCONCLUSIVE), default=0.0)
         while masks := probe.unseen(allowed):
-            direction = [self.rng.standard_normal(o.shape) * o * m for o, m in zip(probe.own, masks, strict=True)]
+            direction = [drawn(self.rng, o.shape) * o * m for o, m in zip(probe.own, masks, strict=True)]
             finding = probe.along(direction)
             if finding.verdict is Verdict.WRONG:
                 return [(direction, finding)]
@@ -350,11 +361,12 @@ class Examination:
     def elsewhere(self, run: Outcome) -> Outcome | None:
         """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
         subject, rng = self.subject, run.rng()
-        moves = [AWAY * np.abs(rng.standard_normal(x.shape)) * np.abs(x) for x in subject.arrays]
+        moves = [AWAY * np.abs(drawn(rng, x.shape)) for x in subject.arrays]
         for sign in (1, -1):  # the first may lead out of the domain
-            arrays = [x + sign * move for x, move in zip(subject.arrays, moves, strict=True)]
+            arrays = [np.asarray(x * (1 + sign * move)) for x, move in zip(subject.arrays, moves, strict=True)]
             try:
-                values, gradients = subject.both([x.copy() for x in arrays], run.cotangents)
+                made = subject.recorded([x.copy() for x in arrays])
+                values, gradients = made.values, made.gradients(run.cotangents)
             except Exception:  # outside of the domain of f
                 continue
             same = [value.shape for value in values] == [value.shape for value in run.values]
@@ -365,7 +377,7 @@ class Examination:
     def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
         """What is found along a direction there, and why it is wrong, unless something is known to be wrong."""
         probe = self.probe(run)
-        probe.scales = first.scales
+        probe.scales, probe.is_clear = first.scales, first.is_clear
         direction = probe.random_direction(self.rng)
         finding = probe.look(direction)
         if finding.verdict is not Verdict.WRONG or known:
@@ -500,8 +512,8 @@ def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:
     """Where some arrays are not finite, a sentence for each."""
     said = []
     for name, array in named:
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
+        if not np.isfinite(array).all():
+            bad = np.argwhere(~np.isfinite(array))
             index = tuple(int(i) for i in bad[0])
             more = f", and at {len(bad) - 1} more places" if len(bad) > 1 else ""
             said.append(f"{name} is {array[index]}" + (f" at {index}" if index else "") + more)

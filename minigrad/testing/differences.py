@@ -2,9 +2,9 @@
 
 With step h along a line, central differences D(h) = (f(h) - f(-h)) / 2h are extrapolated (Richardson, 1911) to
 E(h) = (4 D(h/2) - D(h)) / 3, whose truncation error is O(h⁴). Rounding contributes O(ε/h), ε the precision of the
-values of f. Both are equal, ε^(4/5) = 3e-13, at h = ε^(1/5) = 7e-4, which is the first step tried. The error bar is
-the difference of E(h) and E(h/2), with a margin, plus what rounding may have done. Slopes to either side tell a kink.
-What follows from that for an analytic value is said in `numeric`.
+values of f. Both are equal, ε^(4/5) = 3e-13, at h = ε^(1/5) = 7e-4, which is the first step tried, but for a glance
+before. The error bar is the difference of E(h) and E(h/2), with a margin, plus what rounding may have done. Slopes to
+either side tell a kink. What follows from that for an analytic value, and what a glance is, is said in `numeric`.
 """
 
 from __future__ import annotations

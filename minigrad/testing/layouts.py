@@ -11,7 +11,11 @@ from minigrad.arrays import Array
 
 def strided(x: Array) -> Array:
     """Every other element of an array twice as long."""
-    return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x.copy()
+    if not x.ndim:
+        return x.copy()
+    wide = np.empty((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+    wide[..., ::2] = wide[..., 1::2] = x
+    return wide[..., ::2]
 
 
 def backwards(x: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ SEEN = 4  # a slope of so many times what is allowed is not overlooked if it is 
 NEIGHBOURS = 48
 TURNS = 16  # neighbours for each element: so each of n is missed with a chance of exp(-16)
 STEEPEST = 4
+SOME = 1000  # entries of many whose median is about that of all
 FEW = 256  # entries that are all looked at, one by one, to locate a failure
 
 
@@ -49,6 +51,7 @@ class Probe:
     Attributes:
         scales: of each array, how far a step of 1 moves each element: by its size, or a typical one if it is small.
         own: by its size in any case, unless it is 0.
+        is_clear: whether a glance was enough for the last slope; from where it is not, each takes a closer look.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class Probe:
         self.gradients = [np.zeros(x.shape) if g is None else g for x, g in zip(self.arrays, gradients, strict=True)]
         values = subject.values(self.arrays) if values is None else values
         self.epsilon = max(epsilon, precision(values))
-        self.here, self.cotangent = flat(values), flat(cotangents)
+        self.here, self.cotangent, self.is_clear = flat(values), flat(cotangents), True
 
     @cached_property
     def scales(self) -> list[Array]:
@@ -78,19 +81,28 @@ class Probe:
     def line(self, direction: Sequence[Array]) -> Line:
         """The function along a direction, which has one array for each variable."""
 
+        moved = [np.empty(x.shape) for x in self.arrays]  # used again for each value: fresh memory is slow
+
         def f(t: float) -> Array:
+            for to, x, d in zip(moved, self.arrays, direction, strict=True):
+                np.add(x, np.multiply(d, t, out=to), out=to)
             try:
-                return flat(self.subject.values([x + t * d for x, d in zip(self.arrays, direction, strict=True)]))
+                return flat(self.subject.values(moved))
             except (ArithmeticError, ValueError):  # beside the point, outside of the domain: a singular matrix, say
                 return np.full(self.here.shape, np.nan)
 
-        terms = np.concatenate([np.ravel(g * d) for g, d in zip(self.gradients, direction, strict=True)])
-        analytic, magnitude = float(terms.sum()), float(np.abs(terms).sum())
+        analytic = magnitude = 0.0
+        for to, g, d in zip(moved, self.gradients, direction, strict=True):
+            analytic += float(np.multiply(g, d, out=to).sum())
+            magnitude += float(np.abs(to, out=to).sum())
         return Line(f, self.here, self.cotangent, analytic, magnitude, self.tolerance, self.epsilon)
 
     def along(self, direction: Sequence[Array]) -> Finding:
         """The verdict on the slope along a direction."""
-        return judge(self.line(direction))
+        line = self.line(direction)
+        found = line.glance() if self.is_clear else None
+        self.is_clear = found is not None
+        return found or judge(line)
 
     def look(self, direction: Sequence[Array]) -> Finding:
         """The verdict along a direction; if that is none, with each element moved by as much as it is large itself."""
@@ -128,7 +140,7 @@ class Probe:
 
     def random_direction(self, rng: np.random.Generator) -> list[Array]:
         """All variables at once, each element by a random multiple of its scale."""
-        return [rng.standard_normal(x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
+        return [drawn(rng, x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
 
     def ones(self) -> list[Array]:
         """All elements of all variables by the same amount: keeps ties."""
@@ -245,7 +257,7 @@ class Moved:
 
     def __init__(self, subject: Subject, arrays: list[Array]) -> None:
         self.function, self.names, self.arrays = subject.function, subject.names, list(map(np.asarray, arrays))
-        self.values, self.gradients, self.both = subject.values, subject.gradients, subject.both
+        self.values, self.gradients, self.recorded = subject.values, subject.gradients, subject.recorded
 
 
 def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.random.Generator) -> bool:
@@ -284,5 +296,16 @@ def flat(arrays: Sequence[Array]) -> Array:
 def scale(x: Array) -> Array:
     """For each element its size, but at least the median of those that are not 0, which a NaN has; 1 if all are 0."""
     size = np.abs(x)
-    usual = size[size > 0]
-    return np.fmax(size, np.median(usual) if usual.size else 1.0)
+    some = size.flat[np.random.default_rng(0).integers(size.size, size=SOME)] if size.size > 4 * SOME else size
+    usual = np.sort(some[some > 0] if (some > 0).any() else size[size > 0])
+    return np.fmax(size, usual[[(usual.size - 1) // 2, usual.size // 2]].mean() if usual.size else 1.0)
+
+
+def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Random numbers of both signs and of sizes from 1/4 to 2: some elements stand out, and none is nearly left out.
+
+    Of few digits, which is quick.
+    """
+    x = np.frombuffer(rng.bytes(2 * prod(shape)), np.uint16).reshape(shape) / np.float32(2**16)
+    x = x - (x < 0.5)
+    return np.float32(2) * x * x * x

@@ -8,23 +8,24 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
 from minigrad.arrays import Array, scalar_if_0d
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
-from minigrad.modes import enable_grad, no_grad
+from minigrad.modes import enable_grad
 from minigrad.ops import operations
-from minigrad.recording import Event, Recorded, recording
-from minigrad.tensor import Tensor, as_tensor, wrap
+from minigrad.recording import Contributed, Event, Recorded, recording
+from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.layouts import LAYOUTS, repeated
-from minigrad.testing.probe import flat
+from minigrad.testing.probe import drawn
 from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubject, gradients_of
 from minigrad.transforms import jvp, leaves
 
@@ -36,6 +37,22 @@ ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may le
 
 
 @dataclass(frozen=True)
+class Again:
+    """What one more call leaves behind, when it has been differentiated twice.
+
+    Attributes:
+        arrays, cotangents: the copies that were handed in.
+        passes: the gradients of both times.
+        written: a sentence for what has been written into, if anything has.
+    """
+
+    arrays: list[Array]
+    cotangents: list[Array]
+    passes: list[Gradients]
+    written: str | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A subject with what it gave at its point.
 
@@ -43,6 +60,7 @@ class Outcome:
         seed: for whatever else a check draws.
         epsilon: the precision of the least precise results, intermediate ones too: tolerances follow it.
         steps: what was recorded on the way.
+        casts: what `recorded_casts` has to say of the gradients.
     """
 
     subject: Subject
@@ -52,12 +70,33 @@ class Outcome:
     seed: int
     epsilon: float = EPSILON
     steps: Sequence[Step] = ()
+    casts: Sequence[str] = ()
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
 
     def copies(self) -> list[Array]:
         return [x.copy() for x in self.subject.arrays]
+
+    @cached_property
+    def again(self) -> Again:
+        subject, arrays, cotangents = self.subject, self.copies(), [c.copy() for c in self.cotangents]
+        made = subject.recorded(arrays)
+        name = changed(subject.names, arrays, subject.arrays)
+        written = f"f writes into {name}: copy it first" if name else None
+        inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)
+                 if not any(kept is x for x in arrays)}
+        saved = [(name, kept, kept.tobytes()) for name, kept in inner.values()]
+        passes = [made.gradients(cotangents) for _ in range(2)]
+        if name := changed(subject.names, arrays, subject.arrays):
+            written = written or f"the backward pass writes into {name}"
+        if changed(["it"] * len(cotangents), cotangents, self.cotangents):
+            written = written or "the backward pass writes into the cotangent: copy it first"
+        for name, kept, before in saved:
+            if kept.tobytes() != before:
+                written = written or (
+                    f"the backward pass writes into an array of shape {kept.shape} that {name} has saved")
+        return Again(arrays, cotangents, passes, written)
 
     def dense(self, gradients: Gradients) -> list[Array]:
         """Gradients with zeros where none arrives."""
@@ -83,12 +122,15 @@ class Outcome:
 
 def differing(a: Array, b: Array, tolerance: float = HALF, moved: float = 0.0) -> tuple[int, ...] | None:
     """The index where two arrays of one shape differ most, if that is more than a fraction of the largest element."""
+    off = np.asarray(a - b)
+    worst = np.abs(off, out=off).max(initial=0.0)
+    if worst <= ROUNDING:
+        return None
     largest = float(np.abs(b).max(initial=0.0))
     if moved > largest / SHRINK:  # as after rounding where a function jumps, or where nothing is left of its digits
         return None
     allowed = tolerance * largest + ROUNDING + SHRINK * moved
-    off = np.abs(a - b)
-    if not off.size or off.max() <= allowed:
+    if worst <= allowed:
         return None
     off = np.where(a == b, 0.0, np.nan_to_num(off, nan=np.inf, posinf=np.inf))
     if off.max() <= allowed:
@@ -186,19 +228,19 @@ def linear(run: Outcome) -> str | None:
     rng, x = run.rng(), run.subject.arrays
     others = [rng.standard_normal(c.shape) for c in run.cotangents]
     mixed = [2 * c - 3 * o for c, o in zip(run.cotangents, others, strict=True)]
-    base, other = run.dense(run.gradients), run.dense(run.subject.gradients(x, others))
+    made, nothing = run.subject.recorded(x), [np.zeros(c.shape) for c in mixed]
+    other, found, zeros = (run.dense(made.gradients(c)) for c in (others, mixed, nothing))
+    base = run.dense(run.gradients)
     for name, a, b in zip(run.subject.names, base, other, strict=True):
         if np.abs(a).max(initial=0.0) > ROUNDING and np.array_equal(a, b):
             return f"the cotangent is ignored: two different ones give the same gradient of {name}"
     expected = [2 * a - 3 * b for a, b in zip(base, other, strict=True)]
     names = [f"the gradient of {name}" for name in run.subject.names]
-    found, n = run.dense(run.subject.gradients(x, mixed)), len(run.values)
     difference = first_difference(names, found, expected, run.digits())
-    if difference and first_difference(names, found, expected, run.digits(), run.shaken(x, mixed)[n:]):
+    if difference and first_difference(names, found, expected, run.digits(), run.shaken(x, mixed)[len(run.values) :]):
         return f"not linear in the cotangent: for 2·c - 3·d, {difference}, which is 2·(that for c) - 3·(that for d)"
-    zeros = run.dense(run.subject.gradients(x, [np.zeros(c.shape) for c in run.cotangents]))
     for name, g in zip(run.subject.names, zeros, strict=True):
-        if np.isnan(g).any() or g.any():
+        if g.any():  # a NaN too
             return f"the gradient of {name} is not zero for a cotangent of zeros"
     return None
 
@@ -208,17 +250,18 @@ def forward(run: Outcome) -> str | None:
     subject, rng = run.subject, run.rng()
     if not isinstance(subject, TensorSubject):
         return None
-    tangents = [rng.standard_normal(x.shape) for x in subject.inputs.arrays]
+    tangents = [drawn(rng, x.shape) for x in subject.inputs.arrays]
 
     def f(*variables: Tensor) -> list[Tensor]:
         return subject.outputs([*variables, *subject.parameters])
 
     with subject.at(run.copies()):
         _, products = jvp(f, subject.inputs.arrays, tangents)
-    terms = [c * p.numpy() for c, p in zip(run.cotangents, products, strict=True)]
-    back = [g * t for g, t in zip(run.dense(run.gradients), tangents, strict=False)]
-    ahead, behind = float(flat(terms).sum()), float(flat(back).sum())
-    scale = max(float(np.abs(flat(terms)).sum()), float(np.abs(flat(back)).sum()))
+    pairs = [zip(run.cotangents, (p.numpy() for p in products), strict=True),
+             zip(run.dense(run.gradients), tangents, strict=False)]
+    terms = [[np.asarray(a * b) for a, b in those] for those in pairs]
+    ahead, behind = (sum(float(x.sum()) for x in those) for those in terms)
+    scale = max(sum(float(np.abs(x, out=x).sum()) for x in those) for those in terms)
     tolerance = max(QUARTER, run.digits())  # both may lose digits, but a rule that is no tensor operation loses all
     if abs(ahead - behind) <= tolerance * scale + ROUNDING * run.epsilon / EPSILON:
         return None
@@ -233,16 +276,10 @@ def forward(run: Outcome) -> str | None:
 
 def repeatable(run: Outcome) -> str | None:
     """Two backward passes give the same bits."""
-    subject = run.subject
-    if isinstance(subject, TensorSubject):
-        with subject.at(run.copies()) as variables, enable_grad():
-            outputs = subject.outputs(variables)
-            passes = [run.dense(gradients_of(outputs, run.cotangents, variables)) for _ in range(2)]
-    else:
-        passes = [run.dense(subject.gradients(subject.arrays, run.cotangents)) for _ in range(2)]
-    if difference := first_difference(subject.names, passes[0], run.dense(run.gradients), run.digits(3 / 4)):
+    names, passes = run.subject.names, [run.dense(gradients) for gradients in run.again.passes]
+    if difference := first_difference(names, passes[0], run.dense(run.gradients), run.digits(3 / 4)):
         return f"two calls give different gradients: that of {difference}. Does a rule keep something?"
-    for name, a, b in zip(subject.names, *passes, strict=True):
+    for name, a, b in zip(names, *passes, strict=True):
         if a.tobytes() != b.tobytes():
             return f"two backward passes give different gradients of {name}: is something that was saved changed?"
     return None
@@ -250,35 +287,13 @@ def repeatable(run: Outcome) -> str | None:
 
 def untouched(run: Outcome) -> str | None:
     """Neither pass writes into the inputs, the cotangent, or what the graph keeps."""
-    subject, arrays = run.subject, run.copies()
-    cotangents = [c.copy() for c in run.cotangents]
-    saved: list[tuple[str, Array, int]] = []
-    if isinstance(subject, TensorSubject):
-        with subject.at(arrays) as variables, enable_grad():
-            outputs = subject.outputs(variables)
-            if name := changed(subject.names, arrays, subject.arrays):
-                return f"f writes into {name}: copy it first"
-            saved = [(name, kept, crc32(kept.tobytes())) for name, kept in kept_arrays(outputs, variables)]
-            gradients_of(outputs, cotangents, variables)
-    else:
-        subject.values(arrays)
-        if name := changed(subject.names, arrays, subject.arrays):
-            return f"f writes into {name}: copy it first"
-        subject.gradients(arrays, cotangents)
-    if name := changed(subject.names, arrays, subject.arrays):
-        return f"the backward pass writes into {name}"
-    if changed(["it"] * len(cotangents), cotangents, run.cotangents):
-        return "the backward pass writes into the cotangent: copy it first"
-    for name, kept, before in saved:
-        if crc32(kept.tobytes()) != before:
-            return f"the backward pass writes into an array of shape {kept.shape} that {name} has saved"
-    return None
+    return run.again.written
 
 
 def changed(names: Sequence[str], arrays: Sequence[Array], originals: Sequence[Array]) -> str | None:
     """The name of the first array that is not what it was."""
     for name, a, b in zip(names, arrays, originals, strict=True):
-        if not np.array_equal(a, b, equal_nan=True):
+        if not np.array_equal(a, b) and not np.array_equal(a, b, equal_nan=True):  # the first is much faster
             return name
     return None
 
@@ -293,10 +308,9 @@ def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Itera
 
 def unshared(run: Outcome) -> str | None:
     """No gradient shares memory with another one, an input, or the cotangent."""
-    arrays, cotangents = run.copies(), [c.copy() for c in run.cotangents]
-    found = run.subject.gradients(arrays, cotangents)
-    named = list(zip(run.subject.names, arrays, strict=True)) + [("the cotangent", c) for c in cotangents]
-    for name, g in zip(run.subject.names, found, strict=True):
+    names, again = run.subject.names, run.again
+    named = list(zip(names, again.arrays, strict=True)) + [("the cotangent", c) for c in again.cotangents]
+    for name, g in zip(names, again.passes[0], strict=True):
         for other, array in named if g is not None else ():
             if g.size and np.shares_memory(g, array):
                 return f"the gradient of {name} shares memory with {other}: return a copy"
@@ -336,23 +350,20 @@ def freed(run: Outcome) -> str | None:
 
 def layouts(run: Outcome) -> str | None:
     """The same results whatever the memory layout of inputs and cotangents."""
-    expected = [*run.values, *run.dense(run.gradients)]
+    names, here = results(run, run.values, run.gradients)
     for layout, laid_out in {**LAYOUTS, "zero-stride": repeated}.items():
         arrays, cotangents = ([laid_out(x) for x in group] for group in (run.subject.arrays, run.cotangents))
+        expected: list[Array] | None = here
         if layout == "zero-stride":  # these are other values: compare with a plain copy of them
-            try:
-                expected = both(run, [x.copy() for x in arrays], [c.copy() for c in cotangents])
-            except Exception:  # outside of the domain of f
-                continue
-            if not all(np.isfinite(x).all() for x in expected):
-                continue
+            expected = both_if_defined(run, [x.copy() for x in arrays], [c.copy() for c in cotangents])
+        if expected is None or layout == "C":  # as they have been all along
+            continue
         try:
             found = both(run, arrays, cotangents)
         except np.linalg.LinAlgError:  # at a point like this, LAPACK finds a pivot of 0 or does not, by the layout
             continue
         except Exception as error:
             return f"{layout} inputs raise {type(error).__name__}: {error}"
-        names, _ = results(run, run.values, run.gradients)
         if not first_difference(names, found, expected, run.digits()):
             continue
         try:
@@ -364,10 +375,19 @@ def layouts(run: Outcome) -> str | None:
     return None
 
 
+def both_if_defined(run: Outcome, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array] | None:
+    """Values and gradients; None outside of the domain of f."""
+    try:
+        found = both(run, arrays, cotangents)
+    except Exception:  # whatever it is
+        return None
+    return found if all(np.isfinite(x).all() for x in found) else None
+
+
 def both(run: Outcome, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
     """Values and gradients for other arrays and cotangents."""
-    values, gradients = run.subject.both(arrays, cotangents)
-    return [*values, *run.dense(gradients)]
+    made = run.subject.recorded(arrays)
+    return [*made.values, *run.dense(made.gradients(cotangents))]
 
 
 def same_input(run: Outcome) -> str | None:
@@ -412,17 +432,16 @@ def float32(run: Outcome) -> str | None:
     if not isinstance(subject, TensorSubject):
         return None
     arrays = [x.astype(np.float32) for x in subject.arrays]
-    with subject.at(arrays) as variables, enable_grad(), recorded_steps() as steps:
-        outputs = subject.outputs(variables)
-        values, gradients = [out.numpy() for out in outputs], gradients_of(outputs, run.cotangents, variables)
-        if cast := upcasting_step(steps) or casting_rule(outputs, variables):
-            return cast
-    with subject.at(run.copies()) as variables, enable_grad():
-        if cast := casting_rule(subject.outputs(variables), variables):
-            return cast
-    if any(out.dtype != np.float32 for out in outputs) or not all(np.isfinite(value).all() for value in values):
+    with recorded_steps() as steps, recorded_casts() as casts:
+        made = subject.recorded(arrays)
+        gradients = made.gradients(run.cotangents)
+    if cast := upcasting_step(steps):
+        return cast
+    if casts or run.casts:
+        return (casts or run.casts)[-1]  # the first operation's
+    if any(x.dtype != np.float32 for x in made.values) or not all(np.isfinite(x).all() for x in made.values):
         return None  # it computes in float64 on purpose, or float32 is too small for these numbers
-    return single_precision_difference(run, arrays, values, gradients)
+    return single_precision_difference(run, arrays, made.values, gradients)
 
 
 def single_precision_difference(
@@ -477,19 +496,20 @@ def asks_for_float64(step: Step) -> bool:
     return any(isinstance(x, (type, np.dtype)) for x in given) or bool(arrays and np.result_type(*arrays) == np.float64)
 
 
-def casting_rule(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> str | None:
-    """The first rule that makes float64 of float32, or the reverse; the sweep casts back, after the loss.
+@contextmanager
+def recorded_casts() -> Iterator[list[str]]:
+    """Within this context a sentence is added to the list for each rule that makes float64 of float32, or the reverse.
 
-    That is of time and memory, or of digits.
+    The sweep casts back, after the loss: that is of time and memory, or of digits.
     """
-    with no_grad():
-        for tensor in topological_order(*outputs, until=variables):
-            for parent, rule in tensor._edges:
-                if tensor.dtype == parent.dtype:
-                    made = as_tensor(rule(wrap(np.ones_like(tensor._data)), tensor)).dtype
-                    if made.kind == "f" and made != tensor.dtype:
-                        return f"a gradient rule of {name_of(tensor)} makes {made} of {tensor.dtype}"
-    return None
+    casts: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Contributed) and event.result.dtype == event.parent.dtype != event.raw.dtype:
+            casts.append(f"a gradient rule of {name_of(event.result)} makes {event.raw.dtype} of {event.result.dtype}")
+
+    with recording(listen):
+        yield casts
 
 
 CHECKS: dict[str, Callable[[Outcome], str | None]] = {

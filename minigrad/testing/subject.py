@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import index
 from typing import Any, Protocol
 
@@ -17,6 +18,22 @@ from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
 
 Gradients = list[Any]  # one for each variable; None where no gradient arrives
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A call of a function that is differentiated as often as one likes.
+
+    Attributes:
+        values: the floating outputs.
+        gradients: of Σ cotangent · output with respect to each array, for some cotangents.
+        outputs, variables: as tensors, of a function of tensors.
+    """
+
+    values: list[Array]
+    gradients: Callable[[Sequence[Array]], Gradients]
+    outputs: Sequence[Tensor] = ()
+    variables: Sequence[Tensor] = ()
 
 
 class Subject(Protocol):
@@ -32,8 +49,8 @@ class Subject(Protocol):
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         """The gradients of Σ cotangent · output with respect to each array."""
 
-    def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
-        """Values and gradients."""
+    def recorded(self, arrays: Sequence[Array]) -> Recording:
+        """One call for values and gradients."""
 
 
 def is_variable(leaf: Any) -> bool:
@@ -125,11 +142,17 @@ class TensorSubject:
         variables = [wrap(scalar_if_0d(x)) for x in arrays[: len(self.inputs.names)]]
         for x in variables:
             x.requires_grad = True
+        with self.holding(arrays):
+            yield variables + self.parameters
+
+    @contextmanager
+    def holding(self, arrays: Sequence[Array]) -> Iterator[None]:
+        """Inside, parameters hold their part of `arrays`."""
         before = [parameter._data for parameter in self.parameters]
         try:
-            for parameter, array in zip(self.parameters, arrays[len(variables) :], strict=True):
+            for parameter, array in zip(self.parameters, arrays[len(self.inputs.names) :], strict=True):
                 parameter._data = scalar_if_0d(array)
-            yield variables + self.parameters
+            yield
         finally:
             for parameter, data in zip(self.parameters, before, strict=True):
                 parameter._data = data
@@ -143,14 +166,18 @@ class TensorSubject:
         with self.at(arrays) as variables, no_grad():
             return [out.numpy() for out in self.outputs(variables)]
 
-    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
-        with self.at(arrays) as variables, enable_grad():
-            return gradients_of(self.outputs(variables), cotangents, variables)
-
-    def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
+    def recorded(self, arrays: Sequence[Array]) -> Recording:
         with self.at(arrays) as variables, enable_grad():
             outputs = self.outputs(variables)
-            return [out.numpy() for out in outputs], gradients_of(outputs, cotangents, variables)
+
+        def gradients(cotangents: Sequence[Array]) -> Gradients:
+            with self.holding(arrays):
+                return gradients_of(outputs, cotangents, variables)
+
+        return Recording([out.numpy() for out in outputs], gradients, outputs, variables)
+
+    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
+        return self.recorded(arrays).gradients(cotangents)
 
 
 def gradients_of(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
@@ -221,5 +248,5 @@ class HandWritten:
                 "the inputs and then a cotangent for each output, since f returns more than one number")
             raise TypeError(f"the gradient is called with {takes} ({error})") from None
 
-    def both(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Gradients]:
-        return self.values(arrays), self.gradients(arrays, cotangents)
+    def recorded(self, arrays: Sequence[Array]) -> Recording:
+        return Recording(self.values(arrays), lambda cotangents: self.gradients(arrays, cotangents))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod, sqrt
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from nn.module import Module, Parameter
 
 __all__ = ["Conv2d"]
 
-Generator = np.random.Generator
+Generator: TypeAlias = "np.random.Generator"
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # NumPy's names
 
 

@@ -10,8 +10,6 @@ from minigrad import Tensor, TensorLike
 from nn import functional as F
 from nn.module import Module
 
-Generator = np.random.Generator
-
 __all__ = ["Dropout", "Dropout2d"]
 
 
@@ -27,13 +25,13 @@ class Dropout(Module):
         ValueError: if p is not from 0 to 1.
     """
 
-    def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
+    def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None:
         if not (isinstance(p, Real) and 0 <= p <= 1):
             raise ValueError(f"{type(self).__name__} expects a probability from 0 to 1, got {p}")
-        if not isinstance(generator, Generator | None):
+        if not isinstance(generator, np.random.Generator | None):
             raise TypeError(f"{type(self).__name__} draws from a numpy.random.Generator, got {generator!r}")
         self.p: float = p
-        self.generator: Generator | None = generator
+        self.generator: np.random.Generator | None = generator
 
     def forward(self, x: TensorLike) -> Tensor:
         return F.dropout(x, self.p, self.training, self.generator)

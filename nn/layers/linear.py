@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 from operator import index
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from nn import init
 from nn.functional.linear import size
 from nn.module import Module, Parameter
 
-Generator = np.random.Generator
+Generator: TypeAlias = "np.random.Generator"
 
 __all__ = ["Embedding", "Linear"]
 
