@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import time
 
 # What takes its time is imported where it is needed: Ctrl-C may come meanwhile, and --threads must precede NumPy.
 TYPE_CHECKING = False
@@ -64,8 +65,13 @@ def parse_arguments() -> argparse.Namespace:
     add("--workers", type=positive(int), metavar="N", help="threads that each take a part of every batch")
     add("--dry-run", action="store_true", help="show what would be done, take one step, and write nothing")
     add("--quiet", action="store_true", help="print the last lines only")
-    with contextlib.redirect_stderr(sys.stdout if is_silent() else sys.stderr):
-        return parser.parse_args()
+    try:
+        with contextlib.redirect_stderr(sys.stdout if is_silent() else sys.stderr):
+            return parser.parse_args()
+    except SystemExit:
+        if is_silent():
+            time.sleep(1)  # mpiexec ends all with the first: that one has something to say
+        raise
 
 
 def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[str], float]:

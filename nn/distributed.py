@@ -17,7 +17,6 @@ the program does what it always did.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -298,6 +297,8 @@ def check_same(learner: Learner) -> None:
     """Raise ProcessesDiffer in all processes unless weights, buffers and the state of the optimizer are the same."""
     if size() == 1:
         return
+    import hashlib  # which is slow to import
+
     hasher = hashlib.blake2b(digest_size=16)
     for leaf in leaves([learned_by(learner).state_dict(), learner.optimizer.state_dict()]):
         hasher.update(np.ascontiguousarray(leaf).data if isinstance(leaf, np.ndarray) else repr(leaf).encode())
