@@ -79,10 +79,10 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
             for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
                 theirs.training = ours.training
         predictions = at_once(threads, forward, [(i, inputs[part]) for i, part in enumerate(parts)])
-        whole = Tensor(np.concatenate([p.data for p in predictions]), requires_grad=True)
-        total: Tensor = loss(whole, targets)
+        joined = Tensor(np.concatenate([p.data for p in predictions]), requires_grad=True)
+        total: Tensor = loss(joined, targets)
         total.backward()
-        gradient = np.zeros_like(whole.data) if whole.grad is None else whole.grad.data
+        gradient = np.zeros_like(joined.data) if joined.grad is None else joined.grad.data
         pieces = [(p, gradient[part]) for p, part in zip(predictions, parts, strict=True)]
         for found in at_once(threads, pull_back, pieces):
             for leaf, contribution in found.items():
