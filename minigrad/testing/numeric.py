@@ -204,10 +204,15 @@ class Line:
         return not tried
 
     def jumps(self, step: float) -> bool:
-        """Whether values to both sides of 0 stay away from the one at 0, however close they are."""
+        """Whether values to both sides of 0 stay away from the one at 0, however close they are.
+
+        By more than rounding, that is: of the value, or of terms that cancel in it, which the slope shows.
+        """
         sides = [(self.f(t), self.f(-t)) for t in (step, FINEST * self.epsilon)]
         coarse, fine = (np.abs((ahead + behind) / 2 - self.here) for ahead, behind in sides)
-        return bool(np.any((fine > coarse / 4) & (fine > FINEST * self.epsilon * np.abs(sides[0]).max(0))))
+        ahead, behind = sides[0]
+        size = np.maximum(np.abs(sides[0]).max(0), np.abs(ahead - behind) / (2 * step))
+        return bool(np.any((fine > coarse / 4) & (fine > FINEST * self.epsilon * size)))
 
 
 def judge(line: Line, first: int = 0) -> Finding:

@@ -59,7 +59,7 @@ def test_a_step_that_is_handed_numbers_of_its_input_is_not_blamed_for_others(ste
     ("name", "position"), [("convolution", 1), ("normalized", 0), ("normalized", 1), ("relu", 0), ("linear", 1)]
 )
 def test_in_a_model_with_batch_norm_the_broken_operation_is_blamed(name, position):
-    nn.manual_seed(0)
+    nn.manual_seed(29)  # one of its values is nearly 0
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
     with breaking(Mutant(name, position, "factor two")):
         said = blame(model, IMAGES)

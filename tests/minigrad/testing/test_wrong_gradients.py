@@ -164,6 +164,19 @@ def test_a_rule_that_raises_is_reported_with_its_operation():
     assert "mine, recorded at" in text
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("left", [0, 1e-10, 1e-5, 1e-3])
+def test_a_wrong_gradient_is_found_where_the_terms_of_values_cancel(seed, left):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((20, 6))
+    a[:, 0] -= a.sum(1) - left * rng.standard_normal(20)  # so that a @ 1 is nearly nothing
+
+    def product(x):
+        return record(product, a @ value(x), (x, lambda grad, out: 2 * (mg.tensor(a.T) @ grad)))
+
+    assert gradient_report(product, np.ones(6)).state == "WRONG"
+
+
 def test_an_input_that_is_cut_off_is_found_although_no_operation_is_to_blame():
     text = message(lambda x: x * x.detach(), X)
     assert "it is 0.5 times the right one" in text
