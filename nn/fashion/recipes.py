@@ -26,7 +26,8 @@ class Recipe:
         weight_decay: of weights, not of biases and what else has a single axis.
         loss: "softmax" is the cross-entropy of classes, "sigmoid" that of ten separate yes-or-no questions.
         l1, l2: add l1 · Σ|w| + l2 · Σw² over the weights to the loss.
-        schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2018), "constant" stays there.
+        schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2018), "triangle" does so in
+            straight lines, and rises for a seventh of the steps only; "constant" stays there.
         mean, std: what is subtracted from pixels scaled to [0, 1], and what they are divided by.
         flip: mirror images left to right: half of them at "random", or each one in every second epoch ("alternating").
         shift, shift_p: move images by up to so many pixels in each direction, with this probability.
@@ -61,7 +62,7 @@ class Recipe:
     label_smoothing: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
-    schedule: Literal["constant", "one-cycle"] = "constant"
+    schedule: Literal["constant", "one-cycle", "triangle"] = "constant"
     mean: float = 0.0
     std: float = 1.0
     flip: Literal["none", "random", "alternating"] = "none"
@@ -101,7 +102,7 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
 }
 
 CHOICES: dict[str, Iterable[str]] = {
-    "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "constant"),
+    "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "triangle", "constant"),
     "flip": ("none", "random", "alternating"), "keep": ("last", "best"),
 }
 

@@ -289,9 +289,10 @@ def learner_of(recipe: Recipe, model: nn.Module, batches: int, callbacks: Sequen
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others}]
     optimizer = OPTIMIZERS[recipe.optimizer](groups, lr=recipe.lr, weight_decay=0.0)
+    shape: dict[str, Any] = {"pct_start": 1 / 7, "anneal_strategy": "linear"} if recipe.schedule == "triangle" else {}
     scheduler: LRScheduler | None = None
-    if recipe.schedule == "one-cycle":
-        scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches + 1)
+    if recipe.schedule != "constant":
+        scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * batches + 1, **shape)
     return Learner(model, optimizer, Objective(recipe, weights), scheduler, callbacks, workers=recipe.workers)
 
 
