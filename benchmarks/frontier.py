@@ -14,9 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 from statistics import mean, median, stdev
 from time import process_time
@@ -34,19 +34,21 @@ from nn.fashion.recipes import RECIPES
 ROOT = Path(__file__).parents[1]
 RUNS, PAGE = ROOT / "benchmarks" / "frontier.csv", ROOT / "docs" / "frontier.md"
 
-# Recipes, and for how many epochs.
-POINTS = {"fast-cnn": (2, 3, 8), "small-resnet": (6,), "best-mlp": (60,), "best-cnn": (5, 12)}
-# The recipe fast-cnn as it was when all of it took 25 seconds on two quiet cores.
-YARDSTICK = {
-    "--recipe": "fast-cnn", "--epochs": "5", "--optimizer": "adamw", "--lr": "0.01", "--weight-decay": "0.05",
-    "--set": "schedule=one-cycle",
+# Recipes with what is set otherwise, and for how many epochs.
+POINTS = {
+    "fast-cnn flip=none": (2, 3), "fast-cnn": (2, 3, 8), "small-resnet": (6,), "best-mlp": (60,), "best-cnn": (5, 12),
 }
+# The recipe fast-cnn as it was when all of it took 25 seconds on two quiet cores.
+YARDSTICK = [
+    "--recipe", "fast-cnn", "--epochs", "5", "--optimizer", "adamw", "--lr", "0.01", "--weight-decay", "0.05",
+    "--set", "schedule=one-cycle",
+]
 YARDSTICK_SECONDS = 25
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run: its recipe, epochs and seed, what it reached on the test images, and how long it took.
+    """A run: its recipe (and what is set otherwise), epochs, seed, what it reached on the test images, and its time.
 
     `mirrored` is the accuracy of probabilities averaged over each image and its mirror image; `yardstick` the CPU
     seconds of the yardstick that ran beside it.
@@ -66,10 +68,10 @@ class Row:
         return YARDSTICK_SECONDS * self.cpu_seconds / self.yardstick
 
 
-def cpu_seconds_of(flags: Mapping[str, str], folder: Path) -> float:
+def cpu_seconds_of(flags: Sequence[str], folder: Path) -> float:
     """Run `train.py` on one core with these flags; returns its CPU seconds."""
-    flags = {**flags, "--threads": "1", "--workers": "1", "--out": str(folder)}
-    command = [sys.executable, str(ROOT / "train.py"), "--quiet", *chain.from_iterable(flags.items())]
+    command = [sys.executable, str(ROOT / "train.py"), *flags, "--threads", "1", "--workers", "1", "--quiet"]
+    command += ["--out", str(folder)]
     before = os.times()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
@@ -81,7 +83,9 @@ def measured(recipe: str, epochs: int, seed: int, yardstick: float, data: Datase
     mirror_images = np.ascontiguousarray(data.test_images[:, :, ::-1])
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
-        flags = {"--recipe": recipe, "--epochs": str(epochs), "--seed": str(seed)}
+        name, *settings = recipe.split()
+        flags = ["--recipe", name, "--epochs", str(epochs), "--seed", str(seed)]
+        flags += [f"--set={setting}" for setting in settings]
         seconds = cpu_seconds_of(flags, folder)
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         classifier = Classifier.load(folder)
@@ -142,7 +146,7 @@ def cpu_seconds_per_call(contestant: Contestant, calls: int) -> float:
 def peers(recipes: Iterable[str], rounds: int) -> str:
     """A table of the CPU time of a training step of each recipe's network, and of the same one elsewhere."""
     lines = ["| network of | batch | minigrad | others: minigrad takes |", "|---|---|---|---|"]
-    for name in recipes:
+    for name in dict.fromkeys(recipe.split()[0] for recipe in recipes):
         recipe = RECIPES[name]
         contestants = same_network.contestants(recipe.architecture, recipe.batch_size)
         check_agreement(contestants)
@@ -165,7 +169,7 @@ def draw(points: Sequence[Sequence[Row]], path: Path) -> None:
         own = [rows for rows in points if rows[0].recipe == recipe]
         seconds = [median(row.seconds for row in rows) for rows in own]
         accuracies = [100 * mean(row.accuracy for row in rows) for rows in own]
-        marker = "s" if RECIPES[recipe].architecture["name"] == "mlp" else "o"
+        marker = "s" if RECIPES[recipe.split()[0]].architecture["name"] == "mlp" else "o"
         axes.plot(seconds, accuracies, marker=marker, label=recipe)
         for x, y, rows in zip(seconds, accuracies, own, strict=True):
             axes.annotate(f"{rows[0].epochs}", (x, y), (5, -11), textcoords="offset points", fontsize=8)
