@@ -219,7 +219,7 @@ RECIPES = {
         Recipe(
             name="fast-cnn",
             summary="three small convolutions with stride 2 and Muon, for time to accuracy",
-            measured="91.01 %",
+            measured="90.97 %",
             architecture={"name": "stride_cnn", "channels": [16, 32, 64]},
             epochs=3,
             **_quick,
