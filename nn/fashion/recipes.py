@@ -227,7 +227,7 @@ RECIPES = {
         Recipe(
             name="small-resnet",
             summary="residual blocks as in best-cnn, half as wide and fewer, for minutes",
-            measured="–",
+            measured="92.91 %",
             architecture={"name": "resnet", "channels": [16, 32, 64], "blocks": [1, 1, 1]},
             epochs=6,
             **_quick,
