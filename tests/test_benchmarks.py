@@ -22,6 +22,7 @@ from benchmarks import (
     timing,
 )
 from benchmarks.__main__ import WORKLOADS, Workload, main
+from nn.fashion.dataset import SAMPLE_FOLDER, load
 
 PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
 
@@ -314,3 +315,13 @@ def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeyp
     assert (tmp_path / "frontier.png").stat().st_size > 1000
     frontier.main(["--seeds", "2", "--rounds", "1"])
     assert len(trained) == 3
+
+
+def test_a_run_is_that_of_train_py_with_the_settings_beside_the_name(monkeypatch):
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(SAMPLE_FOLDER))
+    row = frontier.measured("default architecture.sizes=[784,4,10]", 2, 3, yardstick=50.0, data=load(SAMPLE_FOLDER))
+    assert (row.recipe, row.epochs, row.seed) == ("default architecture.sizes=[784,4,10]", 2, 3)
+    assert 0.2 < row.accuracy < 0.9
+    assert row.mirrored != row.accuracy
+    assert row.cpu_seconds > 0.1
+    assert row.seconds == row.cpu_seconds / 2
