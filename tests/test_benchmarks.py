@@ -14,6 +14,7 @@ from benchmarks import (
     chains,
     deep_cnn,
     evaluation,
+    frontier,
     gradient_checks,
     growth,
     hvp,
@@ -22,10 +23,11 @@ from benchmarks import (
     mlp,
     page,
     processes,
+    same_network,
     timing,
 )
 from benchmarks.__main__ import WORKLOADS, Workload, main
-from nn.fashion.dataset import SAMPLE_FOLDER
+from nn.fashion.dataset import SAMPLE_FOLDER, load
 from nn.fashion.models import build
 from nn.optim import SGD
 
@@ -51,6 +53,20 @@ def test_the_contestants_of_a_workload_come_to_the_same_results(contestants):
     made = contestants()
     assert "minigrad" in made
     timing.check_agreement(made, calls=2)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"name": "mlp", "sizes": [784, 12, 8, 10], "dropout": 0.3, "batch_norm": True, "activation": "gelu"},
+        {"name": "keras_cnn"},
+        {"name": "stride_cnn", "channels": [4, 8]},
+        {"name": "resnet", "channels": [4, 8], "blocks": [1, 1]},
+    ],
+    ids=lambda architecture: architecture["name"],
+)
+def test_a_network_of_any_recipe_is_the_same_in_other_engines(architecture):
+    timing.check_agreement(same_network.contestants(architecture, 8), calls=3)
 
 
 def test_a_step_with_dropout_trains():
@@ -314,3 +330,64 @@ def test_a_step_and_an_allreduce_are_timed_in_each_process(capsys, monkeypatch):
     for arguments in (["--step", "mlp", "--steps", "1"], ["--link", "--steps", "1"]):
         processes.main(arguments)
     assert all(figure >= 0 for line in capsys.readouterr().out.splitlines() for figure in json.loads(line).values())
+
+
+# ------------------------------------------------------------------------------------------------ frontier
+
+
+def frontier_row(recipe="fast-cnn", epochs=3, seed=0, accuracy=0.91, mirrored=0.92, cpu_seconds=20.0, yardstick=50.0):
+    return frontier.Row(recipe, epochs, seed, accuracy, mirrored, cpu_seconds, yardstick)
+
+
+def test_times_are_told_in_those_of_the_machine_of_the_yardstick():
+    assert frontier_row().seconds == 10
+
+
+def test_runs_are_kept_in_order_and_read_as_they_were(tmp_path):
+    rows = [frontier_row(seed=1), frontier_row(), frontier_row(epochs=2)]
+    frontier.write(rows, tmp_path / "runs.csv")
+    assert frontier.read(tmp_path / "runs.csv") == rows[::-1]
+    assert frontier.read(tmp_path / "none.csv") == []
+
+
+def test_a_point_is_a_recipe_for_so_many_epochs_and_its_line_has_means_over_seeds():
+    slow = frontier_row("best-cnn", cpu_seconds=400.0, accuracy=0.94)
+    points = frontier.points_of([slow, frontier_row(accuracy=0.90), frontier_row(seed=1, accuracy=0.92)])
+    assert [len(rows) for rows in points] == [2, 1]
+    lines = frontier.table(points).splitlines()
+    assert lines[2] == "| `fast-cnn` | 3 | 10.0 | 91.00 ± 1.41 % | 92.00% | 2 |"
+    assert lines[3] == "| `best-cnn` | 3 | 200 | 94.00 % | 92.00% | 1 |"
+
+
+def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    page_of_it = tmp_path / "frontier.md"
+    page_of_it.write_text("".join(PAGE.replace("tables", name) for name in ("table", "peers")), encoding="utf-8")
+    monkeypatch.setattr(frontier, "PAGE", page_of_it)
+    monkeypatch.setattr(frontier, "RUNS", tmp_path / "runs.csv")
+    monkeypatch.setattr(frontier, "POINTS", {"fast-cnn": (2, 3)})
+    monkeypatch.setattr(frontier, "cpu_seconds_of", lambda flags, folder: 50.0)
+    trained = []
+
+    def measured(recipe, epochs, seed, yardstick, data):
+        trained.append((recipe, epochs, seed, yardstick))
+        return frontier_row(recipe, epochs, seed, yardstick=yardstick)
+
+    monkeypatch.setattr(frontier, "measured", measured)
+    frontier.write([frontier_row()], frontier.RUNS)
+    frontier.main(["--seeds", "2", "--rounds", "1"])
+    assert trained == [("fast-cnn", 2, 0, 50.0), ("fast-cnn", 2, 1, 50.0), ("fast-cnn", 3, 1, 50.0)]
+    assert "| `fast-cnn` | 2 | 10.0 | 91.00 ± 0.00 % |" in page_of_it.read_text(encoding="utf-8")
+    assert (tmp_path / "frontier.png").stat().st_size > 1000
+    frontier.main(["--seeds", "2", "--rounds", "1"])
+    assert len(trained) == 3
+
+
+def test_a_run_is_that_of_train_py_with_the_settings_beside_the_name(monkeypatch):
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(SAMPLE_FOLDER))
+    row = frontier.measured("default architecture.sizes=[784,4,10]", 2, 3, yardstick=50.0, data=load(SAMPLE_FOLDER))
+    assert (row.recipe, row.epochs, row.seed) == ("default architecture.sizes=[784,4,10]", 2, 3)
+    assert 0.2 < row.accuracy < 0.9
+    assert row.mirrored != row.accuracy
+    assert row.cpu_seconds > 0.1
+    assert row.seconds == row.cpu_seconds / 2

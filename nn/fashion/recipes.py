@@ -26,7 +26,8 @@ class Recipe:
         weight_decay: of weights, not of biases and what else has a single axis.
         loss: "softmax" is the cross-entropy of classes, "sigmoid" that of ten separate yes-or-no questions.
         l1, l2: add l1 · Σ|w| + l2 · Σw² over the weights to the loss.
-        schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2018), "constant" stays there.
+        schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2018), "triangle" does so in
+            straight lines, and rises for a seventh of the steps only; "constant" stays there.
         mean, std: what is subtracted from pixels scaled to [0, 1], and what they are divided by.
         flip: mirror images left to right: half of them at "random", or each one in every second epoch ("alternating").
         shift, shift_p: move images by up to so many pixels in each direction, with this probability.
@@ -61,7 +62,7 @@ class Recipe:
     label_smoothing: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
-    schedule: Literal["constant", "one-cycle"] = "constant"
+    schedule: Literal["constant", "one-cycle", "triangle"] = "constant"
     mean: float = 0.0
     std: float = 1.0
     flip: Literal["none", "random", "alternating"] = "none"
@@ -101,7 +102,7 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
 }
 
 CHOICES: dict[str, Iterable[str]] = {
-    "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "constant"),
+    "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "triangle", "constant"),
     "flip": ("none", "random", "alternating"), "keep": ("last", "best"),
 }
 
@@ -112,6 +113,10 @@ _article: dict[str, Any] = {
     "initial_std": 0.1, "val_size": 0,
 }
 _standardised: dict[str, Any] = {"mean": MEAN, "std": STD}
+_quick: dict[str, Any] = {
+    "batch_size": 128, "lr": 1e-2, "optimizer": "muon", "weight_decay": 0.1, "label_smoothing": 0.05,
+    "schedule": "triangle", "flip": "alternating", "val_size": 0, **_standardised,
+}
 RAW_PIXELS: dict[str, Any] = {"mean": 0.0, "std": 1 / 255}  # the settings that leave bytes as they are
 
 RECIPES = {
@@ -213,19 +218,19 @@ RECIPES = {
         ),
         Recipe(
             name="fast-cnn",
-            summary="three small convolutions with stride 2, for time to accuracy",
-            measured="91.01 %",
+            summary="three small convolutions with stride 2 and Muon, for time to accuracy",
+            measured="90.96 %",
             architecture={"name": "stride_cnn", "channels": [16, 32, 64]},
-            epochs=5,
-            batch_size=128,
-            lr=1e-2,
-            optimizer="adamw",
-            weight_decay=0.05,
-            label_smoothing=0.05,
-            schedule="one-cycle",
-            flip="alternating",
-            val_size=0,
-            **_standardised,
+            epochs=3,
+            **_quick,
+        ),
+        Recipe(
+            name="small-resnet",
+            summary="residual blocks as in best-cnn, half as wide and fewer, for minutes",
+            measured="92.91 %",
+            architecture={"name": "resnet", "channels": [16, 32, 64], "blocks": [1, 1, 1]},
+            epochs=6,
+            **_quick,
         ),
         Recipe(
             name="best-cnn",

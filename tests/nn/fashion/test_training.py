@@ -52,7 +52,7 @@ def weights(run):
 
 def test_the_recipes_are_the_documented_ones():
     references = ["article", "article-as-published", "sigmoid", "keras-cnn", "deep-fc"]
-    assert list(RECIPES) == ["default", *references, "best-mlp", "fast-cnn", "best-cnn"]
+    assert list(RECIPES) == ["default", *references, "best-mlp", "fast-cnn", "small-resnet", "best-cnn"]
     assert all(RECIPES[name].published != "–" for name in references)
     article, published = RECIPES["article"], RECIPES["article-as-published"]
     assert article.architecture == {"name": "mlp", "sizes": [784, 256, 64, 10], "dropout": 0.2}
@@ -98,6 +98,27 @@ def test_the_schedule_ends_near_zero_with_the_last_step(data, tmp_path):
     constant = Run(small("article"), data, tmp_path)
     constant.fit(refuse)
     assert [row["lr"] for row in constant.learner.history] == [0.005] * 3
+
+
+class RateWatch(Callback):
+    """Notes the learning rate after each step."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_batch_end(self, learner):
+        self.rates.append(learner.optimizer.param_groups[0]["lr"])
+
+
+def test_a_triangle_rises_for_a_seventh_of_the_steps_and_falls_in_a_straight_line(data, tmp_path):
+    watch = RateWatch()
+    Run(small(schedule="triangle", epochs=2, batch_size=8), data, tmp_path, [watch]).fit(refuse)
+    highest = int(np.argmax(watch.rates))
+    assert highest / len(watch.rates) == pytest.approx(1 / 7, abs=0.03)
+    rates = np.array(watch.rates)
+    for side in rates[:highest], rates[highest + 1 :]:
+        np.testing.assert_allclose(np.diff(side, 2), 0, atol=1e-12)
+    assert 0 < rates[-1] < 0.02 * rates.max()
 
 
 class DropoutWatch(Callback):

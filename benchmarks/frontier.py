@@ -1,0 +1,212 @@
+"""Test accuracy against time, recipe by recipe: `python -m benchmarks.frontier` adds runs, and renews page and picture.
+
+Each run is a process of its own, `train.py` as people start it on one core: its time has everything in it, imports,
+reading the data, training, and the test. It is counted in CPU seconds, which other work on a machine changes least, and
+told in those of the machine on which the yardstick takes 25 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import groupby
+from pathlib import Path
+from statistics import mean, median, stdev
+from time import process_time
+
+import numpy as np
+
+from benchmarks import same_network
+from benchmarks.page import environment, write_between
+from benchmarks.timing import Contestant, check_agreement, number, take_turns
+from nn.fashion import load
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import Dataset
+from nn.fashion.recipes import RECIPES
+from nn.native import keep_freed_memory
+
+ROOT = Path(__file__).parents[1]
+RUNS, PAGE = ROOT / "benchmarks" / "frontier.csv", ROOT / "docs" / "frontier.md"
+
+# Recipes with what is set otherwise, and for how many epochs.
+POINTS = {
+    "fast-cnn flip=none architecture.channels=[12,24,48]": (2,), "fast-cnn flip=none": (2, 3), "fast-cnn": (2, 3, 8),
+    "small-resnet": (6,), "best-mlp": (60,), "best-cnn": (5, 12),
+}
+# The recipe fast-cnn as it was when all of it took 25 seconds on two quiet cores.
+YARDSTICK = [
+    "--recipe", "fast-cnn", "--epochs", "5", "--optimizer", "adamw", "--lr", "0.01", "--weight-decay", "0.05",
+    "--set", "schedule=one-cycle",
+]
+YARDSTICK_SECONDS = 25
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run: its recipe (and what is set otherwise), epochs, seed, what it reached on the test images, and its time.
+
+    `mirrored` is the accuracy of probabilities averaged over each image and its mirror image; `yardstick` the CPU
+    seconds of the yardstick that ran beside it.
+    """
+
+    recipe: str
+    epochs: int
+    seed: int
+    accuracy: float
+    mirrored: float
+    cpu_seconds: float
+    yardstick: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes on the machine that the yardstick is of."""
+        return YARDSTICK_SECONDS * self.cpu_seconds / self.yardstick
+
+
+def cpu_seconds_of(flags: Sequence[str], folder: Path) -> float:
+    """Run `train.py` on one core with these flags; returns its CPU seconds."""
+    command = [sys.executable, str(ROOT / "train.py"), *flags, "--threads", "1", "--workers", "1", "--quiet"]
+    command += ["--out", str(folder)]
+    before = os.times()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def measured(recipe: str, epochs: int, seed: int, yardstick: float, data: Dataset) -> Row:
+    """Train anew, and look at the test images once, and at their mirror images."""
+    mirror_images = np.ascontiguousarray(data.test_images[:, :, ::-1])
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        name, *settings = recipe.split()
+        flags = ["--recipe", name, "--epochs", str(epochs), "--seed", str(seed)]
+        flags += [f"--set={setting}" for setting in settings]
+        seconds = cpu_seconds_of(flags, folder)
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        classifier = Classifier.load(folder)
+    both = classifier.predict_proba(data.test_images) + classifier.predict_proba(mirror_images)
+    mirrored = float(np.mean(both.argmax(1) == data.test_labels))
+    return Row(recipe, epochs, seed, result["test"]["accuracy"], mirrored, round(seconds, 1), round(yardstick, 1))
+
+
+def read(path: Path) -> list[Row]:
+    """The runs that are known already."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [
+            Row(recipe, int(epochs), int(seed), *map(float, figures))
+            for recipe, epochs, seed, *figures in [*csv.reader(file)][1:]
+        ]
+
+
+def write(rows: Iterable[Row], path: Path) -> None:
+    """All runs, in order."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(asdict, sorted(rows, key=lambda row: (row.recipe, row.epochs, row.seed))))
+
+
+def points_of(rows: Iterable[Row]) -> list[list[Row]]:
+    """The runs of each recipe and number of epochs together, the quickest first."""
+    ordered = sorted(rows, key=lambda row: (row.recipe, row.epochs))
+    groups = [list(group) for _, group in groupby(ordered, lambda row: (row.recipe, row.epochs))]
+    return sorted(groups, key=lambda group: median(row.seconds for row in group))
+
+
+def table(points: Iterable[Sequence[Row]]) -> str:
+    """A line of Markdown for each point: means over seeds, with the standard deviation of single runs."""
+    lines = ["| recipe | epochs | seconds | test accuracy | averaged with mirror images | seeds |"]
+    lines.append("|---|---|---|---|---|---|")
+    for rows in points:
+        accuracies = [row.accuracy for row in rows]
+        spread = f" ± {100 * stdev(accuracies):.2f}" if len(rows) > 1 else ""
+        lines.append(
+            f"| `{rows[0].recipe}` | {rows[0].epochs} | {number(median(row.seconds for row in rows))} "
+            f"| {100 * mean(accuracies):.2f}{spread} % | {mean(row.mirrored for row in rows):.2%} | {len(rows)} |"
+        )
+    return "\n".join(lines)
+
+
+def cpu_seconds_per_call(contestant: Contestant, calls: int) -> float:
+    """The mean of some calls in a row, over all threads, after one that brings the data back into the cache."""
+    contestant()
+    start = process_time()
+    for _ in range(calls):
+        contestant()
+    return (process_time() - start) / calls
+
+
+def peers(recipes: Iterable[str], rounds: int) -> str:
+    """A table of the CPU time of a training step of each recipe's network, and of the same one elsewhere."""
+    lines = ["| network of | batch | minigrad | others: minigrad takes |", "|---|---|---|---|"]
+    for name in dict.fromkeys(recipe.split()[0] for recipe in recipes):
+        recipe = RECIPES[name]
+        contestants = same_network.contestants(recipe.architecture, recipe.batch_size)
+        check_agreement(contestants)
+        seconds = take_turns(contestants, rounds, 2, cpu_seconds_per_call)
+        ours, ratios = seconds.pop("minigrad"), []
+        for other, theirs in seconds.items():
+            ratios.append(f"{other} {number(median(a / b for a, b in zip(ours, theirs, strict=True)))} ×")
+        milliseconds = number(1000 * median(ours))
+        lines.append(f"| `{name}` | {recipe.batch_size} | {milliseconds} ms | {', '.join(ratios) or '–'} |")
+    return "\n".join(lines)
+
+
+def draw(points: Sequence[Sequence[Row]], path: Path) -> None:
+    """Accuracy against seconds, a line for each recipe. Needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for recipe in dict.fromkeys(rows[0].recipe for rows in points):
+        own = [rows for rows in points if rows[0].recipe == recipe]
+        seconds = [median(row.seconds for row in rows) for rows in own]
+        accuracies = [100 * mean(row.accuracy for row in rows) for rows in own]
+        marker = "s" if RECIPES[recipe.split()[0]].architecture["name"] == "mlp" else "o"
+        axes.plot(seconds, accuracies, marker=marker, label=recipe)
+        for x, y, rows in zip(seconds, accuracies, own, strict=True):
+            axes.annotate(f"{rows[0].epochs}", (x, y), (5, -11), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", xlabel="seconds, all included (numbers at the points are epochs)", ylabel="test accuracy, %")
+    ticks = {"5": 5, "10": 10, "20": 20, "40": 40} | {f"{minutes} min": 60 * minutes for minutes in (1, 2, 5, 10, 20)}
+    axes.set_xticks([*ticks.values()], [*ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is missing, one seed after the other, and write the page."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition(":")[0])
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(POINTS)}; all by default")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="train with the seeds 0 to N - 1 (default 5)")
+    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="of steps beside others (default 10)")
+    options = parser.parse_args(arguments)
+    keep_freed_memory()  # as training does
+    rows, data = read(RUNS), load()
+    chosen = [(name, epochs) for name in options.recipes or POINTS for epochs in POINTS[name]]
+    known = {(row.recipe, row.epochs, row.seed) for row in rows}
+    missing = [(*point, seed) for seed in range(options.seeds) for point in chosen if (*point, seed) not in known]
+    with tempfile.TemporaryDirectory() as place:
+        yardstick = cpu_seconds_of(YARDSTICK, Path(place) / "run") if missing else 0.0
+    for name, epochs, seed in missing:
+        rows.append(measured(name, epochs, seed, yardstick, data))
+        write(rows, RUNS)
+        print(rows[-1], flush=True)
+    points = points_of(rows)
+    write_between("table", table(points), PAGE)
+    write_between("peers", f"{peers(POINTS, options.rounds)}\n\n{environment()}", PAGE)
+    draw(points, PAGE.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
