@@ -131,7 +131,7 @@ def limits(classifier: Classifier, evaluation: Evaluation) -> str:
     of_garments = [
         "- It expects one garment that fills the image, on a plain background, as `python -m nn.fashion predict` and"
         " `page` cut it out of a photo. Garments that are worn, several at once and drawings are none of that.",
-        f"- Colour, texture finer than a {max(height, width)}th of the garment, and size cannot be seen by it.",
+        f"- Colour, texture finer than 1/{max(height, width)} of the garment, and size cannot be seen by it.",
     ]
     of_others = [
         "- It expects pictures like those that it learned from, as light or dark, and filled as much.",
