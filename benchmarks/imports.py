@@ -17,12 +17,14 @@ PACKAGES = {"minigrad": "minigrad", "nn": "nn, and so minigrad", "torch": "PyTor
 def import_time(package: str, before: str) -> float:
     """Seconds of a processor that importing a package takes in a new process, after another one.
 
-    Whatever is set here, that process may keep what it compiles, as it does where a package is installed.
+    Whatever is set here, that process may keep what it compiles, as it does where a package is installed, and its
+    products have one thread: the clock would count how others wait for work, in a loop.
     """
     program = f"import {before}; from time import process_time as t; start = t(); import {package}; print(t() - start)"
     arguments = [sys.executable, "-c", program]
     cwd = Path(__file__).parents[1]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env["OPENBLAS_NUM_THREADS"] = "1"
     run = subprocess.run(arguments, cwd=cwd, env=env, capture_output=True, text=True, check=True)
     return float(run.stdout)
 
