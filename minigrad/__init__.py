@@ -3,10 +3,6 @@
 import importlib as _importlib
 import typing as _typing
 
-from minigrad.debugging import AnomalyError as AnomalyError
-from minigrad.debugging import Memory as Memory
-from minigrad.debugging import detect_anomaly as detect_anomaly
-from minigrad.debugging import memory as memory
 from minigrad.graph import record as record
 from minigrad.graph import topological_order as topological_order
 from minigrad.modes import enable_grad as enable_grad
@@ -47,13 +43,27 @@ from minigrad.transforms import vjp as vjp
 
 __version__ = "0.1.0"
 
+_SELDOM_NEEDED = {  # by those who import, and what it takes to have it: together as much as all the rest
+    **{name: "debugging" for name in ("AnomalyError", "Memory", "detect_anomaly", "memory")},
+    "show": "show", "testing": "testing",
+}
+
 if _typing.TYPE_CHECKING:
     from minigrad import show as show
     from minigrad import testing as testing
+    from minigrad.debugging import AnomalyError as AnomalyError
+    from minigrad.debugging import Memory as Memory
+    from minigrad.debugging import detect_anomaly as detect_anomaly
+    from minigrad.debugging import memory as memory
 
 
 def __getattr__(name: str) -> _typing.Any:
-    """`minigrad.testing` and `minigrad.show` are imported when they are used: they are as large as all the rest."""
-    if name in ("show", "testing"):
-        return _importlib.import_module(f"minigrad.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """`minigrad.testing`, `minigrad.show` and the tools of `minigrad.debugging` are imported when they are used."""
+    if name not in _SELDOM_NEEDED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _importlib.import_module(f"minigrad.{_SELDOM_NEEDED[name]}")
+    return getattr(module, name, module)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SELDOM_NEEDED})

@@ -19,7 +19,6 @@ from minigrad import Tensor, TensorLike
 from minigrad.graph import watches
 from minigrad.guards import libraries
 from minigrad.notebook import shown_by
-from minigrad.recording import scope
 
 libraries.add(__name__.partition(".")[0])  # a line of this package is not the user's
 
@@ -299,6 +298,8 @@ paths = Paths()
 @contextmanager
 def running(module: Module) -> Iterator[None]:
     """Have what is recorded know that it belongs to `module`, by its path below the outermost one that runs."""
+    from minigrad.recording import scope  # only where somebody records, who has imported it
+
     is_outermost = not paths.names
     if is_outermost:
         paths.names = {id(part): name for name, part in module.named_modules()}

@@ -101,7 +101,8 @@ def test_the_heart_is_small():
 
 
 SELDOM_NEEDED = {  # by those who import, and slow to be imported
-    "concurrent.futures", "csv", "hashlib", "hypothesis", "logging", "matplotlib", "multiprocessing", "numpy.random",
+    "concurrent.futures", "csv", "hashlib", "hypothesis", "logging", "matplotlib", "minigrad.debugging",
+    "minigrad.recording", "multiprocessing", "numpy.random",
     "pathlib", "pdb", "PIL", "secrets", "shutil", "subprocess", "tempfile", "tqdm", "zipfile",
 }
 
