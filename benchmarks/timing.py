@@ -68,12 +68,12 @@ def take_turns(
     """Seconds a call of each contestant, one figure a round: what the clock says of it and the number of calls.
 
     The order within a round is reversed every other time, and the first round, a warm-up, is not counted. A pause
-    before each turn lets the threads of the one before come to rest: those of PyTorch spin for milliseconds.
+    before each turn lets the threads of the one before come to rest: those of OpenBLAS spin for 2^26 cycles.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for i in range(rounds + 1):
         for name in list(contestants)[:: 1 if i % 2 else -1]:
-            sleep(0.02)
+            sleep(0.05)
             figure = clock(contestants[name], calls)
             if i:
                 seconds[name].append(figure)
