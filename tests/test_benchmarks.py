@@ -335,8 +335,8 @@ def test_a_step_and_an_allreduce_are_timed_in_each_process(capsys, monkeypatch):
 # ------------------------------------------------------------------------------------------------ frontier
 
 
-def frontier_row(recipe="fast-cnn", epochs=3, seed=0, accuracy=0.91, mirrored=0.92, cpu_seconds=20.0, yardstick=50.0):
-    return frontier.Row(recipe, epochs, seed, accuracy, mirrored, cpu_seconds, yardstick)
+def frontier_row(recipe="fast-cnn", epochs=3, seed=0, accuracy=0.91, mirrored=0.92, taken=20.0, yardstick=50.0):
+    return frontier.Row(recipe, epochs, seed, accuracy, mirrored, taken, yardstick)
 
 
 def test_times_are_told_in_those_of_the_machine_of_the_yardstick():
@@ -351,7 +351,7 @@ def test_runs_are_kept_in_order_and_read_as_they_were(tmp_path):
 
 
 def test_a_point_is_a_recipe_for_so_many_epochs_and_its_line_has_means_over_seeds():
-    slow = frontier_row("best-cnn", cpu_seconds=400.0, accuracy=0.94)
+    slow = frontier_row("best-cnn", taken=400.0, accuracy=0.94)
     points = frontier.points_of([slow, frontier_row(accuracy=0.90), frontier_row(seed=1, accuracy=0.92)])
     assert [len(rows) for rows in points] == [2, 1]
     lines = frontier.table(points).splitlines()
@@ -366,7 +366,7 @@ def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeyp
     monkeypatch.setattr(frontier, "PAGE", page_of_it)
     monkeypatch.setattr(frontier, "RUNS", tmp_path / "runs.csv")
     monkeypatch.setattr(frontier, "POINTS", {"fast-cnn": (2, 3)})
-    monkeypatch.setattr(frontier, "cpu_seconds_of", lambda flags, folder: 50.0)
+    monkeypatch.setattr(frontier, "seconds_of", lambda flags, folder: 50.0)
     trained = []
 
     def measured(recipe, epochs, seed, yardstick, data):
