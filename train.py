@@ -123,7 +123,7 @@ def epilog() -> str:
     return "\n\n".join(fill(text, 100, break_long_words=False, break_on_hyphens=False) for text in (
         "The data are looked for in --data, $FASHION_MNIST_DIR, the folder of Debian's dataset-fashion-mnist, "
         "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
-        f"Settings for --set: {', '.join(names)}. What they mean stands in docs/recipes.md.",
+        f"Settings for --set: {', '.join(names)}. What they mean stands in nn/fashion/recipes.py.",
         "mpiexec -n 4 python train.py ... trains in four processes, on one machine or many: see docs/distributed.md.",
     ))
 
@@ -212,7 +212,8 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
         if isinstance(error, BrokenPipeError):  # whoever read the output, `head` say, has gone
             return end(1)
-        return end(1, f"train.py: cannot write what is printed: {error.strerror or error}")
+        what = f"use {error.filename}" if error.filename else "write what is printed"
+        return end(1, f"train.py: cannot {what}: {error.strerror or error}")
     except KeyboardInterrupt:
         return end(128 + (received or [2])[0], "train.py: interrupted")
     except SystemExit as error:

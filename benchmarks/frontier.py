@@ -1,9 +1,9 @@
 """Test accuracy against time, recipe by recipe: `python -m benchmarks.frontier` adds runs, and renews page and picture.
 
 Each run is a process of its own, `train.py` as people start it: its time has everything in it, imports, reading the
-data, training, and the test. With one worker it is counted in CPU seconds, which other work on a machine changes least;
-with several in seconds that pass, so leave the cores to it. Either is told in those of the machine on which the yardstick
-takes 25 seconds.
+data, training, and the test. With one worker it is counted in CPU seconds, which other work on a machine changes
+least; with several in seconds that pass, so leave the cores to it. Either is told in those of the machine on which the
+yardstick takes 25 seconds.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ YARDSTICK_SECONDS = 25
 class Row:
     """A run: its recipe (and what is set otherwise), epochs, seed, what it reached on the test images, and its time.
 
-    `mirrored` is the accuracy of probabilities averaged over each image and its mirror image; `taken` the CPU seconds of
-    one worker, or those that passed with several; `yardstick` the CPU seconds of the yardstick that ran beside it.
+    `mirrored` is the accuracy of probabilities averaged over each image and its mirror image; `taken` the CPU seconds
+    of one worker, or those that passed with several; `yardstick` the CPU seconds of the yardstick that ran beside it.
     """
 
     recipe: str

@@ -44,7 +44,7 @@ from minigrad.transforms import vjp as vjp
 __version__ = "0.1.0"
 
 _SELDOM_NEEDED = {  # by those who import, and what it takes to have it: together as much as all the rest
-    **{name: "debugging" for name in ("AnomalyError", "Memory", "detect_anomaly", "memory")},
+    **dict.fromkeys(("AnomalyError", "Memory", "detect_anomaly", "memory"), "debugging"),
     "show": "show", "testing": "testing",
 }
 

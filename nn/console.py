@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 
@@ -41,6 +42,16 @@ def say(sentence: str, file: TextIO | None = None) -> None:
     print(without_control(sentence), file=file, flush=True)
 
 
+def as_path(text: str) -> Path:
+    """A converter for argparse: a path, where no shell has expanded the ~ of --output=~/page.html."""
+    if not text.strip():
+        raise ValueError
+    return Path(text).expanduser()
+
+
+as_path.__name__ = "path"  # argparse: "invalid path value"
+
+
 def exit_status(program: str, command: Callable[[], int]) -> int:
     """Run a command to its end; returns its exit status, or 1 if not all that it printed has arrived.
 
@@ -56,8 +67,8 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:  # whoever read the output, `head` say, has gone
         return _silenced(1)
     except OSError as error:
-        what = error.filename or "what is printed"
-        return _complaint(f"{program}: cannot write {what}: {error.strerror or error}", 1)
+        what = f"use {error.filename}" if error.filename else "write what is printed"
+        return _complaint(f"{program}: cannot {what}: {error.strerror or error}", 1)
     except MemoryError:
         return _complaint(f"{program}: there is not enough memory", 1)
     except KeyboardInterrupt:

@@ -275,7 +275,7 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
         (["--dropout", "1.5"], "Dropout expects a probability from 0 to 1, got 1.5"),
         (["--val-size", "600"], "cannot hold out 600 of 600 samples"),
         (["--evaluate", "none.npz"], "cannot read none.npz: No such file or directory"),
-        (["--evaluate", "model.bin"], "model.bin does not end in .npz or .safetensors"),
+        (["--evaluate", "model.bin"], "there is no model.bin: name a model file, or the folder of a run"),
     ],
 )
 def test_a_mistake_is_one_sentence(run, tmp_path, flags, sentence):
@@ -580,10 +580,28 @@ def test_benchmarks_print_on_any_console(console):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_mixup_and_separate_questions_go_together(run):
+    flags = "--recipe", "sigmoid", "--epochs", 1, "--batch-size", 100, "--set", "mixup=0.2"
+    status, out, _ = run(*flags)
+    assert status == 0
+    assert "Test loss" in out
+    status, _, err = run(*flags, "--set", "label_smoothing=0.1")
+    assert status == 1
+    assert "label_smoothing goes with the loss" in err
+
+
+@pytest.mark.parametrize("flags", [["--out", "x" * 300], ["--resume", "x" * 300], ["--evaluate", "x" * 300]])
+def test_a_path_that_cannot_be_looked_at_is_named(run, flags):
+    status, _, err = run(*flags, "--epochs", 1) if flags[0] != "--evaluate" else run(*flags)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "x" * 300 in err
+    assert "is printed" not in err
+
+
 @pytest.mark.parametrize("flags", [["--batch-size", 599], ["--batch-size", 1]])
 @pytest.mark.parametrize("mode", [[], ["--dry-run"]])
 def test_a_last_batch_of_one_image_is_refused_before_training(run, tmp_path, flags, mode):
-    status, out, err = run("--recipe", "best-mlp", "--val-size", 0, *flags, *mode)
+    status, out, err = run("--recipe", "best-mlp", "--workers", 1, "--val-size", 0, *flags, *mode)
     assert status == 1
     assert "a batch of one sample, which is " in err
     assert "--batch-size" in err

@@ -8,6 +8,7 @@ from nn.fashion.idx import DataError
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 1000
 LONGEST_NAME = 100  # characters
+LONGEST_SHOWN = 24  # of them in a picture
 LARGEST_LIST = 2**20  # bytes, far more than so many names have
 
 
@@ -30,6 +31,15 @@ def checked_names(names: Sequence[str], where: Path) -> tuple[str, ...]:
         if clean.index(name) < place - 1:
             raise DataError(f"{where} has two classes of the name {name!r}")
     return clean
+
+
+def shortened(name: str) -> str:
+    """A name for a picture, which has room for few characters.
+
+    >>> shortened("Cordless hammer drill, small")
+    'Cordless hammer drill, …'
+    """
+    return name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
 
 
 def read_names(path: Path) -> tuple[str, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -39,13 +40,12 @@ def numbered(folder: Path) -> Iterator[Path]:
 def newest(folder: Path) -> Path:
     """Of a folder and its numbered ones, the one whose checkpoint was written last; the folder itself if none has one.
     """
-    written = {}
-    for place in numbered(folder):
+    written: dict[Path, int] = {}
+    for place in folder.parent.iterdir() if folder.parent.is_dir() else ():
         with suppress(OSError):
-            written[place] = (place / CHECKPOINT).stat().st_mtime_ns
-        if not holds_run(place):
-            return max(written, key=written.__getitem__, default=folder)
-    raise AssertionError("numbers do not end")
+            if re.fullmatch(re.escape(folder.name) + r"(-\d+)?", place.name):
+                written[place] = (place / CHECKPOINT).stat().st_mtime_ns
+    return max(written, key=written.__getitem__, default=folder)
 
 
 @contextmanager

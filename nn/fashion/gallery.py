@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.console import without_control
+from nn.fashion.class_names import shortened
 from nn.fashion.dataset import CLASSES, Dataset
 from nn.fashion.photo import Photo
 from nn.fashion.report import empty_figure
@@ -42,9 +43,10 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
     if each < 1:
         raise ValueError(f"at least one image of each class is shown, not {each}")
     classes = data.classes[:MOST_ROWS]
-    with figure_for(path, 0.55 * each + 1.6, 0.55 * len(classes)) as figure:
+    names = list(map(shortened, classes))
+    with figure_for(path, 0.55 * each + 0.5 + 0.1 * max(map(len, names)), 0.55 * len(classes)) as figure:
         axes = figure.subplots(len(classes), each, squeeze=False)
-        for label, (name, row) in enumerate(zip(classes, axes, strict=True)):
+        for label, (name, row) in enumerate(zip(names, axes, strict=True)):
             images = data.train_images[np.flatnonzero(data.train_labels == label)[:each]]
             for place, image in zip(row, images, strict=False):
                 place.imshow(image, cmap=shades(classes), vmin=0, vmax=255)
@@ -76,7 +78,7 @@ def draw_photos(answered: Mapping[str, tuple[Photo, dict[str, float]]], path: st
             seen.imshow(photo.pixels, cmap="gray", vmin=0, vmax=255)
             seen.set_title("what the network sees", fontsize=10)
             shown = list(probabilities.items())[:10][::-1]
-            drawn = bars.barh([label for label, _ in shown], [100 * share for _, share in shown])
+            drawn = bars.barh([shortened(label) for label, _ in shown], [100 * share for _, share in shown])
             bars.bar_label(drawn, [f"{share:.1%}" for _, share in shown], padding=3, fontsize=8)
             bars.set(xlim=(0, 118), xticks=[0, 50, 100], xlabel="probability in %")
             bars.spines[["top", "right"]].set_visible(False)

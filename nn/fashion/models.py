@@ -116,25 +116,30 @@ def architecture_for(architecture: Architecture, size: Size, classes: int) -> di
 
     >>> architecture_for({"name": "mlp", "sizes": [784, 64, 10]}, (20, 30), 3)
     {'name': 'mlp', 'sizes': [600, 64, 3]}
+
+    Raises ValueError if the sizes of an "mlp" are no list of numbers.
     """
-    if (size, classes) == (SIZE, 10):
-        return dict(architecture)
     if architecture["name"] == "mlp":
+        _check_numbers("sizes", architecture.get("sizes"))
         return {**architecture, "sizes": [prod(size), *architecture["sizes"][1:-1], classes]}
-    return {**architecture, "size": list(size), "classes": classes}
+    same = {name: setting for name, setting in architecture.items() if name not in ("size", "classes")}
+    return same if (size, classes) == (SIZE, 10) else {**same, "size": list(size), "classes": classes}
 
 
 def build(architecture: Architecture) -> nn.Module:
     """The network an architecture describes: `{"name": "mlp", "sizes": [784, 64, 10], "dropout": 0.2}`.
 
     Raises:
-        ValueError: if there is no such network, or it does not take these arguments.
+        ValueError: if there is no such network, or it does not take these arguments. What would be refused in a file,
+            see `check_claim`, is not built either.
     """
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in BUILDERS:
-        raise ValueError(f"there is no network named {name!r}, only {', '.join(BUILDERS)}")
+    if not isinstance(name, str) or name not in BUILDERS:
+        raise ValueError(f"there is no network named {name!r:.80}, only {', '.join(BUILDERS)}")
     try:
+        for argument in RANGES.keys() & arguments.keys():
+            _check_numbers(argument, arguments[argument])
         return BUILDERS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"cannot build the network {dict(architecture)}: {error}") from error
@@ -171,9 +176,13 @@ def _check_numbers(argument: str, value: Any) -> None:
     is_single = argument in ("kernel_size", "classes")
     numbers = [value] if is_single else value
     listed = isinstance(numbers, list | tuple) and 0 < len(numbers) <= LONGEST
-    if not listed or not all(type(number) is int and number in allowed for number in numbers):
+    if not listed or not all(_is_whole(number) and number in allowed for number in numbers):
         wanted = "a whole number" if is_single else f"a list of 1 to {LONGEST} whole numbers"
         raise ValueError(f"{argument} is not {wanted} from {allowed.start} to {allowed.stop - 1:,}: {value!r:.80}")
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _weight_shapes(architecture: Architecture) -> Iterator[tuple[int, ...]]:

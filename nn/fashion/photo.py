@@ -121,7 +121,8 @@ def as_rgb(source: Any, enough: int | None) -> Image:
     """
     images = required("PIL.Image", "reading a picture")
     if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)):
+        is_picture = source.ndim in (2, 3) and source.shape[2:] in ((), (3,), (4,)) and source.size > 0
+        if source.dtype != np.uint8 or not is_picture:
             expected = "bytes of shape (h, w), (h, w, 3) or (h, w, 4)"
             raise ValueError(f"a picture is {expected}, got {source.dtype} of shape {source.shape}")
         return flattened(images.fromarray(source))
@@ -168,12 +169,19 @@ def flattened(image: Image) -> Image:
     image = operations.exif_transpose(image)
     if image.mode.startswith(("I", "F")):  # sixteen bits, or numbers of any size: Pillow would cut them off
         numbers = np.asarray(image, np.float64)
-        top = 65535 if numbers.max(initial=0) > 255 else 255
-        image = images.fromarray(np.uint8(np.clip(numbers / top, 0, 1) * 255))
+        image = images.fromarray(np.uint8(np.clip(numbers / white_of(image.mode, numbers), 0, 1) * 255))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = images.alpha_composite(images.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def white_of(mode: str, numbers: npt.NDArray[np.float64]) -> int:
+    """What white is in a picture of sixteen bits, or of numbers of any size, which do not say."""
+    highest = numbers.max(initial=0)
+    if mode.startswith("I;16") or highest > 255:
+        return 65535
+    return 1 if mode == "F" and highest <= 1 else 255
 
 
 # ------------------------------------------------------------------------------------------------ finding

@@ -27,8 +27,9 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 HELD_OUT = 6  # one in so many pictures is for testing, where nobody chose them
-CACHE_FORMAT = 1  # to be raised when pictures are read in another way
+CACHE_FORMAT = 2  # to be raised when pictures are read in another way
 NAMED = 5  # files that a warning lists
+ADDED = {"__MACOSX", "__pycache__"}  # folders that programs leave beside those of people
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +119,10 @@ def read_pictures(
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted, without hidden ones and those that archivers add."""
+    """The names of the folders in a folder, sorted, without hidden ones and those that programs add."""
     if not os.path.isdir(folder):  # unlike Path.is_dir, False where we may not look
         return []
-    names = [name for name in os.listdir(folder) if not name.startswith((".", "__"))]
+    names = [name for name in os.listdir(folder) if name[0] != "." and name not in ADDED]
     return sorted(name for name in names if os.path.isdir(folder / name))
 
 
@@ -192,19 +193,26 @@ def kept_or_read(listing: Listing, size: tuple[int, int] | None) -> tuple[Pixels
         each = readable.dtype == bool and readable.shape == (len(listing.paths),) and readable.sum() == len(images)
         if metadata["state"] == state.hexdigest() and fits and each:
             return images, readable
-    images, readable = read_all(listing, size)
+    images, readable, is_lasting = read_all(listing, size)
     with suppress(FileError):  # what cannot be kept is read again next time
-        save({"images": images, "readable": readable}, cache, {"state": state.hexdigest()})
+        if is_lasting:
+            save({"images": images, "readable": readable}, cache, {"state": state.hexdigest()})
     return images, readable
 
 
-def read_all(listing: Listing, size: tuple[int, int] | None) -> tuple[Pixels, Mask]:
-    """The images of all files that can be read, and which these are; read in threads, with a bar on a terminal."""
+def read_all(listing: Listing, size: tuple[int, int] | None) -> tuple[Pixels, Mask, bool]:
+    """The images of all files that can be read, which these are, and whether the others never will be.
+
+    They are read in threads, with a bar on a terminal.
+    """
+    passing: list[Path] = []  # what cannot be read now: no permission, no memory
 
     def attempt(path: Path) -> Pixels | None:
         try:
             return grey_pixels(path, size)
-        except FileError:
+        except FileError as error:
+            if isinstance(error.__cause__, MemoryError) or getattr(error.__cause__, "errno", None):
+                passing.append(path)
             return None
 
     images, first = np.empty((0, 0, 0), np.uint8), Path()
@@ -227,7 +235,7 @@ def read_all(listing: Listing, size: tuple[int, int] | None) -> tuple[Pixels, Ma
                                 " with --size")
             images[i] = pixels
             readable[i] = True
-    return images[readable] if readable.any() else images, readable
+    return images[readable] if readable.any() else images, readable, not passing
 
 
 def room_for(listing: Listing, pixels: Pixels) -> Pixels:

@@ -29,6 +29,8 @@ class Recipe:
         schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2018), "triangle" does so in
             straight lines, and rises for a seventh of the steps only; "constant" stays there.
         mean, std: what is subtracted from pixels scaled to [0, 1], and what they are divided by.
+        standardise: whether these two are the mean and the standard deviation of the training images, whatever data
+            they are.
         flip: mirror images left to right: half of them at "random", or each one in every second epoch ("alternating").
         shift, shift_p: move images by up to so many pixels in each direction, with this probability.
         erase: blacken a square of so many pixels' side at a random place.
@@ -45,7 +47,8 @@ class Recipe:
         published_schedule: the settings of the reference's own schedule, where this recipe has a better one.
 
     Raises:
-        ValueError: if there is no such optimizer, loss, schedule or flip, or nothing else to keep.
+        ValueError: if there is no such optimizer, loss, schedule or flip, or nothing else to keep, or labels are to be
+            smoothed for the loss "sigmoid".
     """
 
     name: str
@@ -65,6 +68,7 @@ class Recipe:
     schedule: Literal["constant", "one-cycle", "triangle"] = "constant"
     mean: float = 0.0
     std: float = 1.0
+    standardise: bool = False
     flip: Literal["none", "random", "alternating"] = "none"
     shift: int = 0
     shift_p: float = 1.0
@@ -84,11 +88,13 @@ class Recipe:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.loss == "sigmoid" and self.label_smoothing:
+            raise ValueError('label_smoothing goes with the loss "softmax", and would have no effect on "sigmoid"')
 
 
 def for_data(recipe: Recipe, data: Dataset) -> Recipe:
     """The recipe for other data: their size and classes, and, if it standardises pixels, their mean and deviation."""
-    mean, std = data.mean_and_std() if (recipe.mean, recipe.std) == (MEAN, STD) else (recipe.mean, recipe.std)
+    mean, std = data.mean_and_std() if recipe.standardise else (recipe.mean, recipe.std)
     architecture = architecture_for(recipe.architecture, data.size, len(data.classes))
     return replace(recipe, architecture=architecture, mean=mean, std=std)
 
@@ -112,7 +118,7 @@ _article: dict[str, Any] = {
     "architecture": ARTICLE_NETWORK, "epochs": 25, "batch_size": 32, "lr": 0.005, "optimizer": "sgd",
     "initial_std": 0.1, "val_size": 0,
 }
-_standardised: dict[str, Any] = {"mean": MEAN, "std": STD}
+_standardised: dict[str, Any] = {"mean": MEAN, "std": STD, "standardise": True}
 _quick: dict[str, Any] = {
     "batch_size": 128, "lr": 1e-2, "optimizer": "muon", "weight_decay": 0.1, "label_smoothing": 0.05,
     "schedule": "triangle", "flip": "alternating", "val_size": 0, **_standardised,

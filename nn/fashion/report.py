@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nn.extras import required
+from nn.fashion.class_names import shortened
 from nn.files import atomic_write
 from nn.learner import Row
 from nn.lr_finder import LRSearch
@@ -80,12 +81,13 @@ def draw_search(search: LRSearch, path: Path) -> None:
 def draw_curves(axes: Axes, history: Sequence[Row]) -> None:
     """Loss on the left axis, validation accuracy, if there is any, on the right."""
     epochs = [row["epoch"] for row in history]
-    lines = axes.plot(epochs, [row["train_loss"] for row in history], label="training loss")
+    marker = "o" if len(history) == 1 else None  # a single point is no line
+    lines = axes.plot(epochs, [row["train_loss"] for row in history], marker=marker, label="training loss")
     if "valid_loss" in history[0]:
-        lines += axes.plot(epochs, [row["valid_loss"] for row in history], label="validation loss")
+        lines += axes.plot(epochs, [row["valid_loss"] for row in history], marker=marker, label="validation loss")
         right = axes.twinx()
         accuracy = [100 * row["valid_accuracy"] for row in history]
-        lines += right.plot(epochs, accuracy, "C2--", label="validation accuracy")
+        lines += right.plot(epochs, accuracy, "C2--", marker=marker, label="validation accuracy")
         right.set_ylabel("validation accuracy in %")
     axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None), xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.legend(handles=lines, loc="lower right")
@@ -98,8 +100,9 @@ def draw_confusion(axes: Axes, evaluation: Evaluation, classes: Sequence[str]) -
     axes.set(title=f"test accuracy {evaluation.accuracy:.2%}", xlabel="predicted", ylabel="true, in % of each class")
     if len(classes) > MOST_NAMED:
         return
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    names = list(map(shortened, classes))
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), names)
     for i, row in enumerate(shares):
         for j, percent in enumerate(row):
             if percent >= 0.5:

@@ -21,6 +21,7 @@ from minigrad import __version__, as_tensor, no_grad
 from nn.extras import required
 from nn.fashion import report
 from nn.fashion.analysis import Predictions, written_analysis
+from nn.fashion.class_names import shortened
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.gallery import shades
@@ -298,8 +299,8 @@ def draw_image(axes: Axes, predictions: Predictions, index: int, classes: Sequen
     axes.imshow(predictions.images[index], cmap=shades(classes), vmin=0, vmax=255)
     axes.set_axis_off()
     right = bool(predictions.is_right[index])
-    said = f"{classes[predictions.predicted[index]]}\n{predictions.confidence[index]:.0%}"
-    truth = "" if right else f", is {classes[predictions.labels[index]]}"
+    said = f"{shortened(classes[predictions.predicted[index]])}\n{predictions.confidence[index]:.0%}"
+    truth = "" if right else f", is {shortened(classes[predictions.labels[index]])}"
     axes.set_title(said + truth, fontsize=7, color=RIGHT if right else WRONG)
 
 
@@ -308,7 +309,7 @@ def draw_bars(axes: Axes, probabilities: Any, label: int, classes: Sequence[str]
     order = np.argsort(-probabilities, kind="stable")[:10][::-1]
     colours = [RIGHT if i == label else "#8aa0b8" for i in order]
     axes.set_axis_on()
-    axes.barh([classes[i] for i in order], probabilities[order], color=colours)
+    axes.barh([shortened(classes[i]) for i in order], probabilities[order], color=colours)
     axes.set(xlim=(0, 1), xticks=[])
     axes.tick_params(labelsize=6, length=0)
     axes.spines[:].set_visible(False)
@@ -380,14 +381,14 @@ def hidden_map(classifier: Classifier, predictions: Predictions) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         colours = required("matplotlib", NEEDED_FOR).colormaps["tab10" if len(classifier.classes) <= 10 else "tab20"]
-        for i, name in enumerate(classifier.classes):
-            chosen = labels == i
-            axes.scatter(places[chosen, 0], places[chosen, 1], s=12, color=colours(i % 20), label=name)
-        wrong = places[~right]
-        axes.scatter(wrong[:, 0], wrong[:, 1], s=45, facecolors="none", edgecolors="black", label="mistake")
+        x, y = places.T
+        each = [labels == i for i in range(len(classifier.classes))]
+        points = [axes.scatter(x[of], y[of], s=12, color=colours(i % 20)) for i, of in enumerate(each)]
+        points.append(axes.scatter(x[~right], y[~right], s=45, facecolors="none", edgecolors="black"))
         axes.set_axis_off()
         if len(classifier.classes) <= 20:  # as there are colours
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+            names = [*map(shortened, classifier.classes), "mistake"]
+            axes.legend(points, names, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
 
     return (
         "<p>Each point is an image, its colour the true class; what looks alike to the last hidden layer is near each "

@@ -52,7 +52,7 @@ def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if name.startswith("architecture."):
             architecture[name.removeprefix("architecture.")] = setting
         elif fits(setting, HINTS[name]):
-            plain[name] = setting
+            plain |= {name: setting} | ({"standardise": False} if name in ("mean", "std") else {})
         else:
             raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
     return replace(recipe, architecture=architecture, **plain)
@@ -112,7 +112,8 @@ def recipe_of(config: Any) -> Recipe:
         raise ValueError(f"its name is {config['name']!r:.80}, and not of letters, digits, -, +, _ and . alone")
     if missing := [field.name for field in fields(Recipe) if is_required(field) and field.name not in config]:
         raise ValueError(f"it lacks the setting {missing[0]}")
-    if (network := config["architecture"].get("name")) not in BUILDERS:
+    network = config["architecture"].get("name")
+    if not isinstance(network, str) or network not in BUILDERS:
         raise ValueError(f"there is no network named {network!r:.80}, only {', '.join(BUILDERS)}")
     return Recipe(**config)
 

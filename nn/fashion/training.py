@@ -114,7 +114,8 @@ class Run:
 
         Raises:
             nn.FileError: if the checkpoint cannot be read, is of other data or another recipe, or does not fit.
-            ValueError: if the schedule of the recipe leaves no room for such a number of epochs.
+            ValueError: if the schedule of the recipe leaves no room for such a number of epochs, or its patience ended
+                it.
         """
         path = folder / CHECKPOINT
         saved = broadcast(Checkpoint.load(path) if rank() == 0 else None)
@@ -125,6 +126,9 @@ class Run:
             source = saved.data.get("source")
             raise nn.FileError(f"{path} is of other data, namely {source!s:.200}: name them with --data")
         recipe = with_epochs(saved.recipe, epochs, saved.learner["epoch"])
+        if saved.is_over and recipe.epochs != saved.recipe.epochs:
+            raise ValueError(f"the run ended with epoch {saved.learner['epoch']}, when its patience of "
+                             f"{recipe.patience} was over: for more epochs train anew, with more --patience or none")
         try:
             check_claim(for_data(recipe, data).architecture, saved.learner["model"])
             run = cls(recipe, data, folder, callbacks)
@@ -403,7 +407,8 @@ class Objective(nn.CrossEntropyLoss):
         if self.kind == "sigmoid":
             logits, labels = as_tensor(inputs[0]), np.asarray(inputs[1])
             classes = logits.shape[1]
-            loss = F.binary_cross_entropy_with_logits(logits, np.eye(classes, dtype=logits.dtype)[labels]) * classes
+            shares = labels if labels.ndim > 1 else np.eye(classes, dtype=logits.dtype)[labels]  # rows come of mixup
+            loss = F.binary_cross_entropy_with_logits(logits, shares) * classes
         else:
             loss = super().forward(*inputs, **named_inputs)
         return loss + F.penalty(self._weights, self.l1, self.l2) if self.l1 or self.l2 else loss

@@ -11,9 +11,8 @@ Examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from nn.console import say
+from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.report import summary
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
-    add("--json", type=Path, metavar="FILE", help="write what it came to for programs, the confusion matrix included")
+    add("--json", type=as_path, metavar="FILE", help="write what it came to for programs, with the confusion matrix")
 
 
 def run(given: argparse.Namespace) -> None:

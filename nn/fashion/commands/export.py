@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 import nn
-from nn.console import say
+from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
     add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
-    add("-o", "--output", type=Path, metavar="FILE", help="the file to write (default: model.onnx or .safetensors)")
+    add("-o", "--output", type=as_path, metavar="FILE", help="the file to write (default: model.onnx or .safetensors)")
     add("--safetensors", action="store_true", help="write weights for PyTorch instead")
 
 

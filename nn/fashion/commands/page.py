@@ -2,7 +2,7 @@
 
 The page is one file: the network is inside, and it asks for nothing from anywhere, so it works when it is opened from
 a folder as well as on any web server. It has test images to click, takes a photo, and lets one draw. MODEL_CARD.md says
-what the model is and how good, in the form that model hubs read.
+what the model is and how good, in the form that model hubs read; one that is there already is kept.
 
 A model that learned something else than garments needs the data that it learned from, and sees all of a photo.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nn.console import say
+from nn.console import as_path, say
 from nn.fashion.card import settings_of_run, write_card
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
     add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
-    add("-o", "--output", type=Path, default=Path("page.html"), metavar="FILE",
+    add("-o", "--output", type=as_path, default=Path("page.html"), metavar="FILE",
         help="the page to write (default: page.html)")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
 
@@ -42,5 +42,9 @@ def run(given: argparse.Namespace) -> None:
     data = load(given.data, size=classifier.size)
     write_page(classifier, data, given.output)
     card = given.output.with_name(CARD)
+    size = f"{given.output.stat().st_size / 1000:,.0f} kB"
+    if card.exists():  # somebody may have added to it
+        say(f"Wrote {given.output} ({size}); {card} is kept as it is: remove it for one that is written anew")
+        return
     write_card(classifier, data, card, settings_of_run(given.model))
-    say(f"Wrote {given.output} ({given.output.stat().st_size / 1000:,.0f} kB) and {card}")
+    say(f"Wrote {given.output} ({size}) and {card}")

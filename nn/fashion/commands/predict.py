@@ -18,11 +18,10 @@ import argparse
 import json
 import sys
 from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 
-from nn.console import say, without_control
+from nn.console import as_path, say, without_control
 from nn.fashion.classifier import Classifier
 from nn.fashion.gallery import draw_photos, pixels_as_blocks
 from nn.fashion.photo import Photo
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("photos", nargs="+", metavar="PHOTO", help="an image file")
     add("--top", type=int, default=3, metavar="K", help="how many classes are shown (default: 3)")
     add("--json", action="store_true", help="print one JSON object for each photo, a line each")
-    add("--picture", type=Path, metavar="FILE", help="draw each photo, what the network sees, and all probabilities")
+    add("--picture", type=as_path, metavar="FILE", help="draw each photo, what the network sees, and all probabilities")
 
 
 def run(given: argparse.Namespace) -> int:

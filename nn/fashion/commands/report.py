@@ -11,9 +11,8 @@ Examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from nn.console import say
+from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.report_page import write_report
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="a run's folder")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
-    add("-o", "--output", type=Path, metavar="FILE", help="the page to write (default: the first folder's report.html)")
+    add("-o", "--output", type=as_path, metavar="FILE", help="page to write (default: report.html in the first folder)")
 
 
 def run(given: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nn.console import say
+from nn.console import as_path, say
 from nn.fashion.dataset import load
 from nn.fashion.gallery import draw_samples, pixels_as_text
 from nn.fashion.pictures import parsed_size
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
     add("--size", metavar="N|HxW", help="reduce or enlarge the pictures of a folder to so many rows and columns")
-    add("-o", "--output", type=Path, default=Path("samples.png"), metavar="FILE",
+    add("-o", "--output", type=as_path, default=Path("samples.png"), metavar="FILE",
         help="the picture to write, PNG, PDF or SVG (default: samples.png)")
     add("--each", type=int, default=12, metavar="N", help="images of each class (default: 12)")
     add("--pixels", type=int, metavar="I", help="print the pixels of training image I as numbers instead")
@@ -34,4 +34,4 @@ def run(given: argparse.Namespace) -> None:
         print(pixels_as_text(data, given.pixels))
         return
     draw_samples(data, given.output, given.each)
-    say(f"Wrote {given.output}: {given.each} images of each class, from {data.source}")
+    say(f"Wrote {given.output}: the first images of each class, at most {given.each}, from {data.source}")

@@ -43,6 +43,9 @@ def test_a_network_is_built_from_its_description_and_the_description_stays_as_it
         ({"name": "mlp", "sizes": [784, 10.5]}, "cannot build the network .*10.5"),
         ({"name": "mlp", "sizes": [784, -1]}, "cannot build the network "),
         ({"name": "mlp", "sizes": [784]}, "cannot build the network .*sizes of its inputs and its outputs"),
+        ({"name": [1]}, r"there is no network named \[1\]"),
+        ({"name": "mlp", "sizes": [784, 0, 10]}, "cannot build the network .*whole numbers from 1"),
+        ({"name": "stride_cnn", "channels": [3], "kernel_size": 65}, "cannot build the network .*kernel_size"),
         ({"name": "mlp", "sizes": [784, 12, 10], "dropout": 2}, "cannot build the network .*probability .*, got 2"),
     ],
 )

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RECIPES, for_data
 from nn.fashion.report import draw
 from nn.fashion.report_page import write_report
+from nn.fashion.settings import changed, recipe_of
 from nn.fashion.training import Run
 
 ROOT = Path(__file__).parents[3]
@@ -465,6 +466,33 @@ def test_networks_for_fashion_mnist_stay_as_they_are():
         assert architecture_for(recipe.architecture, (28, 28), 10) == recipe.architecture
 
 
+@pytest.mark.parametrize("size", [(28, 28), (9, 12)])
+@pytest.mark.parametrize("classes", [10, 3])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_network_fits_the_data_whatever_it_was_for_before(name, classes, size):
+    fresh = RECIPES[name].architecture
+    other = architecture_for(fresh, (16, 20), 7)
+    assert architecture_for(other, size, classes) == architecture_for(fresh, size, classes)
+    assert build(architecture_for(other, size, classes))(np.zeros((2, *size), np.float32)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("sizes", [16, None, {"a": 1}, [], [64, 0, 3], [64, True, 3], [64, 2**24, 3], [5] * 101])
+def test_sizes_that_no_file_may_have_are_refused_before_training(data, tmp_path, sizes):
+    recipe = replace(RECIPES["default"], architecture={"name": "mlp", "sizes": sizes})
+    with pytest.raises(ValueError, match="sizes is not a list of 1 to 100 whole numbers from 1"):
+        Run(recipe, data, tmp_path)
+
+
+@pytest.mark.parametrize("recipe", ["default", "best-mlp"])
+def test_a_configuration_of_other_data_fits_itself_to_these(data, recipe, tmp_path):
+    faint = replace(data, train_images=data.train_images // 20 + 100, classes=("a", "b", "c", "d"))
+    settings = asdict(Run(RECIPES[recipe], faint, tmp_path).recipe)
+    fitted = for_data(recipe_of(settings), data)
+    assert fitted == for_data(RECIPES[recipe], data)
+    chosen = changed(recipe_of(settings), {"mean": 0.25})
+    assert for_data(chosen, data).mean == 0.25, "what somebody chose stays"
+
+
 @pytest.mark.parametrize("name", ["keras_cnn"])
 def test_images_too_small_for_a_network_are_one_sentence(name):
     with pytest.raises(ValueError, match="needs images of 4 x 4 pixels or more, got 3 x 9"):
@@ -538,9 +566,36 @@ def test_a_network_for_garments_of_another_size_gets_them_cut_out(picture, tmp_p
     assert photo.pixels.any(0).sum() == 13
 
 
+def test_a_picture_that_cannot_be_opened_now_is_read_next_time(picture, tmp_path, monkeypatch):
+    for name, pixels in {"dark": 10, "light": 240}.items():
+        for i in range(14):
+            picture(tmp_path / "two" / name / f"{i}.png", np.full((8, 8, 3), pixels))
+    opened = pictures.grey_pixels
+
+    def refused(path, size):
+        if path.name == "3.png":
+            raise nn.FileError(f"{path} cannot be read") from PermissionError(13, "Permission denied")
+        return opened(path, size)
+
+    monkeypatch.setattr(pictures, "grey_pixels", refused)
+    with pytest.warns(UserWarning, match="2 of 28 files"):
+        load(tmp_path / "two")
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".caches"))
+    data = load(tmp_path / "two")
+    assert len(data.train_labels) + len(data.test_labels) == 28
+
+
+def test_a_class_may_begin_with_underscores(picture, tmp_path):
+    for name in ("__c", "_b", "a", "__MACOSX"):
+        for i in range(2):
+            picture(tmp_path / "three" / name / f"{i}.png", np.full((8, 8, 3), 40 * i + 50))
+    assert load(tmp_path / "three").classes == ("__c", "_b", "a")
+
+
 def test_any_name_of_a_class_can_be_drawn(data, tmp_path):
     pytest.importorskip("matplotlib")
-    named = replace(data, classes=("a $\\foo$", "日本語", "_hidden", "b"))
+    named = replace(data, classes=("a $\\foo$", "日本語", "_hidden", "b" * 100))
     draw_samples(named, tmp_path / "samples.png", 2)
     photo = read_whole(data.test_images[0], data.size)
     draw_photos({"$\\foo$": (photo, dict.fromkeys(named.classes, 0.3))}, tmp_path / "photos.png")

@@ -509,6 +509,15 @@ def test_the_command_writes_page_and_card(trained, data, tmp_path, monkeypatch, 
     assert f"| Sneaker | {evaluation.precision[7]:.3f} | {evaluation.recall[7]:.3f} | {evaluation.f1[7]:.3f} |" in card
 
 
+def test_a_card_that_is_there_is_kept(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(load.__globals__["SAMPLE_FOLDER"]))
+    trained("mlp").save(tmp_path / "model.npz")
+    (tmp_path / "MODEL_CARD.md").write_text("license: mine")
+    assert commands.main(["page", str(tmp_path), "-o", str(tmp_path / "page.html")]) == 0
+    assert "MODEL_CARD.md is kept as it is: remove it for one that is written anew" in capsys.readouterr().out
+    assert (tmp_path / "MODEL_CARD.md").read_text() == "license: mine"
+
+
 def test_the_command_refuses_in_a_sentence(trained, tmp_path, capsys):
     trained("mlp").save(tmp_path / "model.npz")
     assert commands.main(["page", str(tmp_path), "-o", "page.txt"]) == 1

@@ -12,7 +12,7 @@ from nn.fashion.models import build
 
 Image = pytest.importorskip("PIL.Image")
 from benchmarks.photos import BACKGROUNDS, DISTORTIONS, photograph  # noqa: E402
-from nn.fashion.photo import connected, read_photo  # noqa: E402
+from nn.fashion.photo import connected, grey_pixels, read_photo  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_groups_of_cells_that_touch_have_one_number():
     ("mode", "file_format", "options"),
     [
         ("RGB", "PNG", {}), ("L", "PNG", {}), ("P", "PNG", {}), ("1", "PNG", {}), ("RGBA", "PNG", {}),
-        ("CMYK", "TIFF", {}), ("CMYK", "JPEG", {"quality": 95}), ("RGB", "JPEG", {"quality": 95}), ("I;16", "PNG", {}),
+        ("CMYK", "TIFF", {}), ("CMYK", "JPEG", {"quality": 95}), ("RGB", "JPEG", {"quality": 95}),
         ("I", "TIFF", {}), ("F", "TIFF", {}), ("RGB", "BMP", {}), ("P", "GIF", {}), ("RGB", "WEBP", {"lossless": True}),
         ("LA", "PNG", {}), ("YCbCr", "JPEG", {"quality": 95}), ("LAB", "TIFF", {}),
     ],
@@ -116,6 +116,22 @@ def test_sixteen_bits_are_read_as_such():
     picture = np.full((60, 60), 65000, np.uint16)
     picture[10:50, 20:40] = 20000
     assert read_photo(Image.fromarray(picture)).pixels[14, 14] == pytest.approx(255 - 20000 / 257, abs=2)
+
+
+@pytest.mark.parametrize(("level", "grey"), [(200, 1), (255, 1), (256, 1), (40000, 156), (65535, 255)])
+def test_how_dark_sixteen_bits_are_does_not_depend_on_the_rest_of_the_picture(level, grey):
+    assert set(grey_pixels(Image.fromarray(np.full((8, 8), level, np.uint16)), None).flat) <= {grey - 1, grey}
+
+
+@pytest.mark.parametrize(("level", "grey"), [(0.9, 229), (1.0, 255), (90.0, 90), (255.0, 255), (65535.0, 255)])
+def test_floats_are_read_by_the_usual_ranges(level, grey):
+    assert set(grey_pixels(Image.fromarray(np.full((8, 8), level, np.float32)), None).flat) == {grey}
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0, 3)])
+def test_a_picture_without_pixels_is_one_sentence(shape):
+    with pytest.raises(ValueError, match="a picture is bytes of shape"):
+        read_photo(np.zeros(shape, np.uint8))
 
 
 def test_what_is_transparent_is_white():

@@ -215,6 +215,29 @@ def test_the_next_run_goes_to_the_next_free_folder(tmp_path):
     assert newest(base) == tmp_path / "default-2"
 
 
+@pytest.mark.parametrize("left", [["default-3"], ["default", "default-3"], ["default-12", "default-x", "my-default"]])
+def test_the_newest_run_is_found_where_others_were_removed(tmp_path, left):
+    for age, name in enumerate(reversed(left)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "checkpoint.npz").touch()
+        os.utime(tmp_path / name / "checkpoint.npz", (1000 - age, 1000 - age))
+    latest = next(name for name in reversed(left) if name.removeprefix("default").lstrip("-").isdecimal())
+    os.utime(tmp_path / latest / "checkpoint.npz", (2000, 2000))
+    assert newest(tmp_path / "default") == tmp_path / latest
+    assert newest(tmp_path / "article") == tmp_path / "article"
+    assert newest(tmp_path / "nowhere" / "default") == tmp_path / "nowhere" / "default"
+
+
+def test_more_epochs_than_patience_allowed_are_refused_in_a_sentence(data, tmp_path):
+    run = Run(small("article", patience=1, val_size=40, lr=3.0, epochs=20), data, tmp_path)
+    finish(run)
+    assert run.learner.epoch < 20
+    ended = f"the run ended with epoch {run.learner.epoch}, when its patience of 1 was over"
+    with pytest.raises(ValueError, match=ended):
+        Run.resumed(tmp_path, data, epochs=40)
+    assert Run.resumed(tmp_path, data).is_over
+
+
 def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(tmp_path):
     (tmp_path / ".minigrad-0123456789abcdef.tmp").write_bytes(b"half a mod")
     with nn.files.atomic_write(tmp_path / "model.npz", "wb") as file, own_folder(tmp_path):
