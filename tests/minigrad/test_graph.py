@@ -789,7 +789,7 @@ def test_no_operation_ever_uses_an_updated_value_silently(operation, data):
 
 
 def looks_up_in_a_closure(grad, out):
-    return [grad * o for o in (out,) for _ in [lambda: out]][0]
+    return next(grad * o for o in (out,) for _ in [lambda: out])
 
 
 READ_THEIR_RESULT = [
@@ -799,7 +799,7 @@ READ_THEIR_RESULT = [
 ]
 DO_NOT = [
     lambda grad, out: grad * 2.0, lambda grad, out: grad * np.ones(out.shape), lambda grad, out: grad.astype(out.dtype),
-    lambda grad, result: () and grad or grad * float(result.size * result.ndim),
+    lambda grad, result: grad * float(result.size * result.ndim),
 ]
 
 
@@ -951,6 +951,34 @@ def test_the_grad_mode_of_a_thread_is_its_own():
     checked.set()
     thread.join()
     assert seen == [True, False]
+
+
+@pytest.mark.parametrize("decorated", [False, True])
+def test_threads_share_one_context_without_exchanging_their_grad_modes(decorated):
+    shared, entered, left = mg.no_grad(), threading.Event(), threading.Event()
+    seen = []
+
+    def work():
+        with mg.no_grad():
+            with mg.enable_grad(), shared:
+                entered.set()
+                assert left.wait(10)
+            seen.append(recorded())
+
+    def enter():
+        thread.start()
+        assert entered.wait(10)
+
+    thread = threading.Thread(target=work)
+    if decorated:
+        shared(enter)()
+    else:
+        with shared:
+            enter()
+    assert recorded()
+    left.set()
+    thread.join()
+    assert seen == [False]
 
 
 def test_threads_sweep_graphs_of_their_own_at_the_same_time():
