@@ -960,7 +960,7 @@ def test_threads_share_one_context_without_exchanging_their_grad_modes(decorated
 
     def work():
         with mg.no_grad():
-            with mg.enable_grad(), shared:
+            with shared:
                 entered.set()
                 assert left.wait(10)
             seen.append(recorded())
