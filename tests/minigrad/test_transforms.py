@@ -111,6 +111,32 @@ def test_vjp_can_be_pulled_back_more_than_once():
         close(pull_back(c)[0], A.T @ c)
 
 
+def test_jacobians_and_hessians_of_what_is_empty_are_empty():
+    three, nothing = np.ones(3), np.zeros((2, 0))
+    for f, x, shape in [
+        (lambda a: a[:0], three, (0, 3)), (lambda a: a[:, None][:0], three, (0, 1, 3)),
+        (lambda a: a * 2, nothing, (2, 0, 2, 0)), (lambda a: a.sum(1), nothing, (2, 2, 0)), (lambda a: a.sum(), nothing, (2, 0)),
+    ]:
+        found = mg.jacobian(f)(x.astype(np.float32))
+        assert (found.shape, found.dtype) == (shape, np.float32)
+    assert mg.hessian(lambda a: (a * a).sum())(np.zeros(0)).shape == (0, 0)
+    assert mg.hessian(lambda a: (a**3).sum())(nothing).shape == (2, 0, 2, 0)
+    assert mg.grad(lambda a: mg.hessian(lambda a: (a**3).sum())(a).sum())(nothing).shape == (2, 0)
+
+
+def test_one_empty_part_leaves_the_others_of_a_jacobian_or_hessian_as_they_are():
+    x, nothing = np.array([1.0, 2.0]), np.zeros(0)
+    full, empty = mg.jacobian(lambda a: (a * a, a[:0]))(x)
+    close(full, np.diag(2 * x))
+    assert empty.shape == (0, 2)
+    parts = mg.hessian(lambda tree: (tree["a"] ** 3).sum() + tree["b"].sum())({"a": x, "b": nothing})
+    close(parts["a"]["a"], np.diag(6 * x))
+    assert [parts[i][j].shape for i, j in ("ab", "ba", "bb")] == [(2, 0), (0, 2), (0, 0)]
+    by_first, by_second = mg.jacobian(lambda a, b: a * 2 + b.sum(), (0, 1))(x, nothing)
+    close(by_first, 2 * np.eye(2))
+    assert by_second.shape == (2, 0)
+
+
 def test_jvp_is_the_jacobian_times_the_tangent():
     f = lambda x, y: (mg.exp(A @ x) * y, (x * y).sum())  # noqa: E731
     y0, v, w = rng.standard_normal((3, 4))
