@@ -115,7 +115,8 @@ def test_jacobians_and_hessians_of_what_is_empty_are_empty():
     three, nothing = np.ones(3), np.zeros((2, 0))
     for f, x, shape in [
         (lambda a: a[:0], three, (0, 3)), (lambda a: a[:, None][:0], three, (0, 1, 3)),
-        (lambda a: a * 2, nothing, (2, 0, 2, 0)), (lambda a: a.sum(1), nothing, (2, 2, 0)), (lambda a: a.sum(), nothing, (2, 0)),
+        (lambda a: a * 2, nothing, (2, 0, 2, 0)), (lambda a: a.sum(1), nothing, (2, 2, 0)),
+        (lambda a: a.sum(), nothing, (2, 0)),
     ]:
         found = mg.jacobian(f)(x.astype(np.float32))
         assert (found.shape, found.dtype) == (shape, np.float32)
