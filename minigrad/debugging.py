@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from contextlib import ContextDecorator, ExitStack
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class AnomalyError(ArithmeticError):
     """A value or gradient that is not finite, or a value that was changed; the message says where it came from."""
 
 
-class detect_anomaly(ContextDecorator):
+class detect_anomaly(ContextDecorator, threading.local):
     """Within this context, or the decorated function, NaN and infinity are reported at the moment they appear.
 
     An infinity that was put in, such as the -inf of a mask, may be handed on, but a NaN that comes of it is reported.
@@ -65,7 +66,7 @@ class detect_anomaly(ContextDecorator):
     minigrad.debugging.AnomalyError: the gradient that sqrt at ... passes back is inf at index (1,): the slope of ...
     """
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # in each thread
         self.contexts: list[ExitStack] = []
 
     def __enter__(self) -> None:

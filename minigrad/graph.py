@@ -161,28 +161,38 @@ def sweep(
     that it meets. If `freed` is given, it replaces the edges of every tensor that has had its turn: so these let go of
     their parents, and whoever asks for the graph again is told which line freed it.
     """
+    with enable_grad() if create_graph else no_grad():
+        return carried(seeds, create_graph, freed, inputs).complete(inputs)
+
+
+def carried(
+    seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool, freed: Freed | None, inputs: Sequence[Tensor] | None
+) -> Pending:
+    """What has arrived at the leaves, or at `inputs`, when every other tensor has had its turn: `sweep`, up to there.
+
+    A rule that carries gradients through a graph of its own ends here too: their hooks wait for all that they get.
+    """
     watch = watches.get(threading.get_ident()) if watches else None
     pending = Pending(seeds, create_graph) if watch is None else watch.pending(seeds, create_graph)
     order = topological_order(*pending.gradients, until=inputs or ())
     if inputs is not None:
         wanted = depending_on(inputs, order)
         order = [tensor for tensor in order if tensor in wanted]
-    with enable_grad() if create_graph else no_grad():
-        while order:  # and not `for tensor in reversed(order)`: what has had its turn may go
-            tensor = order.pop()
-            edges, grad = tensor._edges, pending.take(tensor)
-            if clock.last_update > tensor._time:
-                check_not_updated(tensor)
-            if freed is not None:
-                tensor._edges = freed
-            for parent, rule in edges:
-                if inputs is None or parent in wanted:
-                    try:
-                        pending.add(parent, rule(grad, tensor))
-                    except Exception as error:
-                        error.add_note(errand(tensor, parent))
-                        raise
-        return pending.complete(inputs)
+    while order:  # and not `for tensor in reversed(order)`: what has had its turn may go
+        tensor = order.pop()
+        edges, grad = tensor._edges, pending.take(tensor)
+        if clock.last_update > tensor._time:
+            check_not_updated(tensor)
+        if freed is not None:
+            tensor._edges = freed
+        for parent, rule in edges:
+            if inputs is None or parent in wanted:
+                try:
+                    pending.add(parent, rule(grad, tensor))
+                except Exception as error:
+                    error.add_note(errand(tensor, parent))
+                    raise
+    return pending
 
 
 class Pending:

@@ -1,8 +1,8 @@
 """What keeps a backward pass from being silently wrong: values updated since they were used, and graphs freed before.
 
 A gradient rule computes with what it holds: tensors or arrays that it closes over, its default arguments, what was
-bound to it by `functools.partial` or as `self`. If one of them was updated in place after the step was recorded, its
-old value is gone, so the backward pass refuses.
+bound to it by `functools.partial` or as `self`; and, if it looks at it, with the result of the step. If one of them was
+updated in place after the step was recorded, its old value is gone, so the backward pass refuses.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterable
+from dis import get_instructions
+from itertools import pairwise
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from minigrad.arrays import owner_of
+from minigrad.arrays import Array, owner_of
 from minigrad.tensor import Edge, Tensor, clock
 
 T = TypeVar("T")
 PACKAGE = __name__.partition(".")[0]
+SURFACE = ("shape", "dtype", "ndim", "size")  # what an update in place leaves as it is
 libraries = {PACKAGE}  # packages whose lines are not the user's; one that is built on this one adds itself
 
 
@@ -53,16 +56,38 @@ def errand(tensor: Tensor, parent: Tensor) -> str:
 
 
 def check_not_updated(tensor: Tensor) -> None:
-    """Raise RuntimeError if what a rule of `tensor` holds was updated in place after `tensor` was computed."""
-    for kept in kept_by_rules(tensor):
-        owner = owner_of(kept._data if isinstance(kept, Tensor) else kept)
-        reference, written = clock.written.get(id(owner), (None, 0))
+    """Raise RuntimeError if a value that rules of `tensor` need was updated in place after `tensor` was computed."""
+    needed = kept_by_rules(tensor)
+    if was_written(tensor._data, tensor._time) and any(reads_result(rule) for _, rule in tensor._edges):
+        needed.append(tensor)
+    for kept in needed:
+        array = kept._data if isinstance(kept, Tensor) else kept
         is_new = isinstance(kept, Tensor) and kept.is_leaf and kept._time > tensor._time
-        if is_new or (written > tensor._time and reference is not None and reference() is owner):
+        if is_new or was_written(array, tensor._time):
             raise RuntimeError(
-                f"a tensor of shape {owner.shape} was updated in place after {name_of(tensor)} used it, "
+                f"a tensor of shape {owner_of(array).shape} was updated in place after {name_of(tensor)} "
+                f"{'computed' if kept is tensor else 'used'} it, "
                 "and the backward pass needs its old value: call backward() before the update"
             )
+
+
+def was_written(array: Array, time: int) -> bool:
+    """Whether the memory of an array was written into after `time`."""
+    owner = owner_of(array)
+    reference, written = clock.written.get(id(owner), (None, 0))
+    return written > time and reference is not None and reference() is owner
+
+
+def reads_result(rule: Callable[..., Any]) -> bool:
+    """Whether a rule looks at the values of the result that it is handed, as far as its code tells, else True."""
+    if not isinstance(rule, FunctionType) or rule.__code__.co_argcount < 2:
+        return True
+    result, steps = rule.__code__.co_varnames[1], list(get_instructions(rule.__code__))
+    for step, following in pairwise(steps):
+        loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,)  # of two variables at once
+        if result in loaded[:-1] or (loaded[-1:] == (result,) and following.argval not in SURFACE):
+            return True
+    return False
 
 
 def kept_by_rules(tensor: Tensor) -> list[Any]:

@@ -9,9 +9,12 @@ __all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
 
 
 class GradMode(threading.local):
-    """Whether operations are recorded, separately in each thread."""
+    """Whether operations are recorded, and whether they were before each context that is entered: in each thread."""
 
     enabled = True
+
+    def __init__(self) -> None:
+        self.previous: list[bool] = []
 
 
 grad_mode = GradMode()
@@ -20,23 +23,18 @@ grad_mode = GradMode()
 class _SetGradMode(ContextDecorator):
     """A context manager, or a decorator, that sets the grad mode and restores it whatever happens.
 
-    It is a class and not a generator, so that one context can be entered again, also while it is entered.
+    It is a class and not a generator, so that one context can be entered again, also while it is entered. It keeps
+    nothing itself, so that threads can share it.
     """
 
     enabled: bool
 
-    def __init__(self) -> None:
-        self.previous: list[bool] = []
-
     def __enter__(self) -> None:
-        self.previous.append(grad_mode.enabled)
+        grad_mode.previous.append(grad_mode.enabled)
         grad_mode.enabled = self.enabled
 
     def __exit__(self, *exc_info: object) -> None:
-        grad_mode.enabled = self.previous.pop()
-
-    def _recreate_cm(self) -> _SetGradMode:  # each call of a decorated function gets a context of its own
-        return type(self)()
+        grad_mode.enabled = grad_mode.previous.pop()
 
 
 class no_grad(_SetGradMode):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import record, sweep
+from minigrad.graph import carried, record
 from minigrad.guards import reachable
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.random import default_generator, drawing_from, noting, standing
@@ -24,8 +24,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Gradients are the same bit for bit, also those of parameters that `f` uses without taking them as arguments, and
     also if it draws from the default random generator, or a layer from its own, which are set back to where they were
     for the second time, and stand afterwards as if it had not been. (Only where a tensor is used several times inside
-    `f`, and elsewhere too, are the same terms added in another order.) The second time counts nothing: what keeps
-    statistics, as batch norm does, asks `is_recomputing`.
+    `f`, and elsewhere too, are the same terms added in another order.) Each output is computed again by itself, so a
+    hook on a tensor inside `f` is called once for each. The second time counts nothing: what keeps statistics, as batch
+    norm does, asks `is_recomputing`.
 
     Args:
         f: takes anything, and returns a tensor or a nested container of tensors.
@@ -47,7 +48,6 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             tree = f(*args, **kwargs)
         outputs = [as_tensor(leaf) for leaf in leaves(tree)]
         values = [out._data for out in outputs]
-        inputs = entries(outputs, start)
 
         def compute_again(position: int) -> Tensor:
             with enable_grad(), drawing_from(default), standing(states), recomputing():
@@ -56,7 +56,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
                 raise RuntimeError("a checkpointed function must be deterministic, but its values differ when repeated")
             return again
 
-        kept = [Recomputation(compute_again, i, inputs) for i in range(len(values))]
+        kept = [Recomputation(compute_again, i, entries(out, start)) for i, out in enumerate(outputs)]
         return rebuilt(tree, [record(checkpoint, v, *k.rules()) for v, k in zip(values, kept, strict=True)])
 
     return call
@@ -95,12 +95,12 @@ def recomputing() -> Iterator[None]:
         _of_thread.recomputing = before
 
 
-def entries(outputs: Sequence[Tensor], start: int) -> list[Tensor]:
-    """The tensors that require gradients from which `outputs` were computed since `start`."""
+def entries(output: Tensor, start: int) -> list[Tensor]:
+    """The tensors that require gradients from which `output` was computed since `start`."""
     def parents(tensor: Tensor) -> list[Tensor]:
         return [parent for parent, _ in tensor._edges] if tensor._time > start else []
 
-    searched = reachable(outputs, parents)
+    searched = reachable([output], parents)
     return [x for x in searched if x._requires_grad and (x.is_leaf or x._time < start)]
 
 
@@ -124,7 +124,8 @@ class Recomputation:
         """The gradient of one input; each is handed out once, so that nothing is kept after the pass."""
         if grad is not self.grad or x not in self.gradients:
             again = self.compute_again(self.position)
-            self.grad, self.gradients = grad, sweep([(again, grad)], grad_mode.enabled, inputs=self.inputs)
+            pending = carried([(again, grad)], grad_mode.enabled, None, self.inputs)
+            self.grad, self.gradients = grad, {x: pending.gradients[x] for x in self.inputs}
         gradient = self.gradients.pop(x)
         if not self.gradients:
             self.grad = None

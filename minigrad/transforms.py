@@ -259,7 +259,8 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
 def unit_cotangents(outputs: Sequence[Tensor], position: int) -> list[list[Tensor]]:
     """For each element of one output the cotangents that are 1 there and 0 everywhere else."""
-    units = np.eye(outputs[position].size).reshape(-1, *outputs[position].shape)
+    size, shape = outputs[position].size, outputs[position].shape
+    units = np.eye(size).reshape(size, *shape)
     return [
         [wrap((unit if i == position else np.zeros(out.shape)).astype(out.dtype)) for i, out in enumerate(outputs)]
         for unit in units

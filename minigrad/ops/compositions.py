@@ -233,6 +233,9 @@ def gradient(f: TensorLike, *varargs: TensorLike, axis: Axis = None, edge_order:
         varargs: nothing, the distance of the points on all axes, or for each axis this or the points' coordinates.
         axis: the axis or axes, by default all.
         edge_order: 1 or 2, the order of the differences at the ends.
+
+    Raises:
+        TypeError: if values or coordinates are booleans, or if there are not as many distances as axes.
     """
     f = as_tensor(f)
     axes = axes_of(f, axis)
@@ -247,6 +250,8 @@ def gradient(f: TensorLike, *varargs: TensorLike, axis: Axis = None, edge_order:
 
 def slopes_along(f: Tensor, axis: int, step: Tensor, edge_order: int) -> Tensor:
     """The slope of the parabola through each point and its neighbours; at the ends, of that or of the line."""
+    if f.dtype == bool or (step.ndim and step.dtype == bool):
+        raise TypeError("gradient takes differences, which booleans do not have: convert them with astype(float)")
     y = moveaxis(f * 1.0, axis, -1)
     n = y.shape[-1]
     if edge_order not in (1, 2) or n <= edge_order or step.shape not in ((), (n,)):

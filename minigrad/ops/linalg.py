@@ -11,14 +11,16 @@ pseudo-inverses, 1973.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import index
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, at_infinity, divide, in_single, kinked, or_inf, where
-from minigrad.ops.indexing import tril
+from minigrad.ops.indexing import put, tril
 from minigrad.ops.products import multi_dot as multi_dot
 from minigrad.ops.reductions import Axis, in_units, kept_shape, spread
 from minigrad.ops.registry import operation
@@ -81,11 +83,32 @@ def det(a: TensorLike) -> Tensor:
     a = as_tensor(a)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        n = a.shape[-1]
-        regular = n == 0 or (np.isfinite(a.data).all() and np.all(np.linalg.matrix_rank(a.data) == n))
-        return as_matrix(grad) * (as_matrix(out) * inv(a).mT if regular else cofactors(a))
+        regular = is_regular(a.data, out.data)
+        return as_matrix(grad) * by_matrix(
+            regular, lambda a, out: as_matrix(out) * inv(a).mT, lambda a, out: cofactors(a), a, out
+        )
 
     return record(det, np.linalg.det(a.data), (a, rule))
+
+
+def is_regular(a: Array, determinant: Array) -> Array:
+    """Whether each matrix of a stack has an inverse with which its determinant gives the cofactors."""
+    finite = np.asarray(np.isfinite(a).all((-2, -1)))
+    full = np.linalg.matrix_rank(np.where(finite[..., None, None], a, 0)) == a.shape[-1] if a.shape[-1] else True
+    return np.asarray(finite & full & np.isfinite(determinant) & (determinant != 0))
+
+
+def by_matrix(
+    regular: Array, of_regular: Callable[..., Tensor], of_singular: Callable[..., Tensor], a: Tensor, *others: Tensor
+) -> Tensor:
+    """`of_regular` of those matrices of a stack, and what else there is of each, that are regular; `of_singular` else.
+
+    So neither does harm to the other, nor takes what the other does: cofactors need the memory of n⁴ numbers a matrix.
+    """
+    if regular.all():
+        return of_regular(a, *others)
+    slopes = put(np.zeros_like(a.data), regular, of_regular(*(x[regular] for x in (a, *others))))
+    return put(slopes, ~regular, of_singular(*(x[~regular] for x in (a, *others))))
 
 
 def cofactors(a: Tensor) -> Tensor:
@@ -108,7 +131,9 @@ def slogdet(a: TensorLike) -> SlogdetResult:
     sign, logarithm = np.linalg.slogdet(a.data)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:  # at singular matrices a pole, as that of log(0)
-        return as_matrix(grad) * (inv(a).mT if np.all(sign != 0) else cofactors(a) / as_matrix(det(a)))
+        return as_matrix(grad) * by_matrix(
+            sign != 0, lambda a: inv(a).mT, lambda a: cofactors(a) / as_matrix(det(a)), a
+        )
 
     return SlogdetResult(wrap(sign), record(slogdet, logarithm, (a, rule)))
 

@@ -53,8 +53,9 @@ def cross_entropy(
         TypeError: if the logits are not floating.
         ValueError: if shapes do not fit, or a class index or a setting is out of range.
 
-    The mean over ignored samples alone is NaN, as in PyTorch, and so is a loss of logits of which the largest is
-    infinite; a logit of -inf rules its class out.
+    The mean over ignored samples alone is NaN, and gradients are 0; the mean over samples whose weights add up to 0 is
+    NaN, and so are their gradients, as in PyTorch. A loss of logits of which the largest is infinite is NaN too; a
+    logit of -inf rules its class out.
 
     >>> cross_entropy([[2.0, 0.0]], np.array([0]))
     tensor(0.12692801, dtype=float64)
@@ -83,7 +84,7 @@ def cross_entropy(
     if reduction == "none":
         total = losses.sum(0)
     elif not divisor:
-        total *= nan  # the mean over no samples, which still has a gradient: 0
+        total *= nan  # also the mean over no samples, whose factors and so gradients are 0
     return record(cross_entropy, total, (logits, to_logits))
 
 
@@ -168,7 +169,8 @@ def weighted_target(
 
     The axis of the classes has changed places with the first. The factors are the target's probabilities, smoothed,
     times the class weights; for "mean" also divided by the sum of the weights of the samples' classes (for class
-    indices) or by the number of samples (for probabilities), as in PyTorch. If that is 0 they are not divided.
+    indices) or by the number of samples (for probabilities), as in PyTorch. If that is 0 they are NaN where a sample
+    counts, and 0 where it is ignored.
 
     Args:
         target: class indices of the shape of `logits` without the classes, or probabilities of the shape of `logits`.
@@ -183,8 +185,10 @@ def weighted_target(
         raise ValueError(f"the loss expects {classes} class weights, got shape {np.shape(weight)}")
     weights = None if weight is None else np.asarray(weight, dtype).reshape(-1, *[1] * (logits.ndim - 1))
     is_index = target.dtype.kind != "f"
+    counted: Any = True
     if is_index:
-        goal = one_hot(target, logits.shape, axis, ignore_index).astype(dtype)
+        counted = one_hot(target, logits.shape, axis, ignore_index)
+        goal = counted.astype(dtype)
     elif ignore_index >= 0:
         raise ValueError(f"ignore_index={ignore_index} names a class index, but the target is of probabilities")
     elif target.shape == logits.shape:
@@ -203,7 +207,7 @@ def weighted_target(
         goal = goal * (1 - label_smoothing) + (goal.sum(0) if is_index else 1) * (label_smoothing / classes)
     if weights is not None:
         goal *= weights
-    goal /= divisor or 1
+    goal /= divisor or np.where(counted, nan, 1)
     return goal, divisor
 
 

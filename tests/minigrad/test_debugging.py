@@ -137,6 +137,47 @@ def test_it_is_gone_after_the_context_also_when_nested_and_in_other_threads():
     mg.log(leaf(0.0))
 
 
+@pytest.mark.parametrize("decorated", [False, True])
+def test_threads_share_one_context_and_each_is_watched_as_long_as_it_is_inside(decorated):
+    shared, entered, left = mg.detect_anomaly(), threading.Event(), threading.Event()
+    seen = []
+
+    def inside():
+        entered.set()
+        assert left.wait(10)
+        with pytest.raises(mg.AnomalyError):
+            mg.log(leaf(0.0))
+        seen.append("watched")
+
+    def work():
+        with np.errstate(all="ignore"):
+            run(inside)
+            seen.append(mg.log(leaf(0.0)).tolist())
+
+    def run(function):
+        if decorated:
+            shared_function(function)
+        else:
+            with shared:
+                function()
+
+    @shared
+    def shared_function(function):
+        function()
+
+    def enter():
+        thread.start()
+        assert entered.wait(10)
+
+    thread = threading.Thread(target=work)
+    run(enter)
+    assert mg.log(leaf(0.0)).tolist() == [-np.inf]
+    left.set()
+    thread.join()
+    assert seen == ["watched", [-np.inf]]
+    assert not watches
+
+
 # ------------------------------------------------------------------------------------------------ memory
 
 

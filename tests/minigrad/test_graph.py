@@ -764,19 +764,70 @@ def test_no_operation_ever_uses_an_updated_value_silently(operation, data):
     def gradients(update):
         tensors = [leaf(x) for x in call.inputs]
         y = call(*tensors)
-        if update is not None and tensors:
-            tensors[update].data = tensors[update].data * 0.5 + 0.25
+        update(y, tensors)
         y.backward(np.arange(1.0, y.size + 1).reshape(y.shape))
         return [None if x.grad is None else x.grad.numpy() for x in tensors]
 
-    expected = gradients(None)
-    for updated in range(len(call.inputs)):
+    def input_updated(position):
+        def update(y, tensors):
+            tensors[position].data = tensors[position].data * 0.5 + 0.25
+
+        return update
+
+    def result_updated(y, tensors):
+        if y.numpy().flags.writeable:
+            y.detach()[...] = y.data * 0.5 + 0.25
+
+    expected = gradients(lambda y, tensors: None)
+    for updated in (result_updated, *map(input_updated, range(len(call.inputs)))):
         try:
             found = gradients(updated)
         except RuntimeError:
             continue
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def looks_up_in_a_closure(grad, out):
+    return next(grad * o for o in (out,) for _ in [lambda: out])
+
+
+READ_THEIR_RESULT = [
+    lambda grad, out: grad * out, lambda grad, out: out * out.shape[0] * grad, lambda grad, out: (lambda: grad * out)(),
+    lambda grad, out: grad * (out.shape and out.sum()), lambda *given: given[0] * given[1], looks_up_in_a_closure,
+    partial(lambda factor, grad, out: factor * grad * out, 2.0), MethodType(lambda self, grad, out: grad * out, "self"),
+]
+DO_NOT = [
+    lambda grad, out: grad * 2.0, lambda grad, out: grad * np.ones(out.shape), lambda grad, out: grad.astype(out.dtype),
+    lambda grad, result: grad * float(result.size * result.ndim),
+]
+
+
+@pytest.mark.parametrize("rule", READ_THEIR_RESULT)
+@pytest.mark.parametrize("view", [lambda y: y.detach(), lambda y: y[1:].detach(), lambda y: y.reshape(2, 1).detach()])
+def test_an_update_of_a_result_through_a_view_is_refused_if_a_rule_looks_at_the_result(rule, view):
+    y = mg.record(custom, np.array([1.0, 2.0]), (leaf([3.0, 4.0]), rule))
+    view(y)[-1] = 5.0
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) was updated in place after custom computed it"):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize("rule", DO_NOT)
+def test_an_update_of_a_result_is_none_of_the_business_of_a_rule_that_looks_at_its_shape_at_most(rule):
+    x = leaf([3.0, 4.0])
+    y = mg.record(custom, np.array([1.0, 2.0]), (x, rule))
+    y.detach()[-1] = 5.0
+    y.sum().backward()
+    assert x.grad.shape == (2,)
+
+
+def test_an_update_of_a_result_is_noticed_in_the_middle_of_a_graph_and_below_a_checkpoint():
+    for f in (mg.exp, mg.sqrt, mg.checkpoint(mg.exp)):
+        y = f(leaf([1.0, 2.0]))
+        z = (y + 1.0).sum()
+        y.detach()[0] = 5.0
+        with pytest.raises(RuntimeError, match=r"shape \(2,\) was updated in place after"):
+            z.backward()
 
 
 # ------------------------------------------------------------------------------------------------ grad modes
@@ -900,6 +951,34 @@ def test_the_grad_mode_of_a_thread_is_its_own():
     checked.set()
     thread.join()
     assert seen == [True, False]
+
+
+@pytest.mark.parametrize("decorated", [False, True])
+def test_threads_share_one_context_without_exchanging_their_grad_modes(decorated):
+    shared, entered, left = mg.no_grad(), threading.Event(), threading.Event()
+    seen = []
+
+    def work():
+        with mg.no_grad():
+            with shared:
+                entered.set()
+                assert left.wait(10)
+            seen.append(recorded())
+
+    def enter():
+        thread.start()
+        assert entered.wait(10)
+
+    thread = threading.Thread(target=work)
+    if decorated:
+        shared(enter)()
+    else:
+        with shared:
+            enter()
+    assert recorded()
+    left.set()
+    thread.join()
+    assert seen == [False]
 
 
 def test_threads_sweep_graphs_of_their_own_at_the_same_time():

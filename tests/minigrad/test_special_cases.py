@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 import nn
 from minigrad.graph import sweep
+from minigrad.recording import Recorded, recording
 from minigrad.testing import gradcheck
 from nn import functional as F
 
@@ -639,6 +640,44 @@ def test_matmul_and_solve_sum_gradients_over_broadcast_stacks():
 )
 def test_the_determinant_of_singular_matrices_has_right_derivatives(a):
     check_all_orders(mg.linalg.det, a)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_a_singular_matrix_does_no_harm_to_its_neighbours_in_a_stack():
+    regular = np.array([[2.0, 1.0, 0.0], [0.5, 3.0, 1.0], [0.0, 1.0, -1.0]])
+    nan = np.full((3, 3), np.nan)
+    stack = np.stack([[np.eye(3) * 1e-120, np.ones((3, 3))], [regular, np.zeros((3, 3))], [nan, 2 * regular]])
+
+    def logarithms(a):
+        return mg.linalg.slogdet(a)[1]
+
+    for f in (logarithms, mg.linalg.det):
+        for i in [(0, 0), (1, 0), (2, 1)]:
+            for order in (1, 2):
+                def derivative(g, order=order):
+                    slope = mg.grad(g)
+                    return slope if order == 1 else mg.grad(lambda a: (slope(a) * regular).sum())
+
+                alone = derivative(f)(stack[i]).numpy()
+                beside = derivative(lambda a, f=f, i=i: f(a)[i])(stack).numpy()[i]
+                np.testing.assert_allclose(beside, alone, rtol=1e-13)
+    np.testing.assert_allclose(mg.grad(lambda a: logarithms(a)[0, 0])(stack).numpy()[0, 0], np.eye(3) * 1e120)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in det")
+def test_determinants_that_under_or_overflow_have_the_right_cofactors():
+    for scale in (1e-120, 1e120):
+        found = gradient(mg.linalg.det, np.eye(3) * scale)
+        np.testing.assert_allclose(found, np.eye(3) * scale**2, rtol=1e-13)
+
+
+def test_cofactors_are_computed_of_the_singular_matrices_of_a_stack_alone():
+    stack = np.tile(np.eye(12), (50, 1, 1))
+    stack[7, 0, 0] = 0
+    x, sizes = mg.tensor(stack, requires_grad=True), []
+    with recording(lambda event: sizes.append(event.result.size) if isinstance(event, Recorded) else None):
+        mg.linalg.det(x).sum().backward()
+    assert max(sizes) == (12 * 11) ** 2
 
 
 def test_gradients_of_symmetric_operations_are_symmetric():

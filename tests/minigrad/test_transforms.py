@@ -111,6 +111,33 @@ def test_vjp_can_be_pulled_back_more_than_once():
         close(pull_back(c)[0], A.T @ c)
 
 
+def test_jacobians_and_hessians_of_what_is_empty_are_empty():
+    three, nothing = np.ones(3), np.zeros((2, 0))
+    for f, x, shape in [
+        (lambda a: a[:0], three, (0, 3)), (lambda a: a[:, None][:0], three, (0, 1, 3)),
+        (lambda a: a * 2, nothing, (2, 0, 2, 0)), (lambda a: a.sum(1), nothing, (2, 2, 0)),
+        (lambda a: a.sum(), nothing, (2, 0)),
+    ]:
+        found = mg.jacobian(f)(x.astype(np.float32))
+        assert (found.shape, found.dtype) == (shape, np.float32)
+    assert mg.hessian(lambda a: (a * a).sum())(np.zeros(0)).shape == (0, 0)
+    assert mg.hessian(lambda a: (a**3).sum())(nothing).shape == (2, 0, 2, 0)
+    assert mg.grad(lambda a: mg.hessian(lambda a: (a**3).sum())(a).sum())(nothing).shape == (2, 0)
+
+
+def test_one_empty_part_leaves_the_others_of_a_jacobian_or_hessian_as_they_are():
+    x, nothing = np.array([1.0, 2.0]), np.zeros(0)
+    full, empty = mg.jacobian(lambda a: (a * a, a[:0]))(x)
+    close(full, np.diag(2 * x))
+    assert empty.shape == (0, 2)
+    parts = mg.hessian(lambda tree: (tree["a"] ** 3).sum() + tree["b"].sum())({"a": x, "b": nothing})
+    close(parts["a"]["a"], np.diag(6 * x))
+    assert [parts[i][j].shape for i, j in ("ab", "ba", "bb")] == [(2, 0), (0, 2), (0, 0)]
+    by_first, by_second = mg.jacobian(lambda a, b: a * 2 + b.sum(), (0, 1))(x, nothing)
+    close(by_first, 2 * np.eye(2))
+    assert by_second.shape == (2, 0)
+
+
 def test_jvp_is_the_jacobian_times_the_tangent():
     f = lambda x, y: (mg.exp(A @ x) * y, (x * y).sum())  # noqa: E731
     y0, v, w = rng.standard_normal((3, 4))
@@ -254,6 +281,61 @@ def test_checkpoints_can_be_differentiated_twice_and_swept_in_parts():
     out.backward()
     close(w.grad, 18)
     close(x.grad, 24)
+
+
+@pytest.mark.parametrize("where", ["leaf", "inner tensor", "parameter", "through two outputs", "two checkpoints"])
+def test_a_hook_on_what_a_checkpoint_uses_is_called_once_when_the_gradient_is_complete(where):
+    whole = np.array([1.0, 2.0, 3.0])  # in whatever order they are added, sums of these are exact
+
+    def run(wrapper):
+        x, w, seen = mg.tensor(whole, requires_grad=True), mg.tensor(2.0, requires_grad=True), []
+
+        def hook(gradient):
+            seen.append(gradient.numpy().copy())
+            return gradient * 10
+
+        y = x * 3.0
+        f = wrapper(lambda q: w * q * q)
+        hooked = {"leaf": x, "parameter": w}.get(where, y)
+        hooked.register_hook(hook)
+        if where == "through two outputs":
+            first, second = wrapper(lambda q: (q * q, w * q * q * q))(y)
+            out = first + 2.0 * second
+        elif where == "two checkpoints":
+            out = wrapper(lambda q: f(q) + q)(y)
+        else:
+            out = f(x if hooked is x else y)
+        y.retain_grad()
+        out.backward(whole)
+        return [*seen, *(t.grad.numpy() for t in (x, w, y) if t.grad is not None)]
+
+    for got, expected in zip(run(mg.checkpoint), run(lambda f: f), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_hook_on_the_variable_of_a_transform_is_called_also_around_a_checkpoint():
+    def f(x):
+        x.register_hook(lambda gradient: gradient * 10)
+        return mg.checkpoint(lambda q: q * q)(x).sum()
+
+    close(mg.grad(f)(x0), 20 * x0)
+    close(mg.hessian(f)(x0), 200 * np.eye(len(x0)))  # the hook of the inner variable, and that of the outer one
+
+
+def test_each_output_of_a_checkpoint_may_be_computed_from_other_inputs():
+    x, y = (mg.tensor(x0, requires_grad=True) for _ in range(2))
+    first, second = mg.checkpoint(lambda x, y: (x * 2, y * y))(x, y)
+    (first.sum() + second.sum()).backward()
+    close(x.grad, np.full_like(x0, 2))
+    close(y.grad, 2 * x0)
+
+
+def test_a_recording_tells_of_a_checkpointed_input_as_complete_once():
+    events = []
+    x = mg.tensor(x0, requires_grad=True)
+    with recording(events.append):
+        mg.checkpoint(lambda q: q * q)(x).sum().backward()
+    assert [type(event).__name__ for event in events if getattr(event, "tensor", None) is x] == ["Completed"]
 
 
 # ------------------------------------------------------------------------------------------------ bad arguments
