@@ -383,11 +383,19 @@ def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeyp
     assert len(trained) == 3
 
 
+def test_a_run_with_workers_takes_the_seconds_that_pass(monkeypatch, tmp_path):
+    clocks = iter([os.times_result((0, 0, 3, 1, 100)), os.times_result((0, 0, 8, 2, 103))] * 2)
+    monkeypatch.setattr(frontier.subprocess, "run", lambda *arguments, **options: None)
+    monkeypatch.setattr(frontier.os, "times", lambda: next(clocks))
+    assert frontier.seconds_of([], tmp_path) == 6
+    assert frontier.seconds_of([], tmp_path, workers=2) == 3
+
+
 def test_a_run_is_that_of_train_py_with_the_settings_beside_the_name(monkeypatch):
     monkeypatch.setenv("FASHION_MNIST_DIR", str(SAMPLE_FOLDER))
     row = frontier.measured("default architecture.sizes=[784,4,10]", 2, 3, yardstick=50.0, data=load(SAMPLE_FOLDER))
     assert (row.recipe, row.epochs, row.seed) == ("default architecture.sizes=[784,4,10]", 2, 3)
     assert 0.2 < row.accuracy < 0.9
     assert row.mirrored != row.accuracy
-    assert row.cpu_seconds > 0.1
-    assert row.seconds == row.cpu_seconds / 2
+    assert row.taken > 0.1
+    assert row.seconds == row.taken / 2
