@@ -44,7 +44,7 @@ from minigrad.transforms import leaves
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
-AWAY = 1e-3  # of each element's own size: how far from the first a second point is
+AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
@@ -307,7 +307,7 @@ class Examination:
         if elsewhere is not None:
             second = self.second_point(elsewhere, probe, bool(weighed.wrong))
             if not weighed.wrong:
-                self.explain(second, None, "at a second point nearby: ")
+                self.explain(second, None, "at a second point: ")
             findings += second.findings if decided or second.wrong else []
         self.report.count(findings)
 
@@ -360,10 +360,8 @@ class Examination:
 
     def elsewhere(self, run: Outcome) -> Outcome | None:
         """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
-        subject, rng = self.subject, run.rng()
-        moves = [AWAY * np.abs(drawn(rng, x.shape)) for x in subject.arrays]
-        for sign in (1, -1):  # the first may lead out of the domain
-            arrays = [np.asarray(x * (1 + sign * move)) for x, move in zip(subject.arrays, moves, strict=True)]
+        subject = self.subject
+        for arrays in other_points(subject.arrays, run.rng()):
             try:
                 made = subject.recorded([x.copy() for x in arrays])
                 values, gradients = made.values, made.gradients(run.cotangents)
@@ -377,7 +375,7 @@ class Examination:
     def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
         """What is found along a direction there, and why it is wrong, unless something is known to be wrong."""
         probe = self.probe(run)
-        probe.scales, probe.is_clear = first.scales, first.is_clear
+        probe.is_clear = first.is_clear
         direction = probe.random_direction(self.rng)
         finding = probe.look(direction)
         if finding.verdict is not Verdict.WRONG or known:
@@ -506,6 +504,18 @@ class Examination:
         second = self.first_run()
         self.structure(second, [CHECKS["deterministic"]])
         self.slopes(second)
+
+
+def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
+    """Second points, from far to near: f may not be defined at the first ones.
+
+    Far away each element takes the place of the next: that changes masks, and which of several is the largest, but no
+    element leaves the domain of a function of single ones. A function of matrices may need those near by.
+    """
+    moves = [AWAY * np.abs(drawn(rng, x.shape)) for x in arrays]
+    for points in ([np.roll(x, 1) for x in arrays], arrays):
+        for sign in (1, -1):  # the first may lead out of the domain
+            yield [np.asarray(x * (1 + sign * move)) for x, move in zip(points, moves, strict=True)]
 
 
 def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:
