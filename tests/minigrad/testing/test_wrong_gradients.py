@@ -537,6 +537,50 @@ def test_the_second_point_is_within_the_domain(f):
     assert gradcheck(f, np.array([1 - 1e-4, -1 + 1e-4])).state == "correct"
 
 
+# ------------------------------------------------------------------------------------------------ float32
+
+
+def wrong_in_single(value_too=False):
+    """A sine that has the wrong sign in float32, or whose rule has."""
+    return operation(
+        lambda grad, out, x: grad * mg.cos(x) * (-1 if x.dtype == np.float32 else 1),
+        lambda x: np.sin(x) * (-1 if value_too and x.dtype == np.float32 else 1),
+    )
+
+
+@pytest.mark.parametrize("large", [1.0, 1e4, 1e7, 1e10])
+def test_what_is_wrong_in_float32_is_found_beside_what_is_large(large):
+    f, g = wrong_in_single(), wrong_in_single(value_too=True)
+    said = "float32 does not agree with float64: the gradient of input 0"
+    assert said in message(lambda t: f(t).sum() + large, X)
+    assert said in message(lambda t, b: f(t).sum() + (b * large).sum(), X, np.ones(2))
+    assert said in message(lambda t, b: (f(t), b), X, large * np.ones(2))
+    assert "float32 does not agree with float64: output 0" in message(lambda t, b: (g(t), b * large), X, np.ones(2))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_what_cancels_in_float32_is_not_called_wrong(size):
+    def batch_normalised(x, b, axis=0):
+        y = x + b
+        return (y - y.mean(axis, keepdims=True)) / y.std(axis, keepdims=True)
+
+    def pairs_normalised(x):  # of two elements: always 1 and -1
+        return batch_normalised(x[:, :2], 0.0, 1) * size
+
+    def saturated(x):
+        return mg.softmax(100 * x)
+
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x, b = size * rng.standard_normal((6, 3)), size * rng.standard_normal(3)
+        for report in (gradient_report(batch_normalised, x, b, checks=["float32"], seed=seed),
+                       gradient_report(pairs_normalised, x, checks=["float32"], seed=seed),
+                       gradient_report(lambda x, b: (x + 1e3 * b) - 1e3 * b, x, b, checks=["float32"], seed=seed),
+                       gradient_report(lambda x, b: saturated(x) * b / size * 1e4, x, b, checks=["float32"], seed=seed),
+                       gradient_report(lambda x: 1e4 * mg.logsumexp(x) - 1e4 * x.sum(), x, checks=["float32"])):
+            assert not report.problems, str(report)
+
+
 # ------------------------------------------------------------------------------------------------ undecided
 
 
