@@ -34,6 +34,10 @@ class Fault:
     wrong: int  # of `looked_at` entries
     looked_at: int
 
+    def is_wrong_for(self, probe: Probe) -> bool:
+        """Whether the same entry is wrong at another point too."""
+        return self.index is not None and probe.entry(self.variable, self.index).verdict is Verdict.WRONG
+
 
 Entries: TypeAlias = dict[tuple[int, tuple[int, ...]], Finding]  # by variable and index
 

@@ -485,7 +485,8 @@ def rounded_away(
     sizes = sizes_of(exact)
     lost = 16 * SINGLE * np.fmax(1.0, largest.on_the_way(made))
     by_size = SINGLE**0.5 * sizes + lost + 16 * np.maximum(moved, spread)
-    return np.minimum(by_size, SINGLE**0.5 * sizes.max() + 16 * moved)
+    allowed: Array = np.minimum(by_size, SINGLE**0.5 * sizes.max() + 16 * moved)
+    return allowed
 
 
 def sizes_of(arrays: Iterable[Array]) -> Array:
