@@ -129,7 +129,7 @@ class Probe:
         moved = [np.abs(self.line(direction).f(1.0) - self.here) for direction in near]
         size = float(np.max(around, initial=0.0))
         least = epsilon**0.5 * size
-        if not all(move.max(initial=0.0) <= least for move in moved):
+        if any(not move.max(initial=0.0) <= least for move in moved):
             return True
         return self.makes_stairs(rng, least, size / SHRINK**2)
 
@@ -140,12 +140,14 @@ class Probe:
         one or two of them until the step is shorter than they are, and then it is gone. Bends are seen around several
         points, since at the middle of a stair there is none. Higher stairs are what f means, as those of `round`.
         """
-        steps = [1 / SHRINK**k for k in range(64) if 1 / SHRINK**k > FINEST * EPSILON]
-        bends = np.zeros((len(steps), self.here.size))
-        for _ in range(3):
-            line, middle = self.line([drawn(rng, x.shape) / 4 * x for x in self.arrays]), float(rng.random()) / 16
-            found = np.array([line.f(middle + t) + line.f(middle - t) - 2 * line.f(middle) for t in steps])
-            bends = np.maximum(bends, np.nan_to_num(np.abs(found), posinf=0.0))
+        lines = [self.line([drawn(rng, x.shape) / 4 * x for x in self.arrays]) for _ in range(3)]
+        around = [(line, middle, line.f(middle)) for line, middle in zip(lines, rng.random(3) / 16, strict=True)]
+        rows, step = [np.full(self.here.size, np.inf)], 1.0
+        while step > FINEST * EPSILON and (rows[-1] > least).any():
+            found = [line.f(middle + step) + line.f(middle - step) - 2 * value for line, middle, value in around]
+            rows.append(np.nan_to_num(np.abs(found), posinf=0.0).max(0))
+            step /= SHRINK
+        bends = np.array(rows[1:])
         finer = np.maximum.accumulate(bends[:0:-1])[::-1]
         last = (bends[:-1] > least) & (bends[:-1] < most) & (finer <= least)
         return bool(np.any(last[1:] & (bends[1:-1] > bends[:-2] / 8)))
