@@ -149,7 +149,8 @@ class Probe:
             step /= SHRINK
         bends = np.array(rows[1:])
         finer = np.maximum.accumulate(bends[:0:-1])[::-1]
-        last = (bends[:-1] > least) & (bends[:-1] < most) & (finer <= least)
+        moved = SHRINK ** -np.arange(len(bends) - 1.0)[:, None] * np.abs(self.here)  # a kink bends by less
+        last = (bends[:-1] > np.maximum(least, moved)) & (bends[:-1] < most) & (finer <= least)
         return bool(np.any(last[1:] & (bends[1:-1] > bends[:-2] / 8)))
 
     def unseen(self, allowed: float) -> list[Array] | None:
