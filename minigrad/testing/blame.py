@@ -24,6 +24,7 @@ from minigrad.testing.subject import SecondOrder, Subject, TensorSubject
 from minigrad.transforms import leaves, rebuilt
 
 MOST_STEPS = 2000
+NEAR = 1e-6  # how far the whole is moved to see where to the arguments of its steps move
 MOST_WITHIN = 20  # steps that are checked as part of the whole function, which takes longer
 
 
@@ -99,13 +100,18 @@ def calling_line() -> str:
 
 @dataclass(frozen=True)
 class Local:
-    """What checking one step found: on its own, or else as the last one of the whole function."""
+    """What checking one step found: on its own, or else as the last one of the whole function.
+
+    Attributes:
+        direction: one along which it is wrong.
+    """
 
     step: Step
     probe: Probe
     is_wrong: bool
     is_kink: bool
     alone: bool = True
+    direction: Sequence[Array] | None = None
 
 
 @dataclass
@@ -122,8 +128,12 @@ class StepChecker:
     order: int = 1
     whole: Subject | None = None
 
-    def checked(self, step: Step) -> Local | None:
-        """The verdict on one step; None if calling its operation again does not give the recorded value."""
+    def checked(self, step: Step, direction: list[Array] | None = None) -> Local | None:
+        """The verdict on one step; None if calling its operation again does not give the recorded value.
+
+        Args:
+            direction: of its tensors, to look along; random ones by default.
+        """
         parents, position = step.tensors(), position_in(step)
         if not parents or position is None:
             return None
@@ -132,10 +142,12 @@ class StepChecker:
             inputs = (symmetrised(step, x) for x in variables)
             return as_tensor(leaves(step.call(dict(zip(parents, inputs, strict=True))))[position])
 
-        probe, wrong, at_kink = self.probed(TensorSubject(again, [x._data for x in parents]))
+        probe, wrong, at_kink = self.probed(TensorSubject(again, [x._data for x in parents]), direction)
         return self.verdict(step, probe, wrong, at_kink)
 
-    def probed(self, subject: TensorSubject) -> tuple[Probe, list[list[Array]] | None, bool]:
+    def probed(
+        self, subject: TensorSubject, direction: list[Array] | None = None
+    ) -> tuple[Probe, list[list[Array]] | None, bool]:
         """A function's gradients, directions along which they are wrong, and whether a kink was met.
 
         None for the directions if a gradient is not finite where the values are.
@@ -147,7 +159,7 @@ class StepChecker:
         probe = Probe(subject, cotangents, subject.gradients(subject.arrays, cotangents), self.tolerance)
         if not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all():
             return probe, None, False
-        directions = [probe.random_direction(self.rng) for _ in range(2)]
+        directions = [direction] if direction else [probe.random_direction(self.rng) for _ in range(2)]
         verdicts = [probe.along(direction).verdict for direction in directions]
         if any(verdict not in (Verdict.CORRECT, Verdict.WRONG) for verdict in verdicts):
             directions += probe.aimed()
@@ -160,7 +172,8 @@ class StepChecker:
     ) -> Local:
         """What was found, where what is wrong may be excused by kinks that meet."""
         excused = bool(wrong) and excused_by_kinks(probe, wrong or [], self.rng)
-        return Local(step, probe, wrong is None or (bool(wrong) and not excused), excused or at_kink, alone)
+        is_wrong = wrong is None or (bool(wrong) and not excused)
+        return Local(step, probe, is_wrong, excused or at_kink, alone, wrong[0] if wrong else None)
 
     def checked_within(self, steps: Sequence[Step], position: int) -> Local | None:
         """The verdict on a step as part of the whole function: wrong if its gradient is, and that before it is not.
@@ -211,6 +224,26 @@ class StepChecker:
                 kink = kink or (local is not None and local.is_kink)
         return None, kink
 
+    def first_wrong_along(self, steps: Sequence[Step], direction: Sequence[Array]) -> Local | None:
+        """The first step whose own gradient disagrees where its arguments move as the whole moves along a direction.
+
+        One wrong entry of thousands may not show along random directions of a step.
+        """
+        if not isinstance(self.whole, TensorSubject):
+            return None
+        ahead, behind = (arguments_at(self.whole, direction, t) for t in (NEAR, -NEAR))
+        with self.whole.at(self.whole.arrays):
+            for position, (step, *moved) in enumerate(zip(steps, ahead, behind)):  # noqa: B905
+                if [[x.shape for x in there] for there in moved] != 2 * [[x.shape for x in step.tensors()]]:
+                    return None  # other operations there
+                towards = [np.asarray((a - b) / (2 * NEAR)) for a, b in zip(*moved, strict=True)]
+                if not step.out.requires_grad or not all(np.isfinite(d).all() for d in towards):
+                    continue
+                local = self.checked(step, towards)
+                if local is not None and local.is_wrong and not self.follows_variables(steps, position):
+                    return local
+        return None
+
 
 class Within(TensorSubject):
     """The part of a function that ends with one of its steps: with its result, or `before` it with all it takes."""
@@ -230,6 +263,12 @@ def steps_of(subject: TensorSubject, variables: Sequence[Tensor]) -> list[Step]:
     with enable_grad(), recorded_steps() as steps:
         subject.outputs(variables)
     return steps
+
+
+def arguments_at(whole: TensorSubject, direction: Sequence[Array], t: float) -> list[list[Array]]:
+    """What the tensors are that each step takes, if the variables are moved."""
+    with whole.at([np.asarray(x + t * d) for x, d in zip(whole.arrays, direction, strict=True)]) as variables:
+        return [[x._data for x in step.tensors()] for step in steps_of(whole, variables)]
 
 
 def same_number(a: Any, b: Any) -> bool:
@@ -313,12 +352,20 @@ def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = (
         return f"{what}: the gradients of what it takes are right, that of its result is not"
     finite = all(np.isfinite(g).all() for g in local.probe.gradients)
     place = local.probe.locate(rng, by_entry=False) if finite else None
-    if place is None:
+    variable = place.variable if place is not None else variable_along(local)
+    if variable is None or not finite:
         return what
-    parent = step.tensors()[place.variable]
-    line, pattern = rule_line(step, parent), pattern_of(local.probe, place.variable) if place.wrong else None
+    parent = step.tensors()[variable]
+    line, pattern = rule_line(step, parent), pattern_of(local.probe, variable) if place and place.wrong else None
     what += f"; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
     return what + (f": there {pattern}" if pattern and pattern not in said else "")
+
+
+def variable_along(local: Local) -> int | None:
+    """The first variable whose gradient is wrong along the direction in which the step was found so."""
+    probe, direction = local.probe, local.direction
+    which = range(len(probe.arrays)) if direction is not None else ()
+    return next((i for i in which if probe.is_wrong(probe.only(i, direction or ()))), None)
 
 
 def unblamed(steps: Sequence[Step]) -> str:
@@ -327,6 +374,6 @@ def unblamed(steps: Sequence[Step]) -> str:
     if len(steps) >= MOST_STEPS:
         missed.append(f"all after the first {MOST_STEPS:,} steps")
     if not missed:
-        return "blamed: no single operation, each is right on its own: detach() or .data in f?"
+        return "blamed: no single operation could be shown wrong on its own: detach() or .data in f?"
     more = f" and {len(missed) - 3} more" if len(missed) > 3 else ""
     return f"blamed: no single operation that could be checked on its own; not checked: {', '.join(missed[:3])}{more}"

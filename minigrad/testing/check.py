@@ -44,7 +44,7 @@ from minigrad.transforms import leaves
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
-AWAY = 1e-3  # of each element's own size: how far from the first a second point is
+AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
@@ -156,6 +156,7 @@ class Weighed:
     """Slopes that were looked at, and what is to be said of the wrong ones.
 
     Attributes:
+        directions: those along which they are wrong.
         local: the operation to blame.
         undecided, notes: why what looked wrong is not called so, if it is not.
     """
@@ -163,6 +164,7 @@ class Weighed:
     probe: Probe
     run: Outcome
     findings: list[Finding]
+    directions: Sequence[list[Any]] = ()
     local: Local | None = None
     undecided: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -307,7 +309,7 @@ class Examination:
         if elsewhere is not None:
             second = self.second_point(elsewhere, probe, bool(weighed.wrong))
             if not weighed.wrong:
-                self.explain(second, None, "at a second point nearby: ")
+                self.explain(second, None, probe)
             findings += second.findings if decided or second.wrong else []
         self.report.count(findings)
 
@@ -360,10 +362,8 @@ class Examination:
 
     def elsewhere(self, run: Outcome) -> Outcome | None:
         """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
-        subject, rng = self.subject, run.rng()
-        moves = [AWAY * np.abs(drawn(rng, x.shape)) for x in subject.arrays]
-        for sign in (1, -1):  # the first may lead out of the domain
-            arrays = [np.asarray(x * (1 + sign * move)) for x, move in zip(subject.arrays, moves, strict=True)]
+        subject = self.subject
+        for arrays in other_points(subject.arrays, run.rng()):
             try:
                 made = subject.recorded([x.copy() for x in arrays])
                 values, gradients = made.values, made.gradients(run.cotangents)
@@ -377,7 +377,7 @@ class Examination:
     def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
         """What is found along a direction there, and why it is wrong, unless something is known to be wrong."""
         probe = self.probe(run)
-        probe.scales, probe.is_clear = first.scales, first.is_clear
+        probe.is_clear = first.is_clear
         direction = probe.random_direction(self.rng)
         finding = probe.look(direction)
         if finding.verdict is not Verdict.WRONG or known:
@@ -392,7 +392,7 @@ class Examination:
         Rounding may explain them. Or several kinks meet: their slopes may differ in sign, and no single line shows what
         is allowed. Then each operation has been found right on its own, and so is the whole beside the kinks.
         """
-        weighed = Weighed(probe, run, findings)
+        weighed = Weighed(probe, run, findings, wrong)
         if not weighed.wrong:
             return weighed
         local, kink = self.culprit(run)
@@ -426,10 +426,9 @@ class Examination:
     def culprit(self, run: Outcome, finite: bool = True) -> tuple[Local | None, bool]:
         """The first step whose own gradient is wrong, and whether one before it is at a kink.
 
-        What is not finite there, though all gradients are finite, has had no part in them. While a line is tried, only
-        steps are looked at that can be checked on their own.
+        What is not finite there, though all gradients are finite, has had no part in them.
         """
-        checker = StepChecker(self.rng, self.tolerance, self.order, None if attempt.running else self.subject)
+        checker = self.checker(run)
         start, kinks = 0, False
         while True:
             local, kink = checker.first_wrong(run.steps, start)
@@ -438,14 +437,31 @@ class Examination:
                 return local, kinks
             start = next((i for i, step in enumerate(run.steps) if step is local.step), len(run.steps)) + 1
 
+    def accused(self, weighed: Weighed, fault: Fault | None) -> Local | None:
+        """The first step that is wrong where the whole is: at the wrong entry, or along the directions that show it."""
+        probe, directions = weighed.probe, list(weighed.directions)
+        if fault is not None and fault.index is not None:
+            mask = np.zeros(probe.arrays[fault.variable].shape)
+            mask[fault.index] = 1
+            directions.insert(0, probe.only(fault.variable, probe.scales, mask))
+        checker = self.checker(weighed.run)
+        found = (checker.first_wrong_along(weighed.run.steps, direction) for direction in directions[:2])
+        return next((x for x in found if x is not None and not self.explained_by_rounding(x, weighed)), None)
+
+    def checker(self, run: Outcome) -> StepChecker:
+        """What checks steps of a run; while a line is tried, only such that can be checked on their own."""
+        subject = self.subject
+        whole = subject.moved_to(run.subject.arrays) if isinstance(subject, TensorSubject) else subject
+        return StepChecker(self.rng, self.tolerance, self.order, None if attempt.running else whole)
+
     # ---------------------------------------------------------------- in words
 
-    def explain(self, weighed: Weighed, fault: Fault | None, where: str = "") -> None:
+    def explain(self, weighed: Weighed, fault: Fault | None, first: Probe | None = None) -> None:
         """Report what excuses wrong slopes; or where the gradient is wrong, what is to blame, and how it is seen again.
 
         Args:
             fault: a wrong entry, if one is known.
-            where: which point it is, if not the one asked for.
+            first: where nothing was found, if this is the second point.
         """
         report = self.report
         report.undecided += weighed.undecided
@@ -456,13 +472,15 @@ class Examination:
             report.problems.append("it is wrong here too")
             return
         fault = fault or weighed.probe.locate(self.rng)
+        where = "" if first is None else "at a second point: "
         report.problems.append(where + self.described(fault, weighed.wrong[0]))
         if fault is not None and fault.looked_at and not fault.wrong:
             report.details.append("each entry is a slope of one side, but not all at once: ties share a gradient")
         elif fault is not None and (pattern := pattern_of(weighed.probe, fault.variable)):
             report.details.append(pattern)
-        self.blame(weighed.run, weighed.local)
-        if where:
+        self.blame(weighed.run, weighed.local or self.accused(weighed, fault))
+        known = first is None or (fault is not None and fault.is_wrong_for(first))
+        if not known:
             report.details.append("right at the point itself: does a rule keep something from an earlier call?")
 
     def described(self, fault: Fault | None, along: Finding) -> str:
@@ -506,6 +524,18 @@ class Examination:
         second = self.first_run()
         self.structure(second, [CHECKS["deterministic"]])
         self.slopes(second)
+
+
+def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
+    """Second points, from far to near: f may not be defined at the first ones.
+
+    Far away each element takes the place of the next: that changes masks, and which of several is the largest, but no
+    element leaves the domain of a function of single ones. A function of matrices may need those near by.
+    """
+    moves = [AWAY * np.abs(drawn(rng, x.shape)) for x in arrays]
+    for points in ([np.roll(x, 1) for x in arrays], arrays):
+        for sign in (1, -1):  # the first may lead out of the domain
+            yield [np.asarray(x * (1 + sign * move)) for x, move in zip(points, moves, strict=True)]
 
 
 def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.testing.differences import EPSILON, slopes
-from minigrad.testing.numeric import SHRINK, Finding, Line, Tolerance, Verdict, judge
+from minigrad.testing.numeric import FINEST, SHRINK, Finding, Line, Tolerance, Verdict, judge
 from minigrad.testing.subject import Gradients, Subject
 
 NEARBY = 1e-7  # so near that what is smooth has the same slopes
@@ -33,6 +33,10 @@ class Fault:
     finding: Finding
     wrong: int  # of `looked_at` entries
     looked_at: int
+
+    def is_wrong_for(self, probe: Probe) -> bool:
+        """Whether the same entry is wrong at another point too."""
+        return self.index is not None and probe.entry(self.variable, self.index).verdict is Verdict.WRONG
 
 
 Entries: TypeAlias = dict[tuple[int, tuple[int, ...]], Finding]  # by variable and index
@@ -123,8 +127,31 @@ class Probe:
                       for by in (1e-2, *3 * [4 * epsilon]))
         around = [np.nan_to_num(np.abs(x), posinf=0.0) for x in (self.here, *map(self.line(far).f, (1.0, -1.0)))]
         moved = [np.abs(self.line(direction).f(1.0) - self.here) for direction in near]
-        size = np.max(around, initial=0.0)
-        return not all(move.max(initial=0.0) <= epsilon**0.5 * size for move in moved)
+        size = float(np.max(around, initial=0.0))
+        least = epsilon**0.5 * size
+        if any(not move.max(initial=0.0) <= least for move in moved):
+            return True
+        return self.makes_stairs(rng, least, size / SHRINK**2)
+
+    def makes_stairs(self, rng: np.random.Generator, least: float, most: float) -> bool:
+        """Whether a value goes by leaps of more than the least that counts: f adds what is large, and takes it off.
+
+        From each step to a 16th of it, the bend of a curve goes down by 256, that at a kink by 16. That over stairs is
+        one or two of them until the step is shorter than they are, and then it is gone. Bends are seen around several
+        points, since at the middle of a stair there is none. Higher stairs are what f means, as those of `round`.
+        """
+        lines = [self.line([drawn(rng, x.shape) / 4 * x for x in self.arrays]) for _ in range(3)]
+        around = [(line, middle, line.f(middle)) for line, middle in zip(lines, rng.random(3) / 16, strict=True)]
+        rows, step = [np.full(self.here.size, np.inf)], 1.0
+        while step > FINEST * EPSILON and (rows[-1] > least).any():
+            found = [line.f(middle + step) + line.f(middle - step) - 2 * value for line, middle, value in around]
+            rows.append(np.nan_to_num(np.abs(found), posinf=0.0).max(0))
+            step /= SHRINK
+        bends = np.array(rows[1:])
+        finer = np.maximum.accumulate(bends[:0:-1])[::-1]
+        moved = SHRINK ** -np.arange(len(bends) - 1.0)[:, None] * np.abs(self.here)  # a kink bends by less
+        last = (bends[:-1] > np.maximum(least, moved)) & (bends[:-1] < most) & (finer <= least)
+        return bool(np.any(last[1:] & (bends[1:-1] > bends[:-2] / 8)))
 
     def unseen(self, allowed: float) -> list[Array] | None:
         """A mask for each variable: what has a slope so small that a difference in it is lost in what is allowed.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,13 @@ from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad
 from minigrad.ops import operations
-from minigrad.recording import Contributed, Event, Recorded, recording
+from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
 from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.layouts import LAYOUTS, repeated
 from minigrad.testing.probe import drawn
-from minigrad.testing.subject import Gradients, HandWritten, Subject, TensorSubject, gradients_of
+from minigrad.testing.subject import Gradients, HandWritten, Recording, Subject, TensorSubject, gradients_of
 from minigrad.transforms import jvp, leaves
 
 HALF = EPSILON**0.5  # half of the digits
@@ -447,29 +447,78 @@ def float32(run: Outcome) -> str | None:
 def single_precision_difference(
     run: Outcome, rounded: list[Array], values: list[Array], gradients: Gradients
 ) -> str | None:
-    """How float32 results differ from float64 ones by more than rounding the inputs to float32 may explain."""
-    arrays, rng = [x.astype(np.float64) for x in rounded], run.rng()
+    """How float32 results differ from float64 ones by more than rounding to float32 may explain."""
+    arrays = [x.astype(np.float64) for x in rounded]
     exact = both(run, arrays, run.cotangents)
     if not all(np.isfinite(x).all() for x in exact) or any(a.shape != b.shape for a, b in zip(exact, values)):  # noqa: B905
         return None
     names, found = results(run, values, gradients)
-    size = 16 * max([1.0, *(float(np.abs(x).max(initial=0.0)) for x in arrays)])  # of what is rounded on the way
-    largest = max(float(np.abs(x).max(initial=0.0)) for x in exact)
-    off = [np.abs(a.astype(np.float64) - b) for a, b in zip(found, exact, strict=True)]
-    allowed = np.full(len(off), SINGLE**0.5 * largest + size * SINGLE)
+    off = [np.asarray(a.astype(np.float64) - b) for a, b in zip(found, exact, strict=True)]
+    allowed, rng = SINGLE**0.5 * sizes_of(exact) + 16 * SINGLE, run.rng()
     for _ in range(3):
-        if all(not x.size or x.max() <= y for x, y in zip(off, allowed, strict=True)):
+        if np.all(sizes_of(off) <= allowed):
             return None
-        nearby = [np.asarray(x * (1 + 2 * SINGLE * rng.standard_normal(x.shape))) for x in arrays]
-        with recording(cut_result):
-            others = both(run, nearby, run.cotangents)
-        moved = [np.abs(a - b).max(initial=0.0) for a, b in zip(others, exact, strict=True)]
-        allowed = np.maximum(allowed, SINGLE**0.5 * largest + 16 * np.nan_to_num(moved, nan=np.inf))
+        allowed = np.maximum(allowed, rounded_away(run, arrays, exact, off, rng))
     for name, a, b, x, y in zip(names, found, exact, off, allowed, strict=True):
-        if x.size and y < np.inf and not x.max() <= y:
-            index = np.unravel_index(int(np.argmax(np.where(np.isnan(x), np.inf, x))), x.shape)
+        if y < np.inf and not sizes_of([x])[0] <= y:
+            index = np.unravel_index(int(np.argmax(np.nan_to_num(np.abs(x), nan=np.inf))), x.shape)
             return f"float32 does not agree with float64: {name} is {a[index]:.8g} instead of {b[index]:.8g}"
     return None
+
+
+def rounded_away(
+    run: Outcome, arrays: Sequence[Array], exact: Sequence[Array], off: Sequence[Array], rng: np.random.Generator
+) -> Array:
+    """How far each result may be off by rounding to float32, which a random change of the last digits shows.
+
+    Either it moves the exact results as far, or what float32 gives is off by something else each time. A wrong rule is
+    off by the same. But what is lost altogether, beside 1 or beside what is larger on the way, is off by the same too.
+    """
+    near = [np.asarray(x * (1 + 2 * SINGLE * rng.standard_normal(x.shape)), np.float32) for x in arrays]
+    largest = Largest()
+    with recording(cut_result), recording(largest):
+        made = run.subject.recorded([x.astype(np.float64) for x in near])
+        others = [*made.values, *run.dense(made.gradients(run.cotangents))]
+    again = [a - b for a, b in zip(both(run, near, run.cotangents), others, strict=True)]
+    moved, spread = (np.nan_to_num(sizes_of(np.subtract(a, b) for a, b in zip(*pair, strict=True)), nan=np.inf)
+                     for pair in ((others, exact), (again, off)))
+    sizes = sizes_of(exact)
+    lost = 16 * SINGLE * np.fmax(1.0, largest.on_the_way(made))
+    by_size = SINGLE**0.5 * sizes + lost + 16 * np.maximum(moved, spread)
+    allowed: Array = np.minimum(by_size, SINGLE**0.5 * sizes.max() + 16 * moved)
+    return allowed
+
+
+def sizes_of(arrays: Iterable[Array]) -> Array:
+    """The largest size in each of some arrays."""
+    return np.array([float(np.abs(x).max(initial=0.0)) for x in arrays])
+
+
+class Largest:
+    """A listener that knows the largest value on the way to each result, and gradient on the way to each tensor."""
+
+    def __init__(self) -> None:
+        self.values, self.gradients = dict[Tensor, float](), dict[Tensor, float]()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Recorded):
+            before = [self.values[x] if x in self.values else largest_in(x)
+                      for x in event.inputs if isinstance(x, Tensor)]
+            self.values[event.result] = max([largest_in(event.result), *before])
+        elif isinstance(event, Seeded):
+            self.gradients[event.tensor] = largest_in(event.gradient)
+        elif isinstance(event, Contributed):
+            before = [self.gradients[x] for x in (event.result, event.parent) if x in self.gradients]
+            self.gradients[event.parent] = max([largest_in(event.contribution), *before])
+
+    def on_the_way(self, made: Recording) -> Array:
+        """That to each output, and to each variable."""
+        return np.array([*(self.values.get(x, 0.0) for x in made.outputs),
+                         *(self.gradients.get(x, 0.0) for x in made.variables)])
+
+
+def largest_in(x: Tensor) -> float:
+    return float(np.abs(x._data).max(initial=0.0))
 
 
 def cut_result(event: Event) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from operator import index
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -136,6 +137,12 @@ class TensorSubject:
         self.names = self.inputs.names + [f"parameter {name}" for name, p in named if p.requires_grad]
         self.arrays = self.inputs.arrays + [array_of(parameter) for parameter in self.parameters]
 
+    def moved_to(self, arrays: Sequence[Array]) -> Self:
+        """The same function at another point."""
+        moved = copy(self)
+        moved.arrays = list(arrays)
+        return moved
+
     @contextmanager
     def at(self, arrays: Sequence[Array]) -> Iterator[list[Tensor]]:
         """Variables that share memory with `arrays`; parameters hold them until the end of the `with`."""
@@ -202,6 +209,11 @@ class SecondOrder(TensorSubject):
         self.first, self.cotangents = first, cotangents
         self.function, self.inputs, self.parameters = first.function, first.inputs, first.parameters
         self.names, self.arrays = first.names, first.arrays
+
+    def moved_to(self, arrays: Sequence[Array]) -> Self:
+        moved = super().moved_to(arrays)
+        moved.first = self.first.moved_to(arrays)
+        return moved
 
     def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
         with enable_grad():

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 from minigrad.testing import CHECKS, Verdict, gradcheck, gradient_report
+from minigrad.testing.numeric import Tolerance
+from minigrad.testing.probe import Probe
 from minigrad.testing.programs import programs
 from minigrad.testing.strategies import arrays
+from minigrad.testing.subject import TensorSubject
 
 seeds = st.integers(0, 2**32 - 1)
 SIGNS = np.array([1.0, -1, 2, -2])
@@ -189,6 +192,28 @@ def test_values_that_jump_at_the_point_itself_say_nothing_of_its_slope():
     report = gradient_report(lambda x: (1 + (x.data != 0)) * mg.exp(2 * x), np.zeros(3), checks=())
     assert not report.problems
     assert "jumps at the point" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("f", "at"),
+    [(lambda x: (x + 1e10) - 1e10, 1.0), (lambda x: (x + 1e12) - 1e12, 1.0), (lambda x: (mg.exp(x) - 1) / x, 1e-9)],
+)
+def test_where_rounding_makes_stairs_of_more_than_half_of_the_digits_hardly_anything_is_called_wrong(f, at):
+    states = [gradient_report(f, at * np.random.default_rng(seed).standard_normal((3, 4)), seed=seed, checks=()).state
+              for seed in range(40)]
+    assert states.count("WRONG") <= 2, states.count("WRONG")  # by chance all bends may be those of kinks
+
+
+@pytest.mark.parametrize(
+    "f", [mg.sin, lambda x: mg.sin(1e6 * x), mg.abs, mg.exp, lambda x: x**9, lambda x: mg.relu(x - 0.01).sum()]
+)
+def test_what_bends_much_or_has_kinks_makes_no_stairs(f):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        for x in (rng.standard_normal((3, 4)), rng.standard_normal(300)):
+            subject = TensorSubject(f, [x])
+            probe = Probe(subject, [np.ones(x.shape)], [np.zeros(x.shape)], Tolerance())
+            assert not probe.makes_stairs(rng, 1e-8, np.inf)
 
 
 @pytest.mark.parametrize("f", [mg.linalg.inv, mg.linalg.det, mg.linalg.svd, lambda a: mg.linalg.norm(a, 2)])
