@@ -1,6 +1,7 @@
 """Losses composed of tensor operations, and the penalty; cross_entropy is in test_functional.py."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -212,28 +213,45 @@ def test_the_mean_nll_loss_over_ignored_samples_alone_is_nan_and_their_sum_zero(
     assert F.nll_loss(np.zeros((2, 3)), np.array([-100, -100]), reduction="sum").item() == 0
 
 
-@pytest.mark.parametrize("labels", [[0, 0], [0, -100], [-100, -100], [2, 0]])
-@pytest.mark.parametrize("weight", [None, [0.0, 1.0, 2.0], [0.0, 0.0, 0.0]])
-@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"reduction": "none"},
-                                     {"reduction": "sum", "label_smoothing": 0.1}])
+@pytest.mark.parametrize("labels", [[0, 0], [0, -100]])
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("loss", [F.nll_loss, F.cross_entropy, partial(F.cross_entropy, label_smoothing=0.1)])
+def test_a_mean_over_weights_that_add_up_to_0_is_nan_and_so_is_its_gradient(loss, create_graph, labels):
+    x = mg.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 5.0]], requires_grad=True)
+    mean = loss(x, np.array(labels), [0.0, 1.0, 2.0])
+    mean.backward(create_graph=create_graph)
+    counted = np.array(labels) >= 0
+    assert math.isnan(mean.item())
+    assert np.isnan(x.grad.numpy()[counted]).any(1).all()
+    assert not x.grad.numpy()[~counted].any(), "an ignored sample has the gradient 0"
+
+
+WEIGHTED = [
+    (labels, weight, options)
+    for labels in ([0, 0], [0, -100], [-100, -100], [2, 0])
+    for weight in (None, [0.0, 1.0, 2.0], [0.0, 0.0, 0.0])
+    for options in ({}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"reduction": "none"},
+                    {"reduction": "sum", "label_smoothing": 0.1})
+]
+
+
 @pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss"])
-def test_a_total_weight_of_0_gives_the_value_and_the_gradient_that_pytorch_gives(loss, options, weight, labels):
+def test_weights_and_ignored_labels_give_the_values_and_gradients_of_pytorch(loss):
     torch = pytest.importorskip("torch")
-    if loss == "nll_loss" and "label_smoothing" in options:
-        return
     x = np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 5.0]])
-    weights = None if weight is None else torch.tensor(weight, dtype=torch.float64)
-    theirs = torch.tensor(x, requires_grad=True)
-    value = getattr(torch.nn.functional, loss)(theirs, torch.tensor(labels), weights, **options)
-    value.sum().backward()
-    ours = mg.tensor(x, requires_grad=True)
-    found = getattr(F, loss)(ours, np.array(labels), weight, **options)
-    np.testing.assert_allclose(found.numpy(), value.detach().numpy(), rtol=1e-12)
-    found.sum().backward(create_graph=True)
-    recorded, ours.grad = ours.grad.numpy(), None
-    getattr(F, loss)(ours, np.array(labels), weight, **options).sum().backward()
-    for gradient in (recorded, ours.grad.numpy()):
-        np.testing.assert_allclose(gradient, theirs.grad.numpy(), rtol=1e-12, atol=1e-15)
+    for labels, weight, options in WEIGHTED:
+        if loss == "nll_loss" and "label_smoothing" in options:
+            continue
+        weights = None if weight is None else torch.tensor(weight, dtype=torch.float64)
+        theirs = torch.tensor(x, requires_grad=True)
+        value = getattr(torch.nn.functional, loss)(theirs, torch.tensor(labels), weights, **options)
+        value.sum().backward()
+        for create_graph in (False, True):
+            ours = mg.tensor(x, requires_grad=True)
+            found = getattr(F, loss)(ours, np.array(labels), weight, **options)
+            np.testing.assert_allclose(found.numpy(), value.detach().numpy(), rtol=1e-12)
+            found.sum().backward(create_graph=create_graph)
+            np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-12, atol=1e-15)
 
 
 def test_nll_loss_keeps_the_dtype():
