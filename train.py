@@ -99,7 +99,10 @@ per_cent.__name__ = "percentage"  # argparse: "invalid percentage value"
 
 
 def place(text: str) -> Path:
-    """A converter for argparse: a path, where no shell has expanded the ~ of --out=~/runs."""
+    """A converter for argparse: a path, where no shell has expanded the ~ of --out=~/runs.
+
+    (`nn/console.py` has this for other commands; to import it is to import NumPy, which is later.)
+    """
     from pathlib import Path
 
     if not text.strip():
