@@ -52,9 +52,13 @@ def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if name.startswith("architecture."):
             architecture[name.removeprefix("architecture.")] = setting
         elif fits(setting, HINTS[name]):
-            plain |= {name: setting} | ({"standardise": False} if name in ("mean", "std") else {})
+            plain[name] = setting
         else:
             raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
+    if own := {"mean", "std"} & settings.keys():
+        if settings.get("standardise"):
+            raise ValueError(f"standardise takes both from the images, so that {min(own)} would have no effect")
+        plain["standardise"] = False
     return replace(recipe, architecture=architecture, **plain)
 
 

@@ -491,6 +491,8 @@ def test_a_configuration_of_other_data_fits_itself_to_these(data, recipe, tmp_pa
     assert fitted == for_data(RECIPES[recipe], data)
     chosen = changed(recipe_of(settings), {"mean": 0.25})
     assert for_data(chosen, data).mean == 0.25, "what somebody chose stays"
+    with pytest.raises(ValueError, match="so that std would have no effect"):
+        changed(RECIPES[recipe], {"std": 0.5, "standardise": True})
 
 
 @pytest.mark.parametrize("name", ["keras_cnn"])
