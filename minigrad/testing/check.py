@@ -27,7 +27,6 @@ from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import (
     Entries,
     Fault,
-    Moved,
     Probe,
     drawn,
     excused_by_kinks,
@@ -371,7 +370,7 @@ class Examination:
                 continue
             same = [value.shape for value in values] == [value.shape for value in run.values]
             if same and all(np.isfinite(x).all() for x in [*values, *gradients] if x is not None):
-                return replace(run, subject=Moved(subject, arrays), values=values, gradients=gradients)
+                return replace(run, subject=subject.moved_to(arrays), values=values, gradients=gradients)
         return None
 
     def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
@@ -450,9 +449,7 @@ class Examination:
 
     def checker(self, run: Outcome) -> StepChecker:
         """What checks steps of a run; while a line is tried, only such that can be checked on their own."""
-        subject = self.subject
-        whole = subject.moved_to(run.subject.arrays) if isinstance(subject, TensorSubject) else subject
-        return StepChecker(self.rng, self.tolerance, self.order, None if attempt.running else whole)
+        return StepChecker(self.rng, self.tolerance, self.order, None if attempt.running else run.subject)
 
     # ---------------------------------------------------------------- in words
 

@@ -246,7 +246,7 @@ class Probe:
         """The same comparison at a random point nearby, where there is no kink unless there are many."""
         arrays = [x + NEARBY * rng.standard_normal(x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
         gradients = self.subject.gradients(arrays, self.cotangents)
-        return Probe(Moved(self.subject, arrays), self.cotangents, gradients, self.tolerance, epsilon=self.epsilon)
+        return Probe(self.subject.moved_to(arrays), self.cotangents, gradients, self.tolerance, epsilon=self.epsilon)
 
     def slope(self, direction: Sequence[Array]) -> float:
         """The analytic slope along a direction."""
@@ -277,14 +277,6 @@ class Probe:
         index = tuple(int(i) for i in np.unravel_index(int(inside[0]), shape))
         finding = self.entry(variable, index)
         return Fault(variable, index, finding, 1, 1) if finding.verdict is Verdict.WRONG else None
-
-
-class Moved:
-    """A subject at another point."""
-
-    def __init__(self, subject: Subject, arrays: list[Array]) -> None:
-        self.function, self.names, self.arrays = subject.function, subject.names, list(map(np.asarray, arrays))
-        self.values, self.gradients, self.recorded = subject.values, subject.gradients, subject.recorded
 
 
 def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.random.Generator) -> bool:

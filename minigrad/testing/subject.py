@@ -53,6 +53,21 @@ class Subject(Protocol):
     def recorded(self, arrays: Sequence[Array]) -> Recording:
         """One call for values and gradients."""
 
+    def moved_to(self, arrays: Sequence[Array]) -> Self:
+        """The same function at another point."""
+
+
+class Movable:
+    """What can be had at another point."""
+
+    arrays: list[Array]
+
+    def moved_to(self, arrays: Sequence[Array]) -> Self:
+        """The same function there."""
+        moved = copy(self)
+        moved.arrays = list(map(np.asarray, arrays))
+        return moved
+
 
 def is_variable(leaf: Any) -> bool:
     """Whether a leaf of the inputs is something to differentiate with respect to: floating."""
@@ -124,7 +139,7 @@ class Inputs:
         return filled
 
 
-class TensorSubject:
+class TensorSubject(Movable):
     """A function of tensors, with the parameters of a module as further variables if one is given."""
 
     def __init__(
@@ -136,12 +151,6 @@ class TensorSubject:
         self.parameters = [parameter for _, parameter in named if parameter.requires_grad]
         self.names = self.inputs.names + [f"parameter {name}" for name, p in named if p.requires_grad]
         self.arrays = self.inputs.arrays + [array_of(parameter) for parameter in self.parameters]
-
-    def moved_to(self, arrays: Sequence[Array]) -> Self:
-        """The same function at another point."""
-        moved = copy(self)
-        moved.arrays = list(arrays)
-        return moved
 
     @contextmanager
     def at(self, arrays: Sequence[Array]) -> Iterator[list[Tensor]]:
@@ -221,7 +230,7 @@ class SecondOrder(TensorSubject):
         return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in variables]
 
 
-class HandWritten:
+class HandWritten(Movable):
     """A function of plain arrays that brings its own gradient."""
 
     def __init__(
