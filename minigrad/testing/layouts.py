@@ -31,6 +31,14 @@ def unwritable(x: Array) -> Array:
     return x
 
 
+def awkward(x: Array) -> Array:
+    """Strided, with negative strides along all axes and read-only: what any one of these spoils, this does too."""
+    turned = (..., *(slice(None, None, -1),) * x.ndim)
+    x = strided(x[turned])[turned]
+    x.flags.writeable = False
+    return x
+
+
 def repeated(x: Array) -> Array:
     """The first entries along the last axis, repeated along it with stride 0: other values, unlike the rest."""
     return np.broadcast_to(x[..., :1], x.shape) if x.ndim and x.size else x.copy()

@@ -24,7 +24,7 @@ from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
 from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.differences import EPSILON
-from minigrad.testing.layouts import LAYOUTS, repeated
+from minigrad.testing.layouts import LAYOUTS, awkward, repeated
 from minigrad.testing.probe import drawn
 from minigrad.testing.subject import Gradients, HandWritten, Recording, Subject, TensorSubject, gradients_of
 from minigrad.transforms import jvp, leaves
@@ -350,29 +350,35 @@ def freed(run: Outcome) -> str | None:
 
 def layouts(run: Outcome) -> str | None:
     """The same results whatever the memory layout of inputs and cotangents."""
-    names, here = results(run, run.values, run.gradients)
-    for layout, laid_out in {**LAYOUTS, "zero-stride": repeated}.items():
-        arrays, cotangents = ([laid_out(x) for x in group] for group in (run.subject.arrays, run.cotangents))
-        expected: list[Array] | None = here
-        if layout == "zero-stride":  # these are other values: compare with a plain copy of them
-            expected = both_if_defined(run, [x.copy() for x in arrays], [c.copy() for c in cotangents])
-        if expected is None or layout == "C":  # as they have been all along
-            continue
-        try:
-            found = both(run, arrays, cotangents)
-        except np.linalg.LinAlgError:  # at a point like this, LAPACK finds a pivot of 0 or does not, by the layout
-            continue
-        except Exception as error:
-            return f"{layout} inputs raise {type(error).__name__}: {error}"
-        if not first_difference(names, found, expected, run.digits()):
-            continue
-        try:
-            moved = run.shaken(arrays, cotangents)  # a point where there is no derivative tells nothing
-        except Exception:
-            continue
-        if difference := first_difference(names, found, expected, run.digits(), moved):
-            return f"the memory layout makes a difference: for {layout} inputs {difference}"
-    return None
+    here = results(run, run.values, run.gradients)[1]
+    if fault := layout_fault(run, "strided, negative-stride and read-only", awkward, here):
+        of_one = (layout_fault(run, layout, laid_out, here) for layout, laid_out in LAYOUTS.items())
+        return next(filter(None, of_one), fault)
+    if fault := layout_fault(run, "Fortran-ordered", LAYOUTS["Fortran-ordered"], here):
+        return fault
+    flat, even = ([repeated(x) for x in group] for group in (run.subject.arrays, run.cotangents))
+    plain = both_if_defined(run, [x.copy() for x in flat], [c.copy() for c in even])  # these are other values
+    return None if plain is None else layout_fault(run, "zero-stride", repeated, plain)
+
+
+def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], expected: list[Array]) -> str | None:
+    """What goes wrong where inputs and cotangents are laid out in another way, if anything does."""
+    arrays, cotangents = ([laid_out(x) for x in group] for group in (run.subject.arrays, run.cotangents))
+    names, tolerance = results(run, run.values, run.gradients)[0], run.digits()
+    try:
+        found = both(run, arrays, cotangents)
+    except np.linalg.LinAlgError:  # at a point like this, LAPACK finds a pivot of 0 or does not, by the layout
+        return None
+    except Exception as error:
+        return f"{layout} inputs raise {type(error).__name__}: {error}"
+    if not first_difference(names, found, expected, tolerance):
+        return None
+    try:
+        moved = run.shaken(arrays, cotangents)  # a point where there is no derivative tells nothing
+    except Exception:
+        return None
+    difference = first_difference(names, found, expected, tolerance, moved)
+    return difference and f"the memory layout makes a difference: for {layout} inputs {difference}"
 
 
 def both_if_defined(run: Outcome, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array] | None:

@@ -298,6 +298,21 @@ def test_an_operation_that_depends_on_the_memory_layout_is_named():
     assert "the memory layout makes a difference: for Fortran-ordered inputs output 0" in message(f, X)
 
 
+def is_strided(x):
+    return min(map(abs, x.strides)) > x.itemsize
+
+
+@pytest.mark.parametrize(("layout", "has_it"), [
+    ("strided", is_strided),
+    ("negative-stride", lambda x: x.strides[-1] < 0),
+    ("read-only", lambda x: not x.flags.writeable),
+    ("strided, negative-stride and read-only", lambda x: is_strided(x) and x.strides[-1] < 0),
+])
+def test_the_peculiarity_of_an_array_that_makes_a_difference_is_named(layout, has_it):
+    f = operation(lambda grad, out, x: grad * 1, lambda x: x + has_it(x))
+    assert f"the memory layout makes a difference: for {layout} inputs output 0" in message(f, X)
+
+
 def test_layouts_are_compared_where_a_function_has_a_derivative_and_only_there():
     def largest(x):  # the zero-stride copy has ties throughout
         tied = value(x) == value(x).max(-1, keepdims=True)
