@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad import Tensor
-from minigrad.graph import sweep, watches
+from minigrad import Tensor, no_grad
+from minigrad.graph import Pending, carried, watches
 from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
@@ -41,7 +41,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     first part alone. Batch norm normalises each part by itself (Hoffer et al., Train longer, generalize better, 2017,
     call that ghost batch norm), and the running averages of the model are those of the first part. Random numbers come
     from a generator for each part, so that results depend on the seed and on the number of workers, never on which
-    thread is faster. Hooks on parameters see the gradient of each part. A batch is divided only as far as each part has
+    thread is faster. A batch is divided only as far as each part has
     two samples, and not at all under `detect_anomaly`.
 
     Args:
@@ -70,8 +70,10 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
             predictions: Tensor = models[worker](inputs)
             return predictions
 
-    def pull_back(predictions: Tensor, gradient: Array) -> dict[Tensor, Tensor]:
-        return sweep([(predictions, wrap(gradient))], freed=freed_here()) if predictions.requires_grad else {}
+    def pull_back(predictions: Tensor, gradient: Array) -> Pending:
+        seeds = [(predictions, wrap(gradient))] if predictions.requires_grad else []
+        with no_grad():
+            return carried(seeds, False, freed_here(), None)
 
     def backward(inputs: Array, targets: Array) -> float:
         parts = divided(len(inputs), 1 if get_ident() in watches else workers)
@@ -84,9 +86,12 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
         total.backward()
         gradient = np.zeros_like(joined.data) if joined.grad is None else joined.grad.data
         pieces = [(p, gradient[part]) for p, part in zip(predictions, parts, strict=True)]
-        for found in at_once(threads, pull_back, pieces):
-            for leaf, contribution in found.items():
-                leaf.grad = contribution if leaf.grad is None else leaf.grad + contribution
+        arrived, *others = at_once(threads, pull_back, pieces)
+        for other in others:
+            for leaf, contribution in other.gradients.items():
+                arrived.add(leaf, contribution)
+        for leaf, grad in arrived.complete(None).items():
+            leaf.grad = grad if leaf.grad is None else leaf.grad + grad
         return float(total.item())
 
     with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:

@@ -20,8 +20,7 @@ def strided(x: Array) -> Array:
 
 def backwards(x: Array) -> Array:
     """With negative strides along all axes."""
-    turned = (slice(None, None, -1),) * x.ndim
-    return np.ascontiguousarray(x[turned])[turned] if x.ndim else x.copy()
+    return np.asarray(np.flip(np.flip(x).copy()))
 
 
 def unwritable(x: Array) -> Array:
@@ -33,8 +32,7 @@ def unwritable(x: Array) -> Array:
 
 def awkward(x: Array) -> Array:
     """Strided, with negative strides along all axes and read-only: what any one of these spoils, this does too."""
-    turned = (..., *(slice(None, None, -1),) * x.ndim)
-    x = strided(x[turned])[turned]
+    x = np.asarray(np.flip(strided(np.flip(x))))
     x.flags.writeable = False
     return x
 

@@ -57,6 +57,21 @@ def test_gradients_accumulate():
         np.testing.assert_allclose(ours, 2 * first, rtol=1e-5)
 
 
+def test_a_hook_on_a_parameter_sees_the_gradient_of_the_whole_batch_once():
+    model, seen = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), []
+    inputs, labels = batch(6)
+    nn.CrossEntropyLoss()(model(inputs), labels).backward()
+    expected, _ = gradients(model)
+    model.zero_grad()
+    weight = model[1].weight
+    weight.register_hook(lambda gradient: seen.append(gradient.numpy().copy()))
+    weight.register_hook(lambda gradient: gradient.clip(-1e-3, 1e-3))
+    with data_parallel(model, nn.CrossEntropyLoss(), 3) as backward:
+        backward(inputs, labels)
+    np.testing.assert_allclose(seen, [expected], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(weight.grad.numpy(), np.clip(seen[0], -1e-3, 1e-3))
+
+
 def test_a_seed_decides_everything_with_dropout_and_batch_norm():
     def trained():
         model = network()
