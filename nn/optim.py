@@ -31,6 +31,7 @@ State: TypeAlias = dict[str, Any]
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
+GRAM_STEPS = 5  # of `orthogonalized`: after more of them, what rounding makes of singular values of 0 would be large
 WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
 OF_PYTORCH = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}  # settings without use here
 RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
@@ -463,7 +464,9 @@ class Muon(AdamW):
 def orthogonalized(matrix: Array, steps: int) -> Array:
     """A matrix with the same singular vectors, and all singular values that are not tiny between about 0.7 and 1.2.
 
-    Each step maps every singular value s to 3.4445 s - 4.775 s³ + 2.0315 s⁵, which needs products of matrices only.
+    Each step maps every singular value s to 3.4445 s - 4.775 s³ + 2.0315 s⁵, which needs products of matrices only:
+    X becomes P X, with P = 3.4445 I - 4.775 G + 2.0315 G² and G = X Xᵀ. So steps need only P and G, of the smaller of
+    both sizes, and X itself, with its long rows, is multiplied in the end.
 
     Args:
         matrix: (rows, columns), floating.
@@ -480,9 +483,14 @@ def orthogonalized(matrix: Array, steps: int) -> Array:
     x = matrix.astype(np.result_type(matrix, np.float32))
     x /= np.abs(x).max(initial=0) or 1  # the square of what is left neither overflows nor vanishes
     x /= np.linalg.norm(x) or 1
-    for _ in range(steps):
-        square = x @ x.T
-        x = 3.4445 * x + (2.0315 * (square @ square) - 4.775 * square) @ x
+    identity = np.eye(len(x), dtype=x.dtype)
+    for left in range(steps, 0, -GRAM_STEPS):
+        gram, product = x @ x.T, identity
+        for _ in range(min(left, GRAM_STEPS)):
+            factor = 3.4445 * identity - 4.775 * gram + 2.0315 * (gram @ gram)
+            product = factor @ product
+            gram = factor @ gram @ factor
+        x = product @ x
     return x.astype(matrix.dtype, copy=False)
 
 

@@ -343,6 +343,11 @@ def test_times_are_told_in_those_of_the_machine_of_the_yardstick():
     assert frontier_row().seconds == 10
 
 
+def test_time_is_lost_in_epochs_that_take_longer_than_the_quickest(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,seconds\n1,12.5\n2,22.5\n3,40.0\n", encoding="utf-8")
+    assert frontier.time_lost(tmp_path / "metrics.csv") == 2.5 + 7.5
+
+
 def test_runs_are_kept_in_order_and_read_as_they_were(tmp_path):
     rows = [frontier_row(seed=1), frontier_row(), frontier_row(epochs=2)]
     frontier.write(rows, tmp_path / "runs.csv")

@@ -255,6 +255,21 @@ def test_muon_follows_momentum_gradients_whose_size_does_not_matter(history):
     np.testing.assert_allclose(ours, p, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rank", [0, 1, 5, 16])
+@pytest.mark.parametrize("steps", [0, 1, 5, 7])
+def test_singular_values_are_mapped_also_where_they_are_0_and_in_single_precision(rank, steps):
+    rng = np.random.default_rng(rank)
+    matrix = rng.standard_normal((16, rank)) @ rng.standard_normal((rank, 40))
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values[rank:] = 0
+    values /= np.linalg.norm(values) or 1
+    for _ in range(steps):
+        values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+    expected = (left * values) @ right
+    np.testing.assert_allclose(optim.orthogonalized(matrix, steps), expected, atol=1e-8)
+    np.testing.assert_allclose(optim.orthogonalized(matrix.astype(np.float32), steps), expected, atol=1e-3)
+
+
 def test_muon_takes_a_kernel_for_a_matrix_with_a_row_for_each_output():
     start, gradient = np.random.default_rng(0).standard_normal((2, 5, 2, 3, 3))
     kernel, matrix = (
