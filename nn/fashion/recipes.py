@@ -233,10 +233,19 @@ RECIPES = {
         ),
         Recipe(
             name="small-resnet",
-            summary="residual blocks as in best-cnn, half as wide and fewer, for minutes",
+            summary="three residual blocks, half as wide as in resnet, for two minutes",
             measured="92.89 %",
             architecture={"name": "resnet", "channels": [16, 32, 64], "blocks": [1, 1, 1]},
-            epochs=6,
+            epochs=7,
+            workers=2,
+            **_quick,
+        ),
+        Recipe(
+            name="resnet",
+            summary="three residual blocks, for five minutes",
+            architecture={"name": "resnet", "channels": [32, 64, 128], "blocks": [1, 1, 1]},
+            epochs=8,
+            workers=2,
             **_quick,
         ),
         Recipe(
