@@ -32,8 +32,8 @@ def sigmoid(x: TensorLike) -> Tensor:
 
 
 def logistic(x: Array) -> Any:
-    # e ** x / (1 + e ** x) for negative x, where e ** -x overflows
-    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    # e ** x / (1 + e ** x) for negative x, where e ** -x overflows; bytes and booleans have no negative of their own
+    return np.exp(np.minimum(x, 0.0)) / (1 + np.exp(-1.0 * np.abs(x)))
 
 
 def logistic_density(x: TensorLike) -> Tensor:

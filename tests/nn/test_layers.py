@@ -502,3 +502,12 @@ def test_each_setting_that_is_no_integer_is_refused_in_a_sentence(name, kind):
 def test_embedding_refuses_a_weight_that_is_no_matrix(shape):
     with pytest.raises(ValueError, match="embedding expects a weight of shape"):
         nn.functional.embedding(np.array([0]), np.ones(shape))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int8, bool])
+@pytest.mark.parametrize(
+    "function", [F.sigmoid, F.silu, F.tanh, F.gelu, F.elu, F.softplus, F.relu, F.leaky_relu, mg.softsign, mg.hardtanh]
+)
+def test_activations_of_integers_and_booleans_are_those_of_the_same_numbers(function, dtype):
+    x = np.array([0, 1, 3, 100]).astype(dtype)
+    np.testing.assert_allclose(function(x).numpy(), function(x.astype(float)).numpy(), rtol=1e-3)
