@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nn.data import whole
 from nn.module import Module
 
 
@@ -17,7 +18,7 @@ class WeightAverage:
 
     Each `update` is average = d · average + (1 - d) · value, where d is the decay, or (1 + t) / (10 + t) while that is
     less after t updates, so that the weights at the start are soon forgotten. What is not floating, such as a count, is
-    kept as it was last.
+    kept as it was last. Averages of half precision are kept in single, where a small part of a change is not lost.
 
     Args:
         model: whose parameters and buffers to average, from what they are now.
@@ -51,7 +52,8 @@ class WeightAverage:
             raise ValueError(f"WeightAverage expects a decay from 0 to less than 1, got {decay}")
         self.model, self.decay, self.updates = model, decay, 0
         state, firsts = model.state_dict(), model.first_names()
-        self.state = {name: state[firsts[name]] for name in state}  # what has several names has one average
+        wide = {name: array.astype(wider(array.dtype), copy=False) for name, array in state.items()}
+        self.state = {name: wide[firsts[name]] for name in wide}  # what has several names has one average
         memory = np.empty(max((array.nbytes for array in self.state.values()), default=0), np.uint8)
         self._scratch = {name: memory[: a.nbytes].view(a.dtype).reshape(a.shape) for name, a in self.state.items()}
 
@@ -77,12 +79,13 @@ class WeightAverage:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from the `state_dict` of another average of such a model; ValueError if the model is another."""
         new = {name: np.asarray(average) for name, average in state_dict["state"].items()}
-        theirs, ours = ({name: (a.shape, a.dtype) for name, a in state.items()} for state in (new, self.state))
-        if theirs != ours:
+        theirs = {name: (average.shape, wider(average.dtype)) for name, average in new.items()}
+        updates = whole(state_dict["updates"], 0, "the number of updates is an integer of at least 0")
+        if theirs != {name: (average.shape, average.dtype) for name, average in self.state.items()}:
             raise ValueError("the averages are those of another model")
         for name, average in new.items():
             self.state[name][...] = average
-        self.updates = int(state_dict["updates"])
+        self.updates = updates
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -93,3 +96,8 @@ class WeightAverage:
             yield
         finally:
             self.model.load_state_dict(own)
+
+
+def wider(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What an average of numbers of this dtype is kept in."""
+    return np.result_type(dtype, np.float32) if dtype.kind == "f" else dtype

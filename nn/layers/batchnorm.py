@@ -25,7 +25,8 @@ class BatchNorm(Module):
         track_running_stats: whether to keep estimates; without them the batch is used in evaluation too.
 
     Attributes:
-        weight, bias, running_mean, running_var: (num_features,).
+        weight, bias: (num_features,).
+        running_mean, running_var: (num_features,), in single precision where the others are in half.
         num_batches_tracked: how many batches the estimates have seen.
 
     Raises:
@@ -52,8 +53,9 @@ class BatchNorm(Module):
         self.num_features, self.eps, self.momentum = num_features, checked_eps(name, eps), momentum
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
-        self.running_mean = np.zeros(num_features, dtype) if track_running_stats else None
-        self.running_var = np.ones(num_features, dtype) if track_running_stats else None
+        estimate = np.result_type(dtype, np.float32)  # in half precision, small changes would be rounded to none
+        self.running_mean = np.zeros(num_features, estimate) if track_running_stats else None
+        self.running_var = np.ones(num_features, estimate) if track_running_stats else None
         self.num_batches_tracked = np.array(0) if track_running_stats else None
 
     def forward(self, x: TensorLike) -> Tensor:

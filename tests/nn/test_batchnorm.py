@@ -312,6 +312,17 @@ def test_without_a_momentum_the_estimates_are_the_means_over_all_batches():
     np.testing.assert_allclose(layer.running_var, batches.var(1, ddof=1).mean(0), rtol=1e-12)
 
 
+def test_the_estimates_of_half_precision_are_means_over_all_batches_however_many():
+    layer, random = nn.BatchNorm1d(1, momentum=None, dtype=np.float16), rng()
+    means = []
+    for i in range(2000):
+        batch = (random.standard_normal((8, 1)) + (i >= 1000)).astype(np.float16)
+        means.append(batch.mean(dtype=float))
+        assert layer(batch).dtype == np.float16
+    np.testing.assert_allclose(layer.running_mean, np.mean(means), rtol=1e-3)
+    assert layer.eval()(batch).dtype == np.float16
+
+
 def test_without_estimates_the_batch_is_used_in_evaluation_too():
     layer, x = nn.BatchNorm1d(3, track_running_stats=False, dtype=np.float64), rng().standard_normal((5, 3))
     trained = layer(x).numpy()

@@ -107,3 +107,31 @@ def test_a_model_without_weights_has_an_average_as_well():
 def test_a_decay_that_would_keep_everything_or_diverge_is_refused(decay):
     with pytest.raises(ValueError, match=f"WeightAverage expects a decay from 0 to less than 1, got {decay}"):
         WeightAverage(nn.Linear(1, 1), decay)
+
+
+def test_an_average_of_half_precision_reaches_what_it_is_of():
+    model = nn.Linear(3, 2, dtype=np.float16)
+    average = WeightAverage(model, decay=0.99)
+    model.weight.data = np.full((2, 3), 1.3)
+    for _ in range(2000):
+        average.update()
+    np.testing.assert_allclose(average.state["weight"], model.weight.data, rtol=1e-4)
+    with average.applied():
+        assert model.weight.dtype == np.float16
+
+
+def test_averages_that_were_kept_in_half_precision_are_loaded():
+    average = WeightAverage(nn.Linear(2, 1, dtype=np.float16), decay=0.9)
+    average.load_state_dict({"state": {"weight": np.ones((1, 2), np.float16), "bias": np.zeros(1, np.float16)},
+                             "updates": 3})
+    assert average.state["weight"].dtype == np.float32
+    assert average.updates == 3
+
+
+def test_averages_without_a_count_of_updates_are_refused_and_nothing_changes():
+    average = WeightAverage(nn.Linear(2, 1), decay=0.9)
+    before = average.state_dict()
+    other = {name: array + 1 for name, array in before["state"].items()}
+    with pytest.raises(ValueError, match="the number of updates is an integer of at least 0, got 'few'"):
+        average.load_state_dict({"state": other, "updates": "few"})
+    assert equal(average.state, before["state"])
