@@ -225,19 +225,22 @@ class Module:
         """Copy values into the parameters and buffers of the same names; nothing is written unless everything fits.
 
         Args:
-            state_dict: arrays by dotted name, as from `state_dict`; cast to the dtypes of this module. Of the names of
-                one thing, one is enough.
+            state_dict: arrays by dotted name, as from `state_dict`; rounded to the dtypes of this module. Of the names
+                of one thing, one is enough.
             strict: whether names that are missing or unknown are an error.
 
         Returns:
             The names that are missing and those that are unknown.
 
         Raises:
-            ValueError: one sentence that lists what is missing, unknown, of another shape, no array of numbers, or
-                given twice with different values.
+            TypeError: if it is no mapping.
+            ValueError: one sentence that lists what is missing, unknown, of another shape, no array of numbers, beyond
+                what the dtype here can hold, or given twice with different values.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"a state is a dict of arrays by name, got a {type(state_dict).__name__}")
         own = dict(self._all(Parameter | np.ndarray, remove_duplicate=False))
-        new = {name: np.asarray(array) for name, array in state_dict.items()}
+        new = {name: as_array(name, array) for name, array in state_dict.items()}
         first = {id(target): name for name, target in reversed(own.items()) if name in new}
         missing = [name for name, target in own.items() if id(target) not in first]
         unknown = [name for name in new if name not in own]
@@ -245,7 +248,11 @@ class Module:
                   for name, target in own.items() if name in new and new[name].shape != target.shape]
         faults += [f"{name} is a read-only array here" for name, target in own.items()
                    if name in new and isinstance(target, np.ndarray) and not target.flags.writeable]
-        faults += [f"{name} has dtype {array.dtype}" for name, array in new.items() if array.dtype.kind not in "biuf"]
+        faults += [f"{name} has dtype {array.dtype}" for name, array in new.items()
+                   if array.dtype.kind not in "biuf" and not (name in own and array.dtype == own[name].dtype)]
+        cast = {name: held(array, own[name].dtype) for name, array in new.items() if name in own} if not faults else {}
+        faults += [f"{name} has numbers that {own[name].dtype} cannot hold"
+                   for name, array in cast.items() if array is None]
         if strict:
             faults += [f"{name} is missing" for name in missing]
             faults += [f"{name} is unknown to the model" for name in unknown]
@@ -258,9 +265,9 @@ class Module:
         for name in first.values():
             target = own[name]
             if isinstance(target, Parameter):
-                target.data = new[name].astype(target.dtype)
+                target.data = cast[name]
             else:
-                target[...] = new[name]
+                target[...] = cast[name]
         return Unmatched(missing, unknown)
 
     # ---------------------------------------------------------------- how it is shown
@@ -309,6 +316,28 @@ def running(module: Module) -> Iterator[None]:
     finally:
         if is_outermost:
             paths.names = {}
+
+
+def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    """What a state has under a name, as an array; ValueError if it is none."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # of lists of different lengths, of tensors with gradients
+        raise ValueError(f"{name} cannot be made an array: {error}") from error
+
+
+def held(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
+    """A copy in this dtype, rounded if that is floating; None if there is something in it that this dtype lacks.
+
+    >>> held(np.array([0.1, 1e30]), np.dtype(np.float32)), held(np.array([0.1]), np.dtype(int))
+    (array([1.e-01, 1.e+30], dtype=float32), None)
+    """
+    if array.dtype == dtype:
+        return array.copy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(dtype)
+        lost = np.isinf(cast) != np.isinf(array) if dtype.kind == "f" else cast != array
+    return None if lost.any() else cast
 
 
 class Unmatched(NamedTuple):

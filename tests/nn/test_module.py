@@ -432,6 +432,7 @@ def test_loaded_values_take_the_dtype_of_the_model():
         ({"linear.weight": np.ones((3, 2))}, "linear.weight has shape (3, 2) instead of (2, 3)"),
         ({"mean": np.array(["a", "b"])}, "mean has dtype <U1"),
         ({"mean": np.array([None, None])}, "mean has dtype object"),
+        ({"linear.weight": np.full((2, 3), 1e300)}, "linear.weight has numbers that float32 cannot hold"),
     ],
 )
 def test_a_state_that_does_not_fit_is_named_and_nothing_is_written(change, fault):
@@ -512,3 +513,47 @@ def test_what_a_module_records_belongs_to_its_path_and_to_the_users_line():
     with recording(events.append):
         model[1](np.ones((4, 3)))
     assert events[0].scope == "layers.first"
+
+
+# ---------------------------------------------------------------- states that are none, or of numbers out of range
+
+
+@pytest.mark.parametrize(
+    ("number", "taken"), [(3.0, 3), (np.uint8(3), 3), (2.5, None), (np.nan, None), (np.inf, None), (2**64 - 1, None)]
+)
+def test_a_count_is_loaded_from_whole_numbers_that_it_can_hold_and_from_nothing_else(number, taken):
+    layer = nn.BatchNorm1d(2)
+    state = layer.state_dict() | {"num_batches_tracked": np.array(number)}
+    if taken is not None:
+        layer.load_state_dict(state)
+    else:
+        with pytest.raises(ValueError, match="num_batches_tracked has numbers that int64 cannot hold"):
+            layer.load_state_dict(state)
+    assert layer.num_batches_tracked == (taken or 0)
+
+
+def test_what_is_loaded_may_be_rounded_and_be_infinite():
+    model = nn.Linear(2, 1, dtype=np.float16)
+    model.load_state_dict({"weight": np.array([[0.1, np.inf]]), "bias": np.array([np.nan])})
+    np.testing.assert_array_equal(model.weight.data, np.array([[0.1, np.inf]], np.float16))
+
+
+def test_buffers_that_hold_no_numbers_are_loaded_from_their_own_kind():
+    model = nn.Module()
+    model.names = np.array(["shirt", "bag"])
+    model.load_state_dict({"names": np.array(["shoe!", "hat"])[[1, 0]]})
+    assert model.names.tolist() == ["hat", "shoe!"]
+    with pytest.raises(ValueError, match="names has dtype <U9"):
+        model.load_state_dict({"names": np.array(["a handbag", "hat"])})
+
+
+@pytest.mark.parametrize("state", [None, [np.ones(2)], "weights.npz"])
+def test_a_state_that_is_no_dict_is_refused_by_its_type(state):
+    with pytest.raises(TypeError, match=f"a state is a dict of arrays by name, got a {type(state).__name__}"):
+        nn.Linear(2, 2).load_state_dict(state)
+
+
+@pytest.mark.parametrize("value", [[[1.0], [2.0, 3.0]], Parameter([1.0, 2.0])])
+def test_what_cannot_be_made_an_array_is_named(value):
+    with pytest.raises(ValueError, match="bias cannot be made an array: "):
+        nn.Linear(2, 2).load_state_dict({"weight": np.ones((2, 2)), "bias": value})
