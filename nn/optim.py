@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from copy import deepcopy
 from functools import cache
 from itertools import chain
@@ -33,7 +33,8 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
 GRAM_STEPS = 5  # of `orthogonalized`: after more of them, what rounding makes of singular values of 0 would be large
 WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
-OF_PYTORCH = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}  # settings without use here
+# Settings without use here.
+OF_PYTORCH = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names"}
 RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
 
 
@@ -75,7 +76,7 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self._scratch: dict[tuple[Any, int], Array] = {}
-        if isinstance(params, Tensor | Mapping | Set):
+        if isinstance(params, Tensor | Mapping | Set) or not isinstance(params, Iterable):
             raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
         entries: list[Any] = list(params)
         if not entries:
@@ -93,8 +94,7 @@ class Optimizer:
         params = [param_group["params"]] if isinstance(param_group["params"], Tensor) else list(param_group["params"])
         seen = set(self._params())
         for p in params:
-            if not isinstance(p, Tensor):
-                raise TypeError(f"a parameter is a Tensor, got {p!r:.80} of type {type(p).__name__}")
+            check_parameter(p)
             if not (p.is_leaf and p.requires_grad) or p in seen:
                 fault = "is given twice" if p in seen else "requires no gradients" if p.is_leaf else "is no leaf"
                 raise ValueError(f"a parameter of shape {p.shape} {fault}, so it cannot be optimized")
@@ -204,8 +204,9 @@ class Optimizer:
         Raises:
             ValueError: if groups, settings or states are not those of this optimizer and its parameters.
         """
-        if set(state_dict) != {"state", "param_groups"}:
-            raise ValueError(f"the state of an optimizer has the keys 'state' and 'param_groups', got {[*state_dict]}")
+        if not isinstance(state_dict, Mapping) or set(state_dict) != {"state", "param_groups"}:
+            given = [*state_dict] if isinstance(state_dict, Mapping) else f"a {type(state_dict).__name__}"
+            raise ValueError(f"the state of an optimizer has the keys 'state' and 'param_groups', got {given}")
         groups = [self._own_settings(group) for group in state_dict["param_groups"]]
         sizes, own = ([len(group.get("params", ())) for group in each] for each in (groups, self.param_groups))
         if sizes != own:
@@ -216,6 +217,8 @@ class Optimizer:
             self.check(group)
         numbers = chain.from_iterable(group["params"] for group in groups)
         params = {str(number): p for number, p in zip(numbers, self._params(), strict=True)}
+        if len(params) < sum(sizes):
+            raise ValueError("the state gives two parameters the same number")
         states: defaultdict[Tensor, State] = defaultdict(dict)
         for number, state in state_dict["state"].items():  # from JSON, the numbers come back as strings
             if str(number) not in params:
@@ -247,6 +250,8 @@ class Optimizer:
             raise ValueError(f"{kind} keeps no state {name!r}, only {own}: it is of another optimizer or version")
         step = np.asarray(entry).item() if np.ndim(entry) == 0 else entry  # PyTorch counts in a tensor of float32
         self.check({name: step})
+        if step % 1:
+            raise ValueError(f"step is how many there were, got {step}")
         return int(step)
 
     def _params(self) -> Iterable[Tensor]:
@@ -646,21 +651,25 @@ def on_overflow(dtype: np.dtype[Any]) -> Literal["ignore", "raise"]:
 
 
 def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float | str = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> float:
     """Scale all gradients in place so that their common norm is at most `max_norm` (Pascanu et al., 2013).
+
+    A gradient that is recorded, since it is to be differentiated itself, stays as it is; its parameter gets another.
 
     Args:
         parameters: tensors; those without a gradient are skipped.
         max_norm: the largest norm that is left as it is.
-        norm_type: the p of the p-norm, above 0; `math.inf` for the largest element.
+        norm_type: the p of the p-norm, above 0; `math.inf` or "inf" for the largest element.
         error_if_nonfinite: raise instead of scaling by an infinite or undefined norm.
 
     Returns:
         The norm before clipping.
 
     Raises:
-        ValueError: if `max_norm` is negative or `norm_type` not positive.
+        TypeError: if a parameter is not a tensor.
+        ValueError: if `max_norm` is negative or `norm_type` not positive, or an iterator of parameters is used up.
         RuntimeError: if the norm is not finite and `error_if_nonfinite` is set.
 
     >>> w = Tensor([0.0, 0.0], requires_grad=True)
@@ -670,20 +679,21 @@ def clip_grad_norm_(
     >>> print(np.round(w.grad.data, 3))
     [0.6 0.8]
     """
+    max_norm, norm_type = float(max_norm), float(norm_type)
     if not max_norm >= 0 or not norm_type > 0:
-        raise ValueError(f"max_norm is at least 0 and norm_type above 0, got {max_norm} and {norm_type}")
-    grads = gradients(parameters)
-    norm = norm_of(np.array([norm_of(grad.data.ravel(order="K"), norm_type) for grad in grads]), norm_type)
+        raise ValueError(f"max_norm is at least 0 and norm_type above 0, got {max_norm:g} and {norm_type:g}")
+    params = with_gradients(parameters)
+    norm = norm_of(np.array([norm_of(grad.data.ravel(order="K"), norm_type) for _, grad in params]), norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"the norm of the gradients is {norm}, so they cannot be scaled to {max_norm}")
     scale = max_norm / (norm + 1e-6)
     if not scale >= 1 and max_norm < math.inf:
-        for grad in grads:
-            array = grad.numpy()
+        for p, grad in params:
+            array = changeable(p, grad)
             # A factor too small for the gradient's dtype would lose digits, or be 0.
             dtype = np.result_type(array, np.float32) if scale > 1e-30 else np.float64
             with np.errstate(invalid="ignore"):  # infinities times 0
-                grad.data = np.multiply(array, scale, out=array, dtype=dtype, casting="same_kind")
+                p.grad.data = np.multiply(array, scale, out=array, dtype=dtype, casting="same_kind")
     return norm
 
 
@@ -706,16 +716,36 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     >>> clip_grad_value_([w], 1.0)
     >>> w.grad
     tensor([ 1. , -0.5], dtype=float64)
+
+    Gradients that are recorded, and errors, are as for `clip_grad_norm_`.
     """
+    clip_value = float(clip_value)
     if not clip_value >= 0:
-        raise ValueError(f"clip_value is at least 0, got {clip_value}")
-    for grad in gradients(parameters):
-        array = grad.numpy()
+        raise ValueError(f"clip_value is at least 0, got {clip_value:g}")
+    for p, grad in with_gradients(parameters):
+        array = changeable(p, grad)
         with np.errstate(over="ignore"):  # beyond what the dtype can hold, infinity is the limit
-            grad.data = np.clip(array, -clip_value, clip_value, out=array)
+            p.grad.data = np.clip(array, -clip_value, clip_value, out=array)
 
 
-def gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    """The gradients of those parameters that have one."""
-    params = [parameters] if isinstance(parameters, Tensor) else dict.fromkeys(parameters)  # what comes twice is one
-    return [p.grad for p in params if p.grad is not None]
+def with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """(parameter, gradient) of those parameters that have one, each once."""
+    params = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not params and isinstance(parameters, Iterator):
+        raise ValueError("there are no gradients to clip: an iterator such as model.parameters() can be used only once")
+    for p in params:
+        check_parameter(p)
+    return [(p, p.grad) for p in dict.fromkeys(params) if p.grad is not None]
+
+
+def changeable(p: Tensor, grad: Tensor) -> Array:
+    """The gradient of `p` as an array to be changed in place; of one that is recorded `p` gets a copy for that."""
+    if not grad.is_leaf:
+        p.grad = grad = Tensor(np.array(grad.data))
+    return grad.numpy()
+
+
+def check_parameter(p: object) -> None:
+    """Raise TypeError unless this is a tensor."""
+    if not isinstance(p, Tensor):
+        raise TypeError(f"a parameter is a Tensor, got {p!r:.80} of type {type(p).__name__}")

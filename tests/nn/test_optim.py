@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad import Tensor
-from nn import optim
+from nn import Linear, optim
 from nn.optim import SGD, Adagrad, Adam, AdamW, Muon, Optimizer, RMSprop, clip_grad_norm_, clip_grad_value_
 
 # Each case: an optimizer, its settings, and where PyTorch is after five steps on sum(p⁴ / 4 - p) from [1.5, -0.5, 0.2].
@@ -497,6 +497,7 @@ def test_bad_values_are_refused_with_a_sentence_that_shows_them(make, message):
         (lambda p: SGD({"params": [p]}), "got a dict"),
         (lambda p: SGD([np.ones(2)]), "a parameter is a Tensor, got .* of type ndarray"),
         (lambda p: SGD([p, {"params": []}]), "of type dict"),
+        (lambda p: SGD(Linear(2, 2)), "a list of tensors or of dicts, got a Linear"),
     ],
 )
 def test_what_is_no_parameter_is_refused_by_its_type(make, message):
@@ -578,6 +579,8 @@ def spoil(path, value):
         (spoil(["state", 1, "exp_avg"], np.ones(3)), re.escape("exp_avg is float64 of shape (3,)")),
         (spoil(["state", 1, "exp_avg"], np.array(["a", "b"])), "exp_avg is <U1"),
         (spoil(["state", 1, "step"], -1), "step is a number from 0 to less than inf, got -1"),
+        (spoil(["state", 1, "step"], 2.5), re.escape("step is how many there were, got 2.5")),
+        (spoil(["param_groups", 0, "params"], [1, 1]), "gives two parameters the same number"),
         (spoil(["state", 1, "momentum_buffer"], np.ones(2)), "Adam keeps no state 'momentum_buffer'"),
         (spoil(["state", 1, "grad_sum"], np.ones(2)), "only exp_avg, exp_avg_sq, max_exp_avg_sq: it is of another"),
     ],
@@ -593,6 +596,12 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_is_changed(change, mes
     with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(saved)
     assert repr(optimizer.state_dict()) == repr(before)
+
+
+@pytest.mark.parametrize("state", [None, 3, ["state", "param_groups"]])
+def test_a_state_that_is_no_dict_is_refused(state):
+    with pytest.raises(ValueError, match=f"'state' and 'param_groups', got a {type(state).__name__}"):
+        SGD([parameter([1.0])]).load_state_dict(state)
 
 
 # ------------------------------------------------------------------------------------------------ clipping
@@ -652,6 +661,46 @@ def test_clipping_to_less_than_nothing_is_refused():
         clip_grad_norm_([], -1)
     with pytest.raises(ValueError, match="clip_value is at least 0, got -1"):
         clip_grad_value_([], -1)
+
+
+def clip_by_value(parameters):
+    clip_grad_value_(parameters, 0.5)
+
+
+CLIPPING = [lambda parameters: clip_grad_norm_(parameters, 0.5, math.inf), clip_by_value]
+
+
+@pytest.mark.parametrize("clip", CLIPPING)
+def test_a_gradient_that_is_recorded_is_clipped_in_a_copy(clip):
+    p = parameter([1.0, -2.0])
+    (p**3).sum().backward(create_graph=True)
+    recorded = p.grad
+    clip([p])
+    assert np.abs(p.grad.data).max() == pytest.approx(0.5)
+    np.testing.assert_array_equal(recorded.data, [3.0, 12.0])
+    p.grad = None
+    recorded.sum().backward()
+    np.testing.assert_array_equal(p.grad.data, [6.0, -12.0])
+
+
+@pytest.mark.parametrize("clip", CLIPPING)
+def test_an_iterator_of_parameters_that_is_used_up_is_no_reason_not_to_clip(clip):
+    parameters = iter([parameter([1.0])])
+    SGD(parameters)
+    with pytest.raises(ValueError, match=r"no gradients to clip: an iterator .* can be used only once"):
+        clip(parameters)
+    clip([])
+
+
+@pytest.mark.parametrize("clip", CLIPPING)
+@pytest.mark.parametrize("wrong", [np.ones(2), ("weight", Tensor([1.0])), None])
+def test_what_is_no_parameter_is_not_clipped(clip, wrong):
+    with pytest.raises(TypeError, match=f"a parameter is a Tensor, got .* of type {type(wrong).__name__}"):
+        clip([wrong])
+
+
+def test_the_largest_element_may_be_asked_for_as_in_pytorch():
+    assert clip_grad_norm_(with_gradients([3.0, -8.0]), Tensor(4.0), "inf") == 8.0
 
 
 def test_the_norm_of_half_precision_gradients_does_not_overflow():

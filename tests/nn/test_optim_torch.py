@@ -104,6 +104,14 @@ def test_a_state_moves_to_pytorch_and_back(name, data, seed):
         np.testing.assert_allclose(copy.data, expected, **tolerance)
 
 
+def test_a_state_of_pytorch_may_have_the_names_of_its_parameters():
+    theirs = torch.nn.Linear(2, 2)
+    reference = torch.optim.Adam(theirs.named_parameters(), lr=0.25)
+    optimizer = optim.Adam([Tensor(p.detach().numpy(), requires_grad=True) for p in theirs.parameters()])
+    optimizer.load_state_dict(reference.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
 def test_muon_remembers_what_that_of_pytorch_does():
     rng = np.random.default_rng(0)
     ours, theirs = Tensor(np.ones((3, 4)), requires_grad=True), torch.ones((3, 4), dtype=float, requires_grad=True)
