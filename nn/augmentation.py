@@ -8,6 +8,7 @@ before `Normalize`, where a pixel is a byte. Chance comes from `generator`, or e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -175,8 +176,8 @@ class Mixup:
         classes: how many there are.
 
     Raises:
-        ValueError: if `alpha` is not positive, or a label is not from 0 to classes - 1.
-        TypeError: if the images are not floating, so that they cannot be mixed.
+        ValueError: if `alpha` is not positive and finite, or there is not one label from 0 to classes - 1 an image.
+        TypeError: if the images are not floating, so that they cannot be mixed, or the labels are no integers.
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, section 2.
 
@@ -187,14 +188,18 @@ class Mixup:
     """
 
     def __init__(self, alpha: float, classes: int, generator: Generator | None = None) -> None:
-        if not alpha > 0:
-            raise ValueError(f"Mixup expects a positive alpha, got {alpha}")
+        if not 0 < alpha < inf:
+            raise ValueError(f"Mixup expects a positive finite alpha, got {alpha}")
         self.alpha, self.generator = alpha, generator
         self.classes = whole(classes, 1, "Mixup expects a positive number of classes")
 
     def __call__(self, images: Array, labels: Array, *others: Array) -> Arrays:
         if images.dtype.kind != "f":
             raise TypeError(f"Mixup expects floating images, got {images.dtype}: put Normalize() before it")
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"Mixup expects class indices as labels, got {labels.dtype}")
+        if labels.shape != images.shape[:1]:
+            raise ValueError(f"Mixup expects {len(images)} labels for as many images, got shape {labels.shape}")
         if not ((labels >= 0) & (labels < self.classes)).all():
             raise ValueError(f"Mixup expects labels from 0 to {self.classes - 1}, got {labels.min()} to {labels.max()}")
         rng = source(self.generator)

@@ -127,4 +127,5 @@ def confusion_matrix(
         outside = indices[(indices < 0) | (indices >= classes)]
         if outside.size:
             raise ValueError(f"a confusion matrix expects class indices from 0 to {classes - 1}, got {outside[0]}")
-    return np.bincount(true.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    pairs = true.astype(np.int64) * classes + predicted.astype(np.int64)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)

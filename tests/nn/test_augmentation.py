@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise, product
 
 import numpy as np
@@ -102,7 +103,8 @@ def test_images_of_another_number_of_axes_are_refused(transform, shape):
         (lambda: RandomErase(-1), "RandomErase expects a size of 0 pixels or more, got -1"),
         (lambda: RandomShift(-1), "RandomShift moves by 0 pixels or more, got -1"),
         (lambda: RandomShift(1, p=1.5), "RandomShift expects a probability from 0 to 1, got 1.5"),
-        (lambda: Mixup(0.0, 10), "Mixup expects a positive alpha, got 0.0"),
+        (lambda: Mixup(0.0, 10), "Mixup expects a positive finite alpha, got 0.0"),
+        (lambda: Mixup(math.inf, 10), "Mixup expects a positive finite alpha, got inf"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, sentence):
@@ -305,3 +307,17 @@ def test_a_filling_that_the_images_cannot_hold_is_refused(transform):
     with pytest.raises(ValueError, match="cannot fill images of uint8 with"):
         transform(np.zeros((2, 3, 3), np.uint8))
     transform(np.zeros((2, 3, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "sentence"),
+    [
+        (np.array([[0], [1]]), ValueError, r"Mixup expects 2 labels for as many images, got shape \(2, 1\)"),
+        (np.array([0, 1, 0]), ValueError, r"Mixup expects 2 labels for as many images, got shape \(3,\)"),
+        (np.eye(2), TypeError, "Mixup expects class indices as labels, got float64"),
+        (np.array([True, False]), TypeError, "Mixup expects class indices as labels, got bool"),
+    ],
+)
+def test_mixup_takes_one_class_index_an_image(labels, error, sentence):
+    with pytest.raises(error, match=sentence):
+        Mixup(1.0, 2)(np.zeros((2, 3, 3), np.float32), labels)

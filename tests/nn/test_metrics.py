@@ -19,7 +19,7 @@ def evaluation(classes, pairs, dtype=np.int64):
     return Evaluation(0.0, confusion_matrix(true, predicted, classes))
 
 
-@given(case=predictions(), dtype=st.sampled_from([np.uint8, np.int32, np.int64]))
+@given(case=predictions(), dtype=st.sampled_from([np.uint8, np.int32, np.int64, np.uint64]))
 def test_the_confusion_matrix_counts_pairs_of_true_and_predicted_class(case, dtype):
     classes, pairs = case
     confusion = evaluation(classes, pairs, dtype).confusion
