@@ -34,9 +34,15 @@ def default_generator() -> np.random.Generator:
 
 
 def source(generator: np.random.Generator | None) -> np.random.Generator:
-    """What to draw from, right away: the generator, or the default one. `noting` hears of it."""
+    """What to draw from, right away: the generator, or the default one. `noting` hears of it.
+
+    Raises TypeError if it is no generator of NumPy.
+    """
     if generator is None:
         return default_generator()
+    if not isinstance(generator, np.random.Generator):
+        kind = f"numpy.random.Generator, as numpy.random.default_rng(seed) makes one, got {generator!r:.80}"
+        raise TypeError(f"random numbers are drawn from a {kind}")
     for states in _of_thread.notes:
         if generator not in states:
             states[generator] = generator.bit_generator.state

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from minigrad.random import default_generator
+from minigrad.random import source
 from minigrad.tensor import Tensor
 
 Generator: TypeAlias = "np.random.Generator"
@@ -27,7 +27,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     """
     if not -math.inf < a <= b < math.inf:
         raise ValueError(f"uniform draws lie in an interval from a to b, got {a} and {b}")
-    draws = (generator or default_generator()).random(tensor.shape, draw_dtype(tensor))
+    draws = source(generator).random(tensor.shape, draw_dtype(tensor))
     return fill(tensor, draws * (b - a) + a)
 
 
@@ -39,7 +39,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     """
     if not std >= 0:
         raise ValueError(f"std is at least 0, got {std}")
-    draws = (generator or default_generator()).standard_normal(tensor.shape, draw_dtype(tensor))
+    draws = source(generator).standard_normal(tensor.shape, draw_dtype(tensor))
     return fill(tensor, draws * std + mean)
 
 
