@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
+from math import inf, isfinite
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias
 
@@ -33,8 +34,8 @@ class DataLoader:
     Without shuffling and transform the batches are views, not copies.
 
     Raises:
-        TypeError: if there is one array instead of a tuple of them.
-        ValueError: if the arrays differ in length or the batch size is not positive.
+        TypeError: if there is one array instead of a tuple of them, or the transform gives one.
+        ValueError: if the arrays have no samples to count, or differ in length, or the batch size is not positive.
 
     >>> loader = DataLoader((np.arange(5), np.arange(5) ** 2), batch_size=2)
     >>> len(loader), [squares.tolist() for _, squares in loader]
@@ -50,9 +51,11 @@ class DataLoader:
         generator: np.random.Generator | None = None,
         transform: Callable[..., Arrays] | None = None,
     ) -> None:
-        if isinstance(arrays, np.ndarray):
+        if hasattr(arrays, "shape"):
             raise TypeError(f"DataLoader expects a tuple of arrays, got one array of shape {arrays.shape}")
         self.arrays = tuple(np.asarray(array) for array in arrays)
+        if not all(array.ndim for array in self.arrays):
+            raise ValueError(f"DataLoader expects arrays of samples, got {[array.shape for array in self.arrays]}")
         lengths = sorted({len(array) for array in self.arrays})
         if len(lengths) != 1:
             raise ValueError(f"DataLoader expects arrays with the same number of samples, got {lengths}")
@@ -73,8 +76,7 @@ class DataLoader:
 
     def example(self) -> Arrays:
         """A batch of the first sample alone; the transform, which may count what it sees, does not hear of it."""
-        batch = tuple(array[:1] for array in self.arrays)
-        return batch if self.transform is None else deepcopy(self.transform)(*batch)
+        return transformed(deepcopy(self.transform), tuple(array[:1] for array in self.arrays))
 
     def __iter__(self) -> Iterator[Arrays]:
         order = self.order()
@@ -92,7 +94,15 @@ class DataLoader:
             batch = tuple(array[chosen.start : chosen.stop] for array in self.arrays)
         else:
             batch = tuple(array.take(chosen, axis=0) for array in self.arrays)
-        return batch if self.transform is None else self.transform(*batch)
+        return transformed(self.transform, batch)
+
+
+def transformed(transform: Callable[..., Arrays] | None, batch: Arrays) -> Arrays:
+    """What a transform, if there is one, makes of a batch."""
+    arrays = batch if transform is None else transform(*batch)
+    if not isinstance(arrays, tuple | list):
+        raise TypeError(f"a transform returns a tuple of the arrays of a batch, got a {type(arrays).__name__}")
+    return arrays
 
 
 class Normalize:
@@ -102,15 +112,17 @@ class Normalize:
     works on each batch of bytes, which is faster than gathering from images that were converted beforehand: those take
     four times the memory to read.
 
-    Raises ValueError unless std > 0, and if pixels are outside of these ranges or not real numbers.
+    Raises ValueError unless both are finite and std > 0, and if pixels are outside of these ranges or not real numbers.
 
     >>> Normalize(0.5, 0.5)(np.array([[0, 255]], np.uint8)), Normalize(0.5, 0.5)(np.array([[0.0, 1.0]]))
     ((array([[-1.,  1.]], dtype=float32),), (array([[-1.,  1.]], dtype=float32),))
     """
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
-        if not std > 0:
+        if not 0 < std < inf:
             raise ValueError(f"Normalize expects a positive standard deviation, got {std}")
+        if not isfinite(mean):
+            raise ValueError(f"Normalize expects a finite mean, got {mean}")
         self.mean, self.std = mean, std
 
     def __call__(self, images: npt.NDArray[Any], *others: npt.NDArray[Any]) -> Arrays:
@@ -169,21 +181,23 @@ def stratified_split(
     are sorted, and depend on nothing but the arguments.
 
     Raises:
-        ValueError: unless 0 <= size < len(labels).
+        ValueError: unless 0 <= size < len(labels), and there is one label a sample.
 
     >>> rest, held_out = stratified_split(np.array([0, 0, 0, 0, 1, 1]), 3)
     >>> np.array([0, 0, 0, 0, 1, 1])[held_out]
     array([0, 0, 1])
     """
+    if np.ndim(labels) != 1:
+        raise ValueError(f"stratified_split expects one label for each sample, got shape {np.shape(labels)}")
     if not 0 <= size < len(labels):
         raise ValueError(f"cannot hold out {size} of {len(labels)} samples: at least one must remain for training")
     size = whole(size, 0, "stratified_split holds out an integer number of samples")
     rng = np.random.default_rng(seed)
-    classes, counts = np.unique(labels, return_counts=True)
+    _, members, counts = np.unique(labels, return_inverse=True, return_counts=True)
     share = counts * size / len(labels)
     quota = share.astype(int)
     quota[np.argsort(quota - share, kind="stable")[: size - quota.sum()]] += 1
-    held_out = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, quota, strict=True)]
+    held_out = [rng.permutation(np.flatnonzero(members == c))[:n] for c, n in enumerate(quota)]
     chosen = np.zeros(len(labels), bool)
     chosen[np.concatenate(held_out)] = True
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)

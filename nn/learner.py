@@ -140,10 +140,9 @@ class Learner:
             ValueError: if there is nothing to train or evaluate on, the model cannot be trained on a batch of one
                 sample that there is, see `check_batches_of_one`, or what was loaded is of another loader or callbacks.
         """
-        if not len(train):
-            raise ValueError("cannot train on no data: the loader has no batches")
-        if valid is not None and not len(valid):
-            raise ValueError("cannot evaluate on no data: the loader of the validation data has no batches")
+        check_loader(train, "train on", "the loader")
+        if valid is not None:
+            check_loader(valid, "evaluate on", "the loader of the validation data")
         epochs = whole(epochs, 0, "the number of epochs is an integer of at least 0")
         self.check_batches_of_one(train)
         self.epochs, self.batches, self.stop, self.interrupted = self.epoch + epochs, len(train), False, False
@@ -183,7 +182,7 @@ class Learner:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
         self._notify("on_epoch_start")
-        batches = enumerate(train, 1)
+        batches = enumerate(tuples(train, 2), 1)
         with self._backward_passes() as backward:
             for number, (inputs, targets) in batches:
                 before = self.step
@@ -392,6 +391,24 @@ def undone(*parts: Any) -> Iterator[None]:
             put(generators)
 
 
+def check_loader(loader: Any, use: str, name: str) -> None:
+    """Raise TypeError or ValueError unless it has batches, and says how many."""
+    if not hasattr(loader, "__len__"):
+        raise TypeError(f"cannot {use} a {type(loader).__name__}: every epoch goes through all of a DataLoader")
+    if not len(loader):
+        raise ValueError(f"cannot {use} no data: {name} has no batches")
+
+
+def tuples(data: Iterable[Any], size: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """The batches of some data; ValueError if one is no tuple, or not of so many arrays."""
+    for batch in data:
+        if not isinstance(batch, tuple | list) or len(batch) != (size or len(batch)):
+            given = f"{len(batch)} arrays" if isinstance(batch, tuple | list) else f"a {type(batch).__name__}"
+            expected = "inputs and targets" if size else "a tuple of arrays"
+            raise ValueError(f"a batch is {expected}, got {given}: put the data into a DataLoader((inputs, targets))")
+        yield tuple(batch)
+
+
 def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
     """What a model raises for one sample, if it takes two."""
     try:
@@ -409,7 +426,7 @@ def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
 def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """(outputs, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before."""
     with model.in_mode(training=False):
-        for inputs, *targets in data:
+        for inputs, *targets in tuples(data):
             with no_grad():
                 outputs = model(inputs)
             yield (outputs, *targets)
@@ -434,7 +451,7 @@ def evaluate(
     """
     sums, weights, kept = 0.0, 0.0, list[tuple[Array, Array]]()
     confusion: Any = 0  # None as soon as something is no class
-    for outputs, targets in forward(model, data):
+    for outputs, targets in forward(model, tuples(data, 2)):
         part, weight = sum_and_weight(loss, loss(outputs, targets), targets)
         sums, weights = sums + part, weights + weight
         counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))

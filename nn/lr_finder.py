@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
+from math import inf
 
 import numpy as np
 
 from nn.data import Array, DataLoader, whole
-from nn.learner import Learner, NonFiniteLoss, undone
+from nn.learner import NOTHING_COUNTS, Learner, NonFiniteLoss, tuples, undone
 from nn.state import moving_parts
 
 
@@ -38,8 +39,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     from, and what else a transform keeps that `nn.state.moving_parts` finds; its callbacks hear nothing.
 
     Raises:
-        ValueError: unless 0 < low < high and steps >= 2, if there is no data, the loss diverges right away, or there is
-            a batch of one sample that the model cannot be trained on.
+        ValueError: unless 0 < low < high < inf and steps >= 2, if there is no data or none that counts, the loss
+            diverges right away, or there is a batch of one sample that the model cannot be trained on.
 
     Source: Smith, Cyclical Learning Rates for Training Neural Networks, WACV 2017, section 3.3; when to stop is from
     Gugger, How Do You Find A Good Learning Rate, 2018.
@@ -51,13 +52,13 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     >>> len(search.lrs), search.suggestion > 0.01
     (100, True)
     """
-    if not (0 < low < high and steps >= 2 and len(train)):
+    if not (0 < low < high < inf and steps >= 2 and len(train)):
         given = f"from {low} to {high} in {steps} steps with {len(train)} batches"
         raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
     steps = whole(steps, 2, "find_lr takes an integer number of steps")
     learner.check_batches_of_one(train)
-    rising, batches = np.geomspace(low, high, steps).tolist(), chain.from_iterable(repeat(train))
-    lrs, losses, smoothed = list[float](), list[float](), list[float]()
+    rising, batches = np.geomspace(low, high, steps).tolist(), tuples(chain.from_iterable(repeat(train)), 2)
+    lrs, losses, smoothed, ignored = list[float](), list[float](), list[float](), 0
     model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
     learner.scheduler = None
     try:
@@ -68,7 +69,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
                 for group in optimizer.param_groups:
                     group["lr"] = lr
                 before, loss = learner.step, learner.train_batch(*batch)
-                if learner.step == before:  # all labels are ignored
+                if learner.step == before:
+                    ignored += 1
                     continue
                 lrs.append(lr)
                 losses.append(loss)
@@ -78,6 +80,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     finally:
         learner.scheduler, learner.step = scheduler, step
         optimizer.zero_grad()
+    if ignored > steps - 2:
+        raise ValueError(f"find_lr needs two batches that count, got {steps} of which in {ignored} {NOTHING_COUNTS}")
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
     falling = np.gradient(smoothed)[: np.argmin(smoothed) + 1]  # after that it only falls back from where it jumped to

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nn
+from minigrad import Tensor
+from nn.augmentation import RandomFlip
 from nn.data import DataLoader, Normalize, stratified_split
 
 seeds = st.integers(0, 2**32 - 1)
@@ -107,11 +109,37 @@ def test_a_transform_sees_each_batch_as_a_whole():
         ((np.ones(3),), 0, ValueError, "DataLoader expects a positive batch size, got 0"),
         ((np.ones(3),), -1, ValueError, "DataLoader expects a positive batch size, got -1"),
         (np.ones((3, 2)), 1, TypeError, r"a tuple of arrays, got one array of shape \(3, 2\)"),
+        (Tensor(np.ones((3, 2))), 1, TypeError, r"a tuple of arrays, got one array of shape \(3, 2\)"),
+        ((np.ones(3), 5), 1, ValueError, r"DataLoader expects arrays of samples, got \[\(3,\), \(\)\]"),
     ],
 )
 def test_loaders_that_cannot_work_are_refused(arrays, batch_size, error, sentence):
     with pytest.raises(error, match=sentence):
         DataLoader(arrays, batch_size)
+
+
+@pytest.mark.parametrize(("result", "kind"), [(np.ones((2, 3)), "ndarray"), (None, "NoneType")])
+def test_a_transform_that_returns_no_tuple_is_refused(result, kind):
+    loader = DataLoader((np.ones((4, 3)), np.ones(4)), 2, transform=lambda images, labels: result)
+    for give in (lambda: next(iter(loader)), loader.example):
+        with pytest.raises(TypeError, match=f"a transform returns a tuple of the arrays of a batch, got a {kind}"):
+            give()
+
+
+@pytest.mark.parametrize("generator", [0, 7, np.random.RandomState(0), "seed"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda generator: next(iter(DataLoader((np.arange(3),), 2, shuffle=True, generator=generator))),
+        lambda generator: nn.Linear(2, 2, generator=generator),
+        lambda generator: nn.init.uniform_(Tensor([1.0]), generator=generator),
+        lambda generator: nn.functional.dropout(np.ones(3), generator=generator),
+        lambda generator: RandomFlip(generator=generator)(np.ones((2, 3, 3))),
+    ],
+)
+def test_what_is_no_generator_is_not_drawn_from(draw, generator):
+    with pytest.raises(TypeError, match=r"random numbers are drawn from a numpy.random.Generator, .* got "):
+        draw(generator)
 
 
 # ---------------------------------------------------------------- Normalize
@@ -222,3 +250,20 @@ def test_another_seed_holds_out_other_samples():
 def test_a_split_leaves_something_for_training(size):
     with pytest.raises(ValueError, match=f"cannot hold out {size} of 3 samples"):
         stratified_split(np.array([0, 1, 2]), size)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(np.nan, 1.0), (np.inf, 1.0), (0.0, np.inf), (0.0, np.nan)])
+def test_normalize_refuses_moments_that_are_not_finite(mean, std):
+    with pytest.raises(ValueError, match=r"Normalize expects a (finite|positive) .*, got (nan|inf)"):
+        Normalize(mean, std)
+
+
+def test_labels_that_are_not_numbers_are_one_class_in_a_split():
+    rest, held_out = stratified_split(np.array([np.nan, 1.0, np.nan, 1.0]), 2)
+    assert len(rest) == len(held_out) == 2
+    assert np.isnan(np.array([np.nan, 1.0, np.nan, 1.0])[held_out]).sum() == 1
+
+
+def test_a_split_takes_one_label_a_sample():
+    with pytest.raises(ValueError, match=r"one label for each sample, got shape \(4, 2\)"):
+        stratified_split(np.eye(4, 2), 2)

@@ -941,3 +941,36 @@ def test_whatever_has_a_length_and_gives_batches_is_a_loader():
     batches = [(inputs[:8], labels[:8]), (inputs[8:], labels[8:])]
     (row,) = learner_of().fit(batches, batches)
     assert row["valid_loss"] > 0
+
+
+# ---------------------------------------------------------------- data that are no batches of inputs and targets
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        (lambda x, y: (x, y), "got a ndarray"),
+        (lambda x, y: DataLoader((x,), 4), "got 1 arrays"),
+        (lambda x, y: DataLoader((x, y, y), 4), "got 3 arrays"),
+        (lambda x, y: [x[:2]], "got a ndarray"),
+    ],
+)
+def test_batches_that_are_not_inputs_and_targets_are_refused(make, given):
+    data, learner = make(*batch(8)), learner_of()
+    for use in (learner.fit, learner.evaluate, lambda data: find_lr(learner, data)):
+        with pytest.raises(ValueError, match=f"a batch is inputs and targets, {given}"):
+            use(data)
+    assert learner.step == 0
+
+
+def test_predictions_are_of_batches_of_arrays():
+    learner, (inputs, _) = learner_of(), batch(8)
+    assert learner.predict(DataLoader((inputs,), 4)).shape == (8,)
+    with pytest.raises(ValueError, match="a batch is a tuple of arrays, got a ndarray: put the data into a DataLoader"):
+        learner.predict(inputs)
+
+
+def test_a_loader_that_can_be_gone_through_only_once_is_refused():
+    learner = learner_of()
+    with pytest.raises(TypeError, match="cannot train on a generator: every epoch goes through all of a DataLoader"):
+        learner.fit(iter(DataLoader(batch(8), 4)))

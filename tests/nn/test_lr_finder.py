@@ -225,3 +225,17 @@ def test_what_the_loss_falls_back_from_is_no_suggestion(monkeypatch):
     search = find_lr(learner, DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 2))
     assert len(search.lrs) == 100
     assert search.suggestion < search.lrs[60]
+
+
+def test_a_search_over_labels_that_do_not_count_says_so():
+    model = nn.Linear(2, 2)
+    learner = Learner(model, SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match="needs two batches that count, got 5 of which in 5 every label is one that"):
+        find_lr(learner, DataLoader((np.ones((4, 2), np.float32), np.full(4, -100)), 2), steps=5)
+
+
+def test_a_search_ends_somewhere():
+    model = nn.Linear(2, 2)
+    learner = Learner(model, SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match="a rising positive learning rate, two steps and data, got from 1e-06 to inf"):
+        find_lr(learner, DataLoader((np.ones((4, 2), np.float32), np.zeros(4, int)), 2), high=np.inf)
