@@ -198,14 +198,22 @@ class KeepBest(MetricCallback):
         super().__init__(metric, mode)
         self.state: dict[str, NDArray[Any]] | None = None
 
+    def on_fit_start(self, learner: Learner) -> None:
+        super().on_fit_start(learner)
+        self.state = None
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.state is None:  # of what is best nothing is left
+            self.best = -math.inf
+
     def on_epoch_end(self, learner: Learner) -> None:
         if self.improved(learner):
             self.state, self.epoch = learner.model.state_dict(), learner.epoch
 
     def on_fit_end(self, learner: Learner) -> None:
-        if self.state is not None:
+        if self.state is not None:  # kept: training that goes on from a file may not become better
             learner.model.load_state_dict(self.state)
-            self.state = None
 
 
 class AveragedWeights(Callback):

@@ -334,6 +334,9 @@ class Learner:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all that training needs to go on to a `.npz` or `.safetensors` file: see `state_dict` and `load`.
 
+        Do so between epochs, after a `fit` or from `on_epoch_end`: from a file written amid an epoch, training goes on
+        with the next one, and what was left of this one, with its row of the history, is missing.
+
         Raises:
             FileError: if the file cannot be written.
         """

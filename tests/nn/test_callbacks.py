@@ -204,6 +204,38 @@ def test_the_best_weights_are_put_back_when_training_stops_early():
     assert equal(learner.model.state_dict(), script.states[1])
 
 
+@pytest.mark.parametrize("numbers", [[1, 2, 5, 4], [2, 1, 5, 4], [2, 3, 4, 1]])
+def test_the_best_of_all_epochs_is_kept_where_training_goes_on_from_a_file(tmp_path, numbers):
+    def learner():
+        model = nn.Linear(3, 2)
+        callbacks = [Script("valid_loss", numbers), KeepBest("valid_loss")]
+        return Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+
+    first, second = learner(), learner()
+    first.fit(data(10), epochs=2)
+    first.save(tmp_path / "learner.npz")
+    second.load(tmp_path / "learner.npz")
+    second.fit(data(10), epochs=2)
+    states = first.callbacks[0].states + second.callbacks[0].states
+    assert equal(second.model.state_dict(), states[np.argmin(numbers)])
+
+
+def test_weights_from_before_are_not_put_back_by_a_fit_of_no_epochs():
+    keeper = KeepBest("valid_loss")
+    model = nn.Linear(3, 2)
+    learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[Script("valid_loss", [1]), keeper])
+    learner.fit(data(10), epochs=1)
+    model.weight.data = np.ones((2, 3))
+    learner.fit(data(10), epochs=0)
+    assert (model.weight.data == 1).all()
+
+
+def test_a_best_number_without_its_weights_is_no_best():
+    keeper = KeepBest("valid_loss")
+    keeper.load_state_dict({"best": -0.5, "epoch": 3, "state": None})
+    assert keeper.best == -np.inf
+
+
 def test_each_fit_has_a_best_of_its_own():
     keeper = KeepBest("valid_loss")
     script = Script("valid_loss", [1, 5, 4, 6])
