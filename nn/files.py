@@ -168,7 +168,9 @@ ARRAY, FLOAT = "__array__", "__float__"  # the keys of what stands in JSON for a
 def _described(node: Any, where: str, arrays: Arrays) -> Any:
     """The same for JSON; the arrays are put into `arrays`."""
     if isinstance(node, np.ndarray):
-        name = where if where not in arrays else f"{where}#{len(arrays)}"  # keys may have dots
+        name = where
+        while name in arrays:  # keys may have dots
+            name += "#"
         arrays[name] = node
         return {ARRAY: name}
     if isinstance(node, Mapping):
@@ -393,7 +395,7 @@ def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) ->
     return np.array(array, dtype.type, order="C")
 
 
-# The safetensors library sorts the arrays, so their order travels in the metadata.
+# The safetensors library sorts the arrays, so their order travels in the metadata, with a checksum, which it lacks.
 
 
 def _safetensors(path: Path) -> ModuleType:
@@ -405,7 +407,7 @@ def _safetensors(path: Path) -> ModuleType:
 
 
 def _write_safetensors(path: Path, file: IO[bytes], arrays: Arrays, metadata: dict[str, Any]) -> None:
-    text = json.dumps({"names": list(arrays), "metadata": metadata})
+    text = json.dumps({"names": list(arrays), "metadata": metadata, "crc32": _checksum(arrays, metadata)})
     file.write(_safetensors(path).numpy.save(arrays, {"minigrad": text}))
 
 
@@ -422,7 +424,21 @@ def _read_safetensors(path: Path) -> tuple[Arrays, object]:
     ours = json.loads(metadata["minigrad"])
     if sorted(ours["names"]) != sorted(arrays):
         raise FileError(f"{path} is damaged: its arrays are not the ones it lists")
-    return {name: arrays[name] for name in ours["names"]}, ours["metadata"]
+    arrays, metadata = {name: arrays[name] for name in ours["names"]}, ours["metadata"]
+    if ours.get("crc32") not in (None, _checksum(arrays, metadata)):  # older files have none
+        raise FileError(f"{path} is damaged: what it holds is not what was saved")
+    return arrays, metadata
+
+
+def _checksum(arrays: Arrays, metadata: object) -> int:
+    """Of all that a file holds."""
+    import zlib
+
+    layout = [(name, array.dtype.name, array.shape) for name, array in arrays.items()]
+    total = zlib.crc32(json.dumps([layout, metadata]).encode())
+    for array in arrays.values():
+        total = zlib.crc32(array, total)
+    return total
 
 
 def _read_tensor(path: Path, file: Any, name: str) -> np.ndarray:

@@ -15,6 +15,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -733,3 +734,33 @@ def test_where_there_are_no_locks_nothing_is_locked(tmp_path, monkeypatch):
     with atomic_write(tmp_path / "a.txt") as file:
         file.write("whole")
     assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_no_array_takes_the_place_of_another_however_keys_are_named(tmp_path):
+    state = {"a.b#2": np.ones(2), "a": {"b": np.zeros(1)}, "a.b": np.arange(3), "a.b#": np.ones(3)}
+    files.save_state(state, tmp_path / "state.npz")
+    np.testing.assert_equal(files.load_state(tmp_path / "state.npz"), state)
+
+
+def test_no_byte_of_a_file_changes_unseen(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "model.safetensors"
+    arrays = {"w": np.arange(6.0).reshape(2, 3), "none": np.zeros((0, 2), np.float16), "bit": np.array(True)}
+    save(arrays, path, {"classes": ["shirt", "bag"], "std": 0.5})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for flip in (1, 4, 32):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+            with suppress(FileError):
+                found, metadata = load(path)
+                if not any("names" in str(value) for value in metadata.values()):  # of what another program wrote
+                    np.testing.assert_equal(found, arrays)
+                    assert metadata == {"classes": ["shirt", "bag"], "std": 0.5}
+
+
+def test_a_file_from_before_there_were_checksums_is_read(tmp_path):
+    numpy = pytest.importorskip("safetensors.numpy")
+    text = json.dumps({"names": ["w"], "metadata": {"a": 1}})
+    numpy.save_file({"w": np.ones(2)}, tmp_path / "old.safetensors", {"minigrad": text})
+    arrays, metadata = load(tmp_path / "old.safetensors")
+    assert (arrays["w"].tolist(), metadata) == ([1.0, 1.0], {"a": 1})
