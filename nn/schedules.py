@@ -55,13 +55,18 @@ class Schedule:
         Raises:
             ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
         """
+        self.check_state(state_dict)
+        vars(self).update({name: deepcopy(entry) for name, entry in state_dict.items() if name != "schedulers"})
+
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Raise ValueError unless it is the state of such a schedule."""
         own = self.state_dict()
-        if set(state_dict) != set(own):
-            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {sorted(state_dict)}")
+        if not isinstance(state_dict, Mapping) or set(state_dict) != set(own):
+            given = sorted(state_dict) if isinstance(state_dict, Mapping) else f"a {type(state_dict).__name__}"
+            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {given}")
         for name, entry in own.items():
-            if name != "schedulers" and form(state_dict[name]) != form(entry):
+            if form(state_dict[name]) != form(entry):
                 raise ValueError(f"{name} is like {entry} in this schedule, got {state_dict[name]!r:.80}")
-        vars(self).update({name: deepcopy(state_dict[name]) for name in own if name != "schedulers"})
 
 
 def form(entry: Any) -> Any:
@@ -109,9 +114,13 @@ class LRScheduler(Schedule):
         raise NotImplementedError(f"{type(self).__name__} does not define lr_at()")
 
     def apply(self, step: int) -> None:
-        """Set the optimizer to what holds after `step` steps."""
-        for group, base_lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.lr_at(base_lr, step)
+        """Set the optimizer to what holds after `step` steps; ValueError if that is no learning rate."""
+        lrs = [self.lr_at(base_lr, step) for base_lr in self.base_lrs]
+        if not all(0 <= lr < math.inf for lr in lrs):
+            kind = type(self).__name__
+            raise ValueError(f"a learning rate is from 0 to less than inf, but at step {step} {kind} sets {lrs}")
+        for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
+            group["lr"] = lr
 
     def step(self) -> None:
         """Count one more step, after the optimizer's, and set the learning rates for the next.
@@ -239,7 +248,8 @@ class CosineAnnealingLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Up to `max_lr` and down to nearly nothing, in one run, the momentum the other way (Smith and Topin, 2019).
 
-    Step it after every batch. `AdamW` and its kin, `Muon` too, have their β₁ cycled, others their momentum.
+    Step it after every batch. `AdamW` and its kin, `Muon` too, have their β₁ cycled, others their momentum. After the
+    last step all stays as it was in that, where PyTorch goes on along the curve, below 0 if it is linear.
 
     Args:
         optimizer: what to change; the learning rate given to it does not matter.
@@ -257,8 +267,8 @@ class OneCycleLR(LRScheduler):
         last_epoch: the number of the last step when training is resumed; -1 to begin.
 
     Raises:
-        ValueError: if the length is missing or not positive, `pct_start` or `anneal_strategy` is not as above, a list
-            does not have one entry for each group, the optimizer has no momentum to cycle, or the cycle is over.
+        ValueError: if the length is missing or not positive, another setting is not as above, a list does not have one
+            entry for each group, the optimizer has no momentum to cycle, or the cycle is over.
 
     >>> from minigrad import Tensor
     >>> from nn.optim import AdamW
@@ -282,12 +292,16 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"pct_start is a part of the cycle, from 0 to 1, got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
+        if not (div_factor > 0 and final_div_factor > 0):
+            raise ValueError(f"the factors divide, so they are above 0, got {div_factor} and {final_div_factor}")
         if cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
             raise ValueError(f"{type(optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
         self.total_steps = positive("total_steps", total_steps)
         self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
         self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer)
         self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer)
+        if cycle_momentum and not all(0 <= momentum < 1 for momentum in self.base_momentums + self.max_momentums):
+            raise ValueError(f"momenta are from 0 to less than 1, got {base_momentum} and {max_momentum}")
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         peak = pct_start * total_steps - 1  # PyTorch counts these from 1, and the start from 0
         self.phase_ends = [peak, 2 * peak, total_steps - 1] if three_phase else [peak, total_steps - 1]
@@ -301,7 +315,7 @@ class OneCycleLR(LRScheduler):
         ends = self.phase_ends
         phase = next((i for i, end in enumerate(ends) if step <= end), len(ends) - 1)
         start, end = ends[phase - 1] if phase else 0, ends[phase]
-        done = (step - start) / (end - start) if end != start else 1.0
+        done = min((step - start) / (end - start), 1.0) if end != start else 1.0  # after the last step all stays there
         if self.anneal_strategy == "cos":
             return cosine(borders[phase], borders[phase + 1], done)
         return borders[phase] + (borders[phase + 1] - borders[phase]) * done
@@ -331,8 +345,8 @@ class SequentialLR(LRScheduler):
         last_epoch: the number of the last step when training is resumed; -1 to begin.
 
     Raises:
-        ValueError: if there is not one schedule more than milestones, or one is of another optimizer or a
-            `ReduceLROnPlateau`, which is not a function of the number of steps.
+        ValueError: if there is not one schedule more than milestones, these do not rise, or a schedule is of another
+            optimizer or a `ReduceLROnPlateau`, which is not a function of the number of steps.
 
     >>> from minigrad import Tensor
     >>> from nn.optim import SGD
@@ -357,6 +371,8 @@ class SequentialLR(LRScheduler):
                 reason = "depends on a metric" if schedule.optimizer is optimizer else "is of another optimizer"
                 raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
         self.schedulers, self.milestones = list(schedulers), [*map(index, milestones)]
+        if self.milestones != sorted(self.milestones):
+            raise ValueError(f"milestones come one after the other, got {self.milestones}")
         super().__init__(optimizer, last_epoch)
 
     def apply(self, step: int) -> None:
@@ -366,8 +382,14 @@ class SequentialLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"schedulers": [schedule.state_dict() for schedule in self.schedulers]}
 
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        super().check_state(state_dict)
+        for schedule, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            schedule.check_state(state)
+
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        for schedule, state in zip(self.schedulers, state_dict.get("schedulers", ()), strict=False):
+        self.check_state(state_dict)
+        for schedule, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
             schedule.load_state_dict(state)
         super().load_state_dict(state_dict)
 

@@ -259,6 +259,14 @@ def test_the_state_of_another_schedule_is_refused():
         (lambda o: OneCycleLR(o, 1.0, 10, anneal_strategy="log"), "anneal_strategy is 'cos' or 'linear', got 'log'"),
         (lambda o: OneCycleLR(o, [1.0, 2.0], 10), "max_lr needs one value for each of 1 parameter groups"),
         (lambda o: OneCycleLR(optimizer_of(Adagrad), 1.0, 10), "Adagrad has no momentum to cycle"),
+        (lambda o: OneCycleLR(o, 1.0, 10, div_factor=0), "the factors divide, so they are above 0, got 0 and 10000.0"),
+        (lambda o: OneCycleLR(o, -1.0, 10), r"at step 0 OneCycleLR sets \[-0.04"),
+        (lambda o: OneCycleLR(o, 1.0, 10, max_momentum=1.0), "momenta are from 0 to less than 1, got 0.85 and 1.0"),
+        (lambda o: CosineAnnealingLR(o, 4, eta_min=math.nan), r"at step 0 CosineAnnealingLR sets \[nan\]"),
+        (lambda o: ExponentialLR(o, -0.5).step(), r"but at step 1 ExponentialLR sets \[-0.5\]"),
+        (lambda o: SequentialLR(o, [StepLR(o, 1)] * 3, [5, 2]), r"milestones come one after the other, got \[5, 2\]"),
+        (lambda o: StepLR(o, 1).load_state_dict(None), "StepLR has the state .*, got a NoneType"),
+        (lambda o: SequentialLR(o, [StepLR(o, 1)], []).load_state_dict(3), "SequentialLR has the state .*, got a int"),
         (lambda o: ReduceLROnPlateau(o, factor=1.0), "factor is at least 0 and less than 1, got 1.0"),
         (lambda o: ReduceLROnPlateau(o, "low"), "modes are 'min' or 'max' and 'rel' or 'abs', got 'low' and 'rel'"),
         (lambda o: SequentialLR(o, [StepLR(o, 1)], [1]), r"1 schedules need one milestone fewer, got \[1\]"),
@@ -371,3 +379,34 @@ def test_numbers_of_numpy_are_settings_and_can_be_saved():
     assert json.dumps(states(np.int64)) == json.dumps(states(np.uint8)) == json.dumps(states(int))
     lrs = OneCycleLR(optimizer_of(), np.array([2.0]), total_steps=8).get_last_lr()
     assert lrs == OneCycleLR(optimizer_of(), [2.0], total_steps=8).get_last_lr()
+
+
+# ---------------------------------------------------------------- the end of a cycle, and states of sequences
+
+
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize("three_phase", [False, True])
+def test_after_a_cycle_all_is_as_in_its_last_step_and_can_be_loaded(strategy, three_phase):
+    optimizer = optimizer_of(AdamW)
+    schedule = OneCycleLR(optimizer, 1.0, 10, anneal_strategy=strategy, three_phase=three_phase)
+    seen = []
+    for _ in range(10):
+        seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]))
+        schedule.step()
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]) == seen[-1]
+    assert seen[-1][0] == pytest.approx(1 / 25 / 1e4)
+    other = optimizer_of(AdamW)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.param_groups[0]["lr"] == seen[-1][0]
+
+
+def test_a_state_that_fits_a_part_of_a_sequence_alone_changes_nothing():
+    optimizer = optimizer_of()
+    schedule = SequentialLR(optimizer, [StepLR(optimizer, 1), ExponentialLR(optimizer, 0.5)], [3])
+    before = schedule.state_dict()
+    changed = schedule.state_dict()
+    changed["schedulers"][0]["last_epoch"] = 7
+    for wrong in ([changed["schedulers"][0], {"gamma": 1.0}], changed["schedulers"][:1], None):
+        with pytest.raises(ValueError, match=r"ExponentialLR has the state|schedulers is like"):
+            schedule.load_state_dict(changed | {"schedulers": wrong})
+    assert schedule.state_dict() == before
