@@ -50,7 +50,8 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
         workers: how many parts a batch is divided into.
 
     Raises:
-        ValueError: on entering, unless `workers` is an integer of at least 1.
+        ValueError: on entering, unless `workers` is an integer of at least 1; from `backward`, if predictions are
+            something else.
 
     >>> import nn
     >>> model = nn.Linear(2, 2)
@@ -68,7 +69,10 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     def forward(worker: int, inputs: Array) -> Tensor:
         with drawing_from(generators[worker]):
             predictions: Tensor = models[worker](inputs)
-            return predictions
+        if not isinstance(predictions, Tensor) or predictions.shape[:1] != (len(inputs),):
+            given = getattr(predictions, "shape", f"a {type(predictions).__name__}")
+            raise ValueError(f"several workers need predictions ({len(inputs)}, ...) in one tensor, got {given}")
+        return predictions
 
     def pull_back(predictions: Tensor, gradient: Array) -> Pending:
         seeds = [(predictions, wrap(gradient))] if predictions.requires_grad else []

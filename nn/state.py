@@ -7,6 +7,7 @@ arrays, numbers and text. What is made of others need not know: its parts are fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -23,9 +24,9 @@ WITHOUT_PARTS = (type, ModuleType, np.ndarray, Tensor, str, bytes, int, float, t
 def moving_parts(thing: Any) -> dict[str, Any]:
     """All in a thing that has a state, by where it is: generators of layers, and what a transform counts, say.
 
-    It is looked for in attributes, lists, tuples and dicts, and in what functions and methods hold; not in the global
-    variables of a function. What is at several places is found at the first of them. A model counts as its layers: its
-    weights have names of their own.
+    It is looked for in attributes, lists, tuples and dicts, and in what functions and methods hold, their defaults too;
+    not in the global variables of a function. What is at several places is found at the first of them. A model counts
+    as its layers: its weights have names of their own.
 
     >>> import nn
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5, generator=np.random.default_rng(0)))
@@ -59,13 +60,24 @@ def entries(part: Any) -> list[tuple[Any, Any]]:
     if isinstance(part, list | tuple):
         return list(enumerate(part))
     if isinstance(part, FunctionType):
-        cells = zip(part.__code__.co_freevars, part.__closure__ or (), strict=True)
-        return [(name, cell.cell_contents) for name, cell in cells]
+        return held_by(part)
     if isinstance(part, MethodType):
         return [("self", part.__self__)]
     if isinstance(part, partial):
         return [("function", part.func), *enumerate(part.args), *part.keywords.items()]
-    return list(getattr(part, "__dict__", {}).items())
+    state: Any = object.__getstate__(part)  # the attributes, or a pair: those that are no slots, and the slots
+    return [item for named in (state if isinstance(state, tuple) else [state]) for item in (named or {}).items()]
+
+
+def held_by(function: FunctionType) -> list[tuple[Any, Any]]:
+    """(name, item) of the variables from outside that a function uses, as far as they are set, and of its defaults."""
+    code, found = function.__code__, list[tuple[Any, Any]]()
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not set yet
+            found.append((name, cell.cell_contents))
+    arguments, defaults = code.co_varnames[: code.co_argcount], function.__defaults__ or ()
+    by_position = zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)
+    return [*found, *by_position, *(function.__kwdefaults__ or {}).items()]
 
 
 def states_of(parts: Mapping[str, Any]) -> State:

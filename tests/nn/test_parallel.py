@@ -285,3 +285,22 @@ def test_generators_of_layers_are_the_workers_own_wherever_a_layer_keeps_them(ke
     with data_parallel(model, nn.CrossEntropyLoss(), 3) as backward:
         backward(np.ones((9, 4), np.float32), np.zeros(9, int))
     assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize(
+    ("forward", "given"),
+    [(lambda x: (x, x), "a tuple"), (lambda x: x.sum(0), r"\(3,\)"), (lambda x: mg.concatenate([x, x]), r"\(8, 3\)")],
+)
+def test_predictions_that_cannot_be_divided_like_the_samples_are_refused(forward, given):
+    class Model(nn.Module):
+        def __init__(self):
+            self.linear = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return forward(self.linear(x))
+
+    with (
+        data_parallel(Model(), lambda predictions, targets: predictions[0].sum(), 2) as backward,
+        pytest.raises(ValueError, match=rf"several workers need predictions \(4, ...\) in one tensor, got {given}"),
+    ):
+        backward(np.ones((8, 3), np.float32), np.zeros(8, int))

@@ -1,5 +1,6 @@
 """Where things stand: found wherever it is held, and put back."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -41,6 +42,38 @@ def test_generators_and_counts_are_found_wherever_they_are_held():
     found = moving_parts(holder)
     assert list(found.values()) == [one, two, three, four, counter]
     assert [*found][-2:] == ["c.transforms.0.generator", "c.transforms.1"]
+
+
+@dataclass(slots=True)
+class Noise:
+    generator: np.random.Generator
+    scale: float = 0.5
+
+
+class Loud(Noise):
+    def __init__(self, generator, other):
+        super().__init__(generator)
+        self.other = other
+
+
+def test_generators_are_found_in_slots_and_in_the_defaults_of_functions():
+    one, two, three, four = rng(), rng(), rng(), rng()
+
+    def transform(x, scale=2.0, generator=one, *, other=two):
+        return x * scale * generator.random() * other.random()
+
+    assert moving_parts(transform) == {"generator": one, "other": two}
+    assert moving_parts([Noise(three)]) == {"0.generator": three}
+    assert sorted(moving_parts(Loud(three, four))) == ["generator", "other"]
+
+
+def test_a_variable_that_is_not_set_yet_holds_nothing():
+    def transform(x):
+        return generator.random() * x
+
+    assert moving_parts(transform) == {}
+    generator = rng()
+    assert moving_parts(transform) == {"generator": generator}
 
 
 def test_what_holds_itself_is_walked_once():
