@@ -67,6 +67,14 @@ class Callback:
         """Go on from such a state, right after `on_fit_start`."""
 
 
+def check_parameters(optimizer: Optimizer, *modules: Any) -> None:
+    """Raise ValueError if the modules have parameters, and none of them is the optimizer's."""
+    theirs = {p for module in modules if isinstance(module, Module) for p in module.parameters()}
+    if theirs and theirs.isdisjoint(p for group in optimizer.param_groups for p in group["params"]):
+        kind = type(optimizer).__name__
+        raise ValueError(f"the {kind} has the parameters of another model, none of this: it would be without effect")
+
+
 class Learner:
     """Brings together what training takes.
 
@@ -116,6 +124,7 @@ class Learner:
             raise TypeError(f"{kind} needs the metric of an epoch: step it in a callback's on_epoch_end()")
         if scheduler is not None and scheduler.optimizer is not optimizer:
             raise ValueError(f"the {type(scheduler).__name__} is of another optimizer: it would be without effect")
+        check_parameters(optimizer, model, loss)
         self.metrics = dict(metrics or {})
         if "loss" in self.metrics:
             raise ValueError("a metric cannot be named 'loss', which is what the history has the loss under")

@@ -123,11 +123,11 @@ class Optimizer:
             p.grad = None if set_to_none or p.grad is None else wrap(np.zeros_like(p.grad.data))
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient; ValueError if that is no tensor of the parameter's shape."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    grad = -p.grad.data if group["maximize"] else p.grad.data
+                if (gradient := gradient_of(p)) is not None:
+                    grad = -gradient.data if group["maximize"] else gradient.data
                     try:
                         if grad.dtype.type is np.float16:
                             raise TooLarge
@@ -735,7 +735,16 @@ def with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, 
         raise ValueError("there are no gradients to clip: an iterator such as model.parameters() can be used only once")
     for p in params:
         check_parameter(p)
-    return [(p, p.grad) for p in dict.fromkeys(params) if p.grad is not None]
+    return [(p, grad) for p in dict.fromkeys(params) if (grad := gradient_of(p)) is not None]
+
+
+def gradient_of(p: Tensor) -> Tensor | None:
+    """The gradient of a parameter, if it has one; ValueError if somebody gave it something else."""
+    grad = p.grad
+    if grad is not None and not (isinstance(grad, Tensor) and grad.data.shape == p.data.shape):
+        given = f"one of shape {grad.shape}" if isinstance(grad, Tensor) else f"a {type(grad).__name__}"
+        raise ValueError(f"the gradient of a parameter of shape {p.shape} is a Tensor of that shape, got {given}")
+    return grad
 
 
 def changeable(p: Tensor, grad: Tensor) -> Array:

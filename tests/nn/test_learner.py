@@ -806,6 +806,23 @@ def test_a_number_of_epochs_that_is_none_is_refused(epochs):
     assert learner_of().fit(DataLoader(batch(), 8), epochs=0) == []
 
 
+def test_an_optimizer_of_another_model_is_refused_but_not_one_of_the_loss_or_of_a_part():
+    model, other = network(), network()
+    with pytest.raises(ValueError, match="the SGD has the parameters of another model, none of this"):
+        Learner(model, SGD(other.parameters()))
+
+    class Tempered(nn.Module):
+        def __init__(self):
+            self.temperature = nn.Parameter(1.0)
+
+        def forward(self, logits, labels):
+            return nn.CrossEntropyLoss()(logits * self.temperature, labels)
+
+    loss = Tempered()
+    Learner(model, SGD(loss.parameters()), loss)
+    Learner(model, SGD(model[-1].parameters()))
+
+
 def test_a_schedule_of_another_optimizer_is_refused():
     model = network()
     with pytest.raises(ValueError, match="the LinearLR is of another optimizer"):

@@ -512,6 +512,24 @@ def test_an_optimizer_without_an_update_rule_says_so():
         Optimizer([p], {"lr": 1.0}).step()
 
 
+@pytest.mark.parametrize(
+    ("gradient", "given"),
+    [
+        (np.ones(2), "a ndarray"), ([1.0, 2.0], "a list"), (Tensor(1.0), r"one of shape \(\)"),
+        (Tensor([1.0]), r"one of shape \(1,\)"), (Tensor(np.ones((2, 2))), r"one of shape \(2, 2\)"),
+    ],
+)
+@pytest.mark.parametrize(
+    "use", [lambda p: SGD([p]).step(), lambda p: clip_grad_norm_([p], 1.0), lambda p: clip_grad_value_([p], 1.0)]
+)
+def test_a_gradient_of_another_shape_or_kind_is_not_used(use, gradient, given):
+    p = parameter([1.0, 2.0])
+    p.grad = gradient
+    with pytest.raises(ValueError, match=rf"a parameter of shape \(2,\) is a Tensor of that shape, got {given}"):
+        use(p)
+    np.testing.assert_array_equal(p.data, [1.0, 2.0])
+
+
 # ------------------------------------------------------------------------------------------------ saving and loading
 
 
