@@ -437,7 +437,7 @@ def _checksum(arrays: Arrays, metadata: object) -> int:
     layout = [(name, array.dtype.name, array.shape) for name, array in arrays.items()]
     total = zlib.crc32(json.dumps([layout, metadata]).encode())
     for array in arrays.values():
-        total = zlib.crc32(array, total)
+        total = zlib.crc32(array.data, total)
     return total
 
 

@@ -244,15 +244,8 @@ class Module:
         first = {id(target): name for name, target in reversed(own.items()) if name in new}
         missing = [name for name, target in own.items() if id(target) not in first]
         unknown = [name for name in new if name not in own]
-        faults = [f"{name} has shape {new[name].shape} instead of {target.shape}"
-                  for name, target in own.items() if name in new and new[name].shape != target.shape]
-        faults += [f"{name} is a read-only array here" for name, target in own.items()
-                   if name in new and isinstance(target, np.ndarray) and not target.flags.writeable]
-        faults += [f"{name} has dtype {array.dtype}" for name, array in new.items()
-                   if array.dtype.kind not in "biuf" and not (name in own and array.dtype == own[name].dtype)]
-        cast = {name: held(array, own[name].dtype) for name, array in new.items() if name in own} if not faults else {}
-        faults += [f"{name} has numbers that {own[name].dtype} cannot hold"
-                   for name, array in cast.items() if array is None]
+        faults = [f"{name} {fault}" for name, target in own.items()
+                  if name in new and (fault := misfit(new[name], target))]
         if strict:
             faults += [f"{name} is missing" for name in missing]
             faults += [f"{name} is unknown to the model" for name in unknown]
@@ -265,9 +258,9 @@ class Module:
         for name in first.values():
             target = own[name]
             if isinstance(target, Parameter):
-                target.data = cast[name]
+                target.data = new[name].astype(target.dtype)
             else:
-                target[...] = cast[name]
+                target[...] = new[name]
         return Unmatched(missing, unknown)
 
     # ---------------------------------------------------------------- how it is shown
@@ -326,18 +319,28 @@ def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"{name} cannot be made an array: {error}") from error
 
 
-def held(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
-    """A copy in this dtype, rounded if that is floating; None if there is something in it that this dtype lacks.
+def misfit(array: npt.NDArray[Any], target: Parameter | npt.NDArray[Any]) -> str:
+    """What keeps an array from being copied into a parameter or buffer; empty if nothing does."""
+    if array.shape != target.shape:
+        return f"has shape {array.shape} instead of {target.shape}"
+    if isinstance(target, np.ndarray) and not target.flags.writeable:
+        return "is a read-only array here"
+    if array.dtype.kind not in "biuf" and array.dtype != target.dtype:
+        return f"has dtype {array.dtype}"
+    return "" if can_hold(target.dtype, array) else f"has numbers that {target.dtype} cannot hold"
 
-    >>> held(np.array([0.1, 1e30]), np.dtype(np.float32)), held(np.array([0.1]), np.dtype(int))
-    (array([1.e-01, 1.e+30], dtype=float32), None)
+
+def can_hold(dtype: np.dtype[Any], array: npt.NDArray[Any]) -> bool:
+    """Whether a dtype has all that is in an array, rounded if it is floating.
+
+    >>> can_hold(np.dtype(np.float32), np.array([0.1, 1e30])), can_hold(np.dtype(int), np.array([0.1]))
+    (True, False)
     """
     if array.dtype == dtype:
-        return array.copy()
+        return True
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(dtype)
-        lost = np.isinf(cast) != np.isinf(array) if dtype.kind == "f" else cast != array
-    return None if lost.any() else cast
+        return not (np.isinf(cast) != np.isinf(array) if dtype.kind == "f" else cast != array).any()
 
 
 class Unmatched(NamedTuple):

@@ -689,11 +689,12 @@ def clip_grad_norm_(
     scale = max_norm / (norm + 1e-6)
     if not scale >= 1 and max_norm < math.inf:
         for p, grad in params:
-            array = changeable(p, grad)
+            grad = changeable(p, grad)
+            array = grad.numpy()
             # A factor too small for the gradient's dtype would lose digits, or be 0.
             dtype = np.result_type(array, np.float32) if scale > 1e-30 else np.float64
             with np.errstate(invalid="ignore"):  # infinities times 0
-                p.grad.data = np.multiply(array, scale, out=array, dtype=dtype, casting="same_kind")
+                grad.data = np.multiply(array, scale, out=array, dtype=dtype, casting="same_kind")
     return norm
 
 
@@ -723,9 +724,10 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ValueError(f"clip_value is at least 0, got {clip_value:g}")
     for p, grad in with_gradients(parameters):
-        array = changeable(p, grad)
+        grad = changeable(p, grad)
+        array = grad.numpy()
         with np.errstate(over="ignore"):  # beyond what the dtype can hold, infinity is the limit
-            p.grad.data = np.clip(array, -clip_value, clip_value, out=array)
+            grad.data = np.clip(array, -clip_value, clip_value, out=array)
 
 
 def with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -747,11 +749,11 @@ def gradient_of(p: Tensor) -> Tensor | None:
     return grad
 
 
-def changeable(p: Tensor, grad: Tensor) -> Array:
-    """The gradient of `p` as an array to be changed in place; of one that is recorded `p` gets a copy for that."""
+def changeable(p: Tensor, grad: Tensor) -> Tensor:
+    """The gradient of `p`, to be changed in place; of one that is recorded `p` gets a copy for that."""
     if not grad.is_leaf:
         p.grad = grad = Tensor(np.array(grad.data))
-    return grad.numpy()
+    return grad
 
 
 def check_parameter(p: object) -> None:
