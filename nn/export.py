@@ -19,7 +19,7 @@ from minigrad import __version__, no_grad
 from nn import layers
 from nn.data import Normalize
 from nn.extras import required
-from nn.files import atomic_write
+from nn.files import atomic_write, check_json
 from nn.functional.convolution import margins
 from nn.functional.pooling import output_sizes, spans
 from nn.functional.settings import pair
@@ -59,13 +59,16 @@ def export_onnx(
     Raises:
         ImportError: if onnx is not installed.
         TypeError: if there is a module that no node of ONNX stands for; the message says where.
-        ValueError: if the input does not fit the model, or a layer has a setting that ONNX cannot express.
-        nn.FileError: if the file cannot be written.
+        ValueError: if the input does not fit the model, or ONNX cannot express a setting of a layer, parameters of
+            different dtypes, or an axis that grows with the number of samples.
+        nn.FileError: if the file cannot be written, or the metadata are none.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export_onnx(layers.Sequential(layers.Linear(784, 10), layers.Softmax(1)), f"{folder}/model.onnx", (784,))
     """
+    from pathlib import Path
+
     onnx = required("onnx", "writing an ONNX file")
     required("onnx.helper", "writing an ONNX file")
     given = np.dtype(np.uint8 if transform else dtype or input_dtype(model))
@@ -82,9 +85,15 @@ def export_onnx(
         body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
         producer_name="minigrad", producer_version=__version__,
     )
-    texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in (metadata or {}).items()}
+    described = dict(metadata or {})
+    check_json(Path(path), described, "metadata")
+    texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in described.items()}
     onnx.helper.set_model_props(file, texts)
-    onnx.checker.check_model(file, full_check=True)
+    try:
+        onnx.checker.check_model(file, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = "parameters and inputs of a model have one dtype there, float32 where bytes are made floats"
+        raise ValueError(f"ONNX cannot express this model ({reason}): {error}") from error
     with atomic_write(path, "wb") as target:
         target.write(file.SerializeToString())
 
@@ -228,7 +237,11 @@ def of_nothing(graph: OnnxGraph, layer: Module, x: Value) -> Value:
 
 @converts(layers.Flatten, layers.Unflatten)
 def of_shape(graph: OnnxGraph, layer: Module, x: Value) -> Value:
-    return graph.reshaped(x, layer(x.data).shape)
+    shape, twice = layer(x.data).shape, layer(np.concatenate([x.data, x.data])).shape
+    if twice != (2 * shape[0], *shape[1:]):
+        kind, place = type(layer).__name__, graph.scope
+        raise ValueError(f"export_onnx leaves the number of samples free, which {kind} at {place!r} puts elsewhere")
+    return graph.reshaped(x, shape)
 
 
 @converts(layers.Linear)

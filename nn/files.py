@@ -86,7 +86,7 @@ def save(
     write, _ = _format(path)
     arrays = {_checked_name(path, name): _plain_array(path, name, value) for name, value in state.items()}
     described = dict(metadata or {})
-    _check_json(path, described, "metadata")
+    check_json(path, described, "metadata")
     _check_amounts(path, len(arrays), len(json.dumps(described)))
     with atomic_write(path, "wb") as file:
         write(path, file, arrays, described)
@@ -124,7 +124,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
         arrays, metadata = read(path)
         if not isinstance(metadata, dict):
             raise FileError(f"{path} is damaged: its metadata is not a JSON object")
-        _check_json(path, metadata, "metadata")
+        check_json(path, metadata, "metadata")
         for name in arrays:
             _checked_name(path, name)
     except FileError:
@@ -304,7 +304,7 @@ def _check_amounts(path: Path, arrays: int, metadata: int) -> None:
         raise FileError(f"{path} has {metadata:,} bytes of metadata, and a model file at most {MAX_METADATA:,}")
 
 
-def _check_json(path: Path, value: object, where: str, *keys: str | int) -> None:
+def check_json(path: Path, value: object, where: str, *keys: str | int) -> None:
     """Refuse what would not come back from JSON as it went in, naming the entry at fault."""
     if len(keys) > MAX_DEPTH:
         raise FileError(f"{path}: metadata is nested more than {MAX_DEPTH} deep")
@@ -312,10 +312,10 @@ def _check_json(path: Path, value: object, where: str, *keys: str | int) -> None
         for key, item in value.items():
             if not isinstance(key, str):
                 raise FileError(f"{path}: the key {key!r} of {_entry(where, keys)} is not a string, as JSON requires")
-            _check_json(path, item, where, *keys, key)
+            check_json(path, item, where, *keys, key)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_json(path, item, where, *keys, index)
+            check_json(path, item, where, *keys, index)
     elif isinstance(value, float) and not math.isfinite(value):
         raise FileError(f"{path}: {_entry(where, keys)} is {value}, and JSON holds only finite numbers")
     elif isinstance(value, int) and value.bit_length() > 1024:

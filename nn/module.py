@@ -245,7 +245,7 @@ class Module:
         missing = [name for name, target in own.items() if id(target) not in first]
         unknown = [name for name in new if name not in own]
         faults = [f"{name} {fault}" for name, target in own.items()
-                  if name in new and (fault := misfit(new[name], target))]
+                  if name in new and (fault := obstacle(new[name], target))]
         if strict:
             faults += [f"{name} is missing" for name in missing]
             faults += [f"{name} is unknown to the model" for name in unknown]
@@ -319,7 +319,7 @@ def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"{name} cannot be made an array: {error}") from error
 
 
-def misfit(array: npt.NDArray[Any], target: Parameter | npt.NDArray[Any]) -> str:
+def obstacle(array: npt.NDArray[Any], target: Parameter | npt.NDArray[Any]) -> str:
     """What keeps an array from being copied into a parameter or buffer; empty if nothing does."""
     if array.shape != target.shape:
         return f"has shape {array.shape} instead of {target.shape}"

@@ -176,6 +176,33 @@ def test_what_does_not_fit_is_refused_and_writes_nothing(tmp_path):
         export_onnx(nn.Linear(3, 2), tmp_path, (3,))
 
 
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        (nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2, dtype=np.float64)), {}),
+        (nn.Linear(3, 2), {"dtype": np.float64}),
+        (nn.Linear(3, 2, dtype=np.float16), {"transform": Normalize()}),
+    ],
+)
+def test_different_dtypes_in_one_model_are_refused_in_a_sentence(model, settings, tmp_path):
+    with pytest.raises(ValueError, match=r"ONNX cannot express this model \(parameters and inputs .* have one dtype"):
+        export_onnx(model, tmp_path / "x.onnx", (3,), **settings)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_samples_that_become_another_axis_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="leaves the number of samples free, which Unflatten at '0' puts elsewhere"):
+        export_onnx(nn.Sequential(nn.Unflatten(0, (1, -1))), tmp_path / "x.onnx", (3,))
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert_same(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 3)), nn.Linear(3, 2)), (3,), tmp_path / "x.onnx", x)
+
+
+@pytest.mark.parametrize("metadata", [{"a": {1, 2}}, {1: "a"}, {"loss": float("nan")}])
+def test_metadata_that_json_cannot_hold_are_refused_in_a_sentence(metadata, tmp_path):
+    with pytest.raises(nn.FileError, match="metadata"):
+        export_onnx(nn.ReLU(), tmp_path / "x.onnx", (3,), metadata=metadata)
+
+
 def test_half_and_double_precision_stay_what_they_are(tmp_path):
     for dtype in (np.float16, np.float64):
         export_onnx(nn.Sequential(nn.Linear(3, 2, dtype=dtype), nn.Softplus()), tmp_path / "x.onnx", (3,))
