@@ -204,7 +204,8 @@ class Learner:
                 if self._ends():
                     break
         if not weights:
-            raise ValueError(f"cannot train on these {samples} samples: {NOTHING_COUNTS}")
+            nothing = f"these {samples} samples: {NOTHING_COUNTS}" if samples else "no data: the loader gave no batches"
+            raise ValueError(f"cannot train on {nothing}")
         return {
             "epoch": self.epoch,
             "train_loss": sums / weights,

@@ -199,7 +199,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where the optimizer was whose `state_dict` this is; nothing is changed unless all of it fits.
 
-        A state of PyTorch's optimizer of the same name, on the CPU, is taken as it is.
+        A state of PyTorch's optimizer of the same name, on the CPU, is taken as it is, but for Muon, which has settings
+        of its own.
 
         Raises:
             ValueError: if groups, settings or states are not those of this optimizer and its parameters.

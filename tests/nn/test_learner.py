@@ -991,3 +991,15 @@ def test_a_loader_that_can_be_gone_through_only_once_is_refused():
     learner = learner_of()
     with pytest.raises(TypeError, match="cannot train on a generator: every epoch goes through all of a DataLoader"):
         learner.fit(iter(DataLoader(batch(8), 4)))
+
+
+def test_a_loader_that_gives_no_batches_is_said_to():
+    class Empty:
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            return iter([])
+
+    with pytest.raises(ValueError, match="cannot train on no data: the loader gave no batches"):
+        learner_of().fit(Empty())
