@@ -84,5 +84,6 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
         raise ValueError(f"find_lr needs two batches that count, got {steps} of which in {ignored} {NOTHING_COUNTS}")
     if len(losses) < 2:
         raise ValueError(f"the loss diverges with a learning rate of only {low}: lower it, and check the data for NaN")
-    falling = np.gradient(smoothed)[: np.argmin(smoothed) + 1]  # after that it only falls back from where it jumped to
-    return LRSearch(np.array(lrs), np.array(losses), lrs[falling.argmin()])
+    slopes = np.gradient(smoothed, np.log(lrs))
+    steepest = slopes[: np.argmin(smoothed) + 1].argmin()  # after that it only falls back from where it jumped to
+    return LRSearch(np.array(lrs), np.array(losses), lrs[steepest])

@@ -239,3 +239,18 @@ def test_a_search_ends_somewhere():
     learner = Learner(model, SGD(model.parameters(), lr=0.1))
     with pytest.raises(ValueError, match="a rising positive learning rate, two steps and data, got from 1e-06 to inf"):
         find_lr(learner, DataLoader((np.ones((4, 2), np.float32), np.zeros(4, int)), 2), high=np.inf)
+
+
+def test_the_steepest_fall_is_against_the_learning_rate_also_where_batches_do_not_count():
+    losses = [10.0, 9.0, *[None] * 8, 7.0]
+
+    class Scripted(Learner):
+        def train_batch(self, inputs, targets, *, backward=None):
+            loss = losses[int(inputs[0, 0])]
+            self.step += loss is not None
+            return np.nan if loss is None else loss
+
+    model, numbers = nn.Linear(2, 2), np.repeat(np.arange(11.0)[:, None], 2, axis=1)
+    search = find_lr(Scripted(model, SGD(model.parameters())), DataLoader((numbers, numbers), 1), steps=11)
+    assert len(search.losses) == 3
+    assert search.suggestion == search.lrs[0]
