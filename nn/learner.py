@@ -209,7 +209,7 @@ class Learner:
         return {
             "epoch": self.epoch,
             "train_loss": sums / weights,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": float(self.optimizer.param_groups[0]["lr"]),
             "images_per_second": samples / (perf_counter() - start),
         }
 

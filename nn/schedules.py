@@ -115,7 +115,7 @@ class LRScheduler(Schedule):
 
     def apply(self, step: int) -> None:
         """Set the optimizer to what holds after `step` steps; ValueError if that is no learning rate."""
-        lrs = [self.lr_at(base_lr, step) for base_lr in self.base_lrs]
+        lrs = [float(self.lr_at(base_lr, step)) for base_lr in self.base_lrs]
         if not all(0 <= lr < math.inf for lr in lrs):
             kind = type(self).__name__
             raise ValueError(f"a learning rate is from 0 to less than inf, but at step {step} {kind} sets {lrs}")

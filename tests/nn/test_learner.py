@@ -13,7 +13,15 @@ from nn.data import DataLoader
 from nn.learner import Callback, Learner, NonFiniteLoss, evaluate, predict_proba
 from nn.lr_finder import find_lr
 from nn.optim import SGD, Adam, AdamW
-from nn.schedules import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, SequentialLR
+from nn.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 
 def batch(n=32, features=6, classes=4, seed=0):
@@ -821,6 +829,16 @@ def test_an_optimizer_of_another_model_is_refused_but_not_one_of_the_loss_or_of_
     loss = Tempered()
     Learner(model, SGD(loss.parameters()), loss)
     Learner(model, SGD(model[-1].parameters()))
+
+
+@pytest.mark.parametrize("make_scheduler", [None, lambda optimizer: ExponentialLR(optimizer, np.float32(0.5))])
+def test_learning_rates_that_are_numbers_of_numpy_go_into_a_state_that_loads(make_scheduler):
+    first, loader, _ = set_up(sgd, make_scheduler, seed=1)
+    first.optimizer.param_groups[0]["lr"] = np.float32(0.1)
+    first.fit(loader)
+    second, *_ = set_up(sgd, make_scheduler, seed=2)
+    second.load_state_dict(first.state_dict())
+    assert second.history == first.history
 
 
 def test_a_schedule_of_another_optimizer_is_refused():
