@@ -112,7 +112,8 @@ class Normalize:
     works on each batch of bytes, which is faster than gathering from images that were converted beforehand: those take
     four times the memory to read.
 
-    Raises ValueError unless both are finite and std > 0, and if pixels are outside of these ranges or not real numbers.
+    Raises ValueError unless mean and std are finite and std > 0, and if pixels are outside of these ranges or not real
+    numbers.
 
     >>> Normalize(0.5, 0.5)(np.array([[0, 255]], np.uint8)), Normalize(0.5, 0.5)(np.array([[0.0, 1.0]]))
     ((array([[-1.,  1.]], dtype=float32),), (array([[-1.,  1.]], dtype=float32),))

@@ -33,7 +33,7 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
 GRAM_STEPS = 5  # of `orthogonalized`: after more of them, what rounding makes of singular values of 0 would be large
 WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
-# Settings without use here.
+# settings without use here
 OF_PYTORCH = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names"}
 RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
 
