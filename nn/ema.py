@@ -58,12 +58,17 @@ class WeightAverage:
         self._scratch = {name: memory[: a.nbytes].view(a.dtype).reshape(a.shape) for name, a in self.state.items()}
 
     def update(self) -> None:
-        """Take note of the weights after a step; works in place, in memory that is allocated once."""
+        """Take note of the weights after a step; works in place, in memory that is allocated once.
+
+        Raises ValueError if the model has got other parameters or buffers since the average was made.
+        """
         new = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         parameters = ((name, parameter.data) for name, parameter in self.model.named_parameters())
         for name, value in chain(parameters, self.model.named_buffers()):
-            average, change = self.state[name], self._scratch[name]
+            average, change = self.state.get(name), self._scratch.get(name)
+            if average is None or change is None or average.shape != value.shape:
+                raise ValueError(f"{name} {value.shape} is not what the average was made of: make it anew")
             if average.dtype.kind != "f":
                 average[...] = value
                 continue

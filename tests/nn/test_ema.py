@@ -135,3 +135,17 @@ def test_averages_without_a_count_of_updates_are_refused_and_nothing_changes():
     with pytest.raises(ValueError, match="the number of updates is an integer of at least 0, got 'few'"):
         average.load_state_dict({"state": other, "updates": "few"})
     assert equal(average.state, before["state"])
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (4, 3)])
+def test_a_model_that_has_changed_since_has_no_average(shape):
+    model = nn.Sequential(nn.Linear(3, 2))
+    average = WeightAverage(model, decay=0.9)
+    model[0].weight = Parameter(np.ones(shape, np.float32))
+    with pytest.raises(ValueError, match=r"0.weight \(., 3\) is not what the average was made of"):
+        average.update()
+    model = nn.Linear(3, 2, bias=False)
+    average = WeightAverage(model, decay=0.9)
+    model.bias = Parameter(np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"bias \(2,\) is not what the average was made of"):
+        average.update()
