@@ -8,6 +8,7 @@ gradients: that is what makes `grad(grad(f))` work.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import wraps
 from operator import index
 from typing import Any, TypeAlias
@@ -40,11 +41,30 @@ def rebuilt(tree: Tree, new: Sequence[Any]) -> Tree:
 def filled(tree: Tree, new: Iterator[Any]) -> Tree:
     """The containers of `tree` with the next of `new` in place of each leaf."""
     if isinstance(tree, dict):
-        return {name: filled(part, new) for name, part in tree.items()}
+        same = copy(tree)  # of its own class, with whatever else that holds
+        same.update({name: filled(part, new) for name, part in tree.items()})
+        return same
     if isinstance(tree, (list, tuple)):
         parts = [filled(part, new) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return next(new)
+
+
+def counterparts(given: Tree, tree: Tree) -> list[Any]:
+    """What `given`, built of the same containers, has in the place of each leaf of `tree`: in dicts, that of its name.
+
+    Raises:
+        ValueError: if it has other containers, names, or lengths.
+    """
+    if isinstance(tree, dict) and isinstance(given, dict) and given.keys() == tree.keys():
+        pairs = [(given[name], part) for name, part in tree.items()]
+    elif isinstance(tree, (list, tuple)) and isinstance(given, (list, tuple)) and len(given) == len(tree):
+        pairs = list(zip(given, tree, strict=True))
+    elif isinstance(tree, (dict, list, tuple)):
+        raise ValueError("other containers")
+    else:
+        return [given]
+    return [leaf for pair in pairs for leaf in counterparts(*pair)]
 
 
 # ------------------------------------------------------------------------------------------------ one traced call
@@ -61,6 +81,8 @@ class TracedCall:
             self.variables = [variable(leaf) for leaf in leaves(self.trees)]
             fresh = dict(zip(argnums, rebuilt(self.trees, self.variables), strict=True))
             result = f(*[fresh.get(i, arg) for i, arg in enumerate(args)], **kwargs)
+        if has_aux and not (isinstance(result, (tuple, list)) and len(result) == 2):
+            raise TypeError(f"with has_aux a function returns a pair (value, anything), got {type(result).__name__}")
         self.tree: Tree = result[0] if has_aux else result
         self.aux: Any = result[1] if has_aux else None
         self.outputs = [as_tensor(leaf) for leaf in leaves(self.tree)]
@@ -123,12 +145,24 @@ def variable(leaf: Any) -> Tensor:
     return new
 
 
-def like(tree: Tree, outputs: Sequence[Tensor], what: str) -> list[Tensor]:
-    """The leaves of `tree` as tensors, checked to have the shapes of `outputs` and cast to their dtypes."""
-    given = [as_tensor(leaf) for leaf in leaves(tree)]
-    if [x.shape for x in given] != [x.shape for x in outputs]:
-        raise ValueError(f"{what} of shapes {[x.shape for x in given]} were given for {[x.shape for x in outputs]}")
-    return [x if x.dtype == out.dtype else x.astype(out.dtype) for x, out in zip(given, outputs, strict=True)]
+def like(given: Tree, tree: Tree, what: str) -> list[Tensor]:
+    """What is given for each leaf of `tree`, as tensors, checked to have its shape and cast to its dtype."""
+    expected = [as_tensor(leaf) for leaf in leaves(tree)]
+    try:
+        found = [as_tensor(leaf) for leaf in counterparts(given, tree)]
+        if [x.shape for x in found] != [x.shape for x in expected]:
+            raise ValueError("other shapes")
+    except ValueError:
+        shapes, wanted = (rebuilt(t, [np.shape(leaf) for leaf in leaves(t)]) for t in (given, tree))
+        raise ValueError(f"{what} of shapes {shapes} were given for {wanted}") from None
+    return [x if x.dtype == out.dtype else x.astype(out.dtype) for x, out in zip(found, expected, strict=True)]
+
+
+def arguments(primals: Sequence[Tree]) -> list[Tree]:
+    """What a function is called with: one part for each argument, of which an array would be mistaken for several."""
+    if not isinstance(primals, (list, tuple)):
+        raise TypeError(f"primals are a list or tuple of all arguments, got {type(primals).__name__}: write [x]")
+    return list(primals)
 
 
 # ------------------------------------------------------------------------------------------------ transforms
@@ -194,7 +228,7 @@ def vjp(f: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[A
     trace = TracedCall(f, primals, {}, range(len(primals)), has_aux)
 
     def pull_back(cotangent: Tree) -> tuple[Tree, ...]:
-        return tuple(rebuilt(trace.trees, trace.pull_back(like(cotangent, trace.outputs, "cotangents"))))
+        return tuple(rebuilt(trace.trees, trace.pull_back(like(cotangent, trace.tree, "cotangents"))))
 
     return (trace.value(), pull_back, trace.aux) if has_aux else (trace.value(), pull_back)
 
@@ -208,8 +242,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     >>> jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])[1]
     tensor([ 2., 40.], dtype=float64)
     """
-    trace = TracedCall(f, list(primals), {}, range(len(primals)), False)
-    directions = like(list(tangents), trace.variables, "tangents")
+    trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
+    directions = like(tangents, trace.trees, "tangents")
     cotangents = [variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
     gradients = trace.pull_back(cotangents, create_graph=True)
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
@@ -226,8 +260,8 @@ def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     (tensor([ 6., 12.], dtype=float64),)
     """
 
-    trace = TracedCall(f, list(primals), {}, range(len(primals)), False)
-    directions = like(list(tangents), trace.variables, "tangents")
+    trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
+    directions = like(tangents, trace.trees, "tangents")
     gradients = trace.gradients(create_graph=True)
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
     return tuple(rebuilt(trace.trees, pulled_back(gradients, directions, trace.variables, nested)))

@@ -201,6 +201,54 @@ def test_tangents_and_cotangents_of_the_wrong_shape_are_refused():
         mg.vjp(quartic, x0)[1](np.zeros(3))
 
 
+PAIR = {"a": 1.0, "b": np.array([1.0, 2.0])}
+
+
+@pytest.mark.parametrize("given", [{"a": 1.0, "b": np.array([5.0, 7.0])}, {"b": np.array([5.0, 7.0]), "a": 1.0}])
+def test_a_tangent_or_cotangent_belongs_to_what_has_its_name(given):
+    def f(tree):
+        return {"b": tree["b"] * 3, "a": tree["a"] * 2 + (tree["b"] * tree["b"]).sum()}
+
+    close(mg.jvp(f, [PAIR], [given])[1]["a"], 2 + 2 * 5 + 4 * 7)
+    close(mg.hvp(lambda tree: f(tree)["a"], [PAIR], [given])[0]["b"], [10, 14])
+    (back,) = mg.vjp(f, PAIR)[1](given)
+    close(back["a"], 2)
+    close(back["b"], [2 + 15, 4 + 21])
+
+
+@pytest.mark.parametrize("given", [
+    {"a": 1.0}, {"a": 1.0, "c": np.zeros(2)}, [1.0, np.zeros(2)], {"a": [1.0], "b": np.zeros(2)}, 1.0,
+])
+def test_tangents_and_cotangents_in_other_containers_are_refused(given):
+    with pytest.raises(ValueError, match=r"^tangents of shapes .* were given for "):
+        mg.jvp(lambda tree: tree["b"], [PAIR], [given])
+    with pytest.raises(ValueError, match=r"^cotangents of shapes .* were given for "):
+        mg.vjp(lambda tree: tree, PAIR)[1](given)
+
+
+@pytest.mark.parametrize("transform", [mg.jvp, mg.hvp])
+def test_an_array_is_not_taken_for_a_list_of_arguments(transform):
+    with pytest.raises(TypeError, match=r"got ndarray: write \[x\]"):
+        transform(lambda x: x, np.array([3.0]), np.array([1.0]))
+
+
+@pytest.mark.parametrize("result", [lambda x: x, lambda x: (x, 1, 2), lambda x: {"value": x, "aux": 1}])
+def test_with_aux_a_function_returns_a_pair(result):
+    for call in (lambda: mg.grad(result, has_aux=True)(1.0), lambda: mg.vjp(result, 1.0, has_aux=True)):
+        with pytest.raises(TypeError, match="returns a pair"):
+            call()
+
+
+def test_a_dict_of_another_class_is_handed_on_as_one():
+    class Settings(dict):
+        def __getattr__(self, name):
+            return self[name]
+
+    gradient = mg.grad(lambda p: p.scale * p.rate)(Settings(scale=2.0, rate=3.0))
+    assert type(gradient) is Settings
+    assert gradient.scale.item() == 3
+
+
 def test_newton_on_rosenbrock_converges_quadratically():
     x, errors = np.array([-1.2, 1.0]), []
     for _ in range(8):
