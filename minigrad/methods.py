@@ -104,6 +104,15 @@ class Methods:
         def copy(self) -> Tensor: ...
         def compress(self, condition: Any, axis: Any = None) -> Tensor: ...
 
+    def __getstate__(self) -> Any:
+        """What copies by `copy` and `pickle` are made of: none of a recorded result until its graph is freed.
+
+        A gradient would end unseen in the copies of the tensors that it was computed from.
+        """
+        if self._edges:  # type: ignore[attr-defined]
+            raise TypeError("a recorded result is not copied with its graph: copy x.detach(), or write x.copy()")
+        return super().__getstate__()
+
     @property
     def T(self) -> Tensor:
         """The tensor with its axes reversed."""

@@ -442,6 +442,14 @@ def test_numpy_shares_memory_and_always_is_an_array():
     assert scalar.shape == ()
 
 
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, copy.copy, pickle.dumps, lambda y: copy.deepcopy({"y": [y]})])
+def test_a_recorded_result_is_not_copied_with_its_graph(duplicate):
+    y = leaf([1.0, 2.0]) * 2
+    with pytest.raises(TypeError, match=r"copy x.detach\(\), or write x.copy\(\)"):
+        duplicate(y)
+    assert copy.deepcopy(y.detach()).tolist() == y.copy().tolist() == [2, 4]
+
+
 def test_leaves_can_be_copied_and_pickled():
     x = leaf([1.0, 2.0])
     x.sum().backward()
