@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.arrays import Array, scalar_if_0d
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
-from minigrad.ops.elementwise import exp, expm1, logistic, sigmoid
+from minigrad.ops.elementwise import exp, expm1, logistic, logistic_density, sigmoid
 from minigrad.ops.registry import operation
 from minigrad.ops.special import erfc, error_function
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value
@@ -58,13 +58,19 @@ def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
 @operation("elementwise", lambda x, beta=1.0: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta)
 def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
     """log(1 + e ** (beta * x)) / beta, without overflow for any x: PyTorch's `threshold` is not needed."""
-    scale = value(beta)
     with np.errstate(over="ignore"):  # of beta * x, where x itself is the result
-        data = np.logaddexp(0, scale * value(x)) / scale
-    if np.any(np.isinf(data)):
-        data = np.where(np.isinf(data), np.maximum(value(x), 0), data)
+        scaled = value(beta) * value(x)
+    data = np.where(scaled == np.inf, value(x), np.logaddexp(0, scaled) / value(beta))
     return record(softplus, data, (x, lambda grad, out: grad * sigmoid(multiply(beta, x))),
-                  (beta, lambda grad, out: grad * (x * sigmoid(multiply(beta, x)) - out) / beta))
+                  (beta, lambda grad, out: -grad * entropy(multiply(beta, x)) / beta / beta))
+
+
+def entropy(x: Tensor) -> Tensor:
+    """log(1 + e ** x) - x * sigmoid(x), without the difference: that of a coin with sigmoid(x) for heads, in nats."""
+    near = within_range(x)  # inf times 0 is NaN
+    size = np.abs(near.data)
+    return record(entropy, np.log1p(np.exp(-size)) + size * logistic(-size),
+                  (x, lambda grad, out: -grad * near * logistic_density(near)))
 
 
 @operation("elementwise", lambda x, approximate="none": x / 2 * (1 + (

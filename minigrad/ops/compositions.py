@@ -296,7 +296,7 @@ def interp(
     any order, and repeats.
     """
     at, points, values = (astype(t, np.float64) for t in (x, xp, fp))
-    np.interp(0, points.data, values.data, period=period)  # NumPy refuses what does not fit
+    known = np.interp(at.data, points.data, values.data, period=period)  # NumPy refuses what does not fit
     if period is not None:
         at, points, values = around(at, points, values, float(np.abs(period)))
         left = right = None
@@ -306,6 +306,8 @@ def interp(
     j = np.minimum(i + 1, points.size - 1)
     width = points[j] - points[i]
     inner = values[i] + (values[j] - values[i]) / where(width.data == 0, 1, width) * (at - points[i])
+    if np.isnan(inner.data).any():  # next to an infinite value
+        inner = where(np.isnan(inner.data), where(at.data == points.data[i], values[i], known), inner)
     outer = where(above, values[-1] if right is None else right, inner)
     return where(below, values[0] if left is None else left, outer)
 

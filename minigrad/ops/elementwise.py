@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.graph import record
-from minigrad.ops.arithmetic import at_infinity, comfortable, kinked, magnitude, or_inf, subtract, where
+from minigrad.ops.arithmetic import comfortable, kinked, magnitude, or_inf, subtract, where
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, operation
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
@@ -82,33 +82,55 @@ def lead(a: TensorLike, b: TensorLike) -> Tensor:
 def hypot(a: TensorLike, b: TensorLike) -> Tensor:
     """Length of the hypotenuse: sqrt(a * a + b * b), with slope 0 where both are 0."""
     return record(hypot, np.hypot(value(a), value(b)),
-                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: x / sqrt(square))),
-                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: y / sqrt(square))))
+                  (a, lambda grad, out: kinked(grad * cosine(a, b), out.data == 0, a, b)),
+                  (b, lambda grad, out: kinked(grad * cosine(b, a), out.data == 0, a, b)))
 
 
 @operation("elementwise", np.arctan2)
 def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
     """The angle of the point (b, a), in radians: arctan(a / b) in the right quadrant; with slope 0 where both are 0."""
     return record(arctan2, np.arctan2(value(a), value(b)),
-                  (a, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: y / square, -1)),
-                  (b, lambda grad, out: homogeneous(grad, out, a, b, lambda x, y, square: -x / square, -1)))
+                  (a, lambda grad, out: kinked(grad * inverse_part(b, a), hypot(a, b).data == 0, a, b)),
+                  (b, lambda grad, out: kinked(-grad * inverse_part(a, b), hypot(a, b).data == 0, a, b)))
 
 
-def homogeneous(
-    grad: Tensor, out: Tensor, a: TensorLike, b: TensorLike, slope: Callable[..., Tensor], degree: int = 0
-) -> Tensor:
-    """grad * slope(a, b, a² + b²), in units in which the squares neither overflow nor vanish.
+def cosine(a: TensorLike, b: TensorLike) -> Tensor:
+    """a / hypot(a, b), 0 where both are 0, the limit at infinity; its slopes lose no digit where b is far smaller."""
+    def slope(grad: Tensor, part: Tensor) -> Tensor:
+        return grad * part / or_inf(hypot(a, b)) * cosine(b, a)
 
-    The slope is homogeneous of degree 0 or -1, and 0 where both are 0; at infinity it is the limit.
-    """
-    x, y = (x if x.dtype == out.dtype else x.astype(out.dtype) for x in map(as_tensor, (a, b)))
-    largest = np.maximum(np.abs(x.data), np.abs(y.data))
+    return record(cosine, direction(value(a), value(b))[0],
+                  (a, lambda grad, out: slope(grad, cosine(b, a))),
+                  (b, lambda grad, out: slope(grad, -out)))
+
+
+def inverse_part(a: TensorLike, b: TensorLike) -> Tensor:
+    """a / (a² + b²), part of the inverse of the point (a, b): its slopes are (b² - a²) / (a² + b²)² and so on."""
+    def slope(grad: Tensor, part: Tensor, other: Tensor) -> Tensor:
+        length = or_inf(hypot(a, b))
+        return grad * (part / length) * (other / length)
+
+    part, length, unit = direction(value(a), value(b))
+    return record(inverse_part, part / length / unit,
+                  (a, lambda grad, out: slope(grad, cosine(b, a) - cosine(a, b), cosine(b, a) + cosine(a, b))),
+                  (b, lambda grad, out: slope(-2 * grad, cosine(a, b), cosine(b, a))))
+
+
+def direction(a: Array, b: Array) -> tuple[Any, Any, Any]:
+    """a / length, length, unit of length = hypot(a, b): in units in which that neither overflows nor vanishes."""
+    length = np.hypot(a, b)
+    largest = np.maximum(np.abs(a), np.abs(b)).astype(length.dtype)
     if comfortable(largest):
-        return grad * slope(x, y, x * x + y * y)
+        return a / length, length, 1
     infinite, unit = np.isinf(largest), magnitude(largest)
-    x, y = at_infinity(x, infinite) / unit, at_infinity(y, infinite) / unit
-    result = grad * slope(x, y, or_inf(x * x + y * y))
-    return kinked(result / np.where(infinite, largest, unit) if degree else result, largest == 0, a, b)
+    a, b = (np.where(infinite, np.sign(x) * np.isinf(x), x / unit) for x in (a, b))
+    length = np.where(largest == 0, 1, np.hypot(a, b)).astype(length.dtype)
+    return (a / length).astype(length.dtype), length, np.where(infinite, np.inf, unit).astype(length.dtype)
+
+
+def one_less_square(x: TensorLike) -> Tensor:
+    """1 - x², precise near ±1 as (1 - x) * (1 + x) is, the slopes of whose factors would cancel near 0."""
+    return record(one_less_square, (1 - value(x)) * (1 + value(x)), (x, lambda grad, out: -2 * grad * x))
 
 
 cos: Unary
@@ -129,8 +151,8 @@ cbrt       = unary(np.cbrt,       lambda x: lambda grad, out: grad / (3 * out) /
 sin    = unary(np.sin,    lambda x: lambda grad, out: grad * cos(x), "Sine of radians")
 cos    = unary(np.cos,    lambda x: lambda grad, out: -grad * sin(x), "Cosine of radians")
 tan    = unary(np.tan,    lambda x: lambda grad, out: grad + grad * out * out, "Tangent", HALF_TURN)
-arcsin = unary(np.arcsin, lambda x: lambda grad, out: grad / sqrt((1 - x) * (1 + x)), "Inverse sine", UNIT)
-arccos = unary(np.arccos, lambda x: lambda grad, out: -grad / sqrt((1 - x) * (1 + x)), "Inverse cosine", UNIT)
+arcsin = unary(np.arcsin, lambda x: lambda grad, out: grad / sqrt(one_less_square(x)), "Inverse sine", UNIT)
+arccos = unary(np.arccos, lambda x: lambda grad, out: -grad / sqrt(one_less_square(x)), "Inverse cosine", UNIT)
 arctan = unary(np.arctan, lambda x: lambda grad, out: grad / hypot(x, 1) / hypot(x, 1), "Inverse tangent")
 
 sinh    = unary(np.sinh,    lambda x: lambda grad, out: grad * cosh(x), "Hyperbolic sine")
@@ -138,4 +160,4 @@ cosh    = unary(np.cosh,    lambda x: lambda grad, out: grad * sinh(x), "Hyperbo
 tanh    = unary(np.tanh,    lambda x: lambda grad, out: 4 * logistic_density(2 * x) * grad, "Hyperbolic tangent")
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
 arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
-arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / ((1 - x) * (1 + x)), "Inverse of tanh", UNIT)
+arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / one_less_square(x), "Inverse of tanh", UNIT)

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.graph import record
-from minigrad.ops.arithmetic import in_single, where
+from minigrad.ops.arithmetic import clip, in_single, where
 from minigrad.ops.elementwise import cos, exp, square
 from minigrad.ops.registry import operation
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value
@@ -28,11 +28,13 @@ def sinc(x: TensorLike) -> Tensor:
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
         small = np.abs(x.data) < 0.2  # where the difference below would cancel
-        return grad * where(small, sinc_slope(where(small, x, 0)), (cos(pi * (x - turns)) - out) / where(small, 1, x))
+        slope = (sign * cos(pi * (x - turns)) - out) / where(small, 1, x)
+        return grad * where(small, sinc_slope(where(small, x, 0)), slope)
 
-    turns = 2 * np.rint(x.data * 0.5)  # whole ones, which are taken out exactly: pi * x may be infinite or imprecise
-    data = np.sinc(x.data - turns) * np.where(turns == 0, 1, (x.data - turns) / np.where(turns == 0, 1, x.data))
-    return record(sinc, data, (x, rule))
+    turns = np.rint(x.data)  # half ones, which are taken out exactly: pi * x may be infinite or imprecise
+    sign = 1 - 2 * np.abs(np.fmod(turns, 2))
+    waves = sign * np.sin(pi * (x.data - turns)) / (pi * np.where(turns == 0, 1, x.data))
+    return record(sinc, np.where(turns == 0, np.sinc(x.data), waves), (x, rule))
 
 
 def sinc_slope(x: Tensor) -> Tensor:
@@ -53,14 +55,19 @@ def polynomial(coefficients: Sequence[float], x: Any) -> Any:
 @in_single
 def erf(x: TensorLike) -> Tensor:
     """Error function: 2/sqrt(pi) times the integral of exp(-t * t) from 0 to x."""
-    return record(erf, error_function(value(x), False), (x, lambda grad, out: grad * (2 / root(pi) * exp(-square(x)))))
+    return record(erf, error_function(value(x), False), (x, lambda grad, out: grad * (2 / root(pi) * bell(x))))
 
 
 @operation("elementwise", lambda x: np.vectorize(math.erfc, otypes=[float])(x))
 @in_single
 def erfc(x: TensorLike) -> Tensor:
     """Complementary error function: 1 - erf(x), precise also where that is tiny."""
-    return record(erfc, error_function(value(x), True), (x, lambda grad, out: grad * (-2 / root(pi) * exp(-square(x)))))
+    return record(erfc, error_function(value(x), True), (x, lambda grad, out: grad * (-2 / root(pi) * bell(x))))
+
+
+def bell(x: TensorLike) -> Tensor:
+    """exp(-x²), and 0 with slope 0 from where it is that in every dtype: x² may be infinite."""
+    return exp(-square(clip(x, -120.0, 120.0)))
 
 
 def error_function(x: Array, complementary: bool) -> Any:
