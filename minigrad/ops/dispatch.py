@@ -12,10 +12,16 @@ import numpy as np
 
 from minigrad.ops import arithmetic, compositions, products, reductions, shape, steps
 from minigrad.ops.registry import operations, twins
-from minigrad.tensor import Tensor, value, wrap
+from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
+
+
+def copied(a: TensorLike) -> Tensor:
+    """A copy that passes its gradient on."""
+    return arithmetic.astype(a, as_tensor(a).dtype)
+
 
 twins.update({  # other names that NumPy has for the same
-    np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: arithmetic.positive,
+    np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: copied,
     np.linalg.matmul: products.matmul, np.linalg.tensordot: products.tensordot, np.linalg.outer: products.outer,
     np.linalg.matrix_transpose: shape.matrix_transpose, np.linalg.cross: compositions.cross,
 })
@@ -191,7 +197,7 @@ def reader(name: str) -> Callable[[Tensor], Any]:
 
 
 Tensor._mask = property(no_mask)  # type: ignore[attr-defined]
-setattr(Tensor, "copy", lambda self: self.astype(self.dtype))  # noqa: B010
+setattr(Tensor, "copy", copied)  # noqa: B010
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__dlpack__ = dlpack

@@ -22,7 +22,7 @@ from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, at_infinity, divide, in_single, kinked, or_inf, where
 from minigrad.ops.indexing import put, tril
 from minigrad.ops.products import multi_dot as multi_dot
-from minigrad.ops.reductions import Axis, in_units, kept_shape, spread
+from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import concatenate, expand_dims, moveaxis, squeeze
 from minigrad.ops.steps import needs_gradient
@@ -301,10 +301,13 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     where the norm is 0.
     """
     x, ord = as_tensor(x), ord.item() if isinstance(ord, Tensor) else ord
+    x = x if x.dtype.kind == "f" else x.astype(float)
     over = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if ord in (None, "fro") or len(over) != 2:
         if ord in (np.inf, -np.inf):
-            return abs(x).max(over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
+            if len(over) != 1:
+                raise ValueError(f"a norm is that of vectors along one axis or of matrices along two, got {len(over)}")
+            return greatest(abs(x), over, keepdims) if ord > 0 else abs(x).min(over, keepdims)
         p = 2 if ord in (None, "fro") else ord
         data, unit = in_units(lambda x: np.linalg.norm(x, ord, axis, keepdims), x.data, over, int(p != 0), p)
 
@@ -318,13 +321,18 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     if ord in ("nuc", 2, -2):
         s = svd(moveaxis(x, over, (-2, -1)), compute_uv=False)
         s = s * (s.data > 0)  # where its slope is 0 by convention
-        total: Tensor = s.sum(-1) if ord == "nuc" else s.max(-1) if ord > 0 else s.min(-1)
+        total: Tensor = s.sum(-1) if ord == "nuc" else greatest(s, -1) if ord > 0 else s.min(-1)
     elif ord in (1, -1, np.inf, -np.inf):
         sums = abs(x).sum(over[0 if ord in (1, -1) else 1], keepdims=True)
-        total = sums.max(over) if ord > 0 else sums.min(over)
+        total = greatest(sums, over) if ord > 0 else sums.min(over)
     else:
         raise ValueError(f"no matrix norm of order {ord!r}: take 'fro', 'nuc', 1, 2, inf or their negatives")
     return total.reshape(kept_shape(x.shape, over)) if keepdims else total
+
+
+def greatest(x: Tensor, axis: Axis, keepdims: bool = False) -> Tensor:
+    """The largest of numbers none of which is negative, and 0 where there are none."""
+    return x.max(axis, keepdims) if count(x.shape, axis) else x.sum(axis, keepdims)
 
 
 def norm_rule(x: Tensor, scaled: Tensor, total: Tensor, grad: Tensor, axis: tuple[int, ...], p: float) -> Tensor:

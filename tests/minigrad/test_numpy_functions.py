@@ -520,6 +520,17 @@ def test_the_zeroth_power_of_a_matrix_is_the_identity_whatever_the_matrix_is():
     np.testing.assert_array_equal(x.grad.numpy(), np.zeros((2, 3, 3)))
 
 
+@pytest.mark.parametrize("data", [[True, False], [1, 2], [1.0, -0.0]])
+def test_a_copy_is_one_of_any_dtype_and_passes_gradients_on(data):
+    x = mg.tensor(data)
+    for copied in (np.copy(x), x.copy()):
+        assert type(copied) is mg.Tensor
+        assert copied.dtype == x.dtype
+        assert copied.tolist() == x.tolist()
+        assert not np.shares_memory(copied, x)
+    assert mg.grad(lambda x: np.copy(x).sum())(np.ones(2)).tolist() == [1, 1]
+
+
 def test_what_arrays_have_as_methods_tensors_have_too():
     x = mg.tensor(b, requires_grad=True)
     same(x.compress([True, False, True], axis=1), b.compress([True, False, True], axis=1))

@@ -1,5 +1,6 @@
 """The places where a gradient rule is easily wrong, each picked by hand."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -445,6 +446,25 @@ def test_norms_with_some_zero_elements():
     for ord in (None, 2, 4):
         check_all_orders(lambda x, ord=ord: mg.norm(x, ord), np.array([0.0, 3.0, -4.0]))
     check_all_orders(lambda x: mg.norm(x, "fro"), np.array([[0.0, 3.0], [-4.0, 0.0]]))
+
+
+@pytest.mark.parametrize("ord", [None, "fro", "nuc", 0, 1, 2, np.inf, -1, -2, -np.inf, 3])
+@pytest.mark.parametrize("x", [
+    np.arange(6).reshape(2, 3), np.arange(6, dtype=np.uint8).reshape(2, 3), np.eye(2, dtype=bool), np.arange(3),
+    np.zeros((0, 3)), np.zeros((3, 0)), np.zeros((0, 0)), np.zeros(0), np.ones((2, 3, 2)),
+], ids=lambda x: f"{x.dtype}{x.shape}")
+@pytest.mark.parametrize("axis", [None, -1, (0, 1)])
+@np.errstate(divide="ignore")  # of powers of 0
+def test_norms_of_integers_and_of_nothing_are_numpys(ord, x, axis):
+    try:
+        expected = np.linalg.norm(x, ord, axis)
+    except ValueError:
+        with pytest.raises(ValueError, match=".") if x.size else contextlib.suppress(ValueError):  # NumPy 2.0 has none
+            mg.linalg.norm(x, ord, axis)
+        return
+    found = mg.linalg.norm(x, ord, axis)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-13)
 
 
 def test_a_norm_that_counts_and_an_unknown_one_are_refused():
