@@ -69,9 +69,12 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     def to_base(grad: Tensor, out: Tensor) -> Tensor:
         if type(b) is int or type(b) is float:
             return grad * (b * power(a, b - 1 if b else 0))
-        zero_to_zero = (np.abs(value(a)) < np.finfo(out.dtype).tiny) & (value(b) == 0)
+        exponent = as_tensor(b)
+        if exponent.dtype.kind != "f":  # where 0 - 1 is the largest number of an unsigned dtype
+            exponent = astype(exponent, out.dtype)
+        zero_to_zero = (np.abs(value(a)) < np.finfo(out.dtype).tiny) & (exponent.data == 0)
         # its slope is 0, where b * a ** (b - 1) would be 0 * inf
-        return grad * (b * power(a, where(zero_to_zero, 1, subtract(b, 1))))
+        return grad * (exponent * power(a, where(zero_to_zero, 1, exponent - 1)))
 
     def to_exponent(grad: Tensor, out: Tensor) -> Tensor:
         # 0 ** b is flat in b, and inf times any negative number where b is negative
