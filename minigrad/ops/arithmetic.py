@@ -264,9 +264,11 @@ for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract),
 
 
 @operation("other", lambda x, dtype: x.astype(dtype), methods="astype")
-def astype(x: TensorLike, dtype: Any) -> Tensor:
-    """The same values in another dtype; gradients flow through floating dtypes only."""
+def astype(x: TensorLike, dtype: Any, *, copy: bool = True) -> Tensor:
+    """The same values in another dtype; gradients flow through floating ones only. Without `copy` it may be `x`."""
     x = as_tensor(x)
+    if not copy and x.dtype == dtype:
+        return x
     if np.dtype(dtype).kind not in NUMERIC:
         raise TypeError(f"a tensor holds booleans, integers or reals, and cannot become {np.dtype(dtype)}")
     data = x.data.astype(dtype)

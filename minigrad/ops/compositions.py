@@ -267,12 +267,7 @@ def slopes_along(f: Tensor, axis: int, step: Tensor, edge_order: int) -> Tensor:
     if edge_order == 2:
         first = first + (first - line[..., 1:2]) * (h[:1] / (h[:1] + h[1:2]))
         last = last + (last - line[..., -2:-1]) * (h[-1:] / (h[-1:] + h[-2:-1]))
-    return as_dtype(moveaxis(concatenate([first, inner, last], -1), -1, axis), y.dtype)
-
-
-def as_dtype(x: Tensor, dtype: Any) -> Tensor:
-    """`x` in this dtype, not copied if it has it."""
-    return x if x.dtype == dtype else astype(x, dtype)
+    return astype(moveaxis(concatenate([first, inner, last], -1), -1, axis), y.dtype, copy=False)
 
 
 @operation("other", np.trapezoid)
@@ -376,14 +371,16 @@ def average(
     else:
         w = as_tensor(weights)
         dtype = np.result_type(a.dtype, w.dtype, *[np.float64] * (a.dtype.kind != "f"))
-        w = as_dtype(w, np.result_type(dtype, np.float32))  # a sum of many halves is soon beyond their range
+        w = astype(w, np.result_type(dtype, np.float32), copy=False)  # a sum of many halves is soon beyond their range
         np.average(a.data, axis, w.data)  # NumPy refuses what does not fit
         if w.shape != a.shape:
             sides = tuple(n if i in axes_of(a, axis) else 1 for i, n in enumerate(a.shape))
             w = reshape(transpose(w, tuple(np.argsort(axes_of(a, axis)).tolist())), sides)
         total = sum(w, axis, keepdims)
-        result = as_dtype(sum(a * w, axis, keepdims) / total, dtype)
-    return (result, broadcast_to(as_dtype(total, result.dtype), result.shape)) if returned else result
+        result = astype(sum(a * w, axis, keepdims) / total, dtype, copy=False)
+    if not returned:
+        return result
+    return result, broadcast_to(astype(total, result.dtype, copy=False), result.shape)
 
 
 @operation("other", np.cov)

@@ -15,13 +15,13 @@ from minigrad.ops.registry import operations, twins
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
 
 
-def copied(a: TensorLike) -> Tensor:
+def duplicate(a: TensorLike) -> Tensor:
     """A copy that passes its gradient on."""
     return arithmetic.astype(a, as_tensor(a).dtype)
 
 
 twins.update({  # other names that NumPy has for the same
-    np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: copied,
+    np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: duplicate,
     np.linalg.matmul: products.matmul, np.linalg.tensordot: products.tensordot, np.linalg.outer: products.outer,
     np.linalg.matrix_transpose: shape.matrix_transpose, np.linalg.cross: compositions.cross,
 })
@@ -197,7 +197,7 @@ def reader(name: str) -> Callable[[Tensor], Any]:
 
 
 Tensor._mask = property(no_mask)  # type: ignore[attr-defined]
-setattr(Tensor, "copy", copied)  # noqa: B010
+setattr(Tensor, "copy", duplicate)  # noqa: B010
 Tensor.__array_ufunc__ = array_ufunc
 Tensor.__array_function__ = array_function
 Tensor.__dlpack__ = dlpack

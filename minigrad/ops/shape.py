@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import index
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -21,6 +21,7 @@ __all__ = [
 
 Shape = int | tuple[int, ...]
 Axes = int | tuple[int, ...]
+Order = Literal["C", "F", "A"]
 
 
 def along(x: TensorLike, axis: int | None, without_axes: bool = False) -> tuple[Tensor, int]:
@@ -37,18 +38,23 @@ def along(x: TensorLike, axis: int | None, without_axes: bool = False) -> tuple[
 
 
 @operation("other", np.reshape, methods="reshape")
-def reshape(x: TensorLike, shape: Shape, *more: int) -> Tensor:
-    """The same elements in the same order in another shape: `reshape(x, (2, 3))` or `x.reshape(2, 3)`."""
+def reshape(x: TensorLike, shape: Shape, *more: int, order: Order = "C") -> Tensor:
+    """The same elements in the same order in another shape: `reshape(x, (2, 3))` or `x.reshape(2, 3)`.
+
+    In order "F" the first index changes fastest, in "A" too if `x` lies that way in memory.
+    """
     x = as_tensor(x)
     old = x.shape
-    return record(reshape, x.data.reshape((shape, *more) if more else shape),
-                  (x, lambda grad, out: grad.reshape(old)))
+    if order == "A":
+        order = "F" if x.numpy().flags.fnc else "C"
+    return record(reshape, x.data.reshape((shape, *more) if more else shape, order=order),
+                  (x, lambda grad, out: grad.reshape(old, order=order)))
 
 
 @operation("other", np.ravel, methods="ravel flatten")
-def ravel(x: TensorLike) -> Tensor:
+def ravel(x: TensorLike, order: Order = "C") -> Tensor:
     """All elements in one dimension."""
-    return reshape(x, -1)
+    return reshape(x, -1, order=order)
 
 
 @operation("other", np.transpose, methods="transpose")

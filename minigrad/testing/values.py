@@ -292,10 +292,12 @@ def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return basic | integers | some | mask | with_ellipsis | list_of_rows | with_newaxis
 
 
+orders = st.sampled_from(["C", "F", "A"])
 arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
-    "ravel": lambda shape: st.just(()),
+    "ravel": lambda shape: st.just(()) | orders.map(lambda order: (order,)),
     "matrix_transpose": lambda shape: st.just(()),
-    "reshape": lambda shape: st.tuples(reshapes(shape)),
+    "reshape": lambda shape: st.tuples(reshapes(shape))
+    | st.tuples(reshapes(shape), st.fixed_dictionaries({"order": orders})),
     "transpose": lambda shape: st.tuples(st.none() | st.permutations(range(-len(shape), 0)).map(tuple)),
     "swapaxes": lambda shape: st.tuples(axis_of(shape), axis_of(shape)),
     "moveaxis": moves,

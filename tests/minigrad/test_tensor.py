@@ -617,7 +617,8 @@ def test_a_method_is_declared_with_the_arguments_of_its_function(name):
     actual = list(inspect.signature(getattr(mg.Tensor, name)).parameters.values())[1:]
     spelled = [argument.partition(":")[0].partition("=")[0].strip("* ") for argument in declared if ":" in argument]
     assert spelled == [parameter.name for parameter in actual]
-    defaults = [ast.literal_eval(default) for default in DECLARED[name].args.defaults]
+    given = DECLARED[name].args
+    defaults = [ast.literal_eval(default) for default in [*given.defaults, *given.kw_defaults]]
     assert defaults == [parameter.default for parameter in actual if parameter.default is not inspect.Parameter.empty]
 
 
