@@ -248,7 +248,7 @@ def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) 
         if is_grad_enabled():
             raise RuntimeError(
                 f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
-                f"write y = x {symbol[0]} ..., or update it under no_grad()"
+                f"write y = x {symbol[:-1]} ..., or update it under no_grad()"
             )
         array = self.numpy()
         array[...] = function(self, other).data
@@ -258,8 +258,8 @@ def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) 
     return assign
 
 
-for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract),
-                               ("mul", "*=", multiply), ("truediv", "/=", divide)):
+for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract), ("mul", "*=", multiply),
+                               ("truediv", "/=", divide), ("pow", "**=", power), ("mod", "%=", remainder)):
     setattr(Tensor, f"__i{name}__", in_place(symbol, function))
 
 

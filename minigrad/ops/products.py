@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.graph import record
+from minigrad.ops.arithmetic import in_place
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import expand_dims, reshape, squeeze
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor
@@ -39,6 +40,9 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     return record(matmul, data,
                   (a, lambda grad, out: grad @ b.swapaxes(-1, -2)),
                   (b, lambda grad, out: a.swapaxes(-1, -2) @ grad))
+
+
+setattr(Tensor, "__imatmul__", in_place("@=", matmul))  # noqa: B010
 
 
 @operation("other", np.dot, methods="dot")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.modes import is_grad_enabled
+from minigrad.ops.arithmetic import in_place
 from minigrad.ops.registry import NONZERO, REAL, Domain, operation
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 
@@ -40,6 +41,7 @@ ceil = step(np.ceil)
 rint = step(np.rint)
 trunc = step(np.trunc)
 floor_divide = step(np.floor_divide, (REAL, NONZERO), "__floordiv__ __rfloordiv__")
+setattr(Tensor, "__ifloordiv__", in_place("//=", floor_divide))  # noqa: B010
 
 
 @operation("step", np.round, methods="round __round__")

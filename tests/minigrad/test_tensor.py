@@ -268,7 +268,10 @@ def test_tensors_hash_by_identity():
 
 # ------------------------------------------------------------------------------------------------ in place
 
-AUGMENTED = {"+=": operator.iadd, "-=": operator.isub, "*=": operator.imul, "/=": operator.itruediv}
+AUGMENTED = {
+    "+=": operator.iadd, "-=": operator.isub, "*=": operator.imul, "/=": operator.itruediv, "**=": operator.ipow,
+    "%=": operator.imod, "//=": operator.ifloordiv,
+}
 every_augmented = pytest.mark.parametrize("symbol", AUGMENTED)
 
 
@@ -279,7 +282,7 @@ def test_augmented_assignment_to_a_leaf_that_requires_gradients_is_refused_with_
         AUGMENTED[symbol](x, 2.0)
     assert str(error.value) == (
         f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
-        f"write y = x {symbol[0]} ..., or update it under no_grad()"
+        f"write y = x {symbol[:-1]} ..., or update it under no_grad()"
     )
     assert x.numpy().tolist() == [1, 2]
 
@@ -298,7 +301,17 @@ def test_augmented_assignment_under_no_grad_updates_a_leaf_in_place(symbol, valu
     assert x.ndim == 0 or np.shares_memory(x.numpy(), memory)
 
 
-@every_augmented
+def test_a_matrix_is_multiplied_in_place_under_no_grad_alone():
+    x = before = leaf([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(RuntimeError, match=r"^@= on a leaf"):
+        x @= np.eye(2)
+    with mg.no_grad():
+        x @= [[0.0, 1.0], [1.0, 0.0]]
+    assert x is before
+    assert x.tolist() == [[2, 1], [4, 3]]
+
+
+@pytest.mark.parametrize("symbol", [symbol for symbol in AUGMENTED if symbol != "//="])
 def test_augmented_assignment_to_anything_else_makes_a_new_tensor(symbol):
     x = leaf([1.0, 2.0])
     inner = x * 3
