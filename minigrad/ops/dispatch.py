@@ -22,6 +22,7 @@ def duplicate(a: TensorLike) -> Tensor:
 
 twins.update({  # other names that NumPy has for the same
     np.amax: reductions.max, np.amin: reductions.min, np.around: steps.round, np.copy: duplicate,
+    np.conjugate: duplicate, np.real: duplicate,  # of reals
     np.linalg.matmul: products.matmul, np.linalg.tensordot: products.tensordot, np.linalg.outer: products.outer,
     np.linalg.matrix_transpose: shape.matrix_transpose, np.linalg.cross: compositions.cross,
 })
@@ -31,6 +32,8 @@ PLAIN = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.array_equal, np.array_equiv, np.allclose, np.isclose,
     np.argmax, np.argmin, np.argsort, np.argpartition, np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero,
     np.searchsorted, np.digitize, np.lexsort, np.any, np.all, np.isin, np.isposinf, np.isneginf, np.shares_memory,
+    np.nanargmax, np.nanargmin, np.isreal, np.iscomplex, np.isrealobj, np.iscomplexobj, np.may_share_memory,
+    np.tril_indices_from, np.triu_indices_from, np.linalg.matrix_rank, np.einsum_path,
     np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.array2string, np.array_repr, np.array_str,
 }
 
@@ -160,6 +163,7 @@ INSTEAD = {
     "sort": "x = minigrad.sort(x)", "partition": "x = minigrad.sort(x)", "put": "x = minigrad.put(x, index, values)",
     "fill": "x = 0 * x + value, or x.data = numpy.full(x.shape, value)", "resize": "x = x.reshape(shape)",
     "view": "x.reshape(shape), or x.astype(dtype)", "flat": "x.ravel()", "setfield": "x.astype(dtype)",
+    "real": "x, which is real", "conj": "x, which is real", "conjugate": "x, which is real", "imag": "0 * x",
 }
 
 

@@ -175,6 +175,7 @@ CALLS = {
     "lstsq": lambda x: np.linalg.lstsq(x[:, :2], b, rcond=None)[:2],
     "lstsq's singular values": lambda x: np.linalg.lstsq(x, b[0], rcond=1e-3)[3],
     "matrix_power": lambda x: np.linalg.matrix_power(x, -3),
+    "conj": lambda x: np.conj(x), "real": lambda x: np.real(x),
 }
 
 
@@ -216,6 +217,11 @@ PLAIN_RESULTS = {
     "greater": lambda x: np.greater(x, b) | (b >= x),
     "logical_and": lambda x: np.logical_and(x, True),
     "array_repr of a value": lambda x: np.array_repr(x),
+    "nanargmax": lambda x: np.nanargmax(x, axis=1),
+    "isreal": lambda x: np.isreal(x),
+    "triu_indices_from": lambda x: np.triu_indices_from(x),
+    "matrix_rank": lambda x: np.linalg.matrix_rank(x),
+    "einsum_path": lambda x: np.einsum_path("ij,jk", x, x)[1],
 }
 
 
