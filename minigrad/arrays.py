@@ -24,7 +24,13 @@ def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None 
         raise ValueError(f"cannot make a tensor of this {type(x).__name__}: {error}") from None
     if array.dtype.kind not in NUMERIC:
         raise TypeError(f"a tensor holds booleans, integers or reals, got {type(x).__name__} of dtype {array.dtype}")
-    return array
+    return array if array.dtype.isnative else array.astype(native(array.dtype))
+
+
+def native(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """The dtype in the byte order of this machine, in which NumPy computes: so float16 is one dtype and not two."""
+    given = np.dtype(dtype)
+    return given if given.isnative else np.dtype(given.type)
 
 
 def scalar_if_0d(array: Array) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minigrad.arrays import NUMERIC, WEAK, Array
+from minigrad.arrays import NUMERIC, WEAK, Array, native
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
@@ -267,9 +267,10 @@ for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract), ("mu
 def astype(x: TensorLike, dtype: Any, *, copy: bool = True) -> Tensor:
     """The same values in another dtype; gradients flow through floating ones only. Without `copy` it may be `x`."""
     x = as_tensor(x)
+    dtype = native(dtype)
     if not copy and x.dtype == dtype:
         return x
-    if np.dtype(dtype).kind not in NUMERIC:
-        raise TypeError(f"a tensor holds booleans, integers or reals, and cannot become {np.dtype(dtype)}")
+    if dtype.kind not in NUMERIC:
+        raise TypeError(f"a tensor holds booleans, integers or reals, and cannot become {dtype}")
     data = x.data.astype(dtype)
     return record(astype, data, *([(x, lambda grad, out: grad)] if data.dtype.kind == "f" else []))

@@ -266,6 +266,19 @@ def test_tensors_hash_by_identity():
     assert hash(x) == hash(x)
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "i4"])
+def test_numbers_in_the_byte_order_of_another_machine_are_numbers_like_others(kind):
+    theirs = np.array([1, 2, 3], np.dtype(kind).newbyteorder())
+    ours = theirs.astype(kind)
+    for x in (mg.tensor(theirs), mg.tensor([1, 2, 3], dtype=theirs.dtype), mg.tensor(ours).astype(theirs.dtype)):
+        assert x.dtype is ours.dtype
+        assert x.tolist() == [1, 2, 3]
+    for f in (mg.erf, mg.sum, lambda x: mg.norm(x[None], "nuc"), lambda x: mg.multiply(x, 2)):
+        np.testing.assert_array_equal(f(theirs).numpy(), f(ours).numpy(), strict=True)
+    if kind != "i4":
+        assert mg.grad(lambda x: mg.erf(x).sum())(theirs).dtype is ours.dtype
+
+
 # ------------------------------------------------------------------------------------------------ in place
 
 AUGMENTED = {
