@@ -44,11 +44,20 @@ def reshape(x: TensorLike, shape: Shape, *more: int, order: Order = "C") -> Tens
     In order "F" the first index changes fastest, in "A" too if `x` lies that way in memory.
     """
     x = as_tensor(x)
+    if order != "C":
+        return in_order(x, (shape, *more) if more else shape, order)
     old = x.shape
-    if order == "A":
-        order = "F" if x.numpy().flags.fnc else "C"
-    return record(reshape, x.data.reshape((shape, *more) if more else shape, order=order),
-                  (x, lambda grad, out: grad.reshape(old, order=order)))
+    return record(reshape, x.data.reshape((shape, *more) if more else shape),
+                  (x, lambda grad, out: grad.reshape(old)))
+
+
+def in_order(x: Tensor, shape: Any, order: Order) -> Tensor:
+    """`x` in another shape, where the first index changes fastest unless the order says as it lies and it lies else."""
+    if order not in ("F", "A"):
+        raise ValueError(f'reshape knows order="C", "F" and "A", got {order!r}')
+    if order == "A" and not x.numpy().flags.fnc:
+        return reshape(x, shape)
+    return reshape(x.T, tuple(reversed(shape)) if np.ndim(shape) else shape).T
 
 
 @operation("other", np.ravel, methods="ravel flatten")

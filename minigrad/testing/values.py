@@ -292,7 +292,7 @@ def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return basic | integers | some | mask | with_ellipsis | list_of_rows | with_newaxis
 
 
-orders = st.sampled_from(["C", "F", "A"])
+orders = st.sampled_from(["C", "F"])  # by "A" the layout makes a difference, as it should
 arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
     "ravel": lambda shape: st.just(()) | orders.map(lambda order: (order,)),
     "matrix_transpose": lambda shape: st.just(()),

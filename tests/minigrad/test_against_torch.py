@@ -44,11 +44,19 @@ def triangle(function):
     return lambda x, k=0: function(x.expand(len(x), len(x)) if x.ndim == 1 else x, k)
 
 
+def reordered(x, shape, order):
+    """PyTorch's reshape, or that of NumPy's order "F" by transposing before and after."""
+    if order == "C":
+        return x.reshape(shape)
+    turned = x.permute(*reversed(range(x.ndim))).reshape(tuple(reversed(np.atleast_1d(shape).tolist())))
+    return turned.permute(*reversed(range(turned.ndim)))
+
+
 SAME_NAME = [
     "add", "subtract", "multiply", "divide", "positive", "negative", "abs", "maximum", "minimum", "fmax",
     "fmin", "logaddexp", "logaddexp2", "hypot", "arctan2", "exp", "exp2", "expm1", "log", "log2", "log10",
     "log1p", "square", "reciprocal", "sqrt", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
-    "tanh", "arcsinh", "arccosh", "arctanh", "sinc", "erf", "erfc", "sigmoid", "relu", "matmul", "ravel",
+    "tanh", "arcsinh", "arccosh", "arctanh", "sinc", "erf", "erfc", "sigmoid", "relu", "matmul",
     "swapaxes", "broadcast_to", "inner",
 ]
 ORACLES = {
@@ -62,7 +70,8 @@ ORACLES = {
     "sum": reduced(torch.sum), "mean": reduced(torch.mean), "max": reduced(torch.amax), "min": reduced(torch.amin),
     "logsumexp": reduced(torch.logsumexp), "prod": product,
     "concatenate": lambda xs, axis=0: torch.cat(xs, axis), "stack": lambda xs, axis=0: torch.stack(xs, axis),
-    "reshape": lambda x, shape: x.reshape(shape),
+    "reshape": lambda x, shape, order="C": reordered(x, shape, order),
+    "ravel": lambda x, order="C": reordered(x, (-1,), order),
     "transpose": lambda x, axes=None: x.permute(axes or tuple(range(x.ndim))[::-1]),
     "matrix_transpose": lambda x: x.mT,
     "take_along_axis": lambda x, index, axis: torch.take_along_dim(
