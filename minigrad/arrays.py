@@ -33,6 +33,11 @@ def native(dtype: npt.DTypeLike) -> np.dtype[Any]:
     return given if given.isnative else np.dtype(given.type)
 
 
+def floats(x: Any) -> Any:
+    """Integers and booleans as floats: those of few bits soon overflow, and unsigned ones have no opposite."""
+    return x if type(x) is float or (type(x) not in WEAK and x.dtype.kind == "f") else x * 1.0
+
+
 def scalar_if_0d(array: Array) -> Any:
     """A NumPy scalar for a 0-d array, any other array itself: what NumPy returns, and computes fastest with."""
     return array if array.ndim else array[()]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minigrad.arrays import Array, scalar_if_0d
+from minigrad.arrays import Array, floats, scalar_if_0d
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
 from minigrad.ops.elementwise import exp, expm1, logistic, logistic_density, sigmoid
@@ -50,7 +50,7 @@ def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
 
     Source: Clevert et al., Fast and Accurate Deep Network Learning by Exponential Linear Units, ICLR 2016.
     """
-    return record(elu, np.where(value(x) > 0, value(x), value(alpha) * np.expm1(np.minimum(value(x), 0))),
+    return record(elu, np.where(value(x) > 0, value(x), value(alpha) * np.expm1(np.minimum(floats(value(x)), 0))),
                   (x, lambda grad, out: where(value(x) > 0, grad, grad * (alpha * exp(minimum(x, 0))))),
                   (alpha, lambda grad, out: grad * expm1(minimum(x, 0))))
 
@@ -59,7 +59,7 @@ def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
 def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
     """log(1 + e ** (beta * x)) / beta, without overflow for any x: PyTorch's `threshold` is not needed."""
     with np.errstate(over="ignore"):  # of beta * x, where x itself is the result
-        scaled = value(beta) * value(x)
+        scaled = floats(value(beta)) * value(x)
     data = np.where(scaled == np.inf, value(x), np.logaddexp(0, scaled) / value(beta))
     return record(softplus, data, (x, lambda grad, out: grad * sigmoid(multiply(beta, x))),
                   (beta, lambda grad, out: -grad * entropy(multiply(beta, x)) / beta / beta))
@@ -123,6 +123,6 @@ def hardtanh(x: TensorLike, min_val: TensorLike = -1.0, max_val: TensorLike = 1.
 @operation("elementwise", lambda x: x / (1 + np.abs(x)), kinks=(0,))
 def softsign(x: TensorLike) -> Tensor:
     """x / (1 + |x|)."""
-    near = within_range(as_tensor(x))  # inf / inf is NaN
-    return record(softsign, near.data / (1 + np.abs(near.data)),
+    near = floats(within_range(as_tensor(x)).data)  # inf / inf is NaN
+    return record(softsign, near / (1 + np.abs(near)),
                   (x, lambda grad, out: grad / (1 + abs(x)) / (1 + abs(x))))

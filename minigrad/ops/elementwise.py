@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.arrays import Array, floats
 from minigrad.graph import record
 from minigrad.ops.arithmetic import comfortable, kinked, magnitude, or_inf, subtract, where
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, operation
@@ -32,8 +32,9 @@ def sigmoid(x: TensorLike) -> Tensor:
 
 
 def logistic(x: Array) -> Any:
-    # e ** x / (1 + e ** x) for negative x, where e ** -x overflows; bytes and booleans have no negative of their own
-    return np.exp(np.minimum(x, 0.0)) / (1 + np.exp(-1.0 * np.abs(x)))
+    # e ** x / (1 + e ** x) for negative x, where e ** -x overflows
+    x = floats(x)
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 def logistic_density(x: TensorLike) -> Tensor:

@@ -128,6 +128,20 @@ def test_an_integer_operand_counts_as_the_number_that_it_is(name, dtype):
             np.testing.assert_array_equal(derivative(x, whole).numpy(), derivative(x, whole * 1.0).numpy())
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.bool])
+@pytest.mark.parametrize("f", [
+    mg.sigmoid, mg.relu, mg.leaky_relu, mg.elu, mg.softplus, mg.gelu, mg.silu, mg.hardtanh, mg.softsign, mg.erf,
+    mg.erfc, mg.softmax, mg.log_softmax, mg.logsumexp, mg.linalg.norm, lambda x: mg.norm(x.ravel(), np.inf),
+    lambda x: mg.softplus(x, x), lambda x: mg.gelu(x, "tanh"),
+])
+@np.errstate(divide="ignore", invalid="ignore")
+def test_a_function_of_integers_is_that_of_the_numbers_that_they_are(f, dtype):
+    ends = [False, True] if dtype is np.bool else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    for whole in (np.array([0, 1, 1, *ends]).astype(dtype), dtype(1)):
+        found, expected = f(mg.tensor(whole)), f(mg.tensor(whole * 1.0))
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-15)
+
+
 def test_powers_of_broadcast_tensors():
     check_all_orders(lambda a, b: a**b, np.array([[0.5], [2.0]]), np.array([-1.0, 0.5, 3.0]))
 
