@@ -12,9 +12,9 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.graph import topological_order
-from minigrad.guards import kept_by_rules, name_of
+from minigrad.guards import kept_by_rules, name_of, name_of_operation
 from minigrad.hooks import extras_of
-from minigrad.recording import Contributed, Event, Recorded, recording
+from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
 from minigrad.tensor import Tensor, value
 
 FORWARD_TRAPS = {
@@ -83,10 +83,14 @@ class detect_anomaly(ContextDecorator, threading.local):
             self.check_value(event)
         elif isinstance(event, Contributed):
             self.check_contribution(event)
+        elif isinstance(event, Seeded):
+            self.check_gradient(event.tensor, event.gradient, "with which the backward pass begins at")
+        elif first_bad(event.arrived._data) is None:
+            self.check_gradient(event.tensor, event.gradient, "that a hook made of what arrived at")
 
     def check_value(self, event: Recorded) -> None:
         """Check the value of an operation, and remember what it was computed from."""
-        out, name = event.result, event.operation.__name__
+        out, name = event.result, name_of_operation(event.operation)
         bad = first_bad(out._data)
         if bad is not None and not event.backwards:  # what rules compute is checked when they return it
             given = [array for array in map(np.asarray, map(value, event.inputs)) if first_bad(array) is not None]
@@ -114,6 +118,19 @@ class detect_anomaly(ContextDecorator, threading.local):
             if np.isnan(contribution._data[bad]) and zero_at(grad._data, bad):
                 trap = dead_branch(name_of(out))
             raise AnomalyError(sentence(f"the gradient that {where} passes back is", contribution._data, bad, trap))
+        total = event.after._data
+        if (bad := first_bad(total)) is not None:
+            trap = "what comes back along several paths is added"
+            raise AnomalyError(sentence(f"with the gradient that {where} passes back, the sum is", total, bad, trap))
+
+
+    def check_gradient(self, tensor: Tensor, gradient: Tensor, which: str) -> None:
+        """Check a gradient that the user provided."""
+        bad = first_bad(gradient._data)
+        if bad is not None:
+            what = "a leaf" if tensor.is_leaf else name_of(tensor)
+            line = f" at {tensor._extras.line}" if tensor._extras is not None and tensor._extras.line else ""
+            raise AnomalyError(sentence(f"the gradient {which} {what}{line} is", gradient._data, bad, ""))
 
 
 def first_bad(array: Array) -> tuple[int, ...] | None:

@@ -11,6 +11,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterable
 from dis import get_instructions
+from functools import partial
 from itertools import pairwise
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeVar
@@ -40,7 +41,13 @@ def reachable(start: Iterable[T], onward: Callable[[T], Iterable[T]]) -> list[T]
 
 def name_of(tensor: Tensor) -> str:
     """The name of the operation that made a recorded tensor."""
-    return getattr(tensor._operation, "__name__", str(tensor._operation))
+    return name_of_operation(tensor._operation)
+
+
+def name_of_operation(operation: Any) -> str:
+    """What an operation is called: an object after its class, a `functools.partial` after its function."""
+    function = operation.func if isinstance(operation, partial) else operation
+    return str(getattr(function, "__name__", "") or type(function).__name__)
 
 
 def errand(tensor: Tensor, parent: Tensor) -> str:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
@@ -69,10 +69,15 @@ class Recorded:
 
 @dataclass(frozen=True, eq=False)
 class Seeded:
-    """A backward pass begins at `tensor` with `gradient`."""
+    """A backward pass begins at `tensor` with `gradient`; it may begin at several.
+
+    Attributes:
+        sweep: the number of the pass, as in the events below; passes that rules or hooks make have their own.
+    """
 
     tensor: Tensor
     gradient: Tensor
+    sweep: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +92,7 @@ class Completed:
     tensor: Tensor
     arrived: Tensor
     gradient: Tensor
+    sweep: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +121,10 @@ class Contributed:
     arrival: int
     before: Tensor | None
     after: Tensor
+    sweep: int
 
 
+sweeps = count()
 Event: TypeAlias = Recorded | Seeded | Completed | Contributed
 Listener: TypeAlias = "Callable[[Any], None]"
 
@@ -199,13 +207,14 @@ class RecordedPending(Pending):
 
     def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool, tell: Listener) -> None:
         self.tell, self.arrivals = tell, Counter[Tensor]()
+        self.sweep = next(sweeps)
         self.turn: Completed | None = None  # the tensor whose rules are applied now; None while the seeds are added
         self.edges: Iterator[tuple[int, Edge]] = iter(())  # those of its edges whose rules are still to come
         super().__init__(seeds, create_graph)
 
     def take(self, tensor: Tensor) -> Tensor:
         arrived, self.edges = self.gradients[tensor], iter(enumerate(tensor._edges))
-        self.turn = Completed(tensor, arrived, super().take(tensor))
+        self.turn = Completed(tensor, arrived, super().take(tensor), self.sweep)
         self.tell(self.turn)
         return self.turn.gradient
 
@@ -215,18 +224,18 @@ class RecordedPending(Pending):
         self.own.discard(tensor)
         self.arrivals[tensor] += 1
         if self.turn is None:
-            self.tell(Seeded(tensor, gradient))
+            self.tell(Seeded(tensor, gradient, self.sweep))
             return
         position, rule = next((i, rule) for i, (parent, rule) in self.edges if parent is tensor)
         axes = repeated_axes(gradient.shape, tensor.shape)
         told = Contributed(self.turn.tensor, tensor, position, rule, self.turn.gradient, gradient, axes, contribution,
-                           self.arrivals[tensor], before, self.gradients[tensor])
+                           self.arrivals[tensor], before, self.gradients[tensor], self.sweep)
         self.tell(told)
 
     def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:
         found = super().complete(inputs)
         for tensor, gradient in found.items():
-            self.tell(Completed(tensor, self.gradients[tensor], gradient))
+            self.tell(Completed(tensor, self.gradients[tensor], gradient, self.sweep))
         return found
 
 
@@ -248,21 +257,25 @@ class Enclosing:
 
 def enclosing(operation: Callable[..., Any], most: int = 4) -> list[Enclosing]:
     """The functions that an operation which is being recorded was called from, the innermost first."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not getattr(operation, "__code__", None):
-        frame = frame.f_back
-    found: list[Enclosing] = []
+    frame, found = frame_of(operation, sys._getframe(1)), list[Enclosing]()
     while frame is not None and (frame := frame.f_back) is not None and len(found) < most:
         found.append(Enclosing(frame.f_code, str(frame.f_globals.get("__name__")), *arguments_in(frame)))
     return found
 
 
+def active(*functions: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Those of these functions that are running, the innermost first, each as often as it is."""
+    of_code = {function.__code__: function for function in functions}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in of_code:
+            yield of_code[frame.f_code]
+        frame = frame.f_back
+
+
 def within_a_rule() -> bool:
     """Whether a gradient rule is running, in a backward pass; a hook is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code not in (sweep.__code__, after_hooks.__code__):
-        frame = frame.f_back
-    return frame is not None and frame.f_code is sweep.__code__
+    return next(active(sweep, after_hooks), None) is sweep
 
 
 def place_of(frame: FrameType) -> Place:

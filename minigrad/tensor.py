@@ -181,7 +181,7 @@ class Tensor(Methods):
         body = np.array2string(self._data, separator=", ", prefix="tensor(")
         parts = [body, f"dtype={self.dtype}"]
         if self._operation is not None:
-            parts.append(f"operation={self._operation.__name__}")
+            parts.append(f"operation={getattr(self._operation, '__name__', type(self._operation).__name__)}")
         elif self._requires_grad:
             parts.append("requires_grad=True")
         return f"tensor({', '.join(parts)})"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import unbroadcast
+from minigrad.guards import name_of_operation
 from minigrad.ops import operations as registry
 from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Rule, Tensor, wrap
@@ -211,11 +212,6 @@ def breaking(mutant: Mutant | None) -> Iterator[Breaker]:
     breaker = Breaker(mutant)
     with recording(breaker.listen):
         yield breaker
-
-
-def name_of_operation(operation: Callable[..., Any]) -> str:
-    """What an operation is called; the name of its class if it is an object."""
-    return getattr(operation, "__name__", type(operation).__name__)
 
 
 def mutate_rules(

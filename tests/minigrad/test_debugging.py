@@ -1,5 +1,6 @@
 """detect_anomaly, memory and hooks."""
 
+import re
 import threading
 
 import numpy as np
@@ -275,3 +276,31 @@ def test_an_infinity_that_was_put_in_is_no_anomaly_until_it_makes_nan():
             masked - masked
         with pytest.raises(mg.AnomalyError, match=r"log at .* gave -inf"):
             mg.log(scores * 0)
+
+
+def test_gradients_that_the_user_provides_and_sums_that_overflow_are_reported():
+    def by_hook(x, y):
+        x.register_hook(lambda gradient: mg.tensor(np.nan))
+        y.backward()
+
+    def by_hook_on_a_result(x, y):
+        y.register_hook(lambda gradient: mg.tensor(np.nan))
+        y.backward()
+
+    def given(x, y):
+        y.backward(np.inf)
+
+    def added(x, y):
+        (x * 1e308 + x * 1e308).backward()
+
+    saw = {}
+    for build in (by_hook, by_hook_on_a_result, given, added):
+        said = message_of(lambda build=build: build(x := leaf(0.1)[0], x * 2))
+        saw[build.__name__] = re.sub(r"py:\d+", "py", said.replace(HERE, "here.py"))
+    assert saw == {
+        "by_hook": "the gradient that a hook made of what arrived at getitem at here.py is nan",
+        "by_hook_on_a_result": "the gradient that a hook made of what arrived at multiply at here.py is nan",
+        "given": "the gradient with which the backward pass begins at multiply at here.py is inf",
+        "added": "with the gradient that multiply at here.py passes back, the sum is inf: "
+        "what comes back along several paths is added",
+    }
