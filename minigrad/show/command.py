@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from minigrad.graph import watches
-from minigrad.recording import Recorded, Recorder, Seeded
+from minigrad.graph import backward, carried, sweep, watches
+from minigrad.recording import Recorded, Recorder, Seeded, active
 from minigrad.show.names import names_around, names_in
 from minigrad.show.tracing import Recorder as TraceRecorder
 from minigrad.show.tracing import Trace
@@ -57,13 +57,19 @@ class PassesOfThread:
 
     def __init__(self, all_threads: OnePass) -> None:
         self.all_threads, self.recorder, self.in_pass = all_threads, TraceRecorder("some"), False
+        self.at_seeds = False
 
     def listen(self, event: Any) -> None:
-        """Take in one event; the next step forwards, or the next pass, ends a pass."""
-        begins = isinstance(event, Seeded)
-        if begins or (isinstance(event, Recorded) and not event.backwards):
+        """Take in one event; the next step forwards, or the next pass, ends a pass.
+
+        A pass has several seeds if it begins at several results. What a hook or a rule computes, and a pass within, are
+        part of it.
+        """
+        is_seed = isinstance(event, Seeded) and len([*active(carried)]) == 1
+        begins = is_seed and not self.at_seeds
+        if begins or (isinstance(event, Recorded) and not any(active(sweep, backward))):
             self.end(names_around() if self.in_pass else {})
-        self.in_pass = self.in_pass or begins
+        self.in_pass, self.at_seeds = self.in_pass or begins, is_seed
         if self.all_threads.found is None:
             self.recorder.listen(event)
 

@@ -118,6 +118,17 @@ class Worker(threading.Thread):
 Worker().start()
 """
 
+HOOKS = """\
+import minigrad as mg
+x, w = mg.tensor([1.0, 2.0], requires_grad=True), mg.tensor(3.0, requires_grad=True)
+for _ in range(2):
+    y = x * w
+    y.register_hook(lambda gradient: gradient * 10.0)
+    mg.checkpoint(lambda a: mg.exp(a) * a)(y).sum().backward()
+_, back = mg.vjp(lambda a: (a * a, mg.exp(a)), 2.0)
+back((1.0, 1.0))
+"""
+
 SCRIPTS = {"micrograd": (MICROGRAD, []), "logistic": (LOGISTIC, []), "newton": (NEWTON, []), "beside": (BESIDE, []),
            "flags": (FLAGS, ["5.0", "--steps", "2", "--pass", "word"]), "thread": (THREAD, [])}
 
@@ -160,6 +171,18 @@ def test_somebody_elses_script_runs_as_without_and_its_page_is_the_same_each_tim
     assert pages[0] == pages[1]
     kinds = {step["kind"] for step in told_by(scripts / "a" / "page.html")["steps"]}
     assert kinds == {"forward", "seed", "complete", "contribution"}
+
+
+@pytest.mark.parametrize(("number", "seeds", "ends"), [(1, 2, {"x", "w"}), (2, 2, {"x", "w"}), (3, 2, {"leaf_1"})])
+def test_a_pass_is_whole_with_hooks_passes_within_it_and_several_results(tmp_path, number, seeds, ends):
+    (tmp_path / "script.py").write_text(HOOKS)
+    done = show("--pass", number, "script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = told_by(tmp_path / "backprop.html")
+    assert sum(step["kind"] == "seed" for step in told["steps"]) == seeds
+    complete = [told["tensors"][step["tensor"]] for step in told["steps"] if step["kind"] == "complete"]
+    assert {tensor["name"] for tensor in complete if tensor["kind"] == "leaf"} == ends
+    assert show("--pass", 4, "script.py", cwd=tmp_path).stderr.startswith("the script made 3 backward passes")
 
 
 def test_the_scripts_own_flag_o_is_its_own_if_the_page_was_named_before(scripts):
