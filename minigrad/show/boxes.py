@@ -127,7 +127,7 @@ class Picture:
         for ends, edges, aside in self.bundles():
             points = [(x + aside, y) for x, y in placed.routes[ends]]
             (x, y), down = (points[0], 14) if out[ends[0]] <= into[ends[1]] else (points[-1], -12)
-            found.append(Route(edges, points, (x + 14, y + down)))
+            found.append(Route(edges, points, (x + 6, y + down)))
         return found
 
 

@@ -61,7 +61,7 @@ def verdicts(call: RecordedCall, rules: dict[int, Rule]) -> dict[int, VerdictSho
         rules: position among its inputs -> the rule that was recorded.
     """
     found: dict[int, VerdictShown] = {}
-    of_library = [is_library(call.event.operation.__module__), *(is_library(f.module) for f in call.around), False]
+    of_library = [is_library(str(call.event.operation.__module__)), *(is_library(f.module) for f in call.around), False]
     with np.errstate(all="ignore"), standing(call.drawn), undrawn():  # what is not finite is reported
         for level, (inside, outside) in enumerate(pairwise(of_library)):
             step = step_of(call.event) if level == 0 else step_around(call.event, call.around[level - 1])

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.graph import topological_order
-from minigrad.guards import name_of
+from minigrad.guards import name_of, name_of_operation
 from minigrad.modes import enable_grad
 from minigrad.recording import Recorded, recording
 from minigrad.show.boxes import Arrow, Node, Picture, cut
 from minigrad.show.files import write
 from minigrad.show.folding import MOST_NODES, Foldable, shared_length
 from minigrad.show.languages import dot_text, mermaid_text, svg_text
-from minigrad.show.names import names_around
+from minigrad.show.names import names_around, names_for
 from minigrad.tensor import Tensor
 
 COLUMNS, MOST_INDENT = 80, 40  # of text
@@ -110,9 +110,9 @@ class Graph:
         ways: dict[str, Callable[[], str | bytes]] = {
             ".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".png": self.png, ".txt": self.__str__,
         }
-        if path.suffix not in ways:
+        if (ending := path.suffix.lower()) not in ways:
             raise ValueError(f"a graph is saved as {', '.join(ways)}, not as {path.name!r}")
-        write(path, ways[path.suffix]())
+        write(path, ways[ending]())
 
     def _repr_svg_(self) -> str:
         return self.svg()
@@ -126,6 +126,7 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
         names: what to call tensors, besides the variables of the calling function and the parameters of modules there.
 
     Raises:
+        TypeError: if there is nothing to draw, or something else than that.
         ValueError: if a result has no graph.
         RuntimeError: if a backward pass has freed it.
 
@@ -137,8 +138,14 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
     └─ x = 3  ()
     """
     if results and hasattr(results[0], "named_modules"):
+        if len(results) != 2:
+            raise TypeError("a module is drawn as it runs for one sample: graph(module, shape), such as (1, 28, 28)")
         return layers(*results)
+    if not results:
+        raise TypeError("graph() draws recorded tensors, or a module: give it at least one")
     for result in results:
+        if not isinstance(result, Tensor):
+            raise TypeError(f"graph() draws recorded tensors, or a module, got {type(result).__name__}")
         if result.is_leaf:
             raise ValueError(f"this tensor of shape {result.shape} has no graph: a leaf, or made under no_grad()")
     known = names_around(names)
@@ -150,14 +157,13 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
             arrows.append((source, tensor, position))
         numbers.setdefault(tensor, len(numbers))
     scopes = scopes_of([*numbers], known)
-    counts: dict[str, int] = {}
-    nodes = []
-    for tensor, number in numbers.items():
-        made = "" if tensor.is_leaf else name_of(tensor)
-        counts[made] = counts.get(made, 0) + 1
-        name = known.get(id(tensor)) or f"{made or 'leaf'}_{counts[made]}"
-        nodes.append(Node(number, name, "result" if made else "leaf", made, tensor.shape, tensor.dtype.name,
-                          tensor._time, single(tensor), scopes.get(tensor, "")))
+    made = ["" if tensor.is_leaf else name_of(tensor) for tensor in numbers]
+    called = names_for([operation or "leaf" for operation in made], [known.get(id(tensor)) for tensor in numbers])
+    nodes = [
+        Node(number, name, "result" if operation else "leaf", operation, tensor.shape, tensor.dtype.name, tensor._time,
+             single(tensor), scopes.get(tensor, ""))
+        for (tensor, number), operation, name in zip(numbers.items(), made, called, strict=True)
+    ]
     return Graph(tuple(nodes), tuple(Arrow(source, numbers[target], at) for source, target, at in arrows))
 
 
@@ -201,7 +207,7 @@ def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> 
             arrows.update({(made_by[id(x)], box): None for x in event.inputs if made_by.get(id(x), box) != box})
             made_by[id(event.result)] = box
         is_layer = not [*part.named_children()]
-        kind = type(part).__name__ if is_layer else event.operation.__name__
+        kind = type(part).__name__ if is_layer else name_of_operation(event.operation)
         count = sum(p.size for p in part.parameters(recurse=False))
         around = path.rpartition(".")[0] if is_layer else path
         nodes.append(Node(box, f"{path} {kind}".strip(), "result", kind, event.result.shape, "float64", 0, None, around,

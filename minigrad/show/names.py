@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,23 @@ def names_around(names: Mapping[str, Any] | None = None) -> dict[int, str]:
     That is the innermost function which is not a library's.
     """
     frame = user_frame()
-    given = {id(x): name for name, x in (names or {}).items()}
+    given = {id(x): str(name) for name, x in (names or {}).items()}
     return names_in({**frame.f_locals, **frame.f_globals}) | names_in(frame.f_locals) | given
+
+
+def names_for(kinds: Iterable[str], users: Sequence[str | None]) -> list[str]:
+    """The user's name of each, or its kind and a number, with which it is not called as something of the user's.
+
+    >>> names_for(["add", "add", "leaf"], ["add_1", None, None])
+    ['add_1', 'add_2', 'leaf_1']
+    """
+    taken, counts, found = set(users), Counter[str](), []
+    for kind, name in zip(kinds, users, strict=True):
+        counts[kind] += 1
+        while not name and f"{kind}_{counts[kind]}" in taken:
+            counts[kind] += 1
+        found.append(name or f"{kind}_{counts[kind]}")
+    return found
 
 
 def names_in(variables: Mapping[str, Any]) -> dict[int, str]:

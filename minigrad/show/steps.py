@@ -56,10 +56,11 @@ def shown(array: Any, whole: bool = False) -> Shown:
     array = np.asarray(array)
     numbers = array.astype(np.float64) if array.dtype.kind != "f" else array
     finite = numbers[np.isfinite(numbers)].astype(np.float64, copy=False)
+    kept = array.astype(np.float64) if array.dtype == np.longdouble else array  # Python has no longer floats
     keep = whole or array.size <= MOST_ELEMENTS
     least, most, mean, std = (float(f(finite)) if finite.size else None for f in (np.min, np.max, np.mean, np.std))
     return Shown(
-        array.shape, array.dtype.name, tuple(array.ravel().tolist()) if keep else None, least, most, mean, std,
+        array.shape, array.dtype.name, tuple(kept.ravel().tolist()) if keep else None, least, most, mean, std,
         int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum()), int((numbers == 0).sum()), picture(numbers),
     )
 
@@ -174,10 +175,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class Seed:
-    """A backward pass begins at `tensor`."""
+    """A backward pass begins at `tensor`; it may begin at several.
+
+    Attributes:
+        sweep: the number of the pass in the trace, as in the steps below; what rules or hooks sweep has its own.
+    """
 
     tensor: int
     gradient: Shown
+    sweep: int
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,7 @@ class Complete:
     tensor: int
     arrived: Shown
     gradient: Shown
+    sweep: int
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,7 @@ class Contribution:
     arrival: int
     before: Shown | None
     after: Shown
+    sweep: int
     why: tuple[str, ...]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -13,13 +13,16 @@ from weakref import ref
 
 import numpy as np
 
+from minigrad.graph import backward
+from minigrad.guards import name_of_operation
+from minigrad.hooks import after_hooks
 from minigrad.random import States, noting
-from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, enclosing, recording
-from minigrad.show.boxes import Arrow, Node
+from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, active, enclosing, recording
+from minigrad.show.boxes import Arrow, Node, cut, letters, printable
 from minigrad.show.displays import in_a_frame, unboxed
-from minigrad.show.drawing import Graph
+from minigrad.show.drawing import COLUMNS, Graph
 from minigrad.show.files import write
-from minigrad.show.names import names_around
+from minigrad.show.names import names_around, names_for
 from minigrad.show.rules import rule_shown
 from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
@@ -28,6 +31,7 @@ from minigrad.tensor import Rule, Tensor
 from minigrad.transforms import leaves
 
 MOST_OPERATIONS = 20_000  # that are remembered: of more, the first and last ones
+MOST_OF_VALUE = 44  # letters in a line of text
 MOST_CHECKED = 2000  # operations whose arguments are held for `Trace.check`
 Keep = Literal["some", "all"]
 
@@ -65,10 +69,13 @@ class trace:
     """
 
     def __init__(self, keep: Keep = "some", names: Mapping[str, Tensor] | None = None) -> None:
-        self.recorder, self.names = Recorder(keep), names
+        if keep not in ("some", "all"):
+            raise ValueError(f'keep is "some" or "all", got {keep!r}')
+        self.keep, self.names = keep, names
         self.context = ExitStack()
 
     def __enter__(self) -> Trace:
+        self.recorder = Recorder(self.keep)
         self.recorder.drawn = self.context.enter_context(noting())
         self.context.enter_context(recording(self.recorder.listen))
         return self.recorder.trace
@@ -192,7 +199,7 @@ class Trace:
         counts = Counter(verdict.verdict for _, verdict in found)
         names = [(self.tensors[edge.target].name, self.tensors[edge.source].name, v) for edge, v in found]
         lines = [line for a, b, v in names if v.verdict != "correct"
-                 for line in wrap(f"{a} -> {b}  {v}", 80, initial_indent="  ", subsequent_indent="      ")]
+                 for line in wrap(f"  {printable(a)} -> {printable(b)}  {v}", COLUMNS, subsequent_indent="      ")]
         return [f"checked: {', '.join(f'{n} {word}' for word, n in counts.items())}", *lines]
 
     def forward_line(self, step: Forward, inputs: Mapping[int, Mapping[int, str]]) -> str:
@@ -208,7 +215,8 @@ class Trace:
             edge = self.edges[step.edge]
             rule = edge.rule.source.splitlines()[-1].strip() if edge.rule is not None else ""
             summed = f", summed over {axes_in_words(step.axes)}" if step.axes else ""
-            total = f", in all {step.after}" if step.arrival > 1 else ""
+            after = str(step.after).removeprefix(f"{step.contribution.shape} in ")
+            total = f", in all {after}" if step.arrival > 1 else ""
             way = f"{self.tensors[edge.target].name} -> {self.tensors[edge.source].name}"
             return columns(way, rule, f"{step.contribution}{summed}{total}")
         name = self.tensors[step.tensor].name
@@ -218,11 +226,12 @@ class Trace:
 
 
 def columns(what: str, rule: str, value: str) -> str:
-    """Three columns of a line of 80; what is too long for its own is cut or pushes the next one on."""
-    rule = rule.removeprefix("return ")
-    left = f"  {what:<24} {rule if len(rule) <= 26 else rule[:25] + '…'}"
-    line = f"{left:<53} {value}"
-    return line if len(line) <= 80 else line[:79] + "…"
+    """Three columns of a line of 80: a long value begins further left, and what is too long before it is cut."""
+    what, value = printable(what), cut(value, MOST_OF_VALUE)
+    left = f"  {what}{' ' * (24 - letters(what))} {cut(rule.rpartition('return ')[2], 26)}".rstrip()
+    begin = min(54, COLUMNS - letters(value))
+    left = cut(left, begin - 1)
+    return left + " " * (begin - letters(left)) + value
 
 
 def axes_in_words(axes: tuple[int, ...]) -> str:
@@ -237,14 +246,13 @@ class Recorder:
     """
 
     def __init__(self, keep: Keep) -> None:
-        if keep not in ("some", "all"):
-            raise ValueError(f'keep is "some" or "all", got {keep!r}')
         self.trace = Trace()
         self.whole = keep == "all"
         self.numbers: dict[int, int] = {}  # id of a tensor or an array that is alive -> its number
         self.alive: dict[int, ref[Any]] = {}  # likewise; what is no more has no id
         self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
+        self.sweeps: dict[int, int] = {}  # number of a pass -> its number in the trace
         self.operations = 0  # that are remembered
         self.checkable: list[Checkable] = []
         self.drawn: States = {}  # where generators stood before they were drawn from, since the last operation
@@ -255,23 +263,23 @@ class Recorder:
         if isinstance(event, Recorded):
             self.record(event)
         elif isinstance(event, Seeded):
-            steps.append(Seed(self.number(event.tensor), self.shown(event.gradient)))
+            steps.append(Seed(self.number(event.tensor), self.shown(event.gradient), self.sweep(event)))
         elif isinstance(event, Completed):
             arrived = self.shown(event.arrived)
             gradient = arrived if event.gradient is event.arrived else self.shown(event.gradient)
-            steps.append(Complete(self.number(event.tensor), arrived, gradient))
+            steps.append(Complete(self.number(event.tensor), arrived, gradient, self.sweep(event)))
         elif isinstance(event, Contributed) and (edge := self.edge_of(event)) is not None:
             steps.append(self.contribution(event, edge))
 
     def record(self, event: Recorded) -> None:
-        """Remember an operation, unless it is what a rule computes in between."""
+        """Remember an operation, unless it is what a backward pass computes in between."""
         drawn = dict(self.drawn)
         self.drawn.clear()
-        if event.backwards and event.result.is_leaf:
+        if event.result.is_leaf and (event.backwards or next(active(backward, after_hooks), None) is backward):
             return
         self.operations += 1
         sources = {i: self.number(x) for i, x in enumerate(event.inputs) if isinstance(x, (Tensor, np.ndarray))}
-        target = self.number(event.result, event.operation.__name__, event.scope, event.place)
+        target = self.number(event.result, name_of_operation(event.operation), event.scope, event.place)
         recorded, rules = list(event.result._edges), dict[int, Rule]()
         for position, source in sources.items():
             x, number = event.inputs[position], len(self.trace.edges)
@@ -300,8 +308,13 @@ class Recorder:
         return Contribution(
             edge, self.shown(event.gradient), self.shown(event.raw), event.axes, cast if cast[0] != cast[1] else None,
             self.shown(event.contribution), event.arrival,
-            None if event.before is None else self.shown(event.before), self.shown(event.after), why_contributed(event),
+            None if event.before is None else self.shown(event.before), self.shown(event.after), self.sweep(event),
+            why_contributed(event),
         )
+
+    def sweep(self, event: Seeded | Completed | Contributed) -> int:
+        """The number of a backward pass in the trace."""
+        return self.sweeps.setdefault(event.sweep, len(self.sweeps))
 
     def shown(self, tensor: Tensor) -> Shown:
         """The value of a tensor in little."""
@@ -317,8 +330,8 @@ class Recorder:
         flows = isinstance(x, Tensor) and x.requires_grad
         kind = "result" if operation else "leaf" if flows else "constant"
         array, time = (x._data, x._time) if isinstance(x, Tensor) else (x, 0)
-        value = shown(array, self.whole)
-        self.trace.tensors.append(TensorShown(number, "", kind, operation, time, scope, place, value))
+        value, name = shown(array, self.whole), f"{operation or kind}_{number}"  # until it has its own, in the end
+        self.trace.tensors.append(TensorShown(number, name, kind, operation, time, scope, place, value))
         return number
 
     def gone(self, key: int) -> None:
@@ -363,11 +376,9 @@ class Recorder:
         if self.operations > MOST_OPERATIONS:
             self.forget()
         users = {number: known[key] for key, number in self.numbers.items() if key in known}
-        counts: Counter[str] = Counter()
-        for number, tensor in enumerate(self.trace.tensors):
-            kind = tensor.operation or tensor.kind
-            counts[kind] += 1
-            self.trace.tensors[number] = replace(tensor, name=users.get(number) or f"{kind}_{counts[kind]}")
+        tensors = self.trace.tensors
+        called = names_for([x.operation or x.kind for x in tensors], [users.get(x.number) for x in tensors])
+        tensors[:] = [replace(tensor, name=name) for tensor, name in zip(tensors, called, strict=True)]
         for number, kept in self.kept.items():
             edge = self.trace.edges[number]
             if edge.rule is not None:
@@ -384,15 +395,15 @@ def remembered_steps(steps: Sequence[Step], results: set[int], edges: Sequence[E
     A gradient is complete only where something of it is remembered that came in the same pass.
     """
     found: list[Step] = []
-    reached: set[int] = set()
+    reached = defaultdict[int, set[int]](set)  # in each pass
     for step in steps:
         if isinstance(step, Seed):
-            reached = {step.tensor} & results
+            reached[step.sweep] |= {step.tensor} & results
         if isinstance(step, Contribution):
             if edges[step.edge].target not in results:
                 continue
-            reached.add(edges[step.edge].source)
-        elif step.tensor not in (results if isinstance(step, Forward) else reached):
+            reached[step.sweep].add(edges[step.edge].source)
+        elif step.tensor not in (results if isinstance(step, Forward) else reached[step.sweep]):
             continue
         found.append(step)
     return found

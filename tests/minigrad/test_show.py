@@ -308,7 +308,10 @@ def replayed(told):
         elif step["kind"] == "contribution":
             parent = told["edges"][step["edge"]]["source"]
             to = told["tensors"][parent]["value"]
-            part = as_array(step["raw"]).sum(axis=tuple(step["axes"])).reshape(to["shape"]).astype(to["dtype"])
+            raw = as_array(step["raw"])
+            wide = np.promote_types(raw.dtype, np.float32)  # sums of float16 are accumulated in float32
+            part = raw.sum(axis=tuple(step["axes"]), dtype=wide).astype(raw.dtype)
+            part = part.reshape(to["shape"]).astype(to["dtype"])
             sums[parent] = sums[parent] + part if parent in sums else part
         elif step["kind"] == "complete":
             number = step["tensor"]

@@ -108,13 +108,13 @@ function drawArrow(arrow, i) {
     make("path", { d: `M${startX - 4} ${startY + 8}L${startX} ${startY}L${startX + 4} ${startY + 8}z`, class: "head back" }));
   if (arrow.edges.length > 1) {
     group.append(make("title", {}, `${arrow.edges.length} edges`));
-    group.append(make("text", { x: arrow.spot[0], y: arrow.spot[1], class: "facts" }, `×${arrow.edges.length}`));
+    group.append(make("text", { x: arrow.spot[0], y: arrow.spot[1], class: "facts count" }, `×${arrow.edges.length}`));
   }
   return pressable(group, () => goToNext((step) => arrow.edges.includes(step.edge)) ||
     goToNext((step) => step.kind === "forward" && step.tensor === target));  // nothing comes back to a constant
 }
 
-let root = "";  // the tensor that the backward pass around the current step began at
+let root = "";  // what the backward pass of the current step began at
 const derivative = (name) => `∂${root}/∂${name}`;
 const uses = (result, input) => into[result].some((edge) => edge.source === input);
 const tensorOf = (step) => step.kind === "contribution" ? edges[step.edge].source : step.tensor;

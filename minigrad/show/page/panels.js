@@ -7,7 +7,7 @@ function showArray(heading, array) {
   if (array.values && array.values.length <= 64) parts.push(tableOf(array));
   else {
     parts.push(statistics(array));
-    if (array.picture) parts.push(isImage(array) ? image(array.picture, array.shape) : heatmap(array.picture));
+    if (array.picture) parts.push(isImage(array) ? image(array.picture, array.shape) : heatmap(array));
   }
   return parts;
 }
@@ -22,8 +22,9 @@ function tableOf(array) {
 }
 
 function statistics(array) {
-  const facts = { shape: `${shape(array.shape)} ${array.dtype}`, range: `${number(array.smallest)} to ${number(array.largest)}`,
-                  mean: `${number(array.mean)} ± ${number(array.std)}`, zeros: array.zeros };
+  const facts = { shape: `${shape(array.shape)} ${array.dtype}` };
+  if (array.smallest !== null) Object.assign(facts, { range: `${number(array.smallest)} to ${number(array.largest)}`,
+    mean: `${number(array.mean)} ± ${number(array.std)}`, zeros: array.zeros });  // of what is finite, if anything is
   if (array.nans) facts.NaN = array.nans;
   if (array.infinities) facts.inf = array.infinities;
   return make("dl", {}, ...Object.entries(facts).flatMap(([name, fact]) => [make("dt", {}, name), make("dd", {}, String(fact))]));
@@ -40,13 +41,16 @@ function paint(picture, colourOf, label) {
   return make("div", {}, canvas, make("p", {}, label));
 }
 
-function heatmap(picture) {
+function heatmap({ picture, shape: sides }) {
   const most = Math.max(...picture.flat().map(Math.abs)) || 1;
   const colourOf = (value) => {
     const part = Math.round(255 * (1 - Math.abs(value) / most));
     return value < 0 ? `rgb(${part},${part},255)` : `rgb(255,${part},${part})`;
   };
-  return paint(picture, colourOf, `from ${number(-most)} (blue) over 0 (white) to ${number(most)} (red); means of blocks`);
+  const [height, width] = [1, ...sides].slice(-2), stacked = sides.length - 2;
+  const which = stacked > 0 ? `[${Array(stacked).fill(0).join(", ")}] of it, ` : "";
+  const blocks = height === picture.length && width === picture[0].length ? "" : "; means of blocks";
+  return paint(picture, colourOf, `${which}from ${number(-most)} (blue) over 0 (white) to ${number(most)} (red)${blocks}`);
 }
 
 // A stack of upright pictures, none of which is negative: grey says more than a scale that is symmetric around 0.
@@ -78,16 +82,21 @@ function panelForward(step) {
 }
 
 function panelSeed(step) {
+  const byItself = step.gradient.smallest === 1 && step.gradient.largest === 1;
   return [make("h2", {}, `The backward pass begins at ${tensors[step.tensor].name}`),
-    make("p", {}, "The gradient of the result with respect to itself:"), ...showArray("gradient", step.gradient)];
+    make("p", {}, byItself ? "The gradient of the result with respect to itself:" : "The gradient that the pass was given:"),
+    ...showArray("gradient", step.gradient)];
 }
 
 function panelComplete(step) {
   const { name, kind, time } = tensors[step.tensor];
   const parts = [make("h2", {}, `The gradient of ${name} is complete`)];
-  parts.push(make("p", {}, kind === "result"
+  const next = steps.slice(at + 1).find((s) => s.sweep === step.sweep);
+  const goesOn = next && next.kind === "contribution" && edges[next.edge].target === step.tensor;
+  parts.push(make("p", {}, goesOn
     ? `It has its turn now: of all that wait, it was recorded last (time ${time}), so nothing more can arrive.`
-    : "A leaf: this is what backward() leaves in its .grad."));
+    : kind === "result" ? "The pass was asked for this gradient, and goes no further here."
+    : "A leaf: this is what backward() adds to its .grad."));
   parts.push(...why(step));
   if (!alike(step.arrived, step.gradient)) parts.push(...showArray("what had arrived, before a hook changed it", step.arrived));
   return [...parts, ...showArray(derivative(name), step.gradient)];
@@ -101,7 +110,7 @@ function panelContribution(step) {
   if (step.cast) parts.push(make("p", { class: "reduction" }, `cast from ${step.cast[0]} to ${step.cast[1]}`));
   if (step.axes.length || step.cast) parts.push(...showArray("what arrives", step.contribution));
   if (step.before) parts.push(...showArray("the sum before", step.before), ...showArray("the sum after", step.after));
-  parts.push(make("p", {}, `arrival: ${ordinal(step.arrival)} of ${arrivals(edge.source)} at ${parent.name}`));
+  parts.push(make("p", {}, `arrival: ${ordinal(step.arrival)} of ${arrivals(edge.source, step.sweep)} at ${parent.name}`));
   return edge.verdict ? [...parts, ...showVerdict(edge.verdict)] : parts;
 }
 
@@ -121,13 +130,9 @@ function showVerdict({ verdict, reason, analytic, numeric, error }) {
   return [make("h3", {}, "numerical check"), make("p", { class: verdict }, verdict + why + numbers)];
 }
 
-// How often something arrives at a tensor in the backward pass of the current step; there may be several passes.
-function arrivals(tensor) {
-  let begin = at, end = at;
-  while (begin > 0 && steps[begin].kind !== "seed") begin -= 1;
-  while (end < steps.length && (end === begin || steps[end].kind !== "seed")) end += 1;
-  return steps.slice(begin, end).filter((step) => step.kind === "contribution" && tensorOf(step) === tensor).length;
-}
+// How often something arrives at a tensor in a backward pass; there may be several passes.
+const arrivals = (tensor, sweep) =>
+  steps.filter((step) => step.kind === "contribution" && step.sweep === sweep && tensorOf(step) === tensor).length;
 
 const reduction = (step) => `${shape(step.raw.shape)} → sum over ${step.axes.length === 1 ? "axis" : "axes"} ` +
   `${step.axes.join(", ")} → ${shape(step.contribution.shape)}: broadcasting had repeated it`;

@@ -71,8 +71,8 @@ function render() {
   byId("where").textContent = `step ${at + 1} of ${steps.length}, ${step.kind === "forward" ? "forwards" : "backwards"}`;
   byId("slider").value = at;
   byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
-  const seeds = steps.slice(0, at + 1).filter((s) => s.kind === "seed");
-  root = seeds.length ? tensors[seeds[seeds.length - 1].tensor].name : "";
+  const seeds = steps.filter((s) => s.kind === "seed" && s.sweep === step.sweep).map((s) => tensors[s.tensor].name);
+  root = seeds.length > 1 ? `(${seeds.join(", ")})` : seeds.join();
   const until = asked && asked.hides ? at - 1 : at;
   colour(until);
   showSource(steps[until]);

@@ -1,0 +1,167 @@
+"""Programs that nobody thought of: what is shown of them is whole, and true."""
+
+import json
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import record, value
+from minigrad.show import graph, trace
+from minigrad.show.boxes import letters
+from minigrad.show.steps import Complete, Contribution, Forward, Seed
+
+from .test_languages import NASTY
+
+
+def leaf(value):
+    return mg.tensor(value, requires_grad=True)
+
+
+class Doubled:
+    """An operation that is an object, as those of some other libraries are."""
+
+    def __call__(self, x):
+        return record(self, value(x) * 2, (x, self.rule))
+
+    def rule(self, grad, out):
+        return grad * 2
+
+
+def scaled(factor, x):
+    return record(partial(scaled, factor), value(x) * factor, (x, lambda grad, out: grad * factor))
+
+
+@pytest.mark.parametrize(("operation", "name"), [(Doubled(), "Doubled"), (partial(scaled, 2.0), "scaled")])
+def test_an_operation_without_a_name_is_called_after_its_class_or_its_function(operation, name):
+    x = leaf(3.0)
+    with mg.detect_anomaly(), trace(names={"x": x}) as seen:
+        y = operation(x)
+        assert "dtype=float64, operation=" in repr(y)
+        assert name in str(graph(y))
+        y.backward()
+    assert [tensor.operation for tensor in seen.tensors if tensor.kind == "result"] == [name]
+    assert seen.html().startswith("<!")
+    assert x.grad.item() == 2.0
+
+
+def test_the_rule_of_an_operation_from_code_without_a_module_is_checked():
+    space = {"mg": mg, "record": record, "x": leaf(3.0)}
+    exec("def op(a):\n    return record(op, a.data * 2, (a, lambda grad, out: grad * 2))", space)
+    with trace() as seen:
+        (space["op"](space["x"]) * 3.0).backward()
+    assert {edge.verdict.verdict for edge in seen.check().edges if edge.rule} == {"correct"}
+
+
+@pytest.mark.parametrize("name", NASTY, ids=range(len(NASTY)))
+def test_each_step_is_a_line_of_eighty_columns_that_ends_with_its_value(name):
+    def operation(x):
+        return record(operation, value(x) * 2, (x, lambda grad, out: grad * 2))
+
+    operation.__name__ = name
+    x = leaf(np.arange(1.0, 7.0).reshape(2, 3) / 7)
+    with trace(names={name: x}) as seen:
+        (operation(x) + operation(x)).backward(np.ones((2, 3)))
+    lines = str(seen).splitlines()
+    assert len(lines) == 2 + len(seen.steps)
+    assert max(map(letters, lines)) <= 80
+    assert str(seen).encode().decode() == str(seen)
+    values = [str(seen.tensors[step.tensor].value) for step in seen.steps if isinstance(step, Forward)]
+    values += [str(getattr(step, "contribution", None) or step.gradient) for step in seen.steps[3:]]
+    assert all(value in line for value, line in zip(values, [*lines[1:4], *lines[5:]], strict=True))
+
+
+def test_names_that_are_no_text_and_names_like_those_that_are_made_up_are_told_apart():
+    x, add_1 = leaf(3.0), leaf(4.0)
+    with trace(names={7: x}) as seen:
+        y = (x + add_1) * (x + 2.0)
+        drawn = graph(y, names={7: x})
+        y.backward()
+    for names in ([tensor.name for tensor in seen.tensors], [node.name for node in drawn.nodes]):
+        assert {"7", "add_1", "add_2", "add_3"} <= set(names)
+        assert len({*names}) == len(names)
+
+
+def test_a_trace_that_goes_on_and_one_that_an_exception_has_ended_are_shown():
+    x = leaf(3.0)
+    with suppress(KeyError), trace() as seen:
+        y = x * 2.0
+        assert "multiply" in str(seen)
+        assert "multiply" in seen.html()
+        assert all(tensor.name for tensor in seen.tensors)
+        raise KeyError(y)
+    assert "y = multiply(x, 2.0)" in str(seen)
+
+
+def test_each_time_that_a_trace_is_entered_is_a_trace_of_its_own():
+    x, context = leaf(3.0), trace()
+    with context as first:
+        x * 2.0
+    with context as second:
+        x + 2.0
+    assert [len(seen.steps) for seen in (first, second)] == [1, 1]
+
+
+def test_what_the_engine_computes_to_add_up_gradients_is_no_step_of_the_program():
+    x = leaf(np.ones(3, np.float32))
+    with trace() as seen:
+        for _ in range(2):
+            (x * x).backward(np.ones(3))
+    assert [seen.tensors[step.tensor].operation for step in seen.steps if isinstance(step, Forward)] == ["multiply"] * 2
+    assert len(seen.graph.nodes) == 3
+
+
+def test_passes_within_a_pass_and_passes_from_several_results_are_told_apart():
+    x = leaf(0.5)
+    with trace(names={"x": x}) as seen:
+        y = mg.checkpoint(lambda a: mg.exp(a) * a)(x * 2.0)
+        y.backward()
+        _, back = mg.vjp(lambda a: (a * a, mg.exp(a)), 2.0)
+        back((1.0, 1.0))
+    seeds = [step.sweep for step in seen.steps if isinstance(step, Seed)]
+    assert seeds == [0, 1, 2, 2]
+    of_x = [step.sweep for step in seen.steps if isinstance(step, Complete) and seen.tensors[step.tensor].name == "x"]
+    assert of_x == [0]
+    inner = [step for step in seen.steps if isinstance(step, Contribution) and step.sweep == 1]
+    assert [seen.tensors[seen.edges[step.edge].target].operation for step in inner] == ["multiply"] * 2 + ["exp"]
+
+
+def test_longer_floats_than_pythons_are_shown_as_pythons():
+    x = leaf(np.array([1, 2], np.longdouble))
+    with trace(names={"x": x}) as seen:
+        (x * np.longdouble("1e4000")).sum().backward()
+    assert json.loads(json.dumps(seen.to_dict()))["tensors"][0]["value"]["values"] == [1.0, 2.0]
+    assert seen.html().startswith("<!")
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        ((), "give it at least one"),
+        ((3.0,), "graph() draws recorded tensors, or a module, got float"),
+        (([leaf(1.0) * 2],), "graph() draws recorded tensors, or a module, got list"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(drawn, said):
+    with pytest.raises(TypeError) as refused:
+        graph(*drawn)
+    assert said in str(refused.value)
+
+
+def test_a_module_without_the_shape_of_a_sample_is_refused_in_a_sentence():
+    import nn
+
+    with pytest.raises(TypeError, match=r"one sample: graph\(module, shape\), such as \(1, 28, 28\)"):
+        graph(nn.Linear(2, 3))
+
+
+def test_endings_are_read_whatever_their_case_and_names_that_no_file_can_have_are_refused(tmp_path):
+    drawn = graph(leaf(1.0) * 2)
+    drawn.save(tmp_path / "graph.SVG")
+    assert (tmp_path / "graph.SVG").read_text().startswith("<svg")
+    with pytest.raises(OSError, match="cannot be written: embedded null byte"):
+        drawn.save(f"{tmp_path}/\0.svg")
+    with pytest.raises(OSError, match=r"graph.SVG.a.svg cannot be written: Not a directory"):
+        drawn.save(tmp_path / "graph.SVG" / "a.svg")
