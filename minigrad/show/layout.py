@@ -102,7 +102,15 @@ def layout(
         for path in dict.fromkeys(around):
             link = link_in(path, source, target, paths)
             found.routes[source, target] += ways.get((path, link), []) if link is not None else []
+    found.routes.update((arrow, without_middles(route)) for arrow, route in found.routes.items())
     return found
+
+
+def without_middles(route: Sequence[Point]) -> list[Point]:
+    """The points of a route without those in the middle of where it goes straight down."""
+    inner = zip(route, route[1:], route[2:], strict=False)
+    turns = [point for a, point, b in inner if max(a[0], point[0], b[0]) - min(a[0], point[0], b[0]) > 0.05]  # pixels
+    return [*route[:1], *turns, *route[1:][-1:]]
 
 
 def framed(inside: Panel) -> Point:

@@ -84,6 +84,12 @@ def test_edges_that_share_an_end_share_their_way_so_large_graphs_need_few_bends(
     assert {len(chain) - 1 - (level[b] - level[a]) for (a, b, _), chain in bends.chains.items()} == {0}
 
 
+def test_a_route_has_no_point_in_the_middle_of_a_straight_line():
+    placed = layout(dict.fromkeys(range(60), (40.0, 20.0)), [*((i, i + 1) for i in range(59)), (0, 59)])
+    assert len(placed.routes[3, 4]) == 2
+    assert len(placed.routes[0, 59]) <= 8
+
+
 def test_edges_pass_no_box():
     arrows = sorted(set(LARGE["skips of all lengths"]))
     sizes = {i: (80.0 + i % 3 * 30, 40.0 + i % 2 * 30) for i in range(300)}
