@@ -31,7 +31,7 @@ from minigrad.tensor import Rule, Tensor
 from minigrad.transforms import leaves
 
 MOST_OPERATIONS = 20_000  # that are remembered: of more, the first and last ones
-MOST_OF_VALUE = 44  # letters in a line of text
+MOST_OF_VALUE = 52  # letters in a line of text
 MOST_CHECKED = 2000  # operations whose arguments are held for `Trace.check`
 Keep = Literal["some", "all"]
 

@@ -454,3 +454,65 @@ def test_a_large_model_begins_folded_and_one_block_of_it_can_be_opened(browser, 
             if page.is_enabled("[data-detail='1']"):
                 page.click("[data-detail='1']")
         assert page.locator(".label").count() == 14 * (1 + 3 + 1 + 2)
+
+
+def test_what_is_marked_and_said_is_of_the_pass_of_the_step(browser, tmp_path):
+    x = leaf([0.5, 1.0])
+    with trace() as seen:
+        _, back = mg.vjp(lambda a: (a * a, a.exp()), x.numpy())
+        back((np.ones(2), np.ones(2)))
+        y = mg.checkpoint(lambda a: a.exp() * a)(x * 2.0)
+        y.backward(np.array([1.0, 3.0]))
+    last = {step.sweep: i for i, step in enumerate(seen.steps) if hasattr(step, "edge")}
+    first = {step.sweep: i for i, step in reversed([*enumerate(seen.steps)]) if type(step).__name__ == "Seed"}
+    with opened(browser, seen, tmp_path) as page:
+        page.evaluate(f"goTo({last[0]})")
+        assert "∂(multiply_1, exp_1)/∂multiply_1" in page.inner_text("#panel")
+        page.evaluate(f"goTo({first[1]})")
+        assert "The gradient that the pass was given:" in page.inner_text("#panel")
+        assert (page.locator(".arrow.done").count(), page.locator(".box.has").count()) == (0, 0)
+        page.evaluate(f"goTo({last[2]})")  # within the checkpoint's rule
+        assert "∂multiply_4/∂exp_3" in page.inner_text("#panel")
+        assert "y" in [text[0] for text in page.locator(".box.has").all_text_contents()]
+        page.keyboard.press("ArrowRight")
+        assert "∂y/∂y" in page.inner_text("#panel")
+        assert "1st of 1" in page.inner_text("#panel")
+
+
+def test_a_pass_that_was_asked_for_the_gradient_of_a_result_ends_there(browser, tmp_path):
+    with trace() as seen:
+        mg.hessian(lambda a: (a * a).sum())(np.ones(2))
+    at = next(i for i, step in enumerate(seen.steps)
+              if type(step).__name__ == "Complete" and seen.tensors[step.tensor].operation == "positive")
+    with opened(browser, seen, tmp_path) as page:
+        page.evaluate(f"goTo({at})")
+        assert "The pass was asked for this gradient, and goes no further here." in page.inner_text("#panel")
+        page.keyboard.press("End")
+        page.evaluate("goTo(steps.findLastIndex((step) => step.kind === 'complete'))")
+        assert "adds to its .grad" in page.inner_text("#panel")
+
+
+def test_pictures_say_which_part_of_an_array_they_show_and_nothing_is_null(browser, tmp_path):
+    x = leaf(-np.ones((2, 3, 9, 10)))
+    nothing, wide = leaf(np.full((9, 9), np.nan)), leaf(-np.ones((9, 90)))
+    with trace() as seen:
+        (x * 2.0).sum() + (nothing * 2.0).sum() + (wide * 2.0).sum()
+    with opened(browser, seen, tmp_path) as page:
+        said = []
+        for _ in seen.steps:
+            said.append(page.inner_text("#panel"))
+            page.keyboard.press("ArrowRight")
+    assert "[0, 0] of it, from -2 (blue) over 0 (white) to 2 (red)\n" in said[0]
+    assert "NaN\n81" in said[2]
+    assert "null" not in "".join(said)
+    assert "\nfrom -2 (blue) over 0 (white) to 2 (red); means of blocks" in said[5]
+
+
+def test_lines_of_source_are_printed_to_their_ends(browser, tmp_path):
+    x = leaf(1.0)
+    with trace() as seen:
+        _ = x * 1.0  # a line that is too long for a page that is narrow, where nobody can scroll to the end of it
+    with opened(browser, seen, tmp_path) as page:
+        page.set_viewport_size({"width": 400, "height": 800})
+        page.emulate_media(media="print")
+        assert page.evaluate("(source => source.scrollWidth <= source.clientWidth)(document.getElementById('source'))")

@@ -114,6 +114,15 @@ function drawArrow(arrow, i) {
     goToNext((step) => step.kind === "forward" && step.tensor === target));  // nothing comes back to a constant
 }
 
+// Where passes begin, but for those within others, as in a checkpoint. What is marked as done is so in the last of them.
+const spans = new Map(), begins = [];
+steps.forEach(({ sweep }, i) => { if (sweep !== undefined) spans.set(sweep, [(spans.get(sweep) || [i])[0], i]); });
+let end = -1;
+for (const [first, last] of spans.values()) {
+  if (first > end) begins.push(first);
+  end = Math.max(end, last);
+}
+
 let root = "";  // what the backward pass of the current step began at
 const derivative = (name) => `∂${root}/∂${name}`;
 const uses = (result, input) => into[result].some((edge) => edge.source === input);
@@ -122,8 +131,9 @@ const tensorOf = (step) => step.kind === "contribution" ? edges[step.edge].sourc
 function colour(until = at) {
   const step = steps[until], past = steps.slice(0, until + 1);
   const computed = new Set(past.filter((s) => s.kind === "forward").map((s) => s.tensor));
-  const complete = new Set(past.filter((s) => s.kind === "complete").map((s) => s.tensor));
-  const walked = new Set(past.filter((s) => s.kind === "contribution").map((s) => s.edge));
+  const back = past.slice(begins.filter((i) => i <= until).pop() || 0);
+  const complete = new Set(back.filter((s) => s.kind === "complete").map((s) => s.tensor));
+  const walked = new Set(back.filter((s) => s.kind === "contribution").map((s) => s.edge));
   drawings[drawn].boxes.forEach((box, i) => {
     const group = groups.boxes[i];
     group.classList.toggle("later", box.tensors.every((t) => tensors[t].kind === "result" && !computed.has(t)));
