@@ -83,11 +83,14 @@ class Box:
 
 
 class Route(NamedTuple):
-    """The edges of an arrow, the points it goes through, and where to say how many edges it has: where it is alone."""
+    """The edges of an arrow, the points it goes through, and where to say how many edges it has, if they are several.
+
+    That is where it is alone; if others of several edges are at both of its ends, there is no such place.
+    """
 
     edges: list[int]
     points: list[Point]
-    spot: Point
+    spot: Point | None
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,14 @@ class Picture:
     def routes(self, placed: Layout) -> list[Route]:
         """The ways of the arrows, each with its edges."""
         out, into = Counter(source for source, _ in self.arrows), Counter(target for _, target in self.arrows)
-        found = []
+        found, taken = [], Counter[Point]()
         for ends, edges, aside in self.bundles():
             points = [(x + aside, y) for x, y in placed.routes[ends]]
             (x, y), down = (points[0], 14) if out[ends[0]] <= into[ends[1]] else (points[-1], -12)
-            found.append(Route(edges, points, (x + 6, y + down)))
-        return found
+            spot = (x + 6, y + down)
+            taken[spot] += len(edges) > 1
+            found.append(Route(edges, points, spot if len(edges) > 1 else None))
+        return [route if route.spot is None or taken[route.spot] == 1 else route._replace(spot=None) for route in found]
 
 
 # ------------------------------------------------------------------------------------------------ text

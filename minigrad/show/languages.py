@@ -70,8 +70,9 @@ def svg_box(box: Box, center: Point) -> str:
 def svg_arrow(route: Route) -> str:
     """A smooth line through some points, with a head, and how many edges it stands for."""
     (x, y), *rest = route.points
-    path, spot = f"M{x:.1f} {y:.1f}", 'x="{:.1f}" y="{:.1f}"'.format(*route.spot)
-    count = f'<text class="facts label" {spot}>×{len(route.edges)}</text>' if len(route.edges) > 1 else ""
+    path, count = f"M{x:.1f} {y:.1f}", ""
+    if route.spot is not None:
+        count = '<text class="facts label" x="{:.1f}" y="{:.1f}">×{}</text>'.format(*route.spot, len(route.edges))
     for next_x, next_y in rest:
         middle = (y + next_y) / 2
         path += f" C{x:.1f} {middle:.1f} {next_x:.1f} {middle:.1f} {next_x:.1f} {next_y:.1f}"

@@ -140,7 +140,7 @@ def drawing(foldable: Foldable, opened: Opened, known: Mapping[Opened, int]) -> 
          "place": pixels([*placed.centers[i], *box.size()])}
         for i, box in enumerate(picture.boxes)
     ]
-    arrows = [{"edges": route.edges, "points": [*map(pixels, route.points)], "spot": pixels(route.spot)}
+    arrows = [{"edges": route.edges, "points": [*map(pixels, route.points)], "spot": route.spot and pixels(route.spot)}
               for route in picture.routes(placed)]
     frames = [
         {"frame": frame, "name": picture.names[frame], "to": to(frame), "place": pixels(place)}

@@ -108,7 +108,7 @@ function drawArrow(arrow, i) {
     make("path", { d: `M${startX - 4} ${startY + 8}L${startX} ${startY}L${startX + 4} ${startY + 8}z`, class: "head back" }));
   if (arrow.edges.length > 1) {
     group.append(make("title", {}, `${arrow.edges.length} edges`));
-    group.append(make("text", { x: arrow.spot[0], y: arrow.spot[1], class: "facts count" }, `×${arrow.edges.length}`));
+    if (arrow.spot) group.append(make("text", { x: arrow.spot[0], y: arrow.spot[1], class: "facts count" }, `×${arrow.edges.length}`));
   }
   return pressable(group, () => goToNext((step) => arrow.edges.includes(step.edge)) ||
     goToNext((step) => step.kind === "forward" && step.tensor === target));  // nothing comes back to a constant

@@ -1,5 +1,6 @@
 """Frames around what modules compute, runs of what is too much, and pictures with some of them folded."""
 
+import re
 
 import numpy as np
 import pytest
@@ -168,6 +169,14 @@ def test_many_leaves_beside_each_other_are_folded_too(leaves):
     picture = graph(mg.stack(xs).sum() + mg.stack(xs).sum()).picture()
     assert picture.placed().width < 8000
     assert len(picture.boxes) <= 41
+
+
+def test_counts_of_edges_that_would_be_written_over_each_other_are_left_out():
+    x = mg.tensor(1.0, requires_grad=True)
+    a, b = x * 2.0, x * 3.0
+    y, z = mg.stack([a] * 5 + [b] * 6), mg.stack([a] * 6 + [b] * 5)
+    assert re.findall("×[0-9]+", graph((y * z).sum()).svg()) == []
+    assert re.findall("×[0-9]+", graph(y.sum()).svg()) == ["×5", "×6"]
 
 
 def test_edges_between_folded_boxes_are_counted():
