@@ -34,8 +34,9 @@ class OnePass:
         """Take in what this thread does from now on; a thread begins with this instead of a profiler."""
         if profiled:
             sys.setprofile(None)
-        self.threads.append(PassesOfThread(self))
-        watches[threading.get_ident()] = Recorder([self.threads[-1].listen])
+        passes = PassesOfThread(self)
+        self.threads.append(passes)
+        watches[threading.get_ident()] = passes.watch
 
     def over(self, recorder: TraceRecorder, names: dict[int, str]) -> None:
         """A pass is over: it is the one that was asked for, or it is forgotten."""
@@ -57,21 +58,24 @@ class PassesOfThread:
 
     def __init__(self, all_threads: OnePass) -> None:
         self.all_threads, self.recorder, self.in_pass = all_threads, TraceRecorder("some"), False
-        self.at_seeds = False
+        self.at_seeds, self.watch = False, Recorder([self.listen])
 
     def listen(self, event: Any) -> None:
         """Take in one event; the next step forwards, or the next pass, ends a pass.
 
         A pass has several seeds if it begins at several results. What a hook or a rule computes, and a pass within, are
-        part of it.
+        part of it. When the pass is found, the rest of the script runs as fast as without.
         """
+        if self.all_threads.found is not None:
+            if watches.get(thread := threading.get_ident()) is self.watch:
+                del watches[thread]
+            return
         is_seed = isinstance(event, Seeded) and len([*active(carried)]) == 1
         begins = is_seed and not self.at_seeds
         if begins or (isinstance(event, Recorded) and not any(active(sweep, backward))):
             self.end(names_around() if self.in_pass else {})
         self.in_pass, self.at_seeds = self.in_pass or begins, is_seed
-        if self.all_threads.found is None:
-            self.recorder.listen(event)
+        self.recorder.listen(event)
 
     def end(self, names: dict[int, str]) -> None:
         """If there was a pass, it is over."""
@@ -92,7 +96,7 @@ def watched_threads(watched: OnePass) -> Iterator[None]:
                 thread.join()
     finally:
         threading.setprofile(None)
-        del watches[threading.get_ident()]
+        watches.pop(threading.get_ident(), None)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

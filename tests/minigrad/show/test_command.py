@@ -185,6 +185,20 @@ def test_a_pass_is_whole_with_hooks_passes_within_it_and_several_results(tmp_pat
     assert show("--pass", 4, "script.py", cwd=tmp_path).stderr.startswith("the script made 3 backward passes")
 
 
+def test_once_the_pass_is_found_nobody_watches_but_the_script_itself(tmp_path):
+    (tmp_path / "script.py").write_text(ONE_PASS + """
+from minigrad.graph import watches
+with mg.show.trace() as seen:
+    (x * x).backward()
+assert len(seen.steps) == 6
+x * x
+x * x
+print(len(watches))
+""")
+    done = show("script.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
 def test_the_scripts_own_flag_o_is_its_own_if_the_page_was_named_before(scripts):
     done = show("-o", "page.html", scripts / "flags_script.py", "1.0", "-o", "own", cwd=scripts)
     assert "out='own'" in done.stdout
