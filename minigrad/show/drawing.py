@@ -122,12 +122,13 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
     """The recorded graph behind some results, ready to be drawn; or that of a module's layers.
 
     Args:
-        results: recorded tensors; or a module, and the shape of one sample, for which it is run.
+        results: recorded tensors; or a module, and the shape of one sample, for which it is run, and if it takes other
+            numbers than float32, their dtype.
         names: what to call tensors, besides the variables of the calling function and the parameters of modules there.
 
     Raises:
         TypeError: if there is nothing to draw, or something else than that.
-        ValueError: if a result has no graph.
+        ValueError: if a result has no graph, or a module computes nothing.
         RuntimeError: if a backward pass has freed it.
 
     >>> x = Tensor(3.0, requires_grad=True)
@@ -138,7 +139,7 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
     └─ x = 3  ()
     """
     if results and hasattr(results[0], "named_modules"):
-        if len(results) != 2:
+        if not (2 <= len(results) <= 3 and isinstance(results[1], Sequence)):
             raise TypeError("a module is drawn as it runs for one sample: graph(module, shape), such as (1, 28, 28)")
         return layers(*results)
     if not results:
@@ -197,7 +198,10 @@ def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> 
     sample = np.zeros((1, *input_shape), dtype)
     events: list[Recorded] = []
     with module.in_mode(training=False), enable_grad(), recording(events.append):
-        module(Tensor(sample, requires_grad=True))
+        module(Tensor(sample, requires_grad=sample.dtype.kind == "f"))
+    if not events:
+        raise ValueError(f"{type(module).__name__} computes nothing that could be drawn: in evaluation mode it hands "
+                         "on its input as it is")
     made_by: dict[int, int] = {}
     arrows: dict[tuple[int, int], None] = {}
     nodes: list[Node] = []

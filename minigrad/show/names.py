@@ -45,7 +45,14 @@ def names_in(variables: Mapping[str, Any]) -> dict[int, str]:
         if isinstance(x, (Tensor, np.ndarray)):
             found.setdefault(id(x), name)
     for name, x in public:
-        if hasattr(x, "named_parameters") and not isinstance(x, type):
-            for path, parameter in x.named_parameters():
-                found.setdefault(id(parameter), f"{name}.{path}")
+        for path, parameter in parameters_of(x):
+            found.setdefault(id(parameter), f"{name}.{path}")
     return found
+
+
+def parameters_of(x: Any) -> list[tuple[str, Any]]:
+    """The parameters of a module with their paths; none of something else, however it answers."""
+    try:
+        return [*x.named_parameters()] if hasattr(x, "named_parameters") and not isinstance(x, type) else []
+    except Exception:  # whatever it is: that something has no name is no reason to disturb a program
+        return []

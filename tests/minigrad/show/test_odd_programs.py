@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import nn
 from minigrad import record, value
 from minigrad.show import graph, trace
 from minigrad.show.boxes import letters
@@ -150,11 +151,30 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(drawn, said):
     assert said in str(refused.value)
 
 
-def test_a_module_without_the_shape_of_a_sample_is_refused_in_a_sentence():
-    import nn
-
+@pytest.mark.parametrize("shape", [(), (5,)])
+def test_a_module_without_the_shape_of_a_sample_is_refused_in_a_sentence(shape):
     with pytest.raises(TypeError, match=r"one sample: graph\(module, shape\), such as \(1, 28, 28\)"):
-        graph(nn.Linear(2, 3))
+        graph(nn.Linear(2, 3), *shape)
+
+
+def test_a_module_of_integers_is_drawn_and_one_that_computes_nothing_is_refused():
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
+    assert [node.operation for node in graph(model, (5,), np.int64).nodes] == ["Embedding", "Linear"]
+    with pytest.raises(ValueError, match="Dropout computes nothing that could be drawn: in evaluation mode"):
+        graph(nn.Dropout(0.5), (4,))
+
+
+def test_what_only_looks_like_a_module_gives_no_names_and_disturbs_nobody():
+    class Anything:
+        def __getattr__(self, name):
+            return lambda: 3
+
+    x, stranger = leaf(1.0), Anything()
+    with trace() as seen:
+        y = x * x
+    assert [tensor.name for tensor in seen.tensors] == ["x", "y"]
+    assert str(graph(y)).startswith("y = 1")
+    assert stranger.named_parameters() == 3
 
 
 def test_endings_are_read_whatever_their_case_and_names_that_no_file_can_have_are_refused(tmp_path):
