@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.recording import Contributed, Recorded
 from minigrad.tensor import Tensor
 
-TIES = {"max", "min", "maximum", "minimum", "fmax", "fmin", "median", "amax", "amin"}
+TIES = {"max", "min", "maximum", "minimum", "fmax", "fmin", "amax", "amin"}
 
 
 def why_recorded(event: Recorded) -> tuple[str, ...]:
@@ -30,20 +31,31 @@ def why_contributed(event: Contributed) -> tuple[str, ...]:
         flat = int((np.asarray(event.result._data) == 0).sum())
         said.append(f"relu is flat where its result is 0: nothing passes at {flat} of {event.result.size} elements")
     if name == "where":
-        chosen = int((raw != 0).sum())
-        said.append(f"a gradient passes only where this branch was chosen: at {chosen} of {raw.size} elements"
-                    if chosen else "nothing passes: this branch was chosen nowhere that a gradient came from")
-    if name in TIES and shares(event):
+        some = int((raw != 0).sum())
+        said.append("a gradient passes only where this branch was chosen: "
+                    f"here some does at {some} of {raw.size} elements"
+                    if some else "nothing passes: this branch was chosen nowhere that a gradient came from")
+    if name in TIES and shares(raw, incoming):
         said.append("there is a tie, and its gradient is shared evenly")
     if np.isnan(raw).any() and not np.isnan(incoming).any():
-        zero = " a gradient of 0 met an infinite slope, and 0 · inf is NaN" if (incoming == 0).any() else ""
-        said.append(f"NaN begins here:{zero or ' the rule made it of finite numbers'}")
+        said.append(f"NaN begins here: {why_nan(raw, incoming, np.asarray(event.result._data))}")
     if event.arrival > 1:
         said.append("the tensor was used more than once, and what comes back along its paths is added")
     return tuple(said)
 
 
-def shares(event: Contributed) -> bool:
-    """Whether an element of the input has less than the whole gradient of a result that it attains."""
-    raw, incoming = (np.abs(x.numpy()[x.numpy() != 0]) for x in (event.raw, event.gradient))
-    return bool(raw.size and incoming.size and raw.min() < incoming.min())
+def shares(raw: Array, incoming: Array) -> bool:
+    """Whether the gradient of an element of a result goes to several elements of the input, or only in part to one."""
+    if raw.shape == incoming.shape:
+        return bool(((raw != 0) & (np.abs(raw) < np.abs(incoming))).any())
+    return bool(np.count_nonzero(raw) > np.count_nonzero(incoming))
+
+
+def why_nan(raw: Array, incoming: Array, result: Array) -> str:
+    """Where the NaN comes from that a rule has made of a gradient without any."""
+    if np.isnan(result).any():
+        return "the operation had it, or made it, forwards"
+    met = incoming[np.isnan(raw)] if incoming.shape == raw.shape else incoming
+    if (met == 0).any():
+        return "a gradient of 0 met an infinite slope, and 0 · inf is NaN"
+    return "the rule made it"

@@ -185,3 +185,30 @@ def test_endings_are_read_whatever_their_case_and_names_that_no_file_can_have_ar
         drawn.save(f"{tmp_path}/\0.svg")
     with pytest.raises(OSError, match=r"graph.SVG.a.svg cannot be written: Not a directory"):
         drawn.save(tmp_path / "graph.SVG" / "a.svg")
+
+
+def where_first(x):
+    return mg.where(np.array([True, True, False]), x, 0.0)
+
+
+TIE = ["there is a tie, and its gradient is shared evenly"]
+WHYS = {
+    "a tie with less gradient elsewhere": (mg.max, [[1, 1], [1, 2]], [1, 0.5], {"axis": 1}, TIE),
+    "no tie": (mg.max, [[1, 0], [1, 2]], [1, 0.5], {"axis": 1}, []),
+    "a tie with a constant": (lambda x: mg.maximum(x, [1.0, 3.0]), [1, 2], [1, 0.1], {}, TIE),
+    "two in the middle are no tie": (mg.median, [1, 2, 3, 4], 1, {}, []),
+    "a gradient of 0 for what was chosen": (where_first, [1, 2, 3], [0, 1, 1], {}, [
+        "a gradient passes only where this branch was chosen: here some does at 1 of 3 elements"]),
+    "NaN forwards": (lambda x: x * np.array([np.nan, 1.0]), [1, 2], [1, 0], {}, [
+        "NaN begins here: the operation had it, or made it, forwards"]),
+    "0 where there is no NaN": (lambda x: x ** -0.5 * 1.0, [0, 2], [0, 1], {}, [
+        "NaN begins here: a gradient of 0 met an infinite slope, and 0 · inf is NaN"]),
+}
+
+
+@pytest.mark.parametrize("name", WHYS)
+def test_what_is_said_to_be_the_reason_is_so(name):
+    f, x, gradient, options, said = WHYS[name]
+    with np.errstate(all="ignore"), trace() as seen:
+        f(leaf(np.array(x, float)), **options).backward(np.array(gradient, float))
+    assert [text for step in seen.steps if isinstance(step, Contribution) for text in step.why] == said
