@@ -133,7 +133,7 @@ Listener: TypeAlias = "Callable[[Any], None]"
 def recording(listen: Listener) -> Iterator[None]:
     """Within this context, `listen(event)` is called for all that this thread records and sweeps.
 
-    If contexts are nested, the outer ones are told first.
+    If there are several, those that were entered first are told first; they may be left in any order.
 
     >>> events = []
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -143,15 +143,16 @@ def recording(listen: Listener) -> Iterator[None]:
     ['Recorded', 'Seeded', 'Completed', 'Recorded', 'Contributed']
     """
     thread = threading.get_ident()
-    outer = watches.get(thread)
-    watches[thread] = Recorder((*(outer.listeners if isinstance(outer, Recorder) else ()), listen))
+    recorder = watches.get(thread)
+    if not isinstance(recorder, Recorder):
+        recorder = watches[thread] = Recorder([])
+    recorder.listeners.append(listen)
     try:
         yield
     finally:
-        if outer is None:
+        recorder.listeners.remove(listen)
+        if not recorder.listeners:
             del watches[thread]
-        else:
-            watches[thread] = outer
 
 
 class Scopes(threading.local):
@@ -178,7 +179,7 @@ class Recorder:
     """The watch that turns what the engine tells into events."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
-        self.listeners = listeners
+        self.listeners = [*listeners]
 
     def tell(self, event: Event) -> None:
         """Hand an event to all who listen."""
@@ -198,8 +199,8 @@ class Recorder:
         self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, within, within_a_rule()))
 
     def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending:
-        """The books of a sweep."""
-        return RecordedPending(seeds, create_graph, self.tell)
+        """The books of a sweep, of which those are told who listen when it begins."""
+        return RecordedPending(seeds, create_graph, Recorder(self.listeners).tell)
 
 
 class RecordedPending(Pending):

@@ -67,8 +67,8 @@ class PassesOfThread:
         part of it. When the pass is found, the rest of the script runs as fast as without.
         """
         if self.all_threads.found is not None:
-            if watches.get(thread := threading.get_ident()) is self.watch:
-                del watches[thread]
+            if self.watch.listeners == [self.listen]:  # nobody else listens
+                watches.pop(threading.get_ident(), None)
             return
         is_seed = isinstance(event, Seeded) and len([*active(carried)]) == 1
         begins = is_seed and not self.at_seeds

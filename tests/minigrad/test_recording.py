@@ -171,3 +171,20 @@ def test_a_listener_that_raises_ends_the_recording():
     with pytest.raises(KeyError), recording(listen):
         leaf(1.0) * 2
     assert not watches
+
+
+def test_recordings_may_be_left_in_any_order():
+    def generator():
+        with recording(first.append):
+            yield
+
+    first, second = [], []
+    x, opened = leaf(2.0), generator()
+    next(opened)
+    with recording(second.append):
+        x + 1
+        assert [*opened] == []
+        x + 2
+    x + 3
+    assert (len(first), len(second)) == (1, 2)
+    assert not watches
