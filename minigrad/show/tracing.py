@@ -13,8 +13,8 @@ from weakref import ref
 
 import numpy as np
 
-from minigrad.graph import backward
-from minigrad.guards import name_of_operation
+from minigrad.graph import backward, topological_order
+from minigrad.guards import name_of, name_of_operation
 from minigrad.hooks import after_hooks
 from minigrad.random import States, noting
 from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, active, enclosing, recording
@@ -94,6 +94,8 @@ class Trace:
         steps: what happened, in order; see `minigrad.show.steps`.
         left_out: how many operations there were between the first and the last 10,000, which are remembered.
 
+    What a pass goes through that was recorded before the trace is in `tensors` and `edges`, without a step forwards.
+
     Until `check` is called, or the trace is no longer needed, it holds on to the first 2000 operations and their
     arguments, and so to their arrays; a copy of it and a pickle do not.
     """
@@ -138,7 +140,7 @@ class Trace:
                 edge = self.edges[number]
                 self.edges[number] = replace(edge, verdict=found[edge.position])
         if self._checkable:
-            late = undecided(f"only the first {MOST_CHECKED:,} operations are checked")
+            late = undecided(f"only what a trace has seen is checked, the first {MOST_CHECKED:,} operations of it")
             self.edges = [replace(e, verdict=late) if e.rule and not e.verdict else e for e in self.edges]
         self._checkable = []
         return self
@@ -188,7 +190,7 @@ class Trace:
         back = [self.line(step) for step in self.steps if not isinstance(step, Forward)]
         if self.left_out:
             ahead.insert(MOST_OPERATIONS // 2, f"  ... {self.left_out:,} operations in between are left out ...")
-        lines = ["forwards", *ahead, *(["backwards", *back] if back else []), *self.judged()]
+        lines = [*(["forwards", *ahead] if ahead else []), *(["backwards", *back] if back else []), *self.judged()]
         return "\n".join(lines) if self.steps else "nothing was recorded"
 
     def judged(self) -> list[str]:
@@ -253,6 +255,7 @@ class Recorder:
         self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
         self.sweeps: dict[int, int] = {}  # number of a pass -> its number in the trace
+        self.since = 0  # the clock's number of the first operation; 0 until there is one
         self.operations = 0  # that are remembered
         self.checkable: list[Checkable] = []
         self.drawn: States = {}  # where generators stood before they were drawn from, since the last operation
@@ -278,17 +281,16 @@ class Recorder:
         if event.result.is_leaf and (event.backwards or next(active(backward, after_hooks), None) is backward):
             return
         self.operations += 1
+        self.since = self.since or event.result._time
         sources = {i: self.number(x) for i, x in enumerate(event.inputs) if isinstance(x, (Tensor, np.ndarray))}
         target = self.number(event.result, name_of_operation(event.operation), event.scope, event.place)
         recorded, rules = list(event.result._edges), dict[int, Rule]()
         for position, source in sources.items():
-            x, number = event.inputs[position], len(self.trace.edges)
-            rule = None
-            if recorded and isinstance(x, Tensor) and x.requires_grad:
-                self.edge_at[target, len(event.result._edges) - len(recorded)] = number
-                rules[number] = recorded.pop(0)[1]
-                rule, self.kept[number] = rule_shown(rules[number], lambda x: self.numbers.get(id(x)))
-            self.trace.edges.append(EdgeShown(number, source, target, position, rule))
+            x = event.inputs[position]
+            rule = recorded.pop(0)[1] if recorded and isinstance(x, Tensor) and x.requires_grad else None
+            number = self.add_edge(source, target, position, len(event.result._edges) - len(recorded) - 1, rule)
+            if rule is not None:
+                rules[number] = rule
         plain = tuple((i, str(x)) for i, x in enumerate(event.inputs) if isinstance(x, (bool, int, float, np.generic)))
         self.trace.steps.append(Forward(target, plain, why_recorded(event)))
         if rules and len(self.checkable) < MOST_CHECKED:
@@ -323,6 +325,8 @@ class Recorder:
     def number(self, x: Any, operation: str = "", scope: str = "", place: Place | None = None) -> int:
         """The number of a tensor or an array, which gets one if it is new."""
         key = id(x)
+        if isinstance(x, Tensor) and not operation and key not in self.numbers:
+            self.remember_before(x)
         if key in self.numbers:
             return self.numbers[key]
         number = self.numbers[key] = len(self.trace.tensors)
@@ -332,6 +336,31 @@ class Recorder:
         array, time = (x._data, x._time) if isinstance(x, Tensor) else (x, 0)
         value, name = shown(array, self.whole), f"{operation or kind}_{number}"  # until it has its own, in the end
         self.trace.tensors.append(TensorShown(number, name, kind, operation, time, scope, place, value))
+        return number
+
+    def remember_before(self, x: Tensor) -> None:
+        """Take in what a tensor was computed from before the trace began, if it was, and that is not too much."""
+        if x.is_leaf or 0 < self.since <= x._time:
+            return
+        try:
+            order = topological_order(x)
+        except RuntimeError:  # it was freed
+            order = [x]
+        for tensor in order if len(order) <= MOST_OPERATIONS else [x]:
+            if id(tensor) in self.numbers:
+                continue
+            sources = [self.number(parent) for parent, _ in tensor._edges]
+            target = self.number(tensor, name_of(tensor))
+            for position, (source, (_, rule)) in enumerate(zip(sources, tensor._edges, strict=True)):
+                self.add_edge(source, target, position, position, rule)
+
+    def add_edge(self, source: int, target: int, position: int, recorded: int, rule: Rule | None) -> int:
+        """The number of a new edge: `position` among all inputs, `recorded` among those with a rule."""
+        number, told = len(self.trace.edges), None
+        if rule is not None:
+            self.edge_at[target, recorded] = number
+            told, self.kept[number] = rule_shown(rule, lambda x: self.numbers.get(id(x)))
+        self.trace.edges.append(EdgeShown(number, source, target, position, told))
         return number
 
     def gone(self, key: int) -> None:

@@ -516,3 +516,15 @@ def test_lines_of_source_are_printed_to_their_ends(browser, tmp_path):
         page.set_viewport_size({"width": 400, "height": 800})
         page.emulate_media(media="print")
         assert page.evaluate("(source => source.scrollWidth <= source.clientWidth)(document.getElementById('source'))")
+
+
+def test_what_was_recorded_before_the_trace_is_there_from_the_first_step(browser, tmp_path):
+    x = leaf(2.0)
+    y = x * x
+    with trace() as seen:
+        (y * 3.0).backward()
+    with opened(browser, seen, tmp_path) as page:
+        assert page.locator(".box.later").count() == 0
+        page.keyboard.press("End")
+        page.keyboard.press("ArrowLeft")
+        assert "grad * a" in page.inner_text("#panel")

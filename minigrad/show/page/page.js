@@ -11,6 +11,7 @@ const byId = (id) => document.getElementById(id);
 let at = 0, drawn = trace.start, level = Math.min(trace.start, trace.levels - 1), playing = null;
 let groups = { boxes: [], arrows: [] };  // the elements of the drawing, in its order
 const score = { right: 0, wrong: 0 };
+const made = new Set(steps.filter((step) => step.kind === "forward").map((step) => step.tensor));  // and not before
 const into = tensors.map(() => []);  // tensor -> the edges of its inputs
 for (const edge of edges) into[edge.target].push(edge);
 const answered = new Map();  // step -> how many of its questions are settled, by an answer or by "show me"
@@ -136,7 +137,7 @@ function colour(until = at) {
   const walked = new Set(back.filter((s) => s.kind === "contribution").map((s) => s.edge));
   drawings[drawn].boxes.forEach((box, i) => {
     const group = groups.boxes[i];
-    group.classList.toggle("later", box.tensors.every((t) => tensors[t].kind === "result" && !computed.has(t)));
+    group.classList.toggle("later", box.tensors.every((t) => made.has(t) && !computed.has(t)));
     group.classList.toggle("has", box.tensors.some((t) => complete.has(t)));
     group.classList.toggle("back", step.kind !== "forward");
     group.classList.toggle("now", box.tensors.includes(tensorOf(step)));

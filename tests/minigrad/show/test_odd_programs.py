@@ -212,3 +212,36 @@ def test_what_is_said_to_be_the_reason_is_so(name):
     with np.errstate(all="ignore"), trace() as seen:
         f(leaf(np.array(x, float)), **options).backward(np.array(gradient, float))
     assert [text for step in seen.steps if isinstance(step, Contribution) for text in step.why] == said
+
+
+def test_a_pass_through_what_was_recorded_before_the_trace_is_whole():
+    x = leaf(2.0)
+    y = x * x
+    z = mg.exp(y)
+    with trace(names={"x": x}) as seen:
+        w = z * y + x
+        w.backward()
+    told = [(seen.tensors[e.target].name, seen.tensors[e.source].name, step.contribution.single())
+            for step in seen.steps if isinstance(step, Contribution) for e in [seen.edges[step.edge]]]
+    slope = np.exp(4.0)
+    assert [name for name, *_ in told] == ["w", "w", "multiply_2", "multiply_2", "z", "y", "y"]
+    assert told[4] == ("z", "y", 4 * slope)
+    assert sum(part for _, source, part in told if source == "x") == x.grad.item()
+    assert {t.name: t.kind for t in seen.tensors} == {
+        "x": "leaf", "y": "result", "z": "result", "multiply_2": "result", "w": "result"}
+    assert all(edge.source < edge.target for edge in seen.edges)
+    assert seen.graph.svg().count("<rect") == 5
+    verdicts = [edge.verdict for edge in seen.check().edges]
+    assert [v.verdict for v in verdicts] == ["inconclusive"] * 3 + ["correct"] * 4
+    assert "only what a trace has seen is checked" in verdicts[0].reason
+
+
+def test_of_a_pass_alone_the_text_has_no_empty_heading_and_a_freed_graph_is_no_leaf():
+    x = leaf(2.0)
+    y = x * x
+    with trace() as seen:
+        y.backward()
+    assert str(seen).startswith("backwards\n")
+    with trace() as seen:
+        y * 2.0
+    assert [tensor.kind for tensor in seen.tensors] == ["result", "result"]
