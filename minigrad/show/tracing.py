@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import wrap
@@ -255,6 +255,7 @@ class Recorder:
         self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
         self.sweeps: dict[int, int] = {}  # number of a pass -> its number in the trace
+        self.room = MOST_OPERATIONS  # for those that were recorded before
         self.since = 0  # the clock's number of the first operation; 0 until there is one
         self.operations = 0  # that are remembered
         self.checkable: list[Checkable] = []
@@ -325,10 +326,15 @@ class Recorder:
     def number(self, x: Any, operation: str = "", scope: str = "", place: Place | None = None) -> int:
         """The number of a tensor or an array, which gets one if it is new."""
         key = id(x)
-        if isinstance(x, Tensor) and not operation and key not in self.numbers:
+        if key not in self.numbers and isinstance(x, Tensor) and not (operation or x.is_leaf):
             self.remember_before(x)
-        if key in self.numbers:
-            return self.numbers[key]
+        return self.numbers[key] if key in self.numbers else self.enter(x, operation, scope, place)
+
+    def enter(self, x: Any, operation: str = "", scope: str = "", place: Place | None = None) -> int:
+        """The number that a tensor or an array gets."""
+        key = id(x)
+        if not operation and isinstance(x, Tensor) and not x.is_leaf:
+            operation = name_of(x)
         number = self.numbers[key] = len(self.trace.tensors)
         self.alive[key] = ref(x, lambda _: self.gone(key))
         flows = isinstance(x, Tensor) and x.requires_grad
@@ -339,20 +345,18 @@ class Recorder:
         return number
 
     def remember_before(self, x: Tensor) -> None:
-        """Take in what a tensor was computed from before the trace began, if it was, and that is not too much."""
-        if x.is_leaf or 0 < self.since <= x._time:
+        """Take in what a tensor was computed from before the trace began, if it was, as far as there is room."""
+        if 0 < self.since <= x._time or self.room == 0:
             return
-        try:
-            order = topological_order(x)
-        except RuntimeError:  # it was freed
-            order = [x]
-        for tensor in order if len(order) <= MOST_OPERATIONS else [x]:
-            if id(tensor) in self.numbers:
-                continue
-            sources = [self.number(parent) for parent, _ in tensor._edges]
-            target = self.number(tensor, name_of(tensor))
-            for position, (source, (_, rule)) in enumerate(zip(sources, tensor._edges, strict=True)):
-                self.add_edge(source, target, position, position, rule)
+        with suppress(RuntimeError):  # it was freed
+            new = [tensor for tensor in topological_order(x) if id(tensor) not in self.numbers]
+            for tensor in new[-self.room:]:
+                self.room -= 1
+                ends = [parent for parent, _ in tensor._edges]
+                sources = [self.numbers[id(end)] if id(end) in self.numbers else self.enter(end) for end in ends]
+                target = self.enter(tensor)
+                for position, (source, (_, rule)) in enumerate(zip(sources, tensor._edges, strict=True)):
+                    self.add_edge(source, target, position, position, rule)
 
     def add_edge(self, source: int, target: int, position: int, recorded: int, rule: Rule | None) -> int:
         """The number of a new edge: `position` among all inputs, `recorded` among those with a rule."""

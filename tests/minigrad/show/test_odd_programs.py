@@ -10,7 +10,7 @@ import pytest
 import minigrad as mg
 import nn
 from minigrad import record, value
-from minigrad.show import graph, trace
+from minigrad.show import graph, trace, tracing
 from minigrad.show.boxes import letters
 from minigrad.show.steps import Complete, Contribution, Forward, Seed
 
@@ -245,3 +245,15 @@ def test_of_a_pass_alone_the_text_has_no_empty_heading_and_a_freed_graph_is_no_l
     with trace() as seen:
         y * 2.0
     assert [tensor.kind for tensor in seen.tensors] == ["result", "result"]
+
+
+def test_of_a_long_program_before_the_trace_the_last_operations_are_remembered(monkeypatch):
+    monkeypatch.setattr(tracing, "MOST_OPERATIONS", 2000)
+    x = y = leaf(1.0)
+    for _ in range(3000):
+        y = y * 1.0
+    with trace() as seen:
+        y.backward()
+    assert [sum(isinstance(step, kind) for step in seen.steps) for kind in (Contribution, Complete)] == [2000, 3001]
+    assert x.grad.item() == 1.0
+    assert len(seen.graph.picture().boxes) < 300
