@@ -191,7 +191,7 @@ class Learner:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
         self._notify("on_epoch_start")
-        batches = enumerate(tuples(train, 2), 1)
+        batches = enumerate(tuples(iter(train), 2), 1)  # here processes draw numbers of their own, then workers do
         with self._backward_passes() as backward:
             for number, (inputs, targets) in batches:
                 before = self.step
