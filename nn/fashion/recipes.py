@@ -234,7 +234,7 @@ RECIPES = {
         Recipe(
             name="small-resnet",
             summary="three residual blocks, half as wide as in resnet, for two minutes",
-            measured="92.89 %",
+            measured="92.98 %",
             architecture={"name": "resnet", "channels": [16, 32, 64], "blocks": [1, 1, 1]},
             epochs=7,
             workers=2,
@@ -243,6 +243,7 @@ RECIPES = {
         Recipe(
             name="resnet",
             summary="three residual blocks, for five minutes",
+            measured="93.94 %",
             architecture={"name": "resnet", "channels": [32, 64, 128], "blocks": [1, 1, 1]},
             epochs=8,
             workers=2,
