@@ -184,7 +184,7 @@ def draw(points: Sequence[Sequence[Row]], path: Path) -> None:
     """Accuracy against seconds, a line for each recipe. Needs matplotlib."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
     for recipe in dict.fromkeys(rows[0].recipe for rows in points):
         own = [rows for rows in points if rows[0].recipe == recipe]
@@ -199,7 +199,7 @@ def draw(points: Sequence[Sequence[Row]], path: Path) -> None:
     axes.set_xticks([*ticks.values()], [*ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, dpi=120)
 
 
