@@ -181,7 +181,9 @@ class Tensor(Methods):
         body = np.array2string(self._data, separator=", ", prefix="tensor(")
         parts = [body, f"dtype={self.dtype}"]
         if self._operation is not None:
-            parts.append(f"operation={getattr(self._operation, '__name__', type(self._operation).__name__)}")
+            from minigrad.guards import name_of  # which imports this file
+
+            parts.append(f"operation={name_of(self)}")
         elif self._requires_grad:
             parts.append("requires_grad=True")
         return f"tensor({', '.join(parts)})"
