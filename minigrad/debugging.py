@@ -123,7 +123,6 @@ class detect_anomaly(ContextDecorator, threading.local):
             trap = "what comes back along several paths is added"
             raise AnomalyError(sentence(f"with the gradient that {where} passes back, the sum is", total, bad, trap))
 
-
     def check_gradient(self, tensor: Tensor, gradient: Tensor, which: str) -> None:
         """Check a gradient that the user provided."""
         bad = first_bad(gradient._data)

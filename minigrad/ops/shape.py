@@ -52,7 +52,7 @@ def reshape(x: TensorLike, shape: Shape, *more: int, order: Order = "C") -> Tens
 
 
 def in_order(x: Tensor, shape: Any, order: Order) -> Tensor:
-    """`x` in another shape, where the first index changes fastest unless the order says as it lies and it lies else."""
+    """`x` in another shape: by "F" the first index changes fastest, and by "A" too if `x` lies in memory that way."""
     if order not in ("F", "A"):
         raise ValueError(f'reshape knows order="C", "F" and "A", got {order!r}')
     if order == "A" and not x.numpy().flags.fnc:
