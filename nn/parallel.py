@@ -41,8 +41,8 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     first part alone. Batch norm normalises each part by itself (Hoffer et al., Train longer, generalize better, 2017,
     call that ghost batch norm), and the running averages of the model are those of the first part. Random numbers come
     from a generator for each part, so that results depend on the seed and on the number of workers, never on which
-    thread is faster. A batch is divided only as far as each part has
-    two samples, and not at all under `detect_anomaly`.
+    thread is faster. A batch is divided only as far as each part has two samples, and not at all under
+    `detect_anomaly`.
 
     Args:
         model: maps inputs (samples, ...) to one tensor of predictions (samples, ...).
@@ -69,15 +69,8 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     def forward(worker: int, inputs: Array) -> Tensor:
         with drawing_from(generators[worker]):
             predictions: Tensor = models[worker](inputs)
-        if not isinstance(predictions, Tensor) or predictions.shape[:1] != (len(inputs),):
-            given = getattr(predictions, "shape", f"a {type(predictions).__name__}")
-            raise ValueError(f"several workers need predictions ({len(inputs)}, ...) in one tensor, got {given}")
+        check_predictions(predictions, len(inputs))
         return predictions
-
-    def pull_back(predictions: Tensor, gradient: Array) -> Pending:
-        seeds = [(predictions, wrap(gradient))] if predictions.requires_grad else []
-        with no_grad():
-            return carried(seeds, False, freed_here(), None)
 
     def backward(inputs: Array, targets: Array) -> float:
         parts = divided(len(inputs), 1 if get_ident() in watches else workers)
@@ -100,6 +93,20 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
 
     with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:
         yield backward
+
+
+def check_predictions(predictions: Any, samples: int) -> None:
+    """Raise ValueError unless they are one tensor (samples, ...), which can be joined to those of other parts."""
+    if not isinstance(predictions, Tensor) or predictions.shape[:1] != (samples,):
+        given = getattr(predictions, "shape", f"a {type(predictions).__name__}")
+        raise ValueError(f"several workers need predictions ({samples}, ...) in one tensor, got {given}")
+
+
+def pull_back(predictions: Tensor, gradient: Array) -> Pending:
+    """What arrives at the leaves of one part; their hooks wait for that of the others."""
+    seeds = [(predictions, wrap(gradient))] if predictions.requires_grad else []
+    with no_grad():
+        return carried(seeds, False, freed_here(), None)
 
 
 def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
