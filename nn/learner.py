@@ -436,10 +436,15 @@ def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
     return None
 
 
-def forward(model: Module, data: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """(outputs, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before."""
+def forward(
+    model: Module, data: Iterable[tuple[Any, ...]], size: int | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """(outputs, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before.
+
+    Batches have `size` arrays, or any number. Raises ValueError if one has not.
+    """
     with model.in_mode(training=False):
-        for inputs, *targets in tuples(data):
+        for inputs, *targets in tuples(data, size):
             with no_grad():
                 outputs = model(inputs)
             yield (outputs, *targets)
@@ -464,7 +469,7 @@ def evaluate(
     """
     sums, weights, kept = 0.0, 0.0, list[tuple[Array, Array]]()
     confusion: Any = 0  # None as soon as something is no class
-    for outputs, targets in forward(model, tuples(data, 2)):
+    for outputs, targets in forward(model, data, 2):
         part, weight = sum_and_weight(loss, loss(outputs, targets), targets)
         sums, weights = sums + part, weights + weight
         counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))
