@@ -23,7 +23,7 @@ from nn.layers.loss import sum_and_weight
 from nn.metrics import Evaluation, Metric, confusion_of
 from nn.module import Module
 from nn.optim import Optimizer
-from nn.parallel import WORKERS, Backward, data_parallel
+from nn.parallel import WORKERS, Backward, data_parallel, in_order
 from nn.schedules import LRScheduler
 from nn.state import moving_parts, put_states, states_of
 
@@ -87,7 +87,8 @@ class Learner:
             at the metric of an epoch: step that from a callback.
         callbacks: told about everything that happens, in their order.
         metrics: what else to evaluate by: functions of all outputs and all targets of the data, as arrays, by name.
-        workers: in how many threads `fit` computes a step, see `data_parallel`; `train_batch` by itself uses one.
+        workers: in how many threads `fit` computes a step, see `data_parallel`, and the batches of evaluations and
+            predictions are computed, see `evaluate`; `train_batch` by itself uses one.
 
     Attributes:
         history: one row an epoch: `epoch`, `train_loss`, `lr` at its end, `images_per_second` of training, `seconds`
@@ -280,11 +281,11 @@ class Learner:
 
     def evaluate(self, data: DataLoader) -> Evaluation:
         """Mean loss, metrics and, for classes, confusion matrix of some data: see `evaluate`."""
-        return evaluate(self.model, self.loss, data, self.metrics)
+        return evaluate(self.model, self.loss, data, self.metrics, self.workers)
 
     def predict_proba(self, data: DataLoader) -> Array:
         """(samples, classes) the probability of each class, in evaluation mode, see `predict_proba`."""
-        return predict_proba(self.model, data)
+        return predict_proba(self.model, data, self.workers)
 
     def predict(self, data: DataLoader) -> Array:
         """(samples,) the most probable class, in evaluation mode, see `predict_proba`."""
@@ -437,21 +438,25 @@ def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
 
 
 def forward(
-    model: Module, data: Iterable[tuple[Any, ...]], size: int | None = None
+    model: Module, data: Iterable[tuple[Any, ...]], size: int | None = None, workers: int = 1
 ) -> Iterator[tuple[Any, ...]]:
     """(outputs, targets) of each batch, in evaluation mode; afterwards every module is in the mode it was in before.
 
-    Batches have `size` arrays, or any number. Raises ValueError if one has not.
+    Batches have `size` arrays, or any number. Raises ValueError if one has not, or `workers` is no number of threads.
     """
+
+    def outputs_and_targets(batch: tuple[Any, ...]) -> tuple[Any, ...]:
+        inputs, *targets = batch
+        with no_grad():  # which holds in this thread
+            return (model(inputs), *targets)
+
     with model.in_mode(training=False):
-        for inputs, *targets in tuples(data, size):
-            with no_grad():
-                outputs = model(inputs)
-            yield (outputs, *targets)
+        yield from in_order(outputs_and_targets, tuples(data, size), whole(workers, 1, WORKERS))
 
 
 def evaluate(
-    model: Module, loss: Callable[..., Tensor], data: DataLoader, metrics: Mapping[str, Metric] | None = None
+    model: Module, loss: Callable[..., Tensor], data: DataLoader, metrics: Mapping[str, Metric] | None = None,
+    workers: int = 1,
 ) -> Evaluation:
     """Mean loss, metrics and, for classes, confusion matrix of some data, in evaluation mode.
 
@@ -463,13 +468,15 @@ def evaluate(
         loss: maps outputs and targets to a number.
         data: batches of inputs and targets.
         metrics: functions of all outputs and all targets, as arrays, by name.
+        workers: how many batches go through the model at once, each in a thread of its own. The results are the same,
+            unless a module writes into itself, or draws random numbers, in evaluation mode too.
 
     Raises:
-        ValueError: if there is no data, or none of it counts.
+        ValueError: if there is no data, or none of it counts, or `workers` is no integer of at least 1.
     """
     sums, weights, kept = 0.0, 0.0, list[tuple[Array, Array]]()
     confusion: Any = 0  # None as soon as something is no class
-    for outputs, targets in forward(model, data, 2):
+    for outputs, targets in forward(model, data, 2, workers):
         part, weight = sum_and_weight(loss, loss(outputs, targets), targets)
         sums, weights = sums + part, weights + weight
         counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))
@@ -492,13 +499,13 @@ def number(name: str, result: Any) -> float:
         raise TypeError(f"the metric {name!r} returns one number for all the data, got {result!r:.80}") from None
 
 
-def predict_proba(model: Module, data: DataLoader) -> Array:
-    """(samples, classes) the probability of each class, in evaluation mode.
+def predict_proba(model: Module, data: DataLoader, workers: int = 1) -> Array:
+    """(samples, classes) the probability of each class, in evaluation mode; for `workers` see `evaluate`.
 
     Raises ValueError if there is no data, or the model's outputs are not of two classes or more.
     """
     batches = []
-    for outputs, *_ in forward(model, data):
+    for outputs, *_ in forward(model, data, workers=workers):
         if outputs.ndim < 2 or outputs.shape[1] < 2:
             raise ValueError(f"outputs of shape {outputs.shape} are no classes to predict: call the model for them")
         batches.append(softmax(outputs, 1).numpy())

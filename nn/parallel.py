@@ -1,8 +1,9 @@
-"""Gradients of a batch computed in several threads, each with a part of the samples."""
+"""Several threads: gradients of a batch, each with a part of the samples; and whole batches at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from copy import deepcopy
@@ -93,6 +94,25 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
 
     with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:
         yield backward
+
+
+def in_order(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+    """`function(item)` for each item, in their order, computed in so many threads at once; with 1 in this one.
+
+    The items are taken in this thread, and `workers` at most ahead of what is asked for.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with one_thread_for_products(), ThreadPoolExecutor(workers) as threads:
+        begun: deque[Any] = deque()
+        for item in items:
+            begun.append(threads.submit(copy_context().run, function, item))
+            if len(begun) > workers:
+                yield begun.popleft().result()
+        yield from (task.result() for task in begun)
 
 
 def check_predictions(predictions: Any, samples: int) -> None:

@@ -66,9 +66,9 @@ class Classifier:
         """Batches of images (n, *size) and their labels (n,), standardised, for evaluation."""
         return DataLoader((images, labels), EVALUATION_BATCH, transform=Normalize(self.mean, self.std))
 
-    def evaluate(self, images: nn.data.Array, labels: nn.data.Array) -> Evaluation:
-        """Mean loss and confusion matrix on images (n, *size) with labels (n,)."""
-        return evaluate(self.model, nn.CrossEntropyLoss(), self.loader(images, labels))
+    def evaluate(self, images: nn.data.Array, labels: nn.data.Array, workers: int = 1) -> Evaluation:
+        """Mean loss and confusion matrix on images (n, *size) with labels (n,), computed in so many threads."""
+        return evaluate(self.model, nn.CrossEntropyLoss(), self.loader(images, labels), workers=workers)
 
     def predict_proba(self, images: nn.data.Array) -> nn.data.Array:
         """(n, classes) probabilities for images (n, *size) as it learned from: light garments on black, say."""

@@ -39,7 +39,7 @@ class Recipe:
             layers' own defaults if None.
         average: what is evaluated and saved is an average of the weights over steps, with this decay, if it is not 0.
         dropout_epochs: train only this many epochs in training mode, the rest in evaluation mode; all if None.
-        workers: in how many threads, each with a part of the batch, steps are computed.
+        workers: in how many threads, each with a part of the batch, steps are computed, and batches evaluated.
         keep: what the model is in the end: as after the "last" epoch, or after the "best" one by validation.
         patience: after how many epochs in a row without a lower validation loss training ends; never early if None.
         val_size: how many training images are held out for validation; one in twelve, 5,000 of 60,000, if None.

@@ -189,7 +189,7 @@ class Run:
 
     def test(self) -> Evaluation:
         """Evaluate on the test set, by the plain loss: label smoothing is for training."""
-        return self.classifier.evaluate(self.data.test_images, self.data.test_labels)
+        return self.classifier.evaluate(self.data.test_images, self.data.test_labels, self.recipe.workers)
 
     @property
     def kept_epoch(self) -> int:

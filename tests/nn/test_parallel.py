@@ -1,6 +1,7 @@
 """Steps computed in several threads."""
 
 import ctypes
+import itertools
 import threading
 import time
 from importlib import import_module
@@ -12,7 +13,8 @@ import minigrad as mg
 import nn
 from minigrad.random import default_generator, drawing_from
 from minigrad.transforms import leaves
-from nn.parallel import data_parallel, one_thread_for_products
+from nn.learner import evaluate, predict_proba
+from nn.parallel import data_parallel, in_order, one_thread_for_products
 
 
 def network():
@@ -304,3 +306,79 @@ def test_predictions_that_cannot_be_divided_like_the_samples_are_refused(forward
         pytest.raises(ValueError, match=rf"several workers need predictions \(4, ...\) in one tensor, got {given}"),
     ):
         backward(np.ones((8, 3), np.float32), np.zeros(8, int))
+
+
+# ------------------------------------------------------------------------------------------------ evaluations
+
+
+@pytest.mark.parametrize("workers", [2, 3, 50])
+@pytest.mark.parametrize("batch_size", [3, 10, 40])
+def test_evaluations_and_predictions_are_the_same_in_any_number_of_threads(batch_size, workers):
+    model, loader = network(), nn.DataLoader(batch(40), batch_size)
+    model(batch(8)[0])  # moves the running averages
+    settings = nn.CrossEntropyLoss(np.array([1.0, 2.0, 3.0])), loader, {"largest": lambda outputs, _: outputs.max()}
+    with one_thread_for_products():  # a product's last bits may depend on its threads
+        ours, theirs = evaluate(model, *settings, workers), evaluate(model, *settings)
+        assert ours.numbers() == theirs.numbers()
+        np.testing.assert_array_equal(ours.confusion, theirs.confusion)
+        np.testing.assert_array_equal(predict_proba(model, loader, workers), predict_proba(model, loader))
+
+
+def test_the_threads_of_a_learner_evaluate_at_once_and_record_nothing():
+    together = threading.Barrier(2, timeout=60)
+    outputs = []
+
+    class Waiting(nn.Module):
+        def __init__(self):
+            self.linear = nn.Linear(64, 3)
+
+        def forward(self, x):
+            together.wait()
+            outputs.append(self.linear(x.reshape(len(x), -1)))
+            return outputs[-1]
+
+    model, loader = Waiting(), nn.DataLoader(batch(12), 3)
+    learner = nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), workers=2)
+    learner.evaluate(loader)
+    learner.predict(loader)
+    assert len(outputs) == 8
+    assert not any(out.requires_grad for out in outputs)
+    assert model.training
+    assert model.linear.training
+
+
+def test_results_come_in_the_order_of_the_items_which_are_taken_as_they_are_needed():
+    taken = []
+
+    def items():
+        for i in itertools.count():
+            taken.append(i)
+            yield i
+
+    def slow_at_first(i):
+        time.sleep(0.05 if i % 3 == 0 else 0)
+        return i * i
+
+    results = in_order(slow_at_first, items(), 2)
+    assert list(itertools.islice(results, 7)) == [i * i for i in range(7)]
+    results.close()
+    assert len(taken) == 7 + 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_fails_in_an_evaluation_is_raised_and_leaves_modes_as_they_were(workers):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    inputs, labels = batch(12)
+    data = [(inputs[:4], labels[:4]), (inputs[:4, :, 1:], labels[:4]), (inputs[4:], labels[4:])]
+    with pytest.raises(ValueError, match="64"):
+        evaluate(model, nn.CrossEntropyLoss(), data, workers=workers)
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("workers", [0, 2.0, "2"])
+def test_an_evaluation_takes_a_number_of_threads(workers):
+    loader = nn.DataLoader(batch(4), 2)
+    with pytest.raises(ValueError, match="an integer of at least 1, got"):
+        evaluate(network(), nn.CrossEntropyLoss(), loader, workers=workers)
+    with pytest.raises(ValueError, match="an integer of at least 1, got"):
+        predict_proba(network(), loader, workers)
