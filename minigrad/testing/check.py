@@ -38,7 +38,7 @@ from minigrad.testing.probe import (
 from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request, attempt
 from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, changed, recorded_casts
-from minigrad.testing.subject import Gradients, HandWritten, SecondOrder, Subject, TensorSubject
+from minigrad.testing.subject import Gradients, HandWritten, Recording, SecondOrder, Subject, TensorSubject
 from minigrad.transforms import leaves
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
@@ -210,14 +210,16 @@ class Examination:
             Meaningless: if they are unusable.
         """
         subject, arrays = self.subject, [x.copy() for x in self.subject.arrays]
-        values = subject.values(arrays)
-        one_number = isinstance(subject, HandWritten) and subject.returns_one_number
-        draw = np.ones if one_number else self.rng.standard_normal
-        cotangents = [np.asarray(draw(value.shape)) for value in values]
-        bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
-        if bad and any(x.size for x in arrays):  # otherwise it is no matter that, say, logsumexp of nothing is -inf
-            raise Meaningless(bad)
-        gradients, steps, casts = self.gradients(arrays, cotangents)
+        with recorded_steps() as steps, recorded_casts() as casts:
+            made = recorded_call(subject, arrays)
+            values = made.values
+            one_number = isinstance(subject, HandWritten) and subject.returns_one_number
+            draw = np.ones if one_number else self.rng.standard_normal
+            cotangents = [np.asarray(draw(value.shape)) for value in values]
+            bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
+            if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
+                raise Meaningless(bad)
+            gradients = gradients_of_call(made, cotangents)
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
         run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
@@ -227,17 +229,6 @@ class Examination:
         if (wrong := CHECKS["shapes"](run)) or bad:
             raise Meaningless(bad + ([wrong] if wrong else []), run if bad else None)
         return run
-
-    def gradients(self, arrays: list[Array], cotangents: list[Array]) -> tuple[Gradients, list[Step], list[str]]:
-        """The gradients, what was recorded on the way, and rules that did not keep the precision."""
-        try:
-            with recorded_steps() as steps, recorded_casts() as casts:
-                return self.subject.gradients(arrays, cotangents), steps, casts
-        except Exception as error:  # of whatever kind: it is part of what is reported
-            if type(error).__module__.startswith("hypothesis"):
-                raise
-            said, notes = f"the gradient raises {type(error).__name__}: {error}", getattr(error, "__notes__", [])
-            raise Meaningless([f"{said}, {'; '.join(notes)}" if notes else said]) from error
 
     # ---------------------------------------------------------------- what is no number
 
@@ -521,6 +512,31 @@ class Examination:
         second = self.first_run()
         self.structure(second, [CHECKS["deterministic"]])
         self.slopes(second)
+
+
+def recorded_call(subject: Subject, arrays: list[Array]) -> Recording:
+    """A call that is recorded; raises what f raises in any case, and `Meaningless` for what it raises only then."""
+    try:
+        return subject.recorded(arrays)
+    except Exception as error:
+        subject.values(arrays)
+        raise meaningless(error) from error
+
+
+def gradients_of_call(made: Recording, cotangents: Sequence[Array]) -> Gradients:
+    """The gradients of a call; raises `Meaningless` if they raise anything."""
+    try:
+        return made.gradients(cotangents)
+    except Exception as error:
+        raise meaningless(error) from error
+
+
+def meaningless(error: Exception) -> Meaningless:
+    """What is reported of an error of a gradient, whatever it is. Raises those of hypothesis, which are none."""
+    if type(error).__module__.startswith("hypothesis"):
+        raise error
+    said, notes = f"the gradient raises {type(error).__name__}: {error}", getattr(error, "__notes__", [])
+    return Meaningless([f"{said}, {'; '.join(notes)}" if notes else said])
 
 
 def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:

@@ -22,6 +22,9 @@ TURNS = 16  # neighbours for each element: so each of n is missed with a chance 
 STEEPEST = 4
 SOME = 1000  # entries of many whose median is about that of all
 FEW = 256  # entries that are all looked at, one by one, to locate a failure
+EVENLY = np.arange(2**16, dtype=np.float32) / 2**16
+EVENLY -= EVENLY < 0.5
+MULTIPLES = 2 * EVENLY * EVENLY * EVENLY  # see `drawn`
 
 
 @dataclass(frozen=True)
@@ -323,8 +326,7 @@ def scale(x: Array) -> Array:
 def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Random numbers of both signs and of sizes from 1/4 to 2: some elements stand out, and none is nearly left out.
 
-    Of few digits, which is quick.
+    One of 65,536 numbers each: looking them up takes half the time of computing them.
     """
-    x = np.frombuffer(rng.bytes(2 * prod(shape)), np.uint16).reshape(shape) / np.float32(2**16)
-    x = x - (x < 0.5)
-    return np.float32(2) * x * x * x
+    which = np.frombuffer(rng.bytes(2 * prod(shape)), np.uint16).reshape(shape)
+    return np.asarray(MULTIPLES.take(which))

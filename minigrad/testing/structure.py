@@ -41,11 +41,13 @@ class Again:
     """What one more call leaves behind, when it has been differentiated twice.
 
     Attributes:
+        made: the call.
         arrays, cotangents: the copies that were handed in.
         passes: the gradients of both times.
         written: a sentence for what has been written into, if anything has.
     """
 
+    made: Recording
     arrays: list[Array]
     cotangents: list[Array]
     passes: list[Gradients]
@@ -96,7 +98,7 @@ class Outcome:
             if kept.tobytes() != before:
                 written = written or (
                     f"the backward pass writes into an array of shape {kept.shape} that {name} has saved")
-        return Again(arrays, cotangents, passes, written)
+        return Again(made, arrays, cotangents, passes, written)
 
     def dense(self, gradients: Gradients) -> list[Array]:
         """Gradients with zeros where none arrives."""
@@ -228,8 +230,8 @@ def linear(run: Outcome) -> str | None:
     rng, x = run.rng(), run.subject.arrays
     others = [rng.standard_normal(c.shape) for c in run.cotangents]
     mixed = [2 * c - 3 * o for c, o in zip(run.cotangents, others, strict=True)]
-    made, nothing = run.subject.recorded(x), [np.zeros(c.shape) for c in mixed]
-    other, found, zeros = (run.dense(made.gradients(c)) for c in (others, mixed, nothing))
+    nothing = [np.zeros(c.shape) for c in mixed]
+    other, found, zeros = (run.dense(run.again.made.gradients(c)) for c in (others, mixed, nothing))
     base = run.dense(run.gradients)
     for name, a, b in zip(run.subject.names, base, other, strict=True):
         if np.abs(a).max(initial=0.0) > ROUNDING and np.array_equal(a, b):

@@ -68,7 +68,7 @@ def test_three_points_along_each_direction_are_enough_for_a_correct_gradient():
         return mg.sin(x)
 
     assert gradcheck(f, np.random.default_rng(0).standard_normal(50), checks=()).ok
-    assert len(calls) == 3 * 3 + 3  # values and gradients at two points are three more
+    assert len(calls) == 3 * 3 + 2  # values with gradients at two points are two more
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (0, 3), (40, 50)])
