@@ -28,7 +28,7 @@ class Workload:
     Attributes:
         title: the head of its table.
         contestants: makes those that are timed.
-        checked: makes those whose results are compared, if the timed ones do something random; None to compare those.
+        checked: makes those whose results are compared, if not those that are timed.
         calls: how many calls in a row make one figure.
         clock: what takes the time; `imports.clock` for contestants that take it themselves and so have no results.
     """
@@ -61,10 +61,16 @@ def keras_cnn_step(size: int, calls: int) -> Workload:
     return Workload(f"step of the Keras CNN, batch {size}", partial(keras_cnn.contestants, size), calls=calls)
 
 
+def deep_cnn_step(size: int) -> Workload:
+    """A step of the deeper one, compared without the one in two threads, whose batch norm sees half batches."""
+    makers = partial(deep_cnn.contestants, size, parallel=True), partial(deep_cnn.contestants, size)
+    return Workload(f"step of the deep CNN, batch {size}", *makers, calls=1)
+
+
 WORKLOADS = {
     "mlp": [mlp_step(32), mlp_step(128), mlp_step(512)],
     "keras-cnn": [keras_cnn_step(32, calls=10), keras_cnn_step(128, calls=3)],
-    "deep-cnn": [Workload("step of the deep CNN, batch 64", partial(deep_cnn.contestants, 64), calls=1)],
+    "deep-cnn": [deep_cnn_step(64)],
     "evaluation": [Workload("evaluation of 10,000 images", partial(evaluation.contestants, 10_000), calls=3)],
     "chain": [Workload(f"chain of {chains.LENGTH:,} multiplications", chains.contestants, calls=1)],
     "hvp": [Workload("Hessian–vector product, batch 128", partial(hvp.contestants, 128))],

@@ -14,6 +14,7 @@ import nn
 from benchmarks.keras_cnn import LR, MOMENTUM, batch, channels_last, jax_max_pool
 from benchmarks.step import Step, training_step
 from benchmarks.timing import Contestants, installed
+from nn.parallel import data_parallel
 
 CHANNELS = (1, 32, 64, 128)
 FEATURES = CHANNELS[-1] * 3 * 3
@@ -36,6 +37,22 @@ def minigrad_step(size: int) -> Step:
     network, loss_function = model(), nn.CrossEntropyLoss()
     optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
     return training_step(network, loss_function, optimizer, images, labels)
+
+
+def parallel_step(size: int, workers: int = 2) -> Step:
+    """The same with half of the batch in each of two threads; batch norm normalises each half by itself."""
+    images, labels = batch(size)
+    network, loss_function = model(), nn.CrossEntropyLoss()
+    optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        with data_parallel(network, loss_function, workers) as backward:  # anew: others use all threads for products
+            loss = backward(images, labels)
+        optimizer.step()
+        return loss
+
+    return step
 
 
 def torch_step(size: int) -> Step:
@@ -98,9 +115,10 @@ def jax_step(size: int) -> Step:
     return step
 
 
-def contestants(size: int) -> Contestants:
-    """All that are installed, by name."""
-    return {"minigrad": minigrad_step(size)} | installed({
+def contestants(size: int, parallel: bool = False) -> Contestants:
+    """All that are installed, by name; on request with the step in two threads, which makes something a bit else."""
+    ours = {"minigrad": minigrad_step(size)} | ({"minigrad, `workers=2`": parallel_step(size)} if parallel else {})
+    return ours | installed({
         "PyTorch": ("torch", lambda: torch_step(size)),
         "JAX, jit": ("jax", lambda: jax_step(size)),
     })

@@ -75,6 +75,13 @@ def test_a_step_with_dropout_trains():
         assert losses[-1] < losses[0], name
 
 
+def test_the_step_in_two_threads_is_the_same_where_both_halves_are(monkeypatch):
+    images, labels = deep_cnn.batch(4)
+    halves = np.concatenate([images, images]), np.concatenate([labels, labels])
+    monkeypatch.setattr(deep_cnn, "batch", lambda size: halves)
+    timing.check_agreement({"one": deep_cnn.minigrad_step(8), "two": deep_cnn.parallel_step(8)}, calls=3)
+
+
 def test_the_step_by_hand_hands_on_the_gradient_of_equal_values_once(monkeypatch):
     labels = np.array([3, 7])
     monkeypatch.setattr(keras_cnn, "batch", lambda *_: (np.ones((2, 1, 28, 28), np.float32), labels))
