@@ -12,7 +12,7 @@ from typing import Any
 
 import nn
 from benchmarks.keras_cnn import LR, MOMENTUM, batch, channels_last, jax_max_pool
-from benchmarks.step import Step, training_step
+from benchmarks.step import Step, torch_twin, training_step
 from benchmarks.timing import Contestants, installed
 from nn.parallel import data_parallel
 
@@ -59,18 +59,9 @@ def torch_step(size: int) -> Step:
     """The step in PyTorch, eager."""
     import torch
 
-    images, labels = (torch.from_numpy(array) for array in batch(size))
-    layers: list[torch.nn.Module] = []
-    for inputs, outputs in pairwise(CHANNELS):
-        convolution = torch.nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        layers += [convolution, torch.nn.BatchNorm2d(outputs), torch.nn.MaxPool2d(2), torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(FEATURES, 10))
-    with torch.no_grad():
-        for theirs, ours in zip(network.parameters(), model().parameters(), strict=True):
-            theirs.copy_(torch.from_numpy(ours.numpy()))
-    loss_function = torch.nn.CrossEntropyLoss()
+    network = torch_twin(model())
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-    return training_step(network, loss_function, optimizer, images, labels)
+    return training_step(network, torch.nn.CrossEntropyLoss(), optimizer, *map(torch.from_numpy, batch(size)))
 
 
 def jax_step(size: int) -> Step:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 
 import nn
 from benchmarks.mlp import SIZES, model
+from benchmarks.step import torch_twin
 from benchmarks.timing import Contestant, Contestants, installed
 from nn.fashion.dataset import MEAN, STD
 from nn.learner import evaluate
@@ -69,13 +69,7 @@ def torch_evaluation(images: int) -> Contestant:
     import torch
 
     pixels, labels = (torch.from_numpy(array) for array in data(images))
-    layers: list[torch.nn.Module] = [torch.nn.Flatten()]
-    for inputs, outputs in itertools.pairwise(SIZES):
-        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers[:-1]).eval()
-    with torch.no_grad():
-        for theirs, ours in zip(network.parameters(), model().parameters(), strict=True):
-            theirs.copy_(torch.from_numpy(ours.numpy()))
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch_twin(model()).eval())
     loss_function = torch.nn.CrossEntropyLoss(reduction="sum")
 
     def evaluation() -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.hvp import point
+from benchmarks.hvp import loss_of, point
 from benchmarks.mlp import batch
 from benchmarks.timing import Contestant, Contestants, installed
 from minigrad.testing import gradcheck
@@ -23,12 +23,7 @@ def task(size: int) -> tuple[Any, Any, list[Any]]:
 def minigrad_check(size: int, checks: Collection[str] | None) -> Contestant:
     """The numerical comparison along three random directions, with some (all by default) of the other checks."""
     images, labels, parameters = task(size)
-
-    def loss(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
-        h = F.linear(images, w1, b1).relu()
-        h = F.linear(h, w2, b2).relu()
-        return F.cross_entropy(F.linear(h, w3, b3), labels)
-
+    loss = loss_of(F, images, labels)
     return lambda: gradcheck(loss, *parameters, checks=checks).ok
 
 
@@ -38,14 +33,8 @@ def torch_check(size: int) -> Contestant:
     from torch.nn import functional
 
     images, labels, parameters = task(size)
-    data, classes = torch.from_numpy(images), torch.from_numpy(labels)
+    loss = loss_of(functional, torch.from_numpy(images), torch.from_numpy(labels))
     variables = [torch.from_numpy(p).requires_grad_() for p in parameters]
-
-    def loss(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
-        h = functional.linear(data, w1, b1).relu()
-        h = functional.linear(h, w2, b2).relu()
-        return functional.cross_entropy(functional.linear(h, w3, b3), classes)
-
     return lambda: torch.autograd.gradcheck(loss, variables, fast_mode=True)
 
 

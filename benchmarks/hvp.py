@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,22 @@ def point() -> tuple[list[Any], list[Any]]:
     return parameters, [rng.standard_normal(p.shape, np.float32) for p in parameters]
 
 
+def loss_of(functional: Any, images: Any, labels: Any) -> Callable[..., Any]:
+    """The loss as a function of the parameters; `functional` is that of `nn` or of PyTorch, which share their names."""
+
+    def loss(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
+        h = functional.linear(images, w1, b1).relu()
+        h = functional.linear(h, w2, b2).relu()
+        return functional.cross_entropy(functional.linear(h, w3, b3), labels)
+
+    return loss
+
+
 def minigrad_hvp(size: int) -> Contestant:
     """With `minigrad.hvp`."""
     images, labels = batch(size)
     parameters, vector = point()
-
-    def loss(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
-        h = F.linear(images, w1, b1).relu()
-        h = F.linear(h, w2, b2).relu()
-        return F.cross_entropy(F.linear(h, w3, b3), labels)
-
+    loss = loss_of(F, images, labels)
     return lambda: [part.numpy() for part in mg.hvp(loss, parameters, vector)]
 
 
@@ -91,13 +98,7 @@ def torch_loss(size: int) -> tuple[Any, list[Any], list[Any]]:
 
     images, labels = (torch.from_numpy(array) for array in batch(size))
     parameters, vector = ([torch.from_numpy(part) for part in parts] for parts in point())
-
-    def loss(w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
-        h = functional.linear(images, w1, b1).relu()
-        h = functional.linear(h, w2, b2).relu()
-        return functional.cross_entropy(functional.linear(h, w3, b3), labels)
-
-    return loss, parameters, vector
+    return loss_of(functional, images, labels), parameters, vector
 
 
 def torch_double_backward(size: int) -> Contestant:

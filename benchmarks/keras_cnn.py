@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import nn
-from benchmarks.step import Step, training_step
+from benchmarks.step import Step, torch_twin, training_step
 from benchmarks.timing import Contestants, installed
 
 FILTERS, HIDDEN, LR, MOMENTUM = 32, 100, 0.01, 0.9
@@ -142,16 +142,9 @@ def torch_step(size: int) -> Step:
     """The step in PyTorch, eager."""
     import torch
 
-    images, labels = (torch.from_numpy(array) for array in batch(size))
-    features = FILTERS * ((SIDE - 2) // 2) ** 2
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(1, FILTERS, 3), torch.nn.MaxPool2d(2), torch.nn.ReLU(), torch.nn.Flatten(),
-        torch.nn.Linear(features, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 10),
-    )
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in model().state_dict().items()})
-    loss_function = torch.nn.CrossEntropyLoss()
+    network = torch_twin(model())
     optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-    return training_step(network, loss_function, optimizer, images, labels)
+    return training_step(network, torch.nn.CrossEntropyLoss(), optimizer, *map(torch.from_numpy, batch(size)))
 
 
 def jax_max_pool(x: Any) -> Any:

@@ -28,7 +28,7 @@ from nn.fashion import train_command  # noqa: F401 (so that no process needs to)
 from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
 from nn.fashion.idx import pack
 
-SMALL = ["architecture.channels=[4,8,8]"]
+SMALL = "architecture.channels=[4,8,8]"
 RUNS: dict[str, list[str]] = {
     "default": ["--epochs", "30", "--val-size", "100", "--set", "average=0.9"],
     "article": ["--epochs", "25", "--batch-size", "20"],
@@ -36,8 +36,8 @@ RUNS: dict[str, list[str]] = {
     "sigmoid": ["--epochs", "25", "--batch-size", "60", "--val-size", "60", "--keep", "best", "--patience", "60"],
     "best-mlp": ["--epochs", "25", "--batch-size", "60", "--set", "architecture.sizes=[784,40,40,10]",
                  "--set", "erase=4", "--set", "mixup=0.2"],
-    "fast-cnn": ["--epochs", "15", "--set", SMALL[0], "--set", "flip=random"],
-    "best-cnn": ["--epochs", "10", "--set", SMALL[0], "--set", "architecture.dropout=0.2"],
+    "fast-cnn": ["--epochs", "15", "--set", SMALL, "--set", "flip=random"],
+    "best-cnn": ["--epochs", "10", "--set", SMALL, "--set", "architecture.dropout=0.2"],
 }
 
 
@@ -89,8 +89,8 @@ def outcome(folder: Path) -> tuple[bytes, list[dict[str, str]], Any]:
     return (folder / "model.npz").read_bytes(), rows, [result[name] for name in ("test", "epochs", "best_epoch")]
 
 
-def killed(work: Path, folder: Path, flags: list[str], after: float) -> bool:
-    """Begin or go on, and kill that; whether it was still running."""
+def killed(work: Path, folder: Path, flags: list[str], after: float | None = None) -> bool:
+    """Begin or go on, and kill that after some seconds; whether it was still running."""
     has_begun = (folder / "checkpoint.npz").exists()
     begin = [*flags, "--out", str(folder), "--overwrite"]
     before = kept_epochs(folder) if has_begun else 0
@@ -113,8 +113,7 @@ def survive(work: Path, recipe: str, kills: int, rng: random.Random) -> int:
         folder = work / f"{recipe}-{done}"
         while done < kills and killed(work, folder, flags, rng.uniform(0, 0.7) * duration):
             done += 1
-        has_begun = (folder / "checkpoint.npz").exists()
-        ended(work, ["--resume", str(folder)] if has_begun else [*flags, "--out", str(folder), "--overwrite"])
+        killed(work, folder, flags)
         if outcome(folder) != expected:
             raise AssertionError(f"{folder} differs from {straight}")
         if left := [path.name for path in folder.iterdir() if path.name.startswith(".")]:

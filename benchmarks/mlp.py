@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import nn
-from benchmarks.step import Step, training_step
+from benchmarks.step import Step, torch_twin, training_step
 from benchmarks.timing import Contestants, installed
 from nn.fashion.models import mlp
 
@@ -91,17 +90,9 @@ def torch_step(size: int, dropout: float = DROPPED) -> Step:
     """The step in PyTorch, eager."""
     import torch
 
-    images, labels = (torch.from_numpy(array) for array in batch(size))
-    layers: list[torch.nn.Module] = []
-    for inputs, outputs in itertools.pairwise(SIZES):
-        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
-    network = torch.nn.Sequential(*layers[:-2])
-    with torch.no_grad():
-        for theirs, ours in zip(network.parameters(), model().parameters(), strict=True):
-            theirs.copy_(torch.from_numpy(ours.numpy()))
-    loss_function = torch.nn.CrossEntropyLoss()
+    network = torch_twin(model(dropout))
     optimizer = torch.optim.SGD(network.parameters(), lr=LR)
-    return training_step(network, loss_function, optimizer, images, labels)
+    return training_step(network, torch.nn.CrossEntropyLoss(), optimizer, *map(torch.from_numpy, batch(size)))
 
 
 def jax_step(size: int, dropout: float = DROPPED) -> Step:

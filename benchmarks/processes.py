@@ -26,7 +26,7 @@ from benchmarks.page import environment, write_between
 from benchmarks.timing import number
 from nn import processes
 from nn.distributed import GradientAverage
-from nn.fashion.models import build
+from nn.fashion.models import Architecture, build
 from nn.fashion.recipes import OPTIMIZERS, RECIPES
 from nn.native import keep_freed_memory
 
@@ -41,22 +41,18 @@ REDUCED = 1 << 24  # bytes of the Allreduce by which the bandwidth is measured
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained: its name, how many images make a batch, and the layers and optimizer."""
+    """What is trained: its name, how many images make a batch, and the optimizer."""
 
     title: str
     batch: int
-    layers: Callable[[], nn.Module]
+    architecture: Architecture
     optimizer: Callable[..., nn.optim.Optimizer]
 
 
-def large_mlp() -> nn.Module:
-    """The layers 784-4096-4096-10."""
-    return build({"name": "mlp", "sizes": [784, 4096, 4096, 10]})
-
-
+LARGE_MLP = {"name": "mlp", "sizes": [784, 4096, 4096, 10]}
 NETWORKS = {
-    "best-cnn": Network("`best-cnn`", 128, lambda: build(RECIPES["best-cnn"].architecture), OPTIMIZERS["muon"]),
-    "mlp": Network("784-4096-4096-10", 256, large_mlp, nn.optim.AdamW),
+    "best-cnn": Network("`best-cnn`", 128, RECIPES["best-cnn"].architecture, OPTIMIZERS["muon"]),
+    "mlp": Network("784-4096-4096-10", 256, LARGE_MLP, nn.optim.AdamW),
 }
 
 
@@ -91,7 +87,7 @@ def measure_step(network: Network, steps: int) -> dict[str, float]:
     """Median seconds of a step on this process's part of a batch, and of what it is made of, also of a processor."""
     keep_freed_memory()
     rng = nn.manual_seed(0)
-    model, count = network.layers(), network.batch // processes.size()
+    model, count = build(network.architecture), network.batch // processes.size()
     optimizer, loss_function = network.optimizer(model.parameters(), lr=1e-4), nn.CrossEntropyLoss()
     average = GradientAverage(model)
     images, labels = rng.random((count, 28, 28), np.float32), rng.integers(0, 10, count)
@@ -101,8 +97,7 @@ def measure_step(network: Network, steps: int) -> dict[str, float]:
         loss_function(model(images), labels).backward()
 
     def pack() -> None:
-        average.add_up(2.0, 0.0, 2.0)
-        average.hand_out(2.0)
+        average.add_up(0.0, 2.0)
 
     parts: dict[str, Callable[[], object]] = {
         "backward": backward, "average": lambda: average(0.0, count), "update": optimizer.step,

@@ -14,7 +14,7 @@ import numpy as np
 import nn
 from benchmarks.deep_cnn import EPS, NEW
 from benchmarks.keras_cnn import LR, MOMENTUM
-from benchmarks.step import Step, training_step
+from benchmarks.step import Step, torch_twin, training_step
 from benchmarks.timing import Contestants, installed
 from nn.fashion.dataset import SIZE
 from nn.fashion.models import Architecture, build
@@ -45,43 +45,9 @@ def torch_step(architecture: Architecture, size: int) -> Step:
     """The step in PyTorch, eager."""
     import torch
 
-    ours = network(architecture)
-    theirs = in_torch(ours)
-    theirs.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in ours.state_dict().items()})
-    optimizer = torch.optim.SGD(theirs.parameters(), lr=LR, momentum=MOMENTUM)
-    images, labels = map(torch.from_numpy, batch(size))
-    return training_step(theirs, torch.nn.CrossEntropyLoss(), optimizer, images, labels)
-
-
-def in_torch(layer: Any) -> Any:
-    """The same layer of PyTorch: names, settings and parameters are the same in both."""
-    from torch import nn as torch_nn
-
-    class Residual(torch_nn.Module):
-        def __init__(self, module: Any) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, x: Any) -> Any:
-            return x + self.module(x)
-
-    conversions: dict[type[nn.Module], Callable[[Any], Any]] = {
-        nn.Sequential: lambda s: torch_nn.Sequential(*map(in_torch, s)),
-        nn.Residual: lambda r: Residual(in_torch(r.module)),
-        nn.Conv2d: lambda c: torch_nn.Conv2d(
-            c.in_channels, c.out_channels, c.kernel_size, c.stride, c.padding, bias=c.bias is not None),
-        nn.Linear: lambda a: torch_nn.Linear(a.in_features, a.out_features, bias=a.bias is not None),
-        nn.BatchNorm1d: lambda b: torch_nn.BatchNorm1d(b.num_features),
-        nn.BatchNorm2d: lambda b: torch_nn.BatchNorm2d(b.num_features),
-        nn.MaxPool2d: lambda p: torch_nn.MaxPool2d(p.kernel_size),
-        nn.Unflatten: lambda _: torch_nn.Unflatten(1, (1, SIZE[0])),
-        nn.AdaptiveAvgPool2d: lambda _: torch_nn.AdaptiveAvgPool2d(1),
-        nn.Flatten: lambda _: torch_nn.Flatten(),
-        nn.ReLU: lambda _: torch_nn.ReLU(),
-        nn.GELU: lambda _: torch_nn.GELU(),
-        nn.Dropout: lambda _: torch_nn.Identity(),
-    }
-    return conversions[type(layer)](layer)
+    model = torch_twin(network(architecture))
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
+    return training_step(model, torch.nn.CrossEntropyLoss(), optimizer, *map(torch.from_numpy, batch(size)))
 
 
 def jax_step(architecture: Architecture, size: int) -> Step:
