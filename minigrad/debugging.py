@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from minigrad.arrays import Array
+from minigrad.arrays import Array, owner_of
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of, name_of_operation
 from minigrad.hooks import extras_of
@@ -216,8 +216,7 @@ def memory(*tensors: Tensor) -> Memory:
     counted: set[int] = set()
 
     def count(array: Array, row: tuple[str, str]) -> None:
-        while isinstance(array.base, np.ndarray):
-            array = array.base
+        array = owner_of(array)
         if id(array) not in counted:
             counted.add(id(array))
             sizes[row] += array.nbytes

@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,10 @@ from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
 from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
 
-watches: dict[int, Watch] = {}  # thread -> what looks at every step there, see `Watch` below; mostly empty
+if TYPE_CHECKING:
+    from minigrad.recording import Recorder
+
+watches: dict[int, Recorder] = {}  # thread -> what is told of every step there; mostly empty
 
 
 # ------------------------------------------------------------------------------------------------ forwards
@@ -70,7 +73,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
-    if not out._edges and type(data) in WEAK:  # of Python's numbers alone NumPy made no array; a tensor holds one
+    if type(data) in WEAK:  # of Python's numbers alone NumPy made no array; a tensor holds one
         out._data = np.asarray(data)[()]
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
@@ -204,7 +207,7 @@ class Pending:
     """
 
     def __init__(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> None:
-        self.recorded = create_graph
+        self.create_graph = create_graph
         self.gradients: dict[Tensor, Tensor] = {}
         self.own: set[Tensor] = set()  # tensors whose gradient was added up here, in an array that nobody else has
         for root, gradient in seeds:  # in a new tensor: by `grad is` a rule tells this pass from another, same seed
@@ -228,7 +231,7 @@ class Pending:
         arrived = gradients.get(tensor)
         if arrived is None:
             gradients[tensor] = gradient
-        elif tensor in self.own and not self.recorded:
+        elif tensor in self.own and not self.create_graph:
             arrived._data += gradient._data
         else:
             gradients[tensor] = arrived + gradient
@@ -245,7 +248,7 @@ class Pending:
         if gradient._data.base is not None or id(gradient._data) in self.taken:
             gradient = +gradient
         self.taken.add(id(gradient._data))
-        return constant(gradient) if self.recorded and not gradient._requires_grad else gradient
+        return constant(gradient) if self.create_graph and not gradient._requires_grad else gradient
 
 
 def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
@@ -254,7 +257,7 @@ def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
         raise TypeError(f"a gradient rule returned {type(gradient).__name__}, not a tensor")
     if gradient.shape != tensor.shape:
         gradient = unbroadcast(gradient, tensor.shape)
-    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
+    return fitted(gradient, tensor)
 
 
 def constant(gradient: Tensor) -> Tensor:
@@ -288,11 +291,3 @@ def repeated_axes(repeated: tuple[int, ...], shape: tuple[int, ...]) -> tuple[in
     if added < 0 or any(n not in (1, m) for n, m in zip(shape, repeated[added:], strict=True)):
         raise ValueError(f"a gradient rule returned shape {repeated} for an input of shape {shape}")
     return (*range(added), *(added + i for i, n in enumerate(shape) if n != repeated[added + i]))
-
-
-class Watch(Protocol):
-    """What looks at every step of a thread: it is told what is recorded, and makes the `Pending` of each sweep."""
-
-    def on_record(self, operation: Callable[..., Any], out: Tensor, inputs: list[TensorLike]) -> None: ...
-
-    def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending: ...

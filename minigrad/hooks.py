@@ -16,8 +16,8 @@ class Extras:
     def __init__(self) -> None:
         self.retains_grad = False
         self.hooks: list[RemovableHook] = []
-        self.line: str | None = None  # where the operation was called, if `detect_anomaly` watched
-        self.checksums: list[tuple[Tensor, int]] = []  # of the values that the gradient rules may use, likewise
+        self.line: str | None = None  # where the operation was called, if anybody listened then
+        self.checksums: list[tuple[Tensor, int]] = []  # of the values that rules may use, if `detect_anomaly` did
 
 
 class RemovableHook:
@@ -90,4 +90,4 @@ def fitted(gradient: TensorLike, tensor: Tensor) -> Tensor:
     gradient = as_tensor(gradient)
     if gradient.shape != tensor.shape:
         raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
-    return gradient if gradient.dtype == tensor.dtype else gradient.astype(tensor.dtype)
+    return gradient.astype(tensor.dtype, copy=False)

@@ -1,6 +1,6 @@
 """The names of everything that can be done with a tensor, for readers and type checkers.
 
-`graph.py`, `hooks.py` and `ops/` put each function here where they define it: `x.exp()` is `minigrad.exp(x)`.
+`graph.py`, `hooks.py` and `ops/` put each function on `Tensor` where they define it: `x.exp()` is `minigrad.exp(x)`.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import ContextDecorator
 
-__all__ = ["enable_grad", "is_grad_enabled", "no_grad"]
-
 
 class GradMode(threading.local):
     """Whether operations are recorded, and whether they were before each context that is entered: in each thread."""

@@ -26,11 +26,9 @@ _of_thread = OfThread()
 def default_generator() -> np.random.Generator:
     """The generator that initialisers, dropout and data loaders draw from unless they are given their own."""
     global _default
-    if _of_thread.generator is not None:
-        return source(_of_thread.generator)
     if _default is None:
         _default = np.random.default_rng()
-    return source(_default)
+    return source(_of_thread.generator or _default)
 
 
 def source(generator: np.random.Generator | None) -> np.random.Generator:

@@ -14,7 +14,7 @@ from minigrad.graph import carried, record
 from minigrad.guards import reachable
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.random import default_generator, drawing_from, noting, standing
-from minigrad.tensor import Rule, Tensor, as_tensor, clock
+from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
 from minigrad.transforms import Tree, leaves, rebuilt
 
 
@@ -57,7 +57,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return again
 
         kept = [Recomputation(compute_again, i, entries(out, start)) for i, out in enumerate(outputs)]
-        return rebuilt(tree, [record(checkpoint, v, *k.rules()) for v, k in zip(values, kept, strict=True)])
+        return rebuilt(tree, [record(checkpoint, v, *[(x, k.rule(x)) for x in k.inputs])
+                              for v, k in zip(values, kept, strict=True)])
 
     return call
 
@@ -112,10 +113,6 @@ class Recomputation:
         self.grad: Tensor | None = None
         self.gradients: dict[Tensor, Tensor] = {}
 
-    def rules(self) -> list[tuple[Tensor, Rule]]:
-        """One rule for each input."""
-        return [(x, self.rule(x)) for x in self.inputs]
-
     def rule(self, x: Tensor) -> Rule:
         """The rule of one input."""
         return lambda grad, out: self.gradient(x, grad)
@@ -124,8 +121,9 @@ class Recomputation:
         """The gradient of one input; each is handed out once, so that nothing is kept after the pass."""
         if grad is not self.grad or x not in self.gradients:
             again = self.compute_again(self.position)
-            pending = carried([(again, grad)], grad_mode.enabled, None, self.inputs)
-            self.grad, self.gradients = grad, {x: pending.gradients[x] for x in self.inputs}
+            found = carried([(again, grad)], grad_mode.enabled, None, self.inputs).gradients
+            self.grad = grad  # a leaf that f made the first time has no part in the second
+            self.gradients = {x: found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in self.inputs}
         gradient = self.gradients.pop(x)
         if not self.gradients:
             self.grad = None

@@ -263,7 +263,7 @@ def value(x: TensorLike) -> Any:
     """What NumPy computes with: a tensor's array; Python scalars stay as they are, since their dtype is weak."""
     if isinstance(x, Tensor):
         return x._data
-    if type(x) in WEAK or (type(x) is np.ndarray and x.dtype.kind in NUMERIC):
+    if type(x) in WEAK or (type(x) is np.ndarray and x.dtype.kind in NUMERIC and x.dtype.isnative):
         return x
     return numeric_array(x)
 

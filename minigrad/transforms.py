@@ -7,7 +7,7 @@ gradients: that is what makes `grad(grad(f))` work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import wraps
 from operator import index
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigrad.graph import constant, sweep, topological_order
+from minigrad.hooks import fitted
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
 from minigrad.tensor import Tensor, as_tensor, wrap
@@ -33,21 +34,17 @@ def leaves(tree: Tree) -> list[Any]:
     return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, (list, tuple)) else [tree]
 
 
-def rebuilt(tree: Tree, new: Sequence[Any]) -> Tree:
-    """The containers of `tree` with other leaves inside."""
-    return filled(tree, iter(new))
-
-
-def filled(tree: Tree, new: Iterator[Any]) -> Tree:
+def rebuilt(tree: Tree, new: Iterable[Any]) -> Tree:
     """The containers of `tree` with the next of `new` in place of each leaf."""
+    rest = iter(new)  # of an iterator that is itself
     if isinstance(tree, dict):
         same = copy(tree)  # of its own class, with whatever else that holds
-        same.update({name: filled(part, new) for name, part in tree.items()})
+        same.update({name: rebuilt(part, rest) for name, part in tree.items()})
         return same
     if isinstance(tree, (list, tuple)):
-        parts = [filled(part, new) for part in tree]
+        parts = [rebuilt(part, rest) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return next(new)
+    return next(rest)
 
 
 def counterparts(given: Tree, tree: Tree) -> list[Any]:
@@ -94,19 +91,17 @@ class TracedCall:
         # Something outside of this call may be differentiated: what a variable comes from, or another leaf.
         self.nested = any(not x.is_leaf for x in self.variables) or any(x.is_leaf for x in others)
 
-    def pull_back(self, cotangents: Sequence[Tensor], create_graph: bool | None = None) -> list[Tensor]:
+    def pull_back(self, cotangents: Sequence[Tensor]) -> list[Tensor]:
         """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
-        if create_graph is None:
-            create_graph = self.nested and grad_mode.enabled
-        return pulled_back(self.outputs, cotangents, self.variables, create_graph)
+        return pulled_back(self.outputs, cotangents, self.variables, self.nested and grad_mode.enabled)
 
-    def gradients(self, create_graph: bool | None = None) -> list[Tensor]:
-        """The gradients of the single number the function returned, with respect to the variables."""
+    def one(self) -> list[Tensor]:
+        """The cotangent of the single number that the function returned."""
         if len(self.outputs) != 1 or self.outputs[0].size != 1:
             shapes = ", ".join(str(out.shape) for out in self.outputs)
             raise ValueError(f"only a function that returns one number has a gradient, this one returned {shapes}")
         out = self.outputs[0]
-        return self.pull_back([wrap(np.ones(out.shape, out.dtype))], create_graph)
+        return [wrap(np.ones(out.shape, out.dtype))]
 
     def value(self) -> Tree:
         """What the function returned, without the graph unless a surrounding transform needs it."""
@@ -149,13 +144,10 @@ def like(given: Tree, tree: Tree, what: str) -> list[Tensor]:
     """What is given for each leaf of `tree`, as tensors, checked to have its shape and cast to its dtype."""
     expected = [as_tensor(leaf) for leaf in leaves(tree)]
     try:
-        found = [as_tensor(leaf) for leaf in counterparts(given, tree)]
-        if [x.shape for x in found] != [x.shape for x in expected]:
-            raise ValueError("other shapes")
+        return [fitted(x, out) for x, out in zip(counterparts(given, tree), expected, strict=True)]
     except ValueError:
         shapes, wanted = (rebuilt(t, [np.shape(leaf) for leaf in leaves(t)]) for t in (given, tree))
         raise ValueError(f"{what} of shapes {shapes} were given for {wanted}") from None
-    return [x if x.dtype == out.dtype else x.astype(out.dtype) for x, out in zip(found, expected, strict=True)]
 
 
 def arguments(primals: Sequence[Tree]) -> list[Tree]:
@@ -180,7 +172,7 @@ def value_and_grad(
     @wraps(f)
     def call(*args: Tree, **kwargs: Any) -> Any:
         trace = TracedCall(f, args, kwargs, positions(argnums, len(args)), has_aux)
-        gradients = rebuilt(trace.trees, trace.gradients())
+        gradients = rebuilt(trace.trees, trace.pull_back(trace.one()))
         value = (trace.value(), trace.aux) if has_aux else trace.value()
         return value, gradients[0] if np.ndim(argnums) == 0 else tuple(gradients)
 
@@ -245,7 +237,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
     directions = like(tangents, trace.trees, "tangents")
     cotangents = [variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
-    gradients = trace.pull_back(cotangents, create_graph=True)
+    gradients = pulled_back(trace.outputs, cotangents, trace.variables, True)
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
     return trace.value(), rebuilt(trace.tree, pulled_back(gradients, directions, cotangents, nested))
 
@@ -262,7 +254,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
 
     trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
     directions = like(tangents, trace.trees, "tangents")
-    gradients = trace.gradients(create_graph=True)
+    gradients = pulled_back(trace.outputs, trace.one(), trace.variables, True)
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
     return tuple(rebuilt(trace.trees, pulled_back(gradients, directions, trace.variables, nested)))
 

@@ -5,7 +5,6 @@ All broadcast as NumPy does. A rule may return the broadcast shape: the sweep su
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable
 from functools import cache, wraps
 from math import inf, nan
@@ -16,7 +15,7 @@ import numpy as np
 from minigrad.arrays import NUMERIC, WEAK, Array, native
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
-from minigrad.ops.registry import NONZERO, POSITIVE, REAL, operation
+from minigrad.ops.registry import NONZERO, POSITIVE, REAL, named_after, operation
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
@@ -28,7 +27,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@operation("elementwise", np.add, methods="__add__ __radd__")
+@operation("elementwise", np.add, methods="__add__ __radd__ __iadd__")
 def add(a: TensorLike, b: TensorLike) -> Tensor:
     """Sum: a + b."""
     return record(add, value(a) + value(b),
@@ -36,7 +35,7 @@ def add(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad))
 
 
-@operation("elementwise", np.subtract, methods="__sub__ __rsub__")
+@operation("elementwise", np.subtract, methods="__sub__ __rsub__ __isub__")
 def subtract(a: TensorLike, b: TensorLike) -> Tensor:
     """Difference: a - b."""
     return record(subtract, value(a) - value(b),
@@ -44,7 +43,7 @@ def subtract(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: -grad))
 
 
-@operation("elementwise", np.multiply, methods="__mul__ __rmul__")
+@operation("elementwise", np.multiply, methods="__mul__ __rmul__ __imul__")
 def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """Product: a * b."""
     return record(multiply, value(a) * value(b),
@@ -52,7 +51,7 @@ def multiply(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad * a))
 
 
-@operation("elementwise", np.divide, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__")
+@operation("elementwise", np.divide, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__ __itruediv__")
 def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """Quotient: a / b."""
     return record(divide, value(numpys(a, b)) / value(b),
@@ -60,7 +59,7 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: -grad * out / b))
 
 
-@operation("elementwise", np.power, domain=(POSITIVE, REAL), methods="__pow__ __rpow__")
+@operation("elementwise", np.power, domain=(POSITIVE, REAL), methods="__pow__ __rpow__ __ipow__")
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """Power: a ** b. A negative base has a gradient for integer exponents; with respect to them it is NaN.
 
@@ -84,7 +83,7 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     return record(power, value(numpys(a, b)) ** value(b), (a, to_base), (b, to_exponent))
 
 
-@operation("other", np.remainder, domain=(REAL, NONZERO), methods="__mod__ __rmod__")
+@operation("other", np.remainder, domain=(REAL, NONZERO), methods="__mod__ __rmod__ __imod__")
 def remainder(a: TensorLike, b: TensorLike) -> Tensor:
     """Remainder a % b = a - b * floor(a / b), with the sign of b; the gradient is that between its jumps."""
     return record(remainder, np.remainder(value(a), value(b)),
@@ -128,9 +127,8 @@ def extreme(ufunc: np.ufunc, doc: str) -> Callable[[TensorLike, TensorLike], Ten
                       (a, lambda grad, out: grad * share(a, b, out)),
                       (b, lambda grad, out: grad * share(b, a, out)))
 
-    function.__name__ = function.__qualname__ = ufunc.__name__
-    function.__doc__ = f"{doc}; where they are equal each gets half the gradient."
-    return operation("elementwise", ufunc, ties=True)(function)
+    doc = f"{doc}; where they are equal each gets half the gradient"
+    return named_after(ufunc, function, doc, "elementwise", ties=True)
 
 
 maximum = extreme(np.maximum, "The larger of a and b, NaN if either is")
@@ -176,11 +174,10 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
 def in_single(function: F) -> F:
     """The operation computed in float32 for a first input in float16: counts and squares soon leave that range."""
     @wraps(function)
-    def computed(x: TensorLike, *args: Any, **options: Any) -> Tensor:
+    def computed(x: TensorLike, *args: Any, **options: Any) -> Any:
         x = as_tensor(x)
         if x._data.dtype != np.float16:
-            result: Tensor = function(x, *args, **options)
-            return result
+            return function(x, *args, **options)
         return astype(function(astype(x, np.float32), *args, **options), np.float16)
 
     return cast(F, computed)
@@ -222,7 +219,7 @@ def at_infinity(x: Tensor, infinite: Any) -> Tensor:
 
 def comfortable(x: Array, p: float = 2) -> bool:
     """Whether sums of the p-th powers of such non-negative numbers are well inside of the range of the dtype."""
-    low, high = comfort(x.dtype, builtins.max(2, builtins.abs(p)))
+    low, high = comfort(x.dtype, max(2, p, -p))
     return bool(np.all((x > low) & (x < high)))
 
 
@@ -235,32 +232,6 @@ def comfort(dtype: np.dtype[Any], p: float) -> tuple[Any, Any]:
 def magnitude(x: Array) -> Any:
     """A power of two near each of the non-negative elements: dividing by it takes no digit away."""
     return np.ldexp(x.dtype.type(1), np.frexp(x)[1] - 1)
-
-
-# ------------------------------------------------------------------------------------------------ in place
-
-
-def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) -> Callable[..., Tensor]:
-    """The augmented assignment `x += y`: an update of a leaf under `no_grad`, elsewhere the same as `x = x + y`."""
-    def assign(self: Tensor, other: TensorLike) -> Tensor:
-        if not (self.is_leaf and self.requires_grad):
-            return function(self, other)
-        if is_grad_enabled():
-            raise RuntimeError(
-                f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
-                f"write y = x {symbol[:-1]} ..., or update it under no_grad()"
-            )
-        array = self.numpy()
-        array[...] = function(self, other).data
-        self.data = array
-        return self
-
-    return assign
-
-
-for name, symbol, function in (("add", "+=", add), ("sub", "-=", subtract), ("mul", "*=", multiply),
-                               ("truediv", "/=", divide), ("pow", "**=", power), ("mod", "%=", remainder)):
-    setattr(Tensor, f"__i{name}__", in_place(symbol, function))
 
 
 @operation("other", lambda x, dtype: x.astype(dtype), methods="astype")

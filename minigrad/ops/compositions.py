@@ -6,7 +6,7 @@ They have NumPy's names and arguments. What has no rule here gets its gradient f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import ceil, floor, pi
+from math import ceil, floor
 from operator import index
 from typing import Any
 
@@ -16,11 +16,11 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multiply, positive, where
-from minigrad.ops.elementwise import sqrt, unary
+from minigrad.ops.elementwise import sqrt
 from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import Axis, carried_back, count, even_shares, kept_shape, mean, spread, std, sum, var
-from minigrad.ops.registry import Kind, operation
+from minigrad.ops.registry import named_after, operation
 from minigrad.ops.shape import (
     alike,
     broadcast_to,
@@ -37,22 +37,13 @@ from minigrad.ops.shape import (
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value, wrap
 
 __all__ = [
-    "absolute", "true_divide", "fabs", "degrees", "radians", "rad2deg", "deg2rad", "nan_to_num",
+    "absolute", "true_divide", "fabs", "nan_to_num",
     "atleast_1d", "atleast_2d", "atleast_3d", "vstack", "hstack", "dstack", "column_stack", "array_split", "vsplit",
     "hsplit", "dsplit", "flipud", "fliplr", "rot90", "rollaxis", "meshgrid", "compress", "select",
     "diff", "gradient", "trapezoid", "interp", "kron", "vdot", "cross",
     "average", "cov", "corrcoef", "median", "quantile", "percentile",
     "nansum", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin",
 ]
-
-
-def composed(
-    twin: Callable[..., Any], function: Callable[..., Any], doc: str, kind: Kind = "other", **facts: Any
-) -> Any:
-    """Enter `function` as the operation that does what NumPy's `twin` does."""
-    function.__name__ = function.__qualname__ = twin.__name__
-    function.__doc__ = f"{doc}."
-    return operation(kind, twin, **facts)(function)
 
 
 def constant(x: Any) -> Any:
@@ -68,10 +59,6 @@ def axes_of(x: Tensor, axis: Any) -> tuple[int, ...]:
 # ------------------------------------------------------------------------------------------------ elementwise
 
 absolute, true_divide = abs, divide
-degrees = unary(np.degrees, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
-rad2deg = unary(np.rad2deg, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
-radians = unary(np.radians, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
-deg2rad = unary(np.deg2rad, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
 
 
 @operation("elementwise", np.fabs, kinks=(0,))
@@ -97,7 +84,7 @@ def at_least(n: int, twin: Callable[..., Any]) -> Any:
         results = tuple(reshape(x, twin(value(x)).shape) for x in arys)
         return results[0] if len(results) == 1 else results
 
-    return composed(twin, function, f"Each tensor, with axes of length 1 more if it has fewer than {n}")
+    return named_after(twin, function, f"Each tensor, with axes of length 1 more if it has fewer than {n}")
 
 
 def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
@@ -107,28 +94,28 @@ def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
         twin(ary.data, bounds)  # NumPy refuses what does not fit
         return split(ary, bounds, axis if ary.ndim > 1 else 0)
 
-    return composed(twin, function, doc)
+    return named_after(twin, function, doc)
 
 
 atleast_1d = at_least(1, np.atleast_1d)
 atleast_2d = at_least(2, np.atleast_2d)
 atleast_3d = at_least(3, np.atleast_3d)
 
-vstack = composed(np.vstack, lambda tup: concatenate(list(map(atleast_2d, alike(tup)))),
+vstack = named_after(np.vstack, lambda tup: concatenate(list(map(atleast_2d, alike(tup)))),
                   "The tensors one below the other: along the first of at least two axes")
-hstack = composed(np.hstack, lambda tup: beside(list(map(atleast_1d, alike(tup)))),
+hstack = named_after(np.hstack, lambda tup: beside(list(map(atleast_1d, alike(tup)))),
                   "The tensors side by side: along the second axis, or the only one")
-dstack = composed(np.dstack, lambda tup: concatenate(list(map(atleast_3d, alike(tup))), 2),
+dstack = named_after(np.dstack, lambda tup: concatenate(list(map(atleast_3d, alike(tup))), 2),
                   "The tensors one behind the other: along the third of at least three axes")
-column_stack = composed(np.column_stack, lambda tup: concatenate(list(map(as_columns, tup)), 1),
+column_stack = named_after(np.column_stack, lambda tup: concatenate(list(map(as_columns, tup)), 1),
                         "The tensors side by side, vectors as columns")
 
 vsplit = splitting(0, np.vsplit, "`split` along the first of at least two axes")
 hsplit = splitting(1, np.hsplit, "`split` along the second axis, or the only one")
 dsplit = splitting(2, np.dsplit, "`split` along the third axis")
 
-flipud = composed(np.flipud, lambda m: flip(m, 0), "The rows in reverse order")
-fliplr = composed(np.fliplr, lambda m: flip(m, 1), "The columns in reverse order")
+flipud = named_after(np.flipud, lambda m: flip(m, 0), "The rows in reverse order")
+fliplr = named_after(np.fliplr, lambda m: flip(m, 1), "The columns in reverse order")
 
 
 def beside(parts: list[Tensor]) -> Tensor:
@@ -456,7 +443,7 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
     return total
 
 
-percentile = composed(
+percentile = named_after(
     np.percentile,
     lambda a, q, axis=None, method="linear", keepdims=False: quantile(a, in_parts(a, q), axis, method, keepdims),
     "As `quantile`, with `q` in per cent", ties=True, nonempty=True,
@@ -494,7 +481,7 @@ def nan_spread(twin: Any, of: Callable[..., Tensor], scaled: Callable[[Tensor], 
         of_all = of(deviations_or_0(a, axis), axis if a.ndim else None, keepdims=keepdims)
         return astype(scaled(more) * of_all, floating(a))
 
-    return composed(twin, function, f"As `{of.__name__}`, of the elements that are not NaN", **facts)
+    return named_after(twin, function, f"As `{of.__name__}`, of the elements that are not NaN", **facts)
 
 
 nanvar = nan_spread(np.nanvar, var, positive, nonempty=True)
@@ -531,7 +518,7 @@ def nan_extreme(twin: Callable[..., Any], doc: str) -> Any:
 
         return record(function, twin(a.data, axis, keepdims=keepdims), (a, rule))
 
-    return composed(twin, function, doc, "reduction", ties=True, nonempty=True)
+    return named_after(twin, function, doc, "reduction", ties=True, nonempty=True)
 
 
 nanmax = nan_extreme(np.nanmax, "Largest element that is not NaN; equal ones share the gradient evenly")
@@ -549,7 +536,7 @@ def running(choose: Any, ufunc: np.ufunc, doc: str) -> None:
                       (x, lambda grad, out: accumulate_rule(x, grad, out, axis)))
 
     name = f"{ufunc.__name__}.accumulate"
-    choose.accumulate = composed(ufunc.accumulate, accumulate, doc, ties=True, name=name)
+    choose.accumulate = named_after(ufunc.accumulate, accumulate, doc, ties=True, name=name)
 
 
 def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: Any) -> Tensor:

@@ -12,13 +12,13 @@ import numpy as np
 from minigrad.arrays import Array, floats
 from minigrad.graph import record
 from minigrad.ops.arithmetic import comfortable, kinked, magnitude, or_inf, subtract, where
-from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, operation
+from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, named_after, operation
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "logaddexp2", "square", "reciprocal", "sqrt",
     "cbrt", "hypot", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh",
-    "arccosh", "arctanh", "sigmoid",
+    "arccosh", "arctanh", "degrees", "radians", "rad2deg", "deg2rad", "sigmoid",
 ]
 
 Unary: TypeAlias = Callable[[TensorLike], Tensor]
@@ -32,7 +32,7 @@ def sigmoid(x: TensorLike) -> Tensor:
 
 
 def logistic(x: Array) -> Any:
-    # e ** x / (1 + e ** x) for negative x, where e ** -x overflows
+    """As e ** x / (1 + e ** x) for negative x, where e ** -x overflows."""
     x = floats(x)
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
@@ -51,10 +51,8 @@ def unary(ufunc: np.ufunc, rule: Callable[[Any], Rule], doc: str, domain: Domain
     def function(x: TensorLike) -> Tensor:
         return record(function, ufunc(value(x)), (x, rule(x)))
 
-    function.__name__ = function.__qualname__ = ufunc.__name__
-    function.__doc__ = f"{doc}."
     method = ufunc.__name__ if ufunc.__name__ in ("exp", "log", "sqrt", "tanh") else ""  # those that everybody types
-    return operation("elementwise", ufunc, domain=domain, methods=method)(function)
+    return named_after(ufunc, function, doc, "elementwise", domain=domain, methods=method)
 
 
 @operation("elementwise", np.logaddexp)
@@ -162,3 +160,8 @@ tanh    = unary(np.tanh,    lambda x: lambda grad, out: 4 * logistic_density(2 *
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
 arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
 arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / one_less_square(x), "Inverse of tanh", UNIT)
+
+degrees = unary(np.degrees, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
+rad2deg = unary(np.rad2deg, lambda x: lambda grad, out: grad * (180 / pi), "Radians in degrees")
+radians = unary(np.radians, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")
+deg2rad = unary(np.deg2rad, lambda x: lambda grad, out: grad * (pi / 180), "Degrees in radians")

@@ -12,17 +12,16 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from minigrad.graph import record
-from minigrad.ops.arithmetic import in_place
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import expand_dims, reshape, squeeze
-from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "matmul", "dot", "inner", "outer", "tensordot", "einsum", "multi_dot",
 ]
 
 
-@operation("other", np.matmul, methods="__matmul__ __rmatmul__")
+@operation("other", np.matmul, methods="__matmul__ __rmatmul__ __imatmul__")
 def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """Matrix product a @ b: (..., n, k) @ (..., k, m) -> (..., n, m), stacks broadcast.
 
@@ -40,9 +39,6 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     return record(matmul, data,
                   (a, lambda grad, out: grad @ b.swapaxes(-1, -2)),
                   (b, lambda grad, out: a.swapaxes(-1, -2) @ grad))
-
-
-setattr(Tensor, "__imatmul__", in_place("@=", matmul))  # noqa: B010
 
 
 @operation("other", np.dot, methods="dot")
@@ -96,7 +92,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
         labels = [i for term in operands[1::2] for i in term]
         operands = (*operands, [...] * (... in labels) + sorted({i for i in labels if labels.count(i) == 1} - {...}))
     try:
-        data = np.einsum(*[x.data if isinstance(x, Tensor) else x for x in operands], optimize=optimize)
+        data = np.einsum(*[value(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in operands], optimize=optimize)
     except ValueError as error:
         spec = [x if isinstance(x, (str, list)) else f"shape {np.shape(x)}" for x in operands]
         raise ValueError(f"einsum of {', '.join(map(str, spec))}: {error}") from None

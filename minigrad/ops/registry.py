@@ -15,10 +15,15 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
+from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Tensor, TensorLike
 
 Kind = Literal["elementwise", "step", "reduction", "other"]
 F = TypeVar("F", bound=Callable[..., Any])
+AUGMENTED = {
+    "__iadd__": "+=", "__isub__": "-=", "__imul__": "*=", "__itruediv__": "/=", "__ifloordiv__": "//=",
+    "__imod__": "%=", "__ipow__": "**=", "__imatmul__": "@=",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,6 @@ def operation(
     kind: Kind,
     twin: Callable[..., Any] | None = None,
     *,
-    arity: int | None = None,
     domain: Domain | tuple[Domain, ...] = REAL,
     kinks: tuple[float, ...] = (),
     ties: bool = False,
@@ -91,22 +95,32 @@ def operation(
 ) -> Callable[[F], F]:
     """Enter the decorated function into the registry, and put it on `Tensor` under each of the names in `methods`.
 
-    A name such as `__rsub__` gets the function with its two operands exchanged. `arity` is counted from the signature,
-    unless given. See `Operation` for the rest.
+    A name such as `__rsub__` gets the function with its two operands exchanged, one such as `__isub__` the augmented
+    assignment. How many tensors it takes is counted from the signature, unless `domain` is a tuple. See `Operation`.
     """
 
     def enter(function: F) -> F:
-        domains = (domain,) * (arity or tensors_of(function)) if isinstance(domain, Domain) else domain
+        domains = (domain,) * tensors_of(function) if isinstance(domain, Domain) else domain
         full = name or function.__name__
         operations[full] = Operation(full, function, kind, twin, len(domains), domains, kinks, ties, nonempty)
         if from_numpy(twin):
             twins[cast(Callable[..., Any], twin)] = function
         for method in methods.split():
             reflected = method.startswith("__r") and len(domains) == 2
-            setattr(Tensor, method, exchanged(function) if reflected else function)
+            assigned = in_place(AUGMENTED[method], function) if method in AUGMENTED else function
+            setattr(Tensor, method, exchanged(function) if reflected else assigned)
         return function
 
     return enter
+
+
+def named_after(
+    twin: Any, function: Callable[..., Any], doc: str, kind: Kind = "other", **facts: Any
+) -> Callable[..., Any]:
+    """Enter `function`, under the name of NumPy's `twin`, as the operation that does the same."""
+    function.__name__ = function.__qualname__ = twin.__name__
+    function.__doc__ = f"{doc}."
+    return operation(kind, twin, **facts)(function)
 
 
 def tensors_of(function: Callable[..., Any]) -> int:
@@ -124,3 +138,21 @@ def from_numpy(twin: Any) -> bool:
 def exchanged(function: Callable[..., Tensor]) -> Callable[[Tensor, TensorLike], Tensor]:
     """`function` with its two operands the other way round, for Python's reflected operators."""
     return lambda self, other: function(other, self)
+
+
+def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) -> Callable[..., Tensor]:
+    """The augmented assignment `x += y`: an update of a leaf under `no_grad`, elsewhere the same as `x = x + y`."""
+    def assign(self: Tensor, other: TensorLike) -> Tensor:
+        if not (self.is_leaf and self.requires_grad):
+            return function(self, other)
+        if is_grad_enabled():
+            raise RuntimeError(
+                f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
+                f"write y = x {symbol[:-1]} ..., or update it under no_grad()"
+            )
+        array = self.numpy()
+        array[...] = function(self, other).data
+        self.data = array
+        return self
+
+    return assign

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.modes import is_grad_enabled
-from minigrad.ops.arithmetic import in_place
-from minigrad.ops.registry import NONZERO, REAL, Domain, operation
+from minigrad.ops.registry import NONZERO, REAL, Domain, named_after, operation
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 
 __all__ = [
@@ -31,8 +30,7 @@ def step(twin: Callable[..., Any], domain: tuple[Domain, ...] = (REAL,), methods
             raise TypeError(f"{twin.__name__} of a tensor that requires gradients: {FLAT}")
         return wrap(twin(*map(value, args)))
 
-    function.__name__, function.__doc__ = twin.__name__, f"As `numpy.{twin.__name__}`; {FLAT}."
-    return operation("step", twin, domain=domain, methods=methods)(function)
+    return named_after(twin, function, f"As `numpy.{twin.__name__}`; {FLAT}", "step", domain=domain, methods=methods)
 
 
 sign = step(np.sign)
@@ -40,8 +38,7 @@ floor = step(np.floor)
 ceil = step(np.ceil)
 rint = step(np.rint)
 trunc = step(np.trunc)
-floor_divide = step(np.floor_divide, (REAL, NONZERO), "__floordiv__ __rfloordiv__")
-setattr(Tensor, "__ifloordiv__", in_place("//=", floor_divide))  # noqa: B010
+floor_divide = step(np.floor_divide, (REAL, NONZERO), "__floordiv__ __rfloordiv__ __ifloordiv__")
 
 
 @operation("step", np.round, methods="round __round__")
@@ -57,7 +54,8 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
     def plain_function(x: TensorLike, *args: Any, **options: Any) -> Any:
         return function(value(x), *args, **options)
 
-    plain_function.__name__, plain_function.__doc__ = function.__name__, f"As `numpy.{function.__name__}`, no tensor."
+    plain_function.__name__ = plain_function.__qualname__ = function.__name__
+    plain_function.__doc__ = f"As `numpy.{function.__name__}`, no tensor."
     setattr(Tensor, function.__name__, plain_function)
     return plain_function
 

@@ -1,5 +1,6 @@
 """Every registered operation against NumPy and against numerical derivatives: a new one needs no test written here."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +50,21 @@ def test_value_shape_and_dtype_are_those_of_the_numpy_twin(operation, data):
     result = call(*map(mg.tensor, call.inputs))
     assert result.dtype == expected.dtype
     np.testing.assert_allclose(result.numpy(), expected, rtol=1e-12, atol=1e-12, strict=True)
+
+
+@each(ours)
+@given(data=st.data())
+def test_arrays_in_the_byte_order_of_another_machine_give_the_same(operation, data):
+    call = data.draw(calls(operation))
+    foreign = [x.astype(x.dtype.newbyteorder()) for x in call.inputs]
+    found, expected = (mg.as_tensor(call(*inputs)) for inputs in (foreign, call.inputs))
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found.numpy(), expected.numpy(), strict=True)
+
+
+@each([op for op in operations.values() if "." not in op.name or op.name.startswith("linalg")])
+def test_operations_can_be_pickled(operation):
+    assert pickle.loads(pickle.dumps(operation.function)) is operation.function
 
 
 def values_of(call, inputs):

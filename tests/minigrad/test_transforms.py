@@ -281,6 +281,18 @@ def test_checkpointed_gradients_are_the_same_bit_for_bit():
     assert all(np.array_equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
+@pytest.mark.parametrize("f", [
+    lambda x: mg.grad(lambda v: (v**2 * x).sum())(np.ones(4)).sum(),
+    lambda x: (x * mg.tensor(2.0, requires_grad=True)).sum(),
+    lambda x: mg.jvp(lambda v: v * x, [A[0]], [A[1]])[1].sum(),
+])
+def test_a_checkpointed_function_may_make_leaves_of_its_own(f):
+    close(mg.grad(mg.checkpoint(f))(A[0]), mg.grad(f)(A[0]).numpy())
+    x = mg.tensor(A[0], requires_grad=True)
+    mg.checkpoint(f)(x).backward()
+    close(x.grad, mg.grad(f)(A[0]).numpy())
+
+
 def test_checkpoints_keep_nothing_in_between():
     inner = []
 
