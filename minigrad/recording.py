@@ -6,6 +6,7 @@ mutation of rules, and the traces and drawings of `show` listen with such functi
 
 from __future__ import annotations
 
+import gc
 import linecache
 import sys
 import threading
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeAlias
 
 from minigrad.graph import Pending, fitted_to, repeated_axes, sweep, watches
@@ -143,9 +144,7 @@ def recording(listen: Listener) -> Iterator[None]:
     ['Recorded', 'Seeded', 'Completed', 'Recorded', 'Contributed']
     """
     thread = threading.get_ident()
-    recorder = watches.get(thread)
-    if not isinstance(recorder, Recorder):
-        recorder = watches[thread] = Recorder([])
+    recorder = watches.setdefault(thread, Recorder([]))
     recorder.listeners.append(listen)
     try:
         yield
@@ -155,24 +154,23 @@ def recording(listen: Listener) -> Iterator[None]:
             del watches[thread]
 
 
-class Scopes(threading.local):
-    """The scopes that this thread is in."""
+class OfThread(threading.local):
+    """The name of the scope that this thread is in."""
 
-    def __init__(self) -> None:
-        self.names: list[str] = []
+    scope = ""
 
 
-scopes = Scopes()
+_of_thread = OfThread()
 
 
 @contextmanager
 def scope(name: str) -> Iterator[None]:
     """Within this context, what is recorded belongs to `name`. Enter it only where somebody watches."""
-    scopes.names.append(name)
+    before, _of_thread.scope = _of_thread.scope, name
     try:
         yield
     finally:
-        scopes.names.pop()
+        _of_thread.scope = before
 
 
 class Recorder:
@@ -195,11 +193,11 @@ class Recorder:
         place = place_of(user_frame(frame and frame.f_back))
         if out._edges:
             extras_of(out).line = str(place)
-        within = scopes.names[-1] if scopes.names else ""
-        self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, within, within_a_rule()))
+        inside = _of_thread.scope, within_a_rule()
+        self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, *inside))
 
     def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending:
-        """The books of a sweep, of which those are told who listen when it begins."""
+        """The books of a sweep, told to those who listen now: who comes or goes during the sweep changes nothing."""
         return RecordedPending(seeds, create_graph, Recorder(self.listeners).tell)
 
 
@@ -254,6 +252,11 @@ class Enclosing:
     module: str
     arguments: tuple[Any, ...]
     options: dict[str, Any]
+
+    def function(self) -> FunctionType | None:
+        """The function itself, if there is one alone of this code."""
+        found = [f for f in gc.get_referrers(self.code) if isinstance(f, FunctionType)]
+        return found[0] if len(found) == 1 else None
 
 
 def enclosing(operation: Callable[..., Any], most: int = 4) -> list[Enclosing]:

@@ -6,12 +6,10 @@ a variable of its own, so that `x * x` has two, and one variable is moved at a t
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,10 @@ from minigrad.arrays import Array
 from minigrad.graph import fitted_to
 from minigrad.guards import libraries
 from minigrad.modes import enable_grad, no_grad
-from minigrad.random import States, noting, put, standing
+from minigrad.random import noting, put, standing
 from minigrad.recording import Enclosing, Recorded, recording
 from minigrad.show.steps import VerdictShown
+from minigrad.show.tracing import Checkable
 from minigrad.tensor import Rule, Tensor, as_tensor, wrap
 from minigrad.testing.blame import Step, symmetrised
 from minigrad.testing.numeric import Finding, Tolerance, Verdict
@@ -33,22 +32,7 @@ from minigrad.transforms import leaves, rebuilt
 WORST_FIRST = Verdict.WRONG, Verdict.KINK, Verdict.CORRECT, Verdict.INCONCLUSIVE
 
 
-@dataclass(frozen=True)
-class RecordedCall:
-    """A recorded operation, and what is needed to call it again.
-
-    Attributes:
-        event: the operation.
-        around: the functions that it was called from, the innermost first, if it takes what they may have computed.
-        drawn: where the generators stood from which it may have drawn.
-    """
-
-    event: Recorded
-    around: Sequence[Enclosing]
-    drawn: States
-
-
-def verdicts(call: RecordedCall, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
+def verdicts(call: Checkable, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
     """The verdict on the rule for each of these inputs of an operation, by position.
 
     Arrays that an operation takes besides its inputs may follow from these, as the moments of a batch do; its rule is
@@ -79,7 +63,7 @@ def verdicts(call: RecordedCall, rules: dict[int, Rule]) -> dict[int, VerdictSho
     return {i: MAY_FOLLOW if v.verdict == "WRONG" else v for i, v in found.items()}
 
 
-def verdicts_in(call: RecordedCall, step: Step | None, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
+def verdicts_in(call: Checkable, step: Step | None, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
     """The verdicts on the rules of an operation as a part of a step, or as the step itself."""
     place = None if step is None else place_in(call, step)
     if step is None or place is None:
@@ -95,7 +79,7 @@ def is_library(module: str) -> bool:
     return module.partition(".")[0] in libraries
 
 
-def takes_arrays(call: RecordedCall, step: Step) -> bool:
+def takes_arrays(call: Checkable, step: Step) -> bool:
     """Whether there are numbers among the arguments that may follow from the inputs, and are none themselves.
 
     Zeros and ones are a mask, unless the inputs are such too. A number of Python's is written down in a program if it
@@ -132,14 +116,12 @@ def undrawn() -> Iterator[None]:
 
 
 def step_of(event: Recorded) -> Step:
-    """An operation with its arguments; those that it names rules for, if its own are not known."""
-    arguments, options = event.arguments, event.options
-    if not arguments and not options:
-        arguments = event.inputs
-    inside = leaves([arguments, options])
-    if len(event.inputs) == 1 and arguments and not any(x is event.inputs[0] for x in inside):
-        arguments = (event.inputs[0], *arguments[1:])  # what it has made of its first argument, to begin with
-    return Step(event.operation, event.result, arguments, options, "")
+    """An operation with the arguments it had."""
+    step = Step.of(event)
+    inside = leaves([step.arguments, step.options])
+    if len(event.inputs) == 1 and step.arguments and not any(x is event.inputs[0] for x in inside):
+        step.arguments = (event.inputs[0], *step.arguments[1:])  # what it has made of its first argument, to begin with
+    return step
 
 
 def step_around(event: Recorded, around: Enclosing) -> Step | None:
@@ -148,12 +130,12 @@ def step_around(event: Recorded, around: Enclosing) -> Step | None:
     is_function_of_them = any(x is y and isinstance(x, Tensor) for x in inside for y in event.inputs)
     if not is_function_of_them or not all(isinstance(x, DATA) for x in inside):
         return None
-    functions = [f for f in gc.get_referrers(around.code) if isinstance(f, FunctionType)]
-    if len(functions) != 1:
+    function = around.function()
+    if function is None:
         return None
     copies = [x.copy() if isinstance(x, np.ndarray) else x for x in inside]  # it may write into them
     arguments, options = rebuilt([around.arguments, around.options], copies)
-    return Step(functions[0], event.result, arguments, options, "")
+    return Step(function, event.result, arguments, options, "")
 
 
 DATA = Tensor, np.ndarray, np.generic, np.dtype, np.random.Generator, int, float, str, slice, type(None), type(...)
@@ -166,27 +148,25 @@ class PlaceOfResult:
     within: bool
     index: int
 
-    def results(self, event: Recorded, function: Any, arguments: Any, options: Any) -> list[Any]:
-        """All that the result may be among."""
+    def results(self, event: Recorded, step: Step) -> list[Any]:
+        """All that the result may be among, when the step is made."""
         if not self.within:
-            return leaves(function(*arguments, **options))
+            return leaves(step.call({}))
         events: list[Any] = []
         with recording(events.append):
-            function(*arguments, **options)
+            step.call({})
         code = code_of(event.operation)
         return [e.result for e in events
                 if isinstance(e, Recorded) and not e.backwards and code_of(e.operation) is code]
 
 
-def place_in(call: RecordedCall, step: Step) -> PlaceOfResult | None:
+def place_in(call: Checkable, step: Step) -> PlaceOfResult | None:
     """Where the recorded value is when a step is made again; None if it is nowhere."""
-    arguments, options = rebuilt([step.arguments, step.options], [
-        x.detach() if isinstance(x, Tensor) else x for x in leaves([step.arguments, step.options])
-    ])
+    plain = step.with_leaves(lambda x: x.detach() if isinstance(x, Tensor) else x)
     for within in (False, True):
         put(call.drawn)
         try:
-            results = PlaceOfResult(within, 0).results(call.event, step.operation, arguments, options)
+            results = PlaceOfResult(within, 0).results(call.event, plain)
         except Exception:  # whatever it is: this call cannot be repeated, so nothing can be said of it
             return None
         for index, result in enumerate(results):
@@ -195,21 +175,20 @@ def place_in(call: RecordedCall, step: Step) -> PlaceOfResult | None:
     return None
 
 
-MAY_FOLLOW = VerdictShown(Verdict.INCONCLUSIVE.value, None, None, None,
-                          "it is also handed numbers that may have been computed from its inputs; moving an input "
-                          "would change these too, so its slope alone says nothing")
-
-
 def undecided(reason: str) -> VerdictShown:
     """Nothing is known, for a reason."""
     return VerdictShown(Verdict.INCONCLUSIVE.value, None, None, None, reason)
+
+
+MAY_FOLLOW = undecided("it is also handed numbers that may have been computed from its inputs; moving an input would "
+                       "change these too, so its slope alone says nothing")
 
 
 @dataclass
 class Edges:
     """The edges of one recorded operation, whose result has its place in what a step gives."""
 
-    call: RecordedCall
+    call: Checkable
     step: Step
     place: PlaceOfResult
     rules: dict[int, Rule]
@@ -231,8 +210,8 @@ class Edges:
                     new[place] = symmetrised(self.step, variable)
             by_position, by_name = rebuilt(arguments, new)
             put(self.call.drawn)
-            results = self.place.results(self.event, self.step.operation, by_position, by_name)
-            return as_tensor(results[self.place.index])
+            step = replace(self.step, arguments=by_position, options=by_name)
+            return as_tensor(self.place.results(self.event, step)[self.place.index])
 
         rng = np.random.default_rng(0)
         subject = TensorSubject(again, [inside[together[0]]._data for together in places])

@@ -162,7 +162,7 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
     called = names_for([operation or "leaf" for operation in made], [known.get(id(tensor)) for tensor in numbers])
     nodes = [
         Node(number, name, "result" if operation else "leaf", operation, tensor.shape, tensor.dtype.name, tensor._time,
-             single(tensor), scopes.get(tensor, ""))
+             tensor.item() if tensor.size == 1 else None, scopes.get(tensor, ""))
         for (tensor, number), operation, name in zip(numbers.items(), made, called, strict=True)
     ]
     return Graph(tuple(nodes), tuple(Arrow(source, numbers[target], at) for source, target, at in arrows))
@@ -217,10 +217,3 @@ def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> 
         nodes.append(Node(box, f"{path} {kind}".strip(), "result", kind, event.result.shape, "float64", 0, None, around,
                           count))
     return Graph(tuple(nodes), tuple(Arrow(a, b, 0) for a, b in arrows))
-
-
-def single(tensor: Tensor) -> float | None:
-    """The value of a tensor with one element."""
-    return float(np.asarray(tensor._data).reshape(())) if tensor.size == 1 else None
-
-

@@ -19,7 +19,7 @@ def names_around(names: Mapping[str, Any] | None = None) -> dict[int, str]:
     """
     frame = user_frame()
     given = {id(x): str(name) for name, x in (names or {}).items()}
-    return names_in({**frame.f_locals, **frame.f_globals}) | names_in(frame.f_locals) | given
+    return names_in({**frame.f_locals, **frame.f_globals, **frame.f_locals}) | given
 
 
 def names_for(kinds: Iterable[str], users: Sequence[str | None]) -> list[str]:

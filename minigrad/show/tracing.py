@@ -37,12 +37,12 @@ Keep = Literal["some", "all"]
 
 
 class Checkable(NamedTuple):
-    """An operation, and what `Trace.check` needs to call it again: see `minigrad.show.checking.RecordedCall`."""
+    """A recorded operation, and what `Trace.check` needs to call it again."""
 
     event: Recorded
     rules: dict[int, Rule]  # number of an edge -> its rule
-    around: list[Enclosing]
-    drawn: States
+    around: list[Enclosing]  # what it was called from, the innermost first, if it takes what that may have computed
+    drawn: States  # where the generators stood from which it may have drawn
 
 
 class trace:
@@ -131,12 +131,11 @@ class Trace:
         """
         if self._checkable is None:
             raise RuntimeError("what is called now is recorded: leave the `with trace()` block, then check()")
-        from minigrad.show.checking import RecordedCall, undecided, verdicts
+        from minigrad.show.checking import undecided, verdicts
 
-        for event, rules, around, drawn in self._checkable:
-            positions = {self.edges[number].position: rule for number, rule in rules.items()}
-            found = verdicts(RecordedCall(event, around, drawn), positions)
-            for number in rules:
+        for call in self._checkable:
+            found = verdicts(call, {self.edges[number].position: rule for number, rule in call.rules.items()})
+            for number in call.rules:
                 edge = self.edges[number]
                 self.edges[number] = replace(edge, verdict=found[edge.position])
         if self._checkable:

@@ -332,7 +332,7 @@ def argument_name(step: Step, parent: Tensor) -> str:
     return f"`{names[0]}`" if names else "its input"
 
 
-def reproduced(local: Local, options: dict[str, Any], check: Callable[..., Any]) -> list[str]:
+def reproduced(local: Local, options: dict[str, Any]) -> list[str]:
     """Lines that check the step on its own."""
     parents = local.step.tensors()
     names = [Name(f"x{i}" if len(parents) > 1 else "x") for i in range(len(parents))]
@@ -341,7 +341,7 @@ def reproduced(local: Local, options: dict[str, Any], check: Callable[..., Any])
         call = local.step.spelled(dict(zip(parents, names, strict=True)), line)
         return f"lambda {', '.join(map(repr, names))}: {call}"
 
-    return reproduction(function, local.probe.arrays, options, check) if local.alone else []
+    return reproduction(function, local.probe.arrays, options) if local.alone else []
 
 
 def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = ()) -> str:

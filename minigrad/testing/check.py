@@ -36,7 +36,7 @@ from minigrad.testing.probe import (
     worst_entry,
 )
 from minigrad.testing.report import GradientError, Report
-from minigrad.testing.reproduce import Request, attempt
+from minigrad.testing.reproduce import Request
 from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, changed, recorded_casts
 from minigrad.testing.subject import Gradients, HandWritten, Recording, SecondOrder, Subject, TensorSubject
 from minigrad.transforms import leaves
@@ -111,20 +111,27 @@ def gradient_report(
     >>> report.ok, report.problems[0]
     (False, 'the cotangent is ignored: two different ones give the same gradient of input 0')
     """
-    request = Request(**locals())
-    f = request.function
-    if unknown := set(CHECKS if checks is None else checks) - set(CHECKS):
+    return examined(Request(**locals()))
+
+
+def examined(asked: Request, explained: bool = True) -> Report:
+    """The report; while a line that reproduces a fault is tried, one without explanations."""
+    f, model = asked.function, asked.model
+    if unknown := set(CHECKS if asked.checks is None else asked.checks) - set(CHECKS):
         raise ValueError(f"there is no check {sorted(unknown)}: take some of {', '.join(CHECKS)}")
-    if order not in (1, 2):
-        raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {order!r}")
-    if directions < 1:
-        raise ValueError(f"there must be at least 1 direction to look along, got {directions!r}")
+    if asked.order not in (1, 2):
+        raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {asked.order!r}")
+    if asked.directions < 1:
+        raise ValueError(f"there must be at least 1 direction to look along, got {asked.directions!r}")
     if model is None and hasattr(f, "named_parameters"):
         model = f
-    subject = HandWritten(f, gradient, inputs, wrt) if gradient else TensorSubject(f, inputs, model, wrt)
+    if asked.gradient:
+        subject: Subject = HandWritten(f, asked.gradient, asked.inputs, asked.wrt)
+    else:
+        subject = TensorSubject(f, asked.inputs, model, asked.wrt)
     if not subject.arrays:
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
-    examination = Examination(request, subject)
+    examination = Examination(asked, subject, explained)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         examination.examine()
     return examination.report
@@ -180,8 +187,8 @@ class Weighed:
 class Examination:
     """What is needed all along while one report is written."""
 
-    def __init__(self, request: Request, subject: Subject) -> None:
-        self.request, self.subject, self.order = request, subject, 1
+    def __init__(self, request: Request, subject: Subject, explained: bool) -> None:
+        self.request, self.subject, self.order, self.explained = request, subject, 1, explained
         self.tolerance = Tolerance(request.rtol, request.atol)
         self.rng = np.random.default_rng((request.seed, 2))  # not what a user draws data from, by the same seed
         self.lost = 0.0  # how large slopes may be that rounding hides, whatever the error bar says
@@ -199,7 +206,7 @@ class Examination:
         except Meaningless as error:
             self.report.problems += error.problems
             if error.run is not None:
-                self.blame(error.run, self.culprit(error.run, finite=False)[0])
+                self.blame(error.run, self.checker(error.run).first_wrong(error.run.steps)[0])
 
     # ---------------------------------------------------------------- the first run
 
@@ -213,8 +220,7 @@ class Examination:
         with recorded_steps() as steps, recorded_casts() as casts:
             made = recorded_call(subject, arrays)
             values = made.values
-            one_number = isinstance(subject, HandWritten) and subject.returns_one_number
-            draw = np.ones if one_number else self.rng.standard_normal
+            draw = np.ones if subject.returns_one_number else self.rng.standard_normal
             cotangents = [np.asarray(draw(value.shape)) for value in values]
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
@@ -256,7 +262,7 @@ class Examination:
     def is_rounding(self, check: Callable[[Outcome], str | None], problem: str, run: Outcome) -> bool:
         """Whether numbers of a check that do not agree are what rounding may do, unlike a wrong dtype."""
         epsilon = {CHECKS["forward"]: EPSILON, CHECKS["float32"]: SINGLE}.get(check, 0.0)
-        if not epsilon or "agree" not in problem:
+        if not epsilon or not problem.startswith(("jvp and vjp disagree", "float32 does not agree")):
             return False
         return self.probe(run).is_erratic(self.rng, epsilon) or self.ill_conditioned(run, epsilon)
 
@@ -264,15 +270,15 @@ class Examination:
         """Whether rounding the arguments of some operation leaves its gradient with a few digits only."""
         return self.erratic_step(run, epsilon) or any(
             QUARTER * abs(local.probe.slope(direction)) < moved
-            for local in self.locals(run) if epsilon == EPSILON
+            for local in self.steps_alone(run) if epsilon == EPSILON
             for direction, moved in moved_by_rounding(local, self.rng)
         )
 
     def erratic_step(self, run: Outcome, epsilon: float = EPSILON) -> bool:
         """Whether it leaves the value of some operation with half of its digits only."""
-        return any(local.probe.is_erratic(self.rng, epsilon) for local in self.locals(run))
+        return any(local.probe.is_erratic(self.rng, epsilon) for local in self.steps_alone(run))
 
-    def locals(self, run: Outcome) -> Iterator[Local]:
+    def steps_alone(self, run: Outcome) -> Iterator[Local]:
         """What checking the first steps, each on its own, finds."""
         checker = StepChecker(self.rng, self.tolerance)
         found = (checker.checked(step) for step in run.steps[:SAMPLED] if step.out.requires_grad)
@@ -413,7 +419,7 @@ class Examination:
         known = self.order == 1 and local.alone
         return local.probe.is_erratic(self.rng) or (known and rounding_explains(local, self.rng))
 
-    def culprit(self, run: Outcome, finite: bool = True) -> tuple[Local | None, bool]:
+    def culprit(self, run: Outcome) -> tuple[Local | None, bool]:
         """The first step whose own gradient is wrong, and whether one before it is at a kink.
 
         What is not finite there, though all gradients are finite, has had no part in them.
@@ -423,7 +429,7 @@ class Examination:
         while True:
             local, kink = checker.first_wrong(run.steps, start)
             kinks = kinks or kink
-            if local is None or not finite or all(np.isfinite(g).all() for g in local.probe.gradients):
+            if local is None or all(np.isfinite(g).all() for g in local.probe.gradients):
                 return local, kinks
             start = next((i for i, step in enumerate(run.steps) if step is local.step), len(run.steps)) + 1
 
@@ -431,16 +437,15 @@ class Examination:
         """The first step that is wrong where the whole is: at the wrong entry, or along the directions that show it."""
         probe, directions = weighed.probe, list(weighed.directions)
         if fault is not None and fault.index is not None:
-            mask = np.zeros(probe.arrays[fault.variable].shape)
-            mask[fault.index] = 1
-            directions.insert(0, probe.only(fault.variable, probe.scales, mask))
+            amount = probe.scales[fault.variable][fault.index]
+            directions.insert(0, probe.single(fault.variable, fault.index, amount))
         checker = self.checker(weighed.run)
         found = (checker.first_wrong_along(weighed.run.steps, direction) for direction in directions[:2])
         return next((x for x in found if x is not None and not self.explained_by_rounding(x, weighed)), None)
 
     def checker(self, run: Outcome) -> StepChecker:
         """What checks steps of a run; while a line is tried, only such that can be checked on their own."""
-        return StepChecker(self.rng, self.tolerance, self.order, None if attempt.running else run.subject)
+        return StepChecker(self.rng, self.tolerance, self.order, run.subject if self.explained else None)
 
     # ---------------------------------------------------------------- in words
 
@@ -456,7 +461,7 @@ class Examination:
         report.notes += weighed.notes
         if not weighed.wrong:
             return
-        if attempt.running:
+        if not self.explained:
             report.problems.append("it is wrong here too")
             return
         fault = fault or weighed.probe.locate(self.rng)
@@ -467,8 +472,7 @@ class Examination:
         elif fault is not None and (pattern := pattern_of(weighed.probe, fault.variable)):
             report.details.append(pattern)
         self.blame(weighed.run, weighed.local or self.accused(weighed, fault))
-        known = first is None or (fault is not None and fault.is_wrong_for(first))
-        if not known:
+        if first is not None and not (fault is not None and fault.is_wrong_for(first)):
             report.details.append("right at the point itself: does a rule keep something from an earlier call?")
 
     def described(self, fault: Fault | None, along: Finding) -> str:
@@ -476,7 +480,7 @@ class Examination:
         prefix = "the second derivative: " if self.order == 2 else ""
         if fault is None or fault.index is None:
             shown = along if fault is None else fault.finding
-            where = "along a direction" if fault is None else f"along all ones in {self.subject.names[fault.variable]}"
+            where = "along a direction" + ("" if fault is None else f" in {self.subject.names[fault.variable]}")
             return f"{prefix}{where}, no single entry showing it: {compared(shown)}"
         name, shape = self.subject.names[fault.variable], self.subject.arrays[fault.variable].shape
         of = f"; {fault.wrong} of {fault.looked_at} entries disagree" if fault.looked_at > 1 else ""
@@ -485,15 +489,15 @@ class Examination:
 
     def blame(self, run: Outcome, local: Local | None) -> None:
         """Name the operation whose own gradient is wrong, if there is one, and give a line that reproduces it."""
-        if attempt.running:
+        if not self.explained:
             return
         again: list[str] = []
         if local is not None:
             self.report.details.append(accusation(local, self.rng, self.report.details))
-            again = reproduced(local, self.request.numbers(), gradient_report)
+            again = reproduced(local, self.request.numbers())
         elif run.steps:
             self.report.details.append(unblamed(run.steps))
-        self.report.details += again or self.request.again(gradient_report)
+        self.report.details += again or self.request.again()
 
     # ---------------------------------------------------------------- derivatives of derivatives
 
@@ -612,10 +616,11 @@ def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[
         floating = isinstance(x, np.ndarray) and x.dtype.kind == "f"
         return x * (1 + 4 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
 
+    position = position_in(step) or 0
     for direction in (probe.random_direction(rng) for _ in range(3)):
-        other, position = step.with_leaves(shaken), position_in(step)
+        other = step.with_leaves(shaken)
 
-        def again(*variables: Any, other: Step = other, position: int = position or 0) -> Any:
+        def again(*variables: Any, other: Step = other) -> Any:
             return leaves(other.call(dict(zip(parents, variables, strict=True))))[position]
 
         subject = TensorSubject(again, [*map(shaken, probe.arrays)])

@@ -24,7 +24,7 @@ SIMPLE = (1, 2, 10, 64, 1000)  # of which fractions are simple numbers
 def points_at_kinks(subject: Subject, rng: np.random.Generator) -> Iterator[list[Array]]:
     """Points at kinks of a function that differ from the given one in a single element, which is a simple number."""
     arrays = subject.arrays
-    sizes = [x.size for x in arrays]
+    places = [(i, index) for i, x in enumerate(arrays) for index in np.ndindex(x.shape)]
     cotangents: list[Array] = []
 
     def moved(place: tuple[int, tuple[int, ...]], to: float) -> list[Array]:
@@ -42,10 +42,8 @@ def points_at_kinks(subject: Subject, rng: np.random.Generator) -> Iterator[list
         same = len(found) == len(cotangents) and all(x.shape == c.shape for x, c in zip(found, cotangents))  # noqa: B905
         return float(sum((c * x).sum() for c, x in zip(cotangents, found, strict=True))) if same else np.nan
 
-    for k in rng.choice(sum(sizes), min(LINES, sum(sizes)), replace=False) if sum(sizes) else ():
-        i = int(np.searchsorted(np.cumsum(sizes), k, "right"))
-        index = tuple(int(n) for n in np.unravel_index(k - sum(sizes[:i]), arrays[i].shape))
-        place = (i, index)
+    for k in rng.choice(len(places), min(LINES, len(places)), replace=False) if places else ():
+        (i, index) = place = places[k]
         reach = 4 * max(1.0, abs(float(arrays[i][index])))
         for kink in kinks_between(lambda to, place=place: value(moved(place, to)), -reach, reach):  # type: ignore[misc]
             yield moved(place, kink)

@@ -73,11 +73,6 @@ def overwriting(rule: Rule) -> Rule:
     return mutant
 
 
-def cut_to_float32(gradient: Tensor) -> Tensor:
-    """The gradient with the precision of float32."""
-    return gradient.astype(np.float32)
-
-
 MUTATIONS: dict[str, Mutation] = {
     "opposite sign": lambda rule, parent: lambda grad, out: -rule(grad, out),
     "factor two": lambda rule, parent: lambda grad, out: 2 * rule(grad, out),
@@ -89,7 +84,7 @@ MUTATIONS: dict[str, Mutation] = {
     "wrong input": with_other_inputs,
     "wrong output": lambda rule, parent: lambda grad, out: rule(grad, wrap(other_values(out._data))),
     "missing reduction": lambda rule, parent: lambda grad, out: first_slice(rule(grad, out), parent),
-    "wrong dtype": lambda rule, parent: lambda grad, out: cut_to_float32(rule(grad, out)),
+    "wrong dtype": lambda rule, parent: lambda grad, out: rule(grad, out).astype(np.float32),
     "cotangent overwritten": lambda rule, parent: overwriting(rule),
 }
 

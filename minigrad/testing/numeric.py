@@ -135,10 +135,10 @@ class Line:
             size = float(sizes @ (np.abs(self.here) + np.abs(ahead))) + self.magnitude
             error = SAFETY / 3 * float(sizes @ np.abs(settling)) + 8 * self.epsilon / step * size
             if error < allowed:
-                difference, allowed = abs(self.analytic - numeric), allowed + error
-                found = Finding(Verdict.CORRECT, self.analytic, numeric, error, difference / allowed, allowed=allowed,
-                                size=size, step=step)
-                return found if difference < allowed - error else None
+                difference = abs(self.analytic - numeric)
+                found = Finding(Verdict.CORRECT, self.analytic, numeric, error, difference / (allowed + error),
+                                allowed=allowed + error, size=size, step=step)
+                return found if difference < allowed else None
         return None
 
     def compared(self, found: Slopes) -> Finding:
@@ -159,8 +159,8 @@ class Line:
         stands_out = resolved and 4 * error < abs(numeric)
         atol = 0.0 if stands_out and self.tolerance.atol <= Tolerance.atol else self.tolerance.atol
         allowed = atol + self.tolerance.rtol * max(self.magnitude, abs(numeric)) + error
-        width = self.jump(found, sizes)
-        is_kink = width > 2 * (allowed - self.tolerance.rtol * max(0.0, abs(numeric) - self.magnitude))
+        width = self.kink_width(found, sizes)
+        is_kink = width > 2 * (atol + self.tolerance.rtol * self.magnitude + error)
         allowed += width / 2 if is_kink else 0
         sides = (numeric - width / 2, numeric + width / 2) if is_kink else None
         difference = abs(self.analytic - numeric)
@@ -169,16 +169,15 @@ class Line:
         vague = error > vague_from * scale
         if not np.isfinite(difference) or (vague and not difference > 10 * allowed):
             verdict, reason = Verdict.INCONCLUSIVE, NOISE if resolved else WILD
-        elif difference > allowed:
-            verdict, reason = (Verdict.WRONG, "") if resolved else (Verdict.INCONCLUSIVE, WILD)
+        elif not resolved and (is_kink or difference > allowed):
+            verdict, reason = Verdict.INCONCLUSIVE, WILD
         else:
-            verdict, reason = Verdict.KINK if is_kink else Verdict.CORRECT, ""
-            if is_kink and not resolved:
-                verdict, reason = Verdict.INCONCLUSIVE, WILD
+            agrees = Verdict.KINK if is_kink else Verdict.CORRECT
+            verdict, reason = agrees if difference <= allowed else Verdict.WRONG, ""
         return Finding(verdict, self.analytic, numeric, error, difference / allowed if allowed else 0.0, sides,
                        reason, allowed, size, resolved)
 
-    def jump(self, found: Slopes, sizes: Array) -> float:
+    def kink_width(self, found: Slopes, sizes: Array) -> float:
         """How far the slopes to both sides are apart, of all outputs together, as far as that is certain."""
         jumps = np.abs(found.right - found.left)
         sides = np.abs(found.right) + np.abs(found.left)
@@ -274,7 +273,7 @@ def settled(line: Line, findings: list[Finding]) -> Finding:
     if telling and telling[-1].verdict is Verdict.KINK:
         return telling[-1]
     best = min(findings, key=lambda finding: finding.error)
-    if best.step and line.jumps(best.step):
+    if line.jumps(best.step):
         best = replace(best, reason=JUMPS)
     return replace(best, verdict=Verdict.INCONCLUSIVE, reason=best.reason or NOISE)
 

@@ -188,14 +188,19 @@ class Probe:
         """Single entries of each variable, those of the largest slopes."""
         found = []
         for i, (g, s) in enumerate(zip(self.gradients, self.scales, strict=True)):
-            places = np.arange(g.size).reshape(g.shape)
             for place in np.argsort(-np.abs(g * s), axis=None)[:STEEPEST]:
-                found.append(self.only(i, self.scales, places == place))
+                found.append(self.single(i, np.unravel_index(place, g.shape), float(s.flat[place])))
         return found
 
     def only(self, variable: int, direction: Sequence[Array], mask: Any = True) -> list[Array]:
         """A direction that leaves everything else unmoved: other variables, and elements outside of `mask`."""
         return [d * mask if i == variable else np.zeros_like(d) for i, d in enumerate(direction)]
+
+    def single(self, variable: int, index: tuple[Any, ...], amount: float) -> list[Array]:
+        """A direction that moves one entry alone."""
+        direction = [np.zeros(x.shape) for x in self.arrays]
+        direction[variable][index] = amount
+        return direction
 
     def entry(self, variable: int, index: tuple[int, ...]) -> Finding:
         """The verdict on one entry, as derivatives by that entry."""
@@ -207,9 +212,7 @@ class Probe:
 
     def by_entry(self, variable: int, index: tuple[int, ...], amount: float) -> Finding:
         """The verdict on one entry, which a step of 1 moves by `amount`."""
-        unit = np.zeros(self.arrays[variable].shape)
-        unit[index] = amount
-        found = self.along([unit if i == variable else np.zeros_like(x) for i, x in enumerate(self.arrays)])
+        found = self.along(self.single(variable, index, amount))
         sides = None if found.sides is None else (found.sides[0] / amount, found.sides[1] / amount)
         per = {name: getattr(found, name) / amount for name in ("analytic", "numeric", "error", "allowed", "size")}
         return replace(found, **per, sides=sides)
@@ -221,12 +224,7 @@ class Probe:
             return None
         rows = np.zeros((x.size, self.here.size))
         for position, index in enumerate(np.ndindex(x.shape)):
-
-            def f(t: float, index: tuple[int, ...] = index) -> Array:
-                moved = x.copy()
-                moved[index] += t
-                return flat(self.subject.values([moved if i == variable else y for i, y in enumerate(self.arrays)]))
-
+            f = self.line(self.single(variable, index, 1.0)).f
             step = self.epsilon ** (1 / 5) * float(self.scales[variable][index])
             found = slopes(f, self.here, step, self.epsilon) or slopes(f, self.here, step / 1000, self.epsilon)
             rows[position] = np.nan if found is None else found.pair[1]
@@ -239,7 +237,7 @@ class Probe:
                 direction = self.only(variable, self.random_direction(rng) if attempt < 2 else self.ones())
                 finding = self.along(direction)
                 if finding.verdict is Verdict.WRONG and x.size <= FEW:
-                    return self.by_entries(variable)
+                    return self.by_entries(variable, finding)
                 if finding.verdict is Verdict.WRONG:
                     there = self.by_halves(variable, direction, finding.step) if by_entry else None
                     return there or Fault(variable, None, finding, 0, 0)
@@ -248,8 +246,9 @@ class Probe:
     def moved(self, rng: np.random.Generator) -> Probe:
         """The same comparison at a random point nearby, where there is no kink unless there are many."""
         arrays = [x + NEARBY * rng.standard_normal(x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
-        gradients = self.subject.gradients(arrays, self.cotangents)
-        return Probe(self.subject.moved_to(arrays), self.cotangents, gradients, self.tolerance, epsilon=self.epsilon)
+        made, there = self.subject.recorded(arrays), self.subject.moved_to(arrays)
+        gradients = made.gradients(self.cotangents)
+        return Probe(there, self.cotangents, gradients, self.tolerance, made.values, self.epsilon)
 
     def slope(self, direction: Sequence[Array]) -> float:
         """The analytic slope along a direction."""
@@ -258,11 +257,10 @@ class Probe:
     def is_wrong(self, direction: Sequence[Array]) -> bool:
         return self.along(direction).verdict is Verdict.WRONG
 
-    def by_entries(self, variable: int) -> Fault:
-        """Look at every entry, and name the one that is furthest off."""
+    def by_entries(self, variable: int, finding: Finding) -> Fault:
+        """Look at every entry, and name the one that is furthest off; that along a direction where none is."""
         found = {(variable, index): self.entry(variable, index) for index in np.ndindex(self.arrays[variable].shape)}
-        one = worst_entry(found)
-        return one or Fault(variable, None, self.along(self.only(variable, self.ones())), 0, len(found))
+        return worst_entry(found) or Fault(variable, None, finding, 0, len(found))
 
     def by_halves(self, variable: int, direction: Sequence[Array], step: float) -> Fault | None:
         """One wrong entry among many: halve the set of entries, keeping the first half if its slope is wrong."""

@@ -16,6 +16,7 @@ from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.spelling import Name, called, spelled
 from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
+from minigrad.transforms import leaves, rebuilt
 
 CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
 LARGEST = 1e3
@@ -32,13 +33,11 @@ class Statement:
 
     def names(self) -> list[str]:
         """The variables that it uses."""
-        inside = [x for argument in self.arguments for x in (argument if isinstance(argument, list) else [argument])]
-        return [x.name for x in inside if isinstance(x, Name)]
+        return [x.name for x in leaves(self.arguments) if isinstance(x, Name)]
 
     def run(self, values: dict[str, Tensor]) -> Tensor:
         """The result for the values of the variables so far."""
-        arguments = [replaced(argument, values) for argument in self.arguments]
-        return as_tensor(operations[self.name].function(*arguments, **self.options))
+        return as_tensor(operations[self.name].function(*replaced(self.arguments, values), **self.options))
 
     def __str__(self) -> str:
         if self.name == "getitem":
@@ -48,11 +47,9 @@ class Statement:
         return called(f"mg.{self.name}" if ours else self.name, self.arguments, self.options)
 
 
-def replaced(argument: Any, new: Mapping[str, Any]) -> Any:
-    """An argument with other things in place of names."""
-    if isinstance(argument, list):
-        return [replaced(x, new) for x in argument]
-    return new[argument.name] if isinstance(argument, Name) else argument
+def replaced(arguments: tuple[Any, ...], new: Mapping[str, Any]) -> Any:
+    """The arguments with other things in place of names."""
+    return rebuilt(arguments, [new[x.name] if isinstance(x, Name) else x for x in leaves(arguments)])
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +94,7 @@ def pruned(inputs: Sequence[Array], lines: Sequence[Statement]) -> Program:
     numbers = [i for i in range(len(lines)) if f"y{i}" in needed]
     new = {name: Name(f"x{i}") for i, name in enumerate(old)} | {f"y{i}": Name(f"y{k}") for k, i in enumerate(numbers)}
     kept = [
-        Statement(lines[i].name, tuple(replaced(argument, new) for argument in lines[i].arguments), lines[i].options)
+        Statement(lines[i].name, replaced(lines[i].arguments, new), lines[i].options)
         for i in numbers
     ]
     return Program(tuple(inputs[int(name[1:])] for name in old), tuple(kept))
@@ -212,8 +209,11 @@ def with_arguments(operation: Operation, names: list[str], values: dict[str, Ten
     shape = values[names[0]].shape
     if not shape or 0 in shape:
         return st.none()
-    arguments = arguments_by_name[operation.name](shape)
-    return arguments.map(lambda arguments: Statement(operation.name, (Name(names[0]), *arguments), {}))
+    return arguments_by_name[operation.name](shape).map(lambda given: Statement(
+        operation.name,
+        (Name(names[0]), *(x for x in given if not isinstance(x, dict))),
+        next((x for x in given if isinstance(x, dict)), {}),
+    ))
 
 
 Drawn: TypeAlias = st.SearchStrategy[Statement | None]  # None if the operation does not fit these values

@@ -67,7 +67,7 @@ def gradient_property(
                 if not report.ok:
                     break
             if not report.ok:
-                again = Request(called, inputs, **options).again(gradient_report)[-1]
+                again = Request(called, inputs, **options).again()[-1]
                 if again not in report.details:
                     note(again)
                 raise GradientError(report)

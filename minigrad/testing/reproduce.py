@@ -6,9 +6,7 @@ import ast
 import linecache
 import os
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from types import FunctionType, ModuleType
 from typing import Any
@@ -29,35 +27,11 @@ LONGEST_LINE = 700  # characters
 OTHERS = ("standard_normal({})", "uniform(0.5, 1.5, {})")  # what arrays that are too long are replaced by
 
 
-class Attempt(threading.local):
-    """Whether a line is being tried: then nothing is explained."""
-
-    running = False
-
-
-attempt = Attempt()
-
-
-@contextmanager
-def attempting() -> Iterator[None]:
-    """Within this context checks explain nothing."""
-    attempt.running = True
-    try:
-        yield
-    finally:
-        attempt.running = False
-
-
-def inside_engine(module: Any) -> bool:
-    """Whether a module's name is one of ours."""
-    return f"{module}.".startswith(f"{ENGINE}.")
-
-
 def users_frames() -> Iterator[Any]:
     """What is running outside of the engine, innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
-        if not inside_engine(frame.f_globals.get("__name__")):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != ENGINE:
             yield frame
         frame = frame.f_back  # type: ignore[assignment]
 
@@ -161,24 +135,26 @@ class SourceLine:
         self.drawn += 1
         return Name(f"np.random.default_rng({self.drawn}).{at_random.format(x.shape)}")
 
-    def fails(self, source: str, check: Callable[..., Any]) -> bool:
+    def fails(self, source: str) -> bool:
         """Whether the line, broken as a report breaks it, runs and finds a wrong gradient."""
+        from minigrad.testing.check import examined  # which makes these lines
+
         found = []
         names = self.names | {"np": np, "mg": minigrad}
         quick = {"checks": (), "directions": 1}  # if it is wrong along the first direction, it is along three
-        names["gradcheck"] = lambda *inputs, **options: found.append(check(*inputs, **options | quick))
+        names["gradcheck"] = lambda f, *inputs, **options: found.append(
+            examined(Request(f, inputs, **options | quick), explained=False))
         if len(source) > LONGEST_LINE:
             return False
         try:
-            with attempting():
-                exec(as_printed(self.imports + source), names)
+            exec(as_printed(self.imports + source), names)
         except Exception:  # whatever it is: the line does not run
             return False
         return bool(found) and not found[0].ok and (bool(found[0].verdicts[Verdict.WRONG]) or not found[0].verdicts)
 
 
 def reproduction(
-    function: Callable[[SourceLine], str], inputs: Any, options: Mapping[str, Any], check: Callable[..., Any]
+    function: Callable[[SourceLine], str], inputs: Any, options: Mapping[str, Any]
 ) -> list[str]:
     """The line in a list, after a sentence if it is not quite the call; nothing if no line shows the fault.
 
@@ -186,7 +162,6 @@ def reproduction(
         function: the source of what is checked.
         inputs: what it is checked at.
         options: those of `gradcheck` that are not as usual.
-        check: `gradient_report`.
     """
     for at_random in (None, *OTHERS):
         line = SourceLine()
@@ -196,7 +171,7 @@ def reproduction(
             source = f"gradcheck({', '.join([function(line), *values, *extra])})"
         except LookupError:
             continue
-        if line.fails(source, check):
+        if line.fails(source):
             said = "its arrays are too long to be printed: it is wrong at others too, as in the next line"
             return [*([said] if at_random else []), f"reproduce: {line.imports}{source}"]
     return []
@@ -247,9 +222,9 @@ class Request:
         kept = {name: x for name, x in self.options().items() if name in ("order", "rtol", "atol")}
         return kept | {"seed": self.seed}
 
-    def again(self, check: Callable[..., Any]) -> list[str]:
+    def again(self) -> list[str]:
         """A line that makes the call again, or words that say which call to repeat."""
         inputs = list(self.inputs)
         plain = [x.numpy() if isinstance(x, Tensor) and is_variable(x) else x for x in leaves(inputs)]
-        lines = reproduction(lambda line: line.name(self.function), rebuilt(inputs, plain), self.options(), check)
+        lines = reproduction(lambda line: line.name(self.function), rebuilt(inputs, plain), self.options())
         return lines or [in_words()]

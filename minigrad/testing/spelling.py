@@ -11,8 +11,8 @@ from minigrad.tensor import Tensor
 LONGEST = 30  # elements of an array that is still spelled out in a message
 
 
-def spelled(value: Any, longest: int | None = None) -> str:
-    """Python source of a value, which imports `numpy as np`; arrays with more than `longest` elements only in outline.
+def spelled(value: Any) -> str:
+    """Python source of a value, which imports `numpy as np`.
 
     What has no source, such as a module, is given by its `repr`.
 
@@ -20,9 +20,9 @@ def spelled(value: Any, longest: int | None = None) -> str:
     '(np.array([[0.5, 1.0]]), slice(0, 2), None)'
     """
     if isinstance(value, Tensor):
-        return f"mg.tensor({spelled_array(value.numpy(), longest)})"
+        return f"mg.tensor({spelled_array(value.numpy())})"
     if isinstance(value, np.ndarray):
-        return spelled_array(value, longest)
+        return spelled_array(value)
     if isinstance(value, np.generic):
         inner = spelled(value.item())
         return f"np.{value.dtype.name}({inner})" if value.dtype != np.float64 else inner
@@ -30,9 +30,9 @@ def spelled(value: Any, longest: int | None = None) -> str:
         parts = (value.start, value.stop) if value.step is None else (value.start, value.stop, value.step)
         return f"slice({', '.join(map(spelled, parts))})"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {spelled(part, longest)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {spelled(part)}" for key, part in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        inside = ", ".join(spelled(part, longest) for part in value)
+        inside = ", ".join(map(spelled, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     if isinstance(value, type) and issubclass(value, np.generic):
         return f"np.{value.__name__}"
@@ -43,10 +43,8 @@ def spelled(value: Any, longest: int | None = None) -> str:
     return "..." if value is Ellipsis else repr(value)
 
 
-def spelled_array(array: Any, longest: int | None) -> str:
+def spelled_array(array: Any) -> str:
     """Python source of an array: its elements, and its dtype where these do not tell."""
-    if longest is not None and array.size > longest:
-        return f"<{array.dtype} array of shape {array.shape}>"
     if array.size == 0:
         return f"np.zeros({array.shape}{'' if array.dtype == np.float64 else f', np.{array.dtype.name}'})"
     plain = array.dtype in (np.float64, np.int64, np.bool_) or array.dtype.kind == "U"
@@ -54,10 +52,10 @@ def spelled_array(array: Any, longest: int | None) -> str:
     return f"np.array({body})" if plain else f"np.array({body}, np.{array.dtype.name})"
 
 
-def called(name: str, arguments: tuple[Any, ...], options: dict[str, Any], longest: int | None = None) -> str:
+def called(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> str:
     """Python source of a call."""
-    parts = [spelled(argument, longest) for argument in arguments]
-    return f"{name}({', '.join([*parts, *(f'{key}={spelled(value, longest)}' for key, value in options.items())])})"
+    parts = [*map(spelled, arguments), *(f"{key}={spelled(value)}" for key, value in options.items())]
+    return f"{name}({', '.join(parts)})"
 
 
 class Name:

@@ -1,6 +1,6 @@
 """What must hold of a gradient besides its numbers: each check is a function that returns a sentence, or None.
 
-A check gets a `Run`: the subject, its values and gradients at the point for random cotangents.
+A check gets an `Outcome`: the subject, its values and gradients at the point for random cotangents.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.layouts import LAYOUTS, awkward, repeated
 from minigrad.testing.probe import drawn
-from minigrad.testing.subject import Gradients, HandWritten, Recording, Subject, TensorSubject, gradients_of
+from minigrad.testing.subject import Gradients, Recording, Subject, TensorSubject, gradients_of
 from minigrad.transforms import jvp, leaves
 
-HALF = EPSILON**0.5  # half of the digits
 QUARTER = EPSILON**0.25
 SHRINK = 16
 SINGLE = float(np.finfo(np.float32).eps)
@@ -84,20 +83,14 @@ class Outcome:
     def again(self) -> Again:
         subject, arrays, cotangents = self.subject, self.copies(), [c.copy() for c in self.cotangents]
         made = subject.recorded(arrays)
-        name = changed(subject.names, arrays, subject.arrays)
-        written = f"f writes into {name}: copy it first" if name else None
-        inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)
-                 if not any(kept is x for x in arrays)}
+        inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)}
         saved = [(name, kept, kept.tobytes()) for name, kept in inner.values()]
         passes = [made.gradients(cotangents) for _ in range(2)]
-        if name := changed(subject.names, arrays, subject.arrays):
-            written = written or f"the backward pass writes into {name}"
+        said = [f"an array of shape {kept.shape} that {name} has saved"
+                for name, kept, before in saved if kept.tobytes() != before]
         if changed(["it"] * len(cotangents), cotangents, self.cotangents):
-            written = written or "the backward pass writes into the cotangent: copy it first"
-        for name, kept, before in saved:
-            if kept.tobytes() != before:
-                written = written or (
-                    f"the backward pass writes into an array of shape {kept.shape} that {name} has saved")
+            said.insert(0, "the cotangent: copy it first")
+        written = f"the backward pass writes into {said[0]}" if said else None
         return Again(made, arrays, cotangents, passes, written)
 
     def dense(self, gradients: Gradients) -> list[Array]:
@@ -122,13 +115,10 @@ class Outcome:
         return moved
 
 
-def differing(a: Array, b: Array, tolerance: float = HALF, moved: float = 0.0) -> tuple[int, ...] | None:
+def differing(a: Array, b: Array, tolerance: float, moved: float = 0.0) -> tuple[int, ...] | None:
     """The index where two arrays of one shape differ most, if that is more than a fraction of the largest element."""
     off = np.asarray(a - b)
-    worst = np.abs(off, out=off).max(initial=0.0)
-    if worst <= ROUNDING:
-        return None
-    largest = float(np.abs(b).max(initial=0.0))
+    worst, largest = np.abs(off, out=off).max(initial=0.0), float(np.abs(b).max(initial=0.0))
     if moved > largest / SHRINK:  # as after rounding where a function jumps, or where nothing is left of its digits
         return None
     allowed = tolerance * largest + ROUNDING + SHRINK * moved
@@ -144,7 +134,7 @@ def first_difference(
     names: Sequence[str],
     found: Sequence[Array],
     expected: Sequence[Array],
-    tolerance: float = HALF,
+    tolerance: float,
     moved: Sequence[float] | None = None,
 ) -> str | None:
     """`<name> is <a> instead of <b> at <index>` for the first of some arrays that differs.
@@ -225,7 +215,7 @@ def shape_hint(g: Array, x: Array) -> str:
 
 def linear(run: Outcome) -> str | None:
     """The gradient for a sum of cotangents is the sum of the gradients; zero gives zero."""
-    if isinstance(run.subject, HandWritten) and run.subject.returns_one_number:
+    if run.subject.returns_one_number:
         return None
     rng, x = run.rng(), run.subject.arrays
     others = [rng.standard_normal(c.shape) for c in run.cotangents]
@@ -359,8 +349,11 @@ def layouts(run: Outcome) -> str | None:
     if fault := layout_fault(run, "Fortran-ordered", LAYOUTS["Fortran-ordered"], here):
         return fault
     flat, even = ([repeated(x) for x in group] for group in (run.subject.arrays, run.cotangents))
-    plain = both_if_defined(run, [x.copy() for x in flat], [c.copy() for c in even])  # these are other values
-    return None if plain is None else layout_fault(run, "zero-stride", repeated, plain)
+    try:
+        plain = both(run, [x.copy() for x in flat], [c.copy() for c in even])  # these are other values
+    except Exception:  # whatever it is: f is not defined there
+        return None
+    return layout_fault(run, "zero-stride", repeated, plain) if all(np.isfinite(x).all() for x in plain) else None
 
 
 def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], expected: list[Array]) -> str | None:
@@ -381,15 +374,6 @@ def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], 
         return None
     difference = first_difference(names, found, expected, tolerance, moved)
     return difference and f"the memory layout makes a difference: for {layout} inputs {difference}"
-
-
-def both_if_defined(run: Outcome, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array] | None:
-    """Values and gradients; None outside of the domain of f."""
-    try:
-        found = both(run, arrays, cotangents)
-    except Exception:  # whatever it is
-        return None
-    return found if all(np.isfinite(x).all() for x in found) else None
 
 
 def both(run: Outcome, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from operator import index
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,33 +37,28 @@ class Recording:
     variables: Sequence[Tensor] = ()
 
 
-class Subject(Protocol):
+class Subject:
     """A function of several arrays, and the values of them at which it is checked."""
 
     function: Callable[..., Any]
     names: list[str]
     arrays: list[Array]
+    returns_one_number = False  # so that a hand-written gradient takes no cotangent
 
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         """The floating outputs, nothing recorded."""
-
-    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
-        """The gradients of Σ cotangent · output with respect to each array."""
+        raise NotImplementedError
 
     def recorded(self, arrays: Sequence[Array]) -> Recording:
         """One call for values and gradients."""
+        raise NotImplementedError
+
+    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
+        """The gradients of Σ cotangent · output with respect to each array."""
+        return self.recorded(arrays).gradients(cotangents)
 
     def moved_to(self, arrays: Sequence[Array]) -> Self:
         """The same function at another point."""
-
-
-class Movable:
-    """What can be had at another point."""
-
-    arrays: list[Array]
-
-    def moved_to(self, arrays: Sequence[Array]) -> Self:
-        """The same function there."""
         moved = copy(self)
         moved.arrays = list(map(np.asarray, arrays))
         return moved
@@ -139,7 +134,7 @@ class Inputs:
         return filled
 
 
-class TensorSubject(Movable):
+class TensorSubject(Subject):
     """A function of tensors, with the parameters of a module as further variables if one is given."""
 
     def __init__(
@@ -192,9 +187,6 @@ class TensorSubject(Movable):
 
         return Recording([out.numpy() for out in outputs], gradients, outputs, variables)
 
-    def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
-        return self.recorded(arrays).gradients(cotangents)
-
 
 def gradients_of(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
     """The gradients of recorded outputs, as arrays."""
@@ -230,7 +222,7 @@ class SecondOrder(TensorSubject):
         return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in variables]
 
 
-class HandWritten(Movable):
+class HandWritten(Subject):
     """A function of plain arrays that brings its own gradient."""
 
     def __init__(
@@ -239,7 +231,6 @@ class HandWritten(Movable):
     ) -> None:
         self.function, self.gradient, self.inputs = function, gradient, Inputs(inputs, wrt)
         self.names, self.arrays = self.inputs.names, self.inputs.arrays
-        self.returns_one_number = False
 
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         result = self.function(*self.inputs.filled(arrays))

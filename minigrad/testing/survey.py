@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Callable, Iterator
 from copy import deepcopy
-from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from minigrad.guards import name_of
 from minigrad.random import default_generator
-from minigrad.recording import Event, Recorded, arguments_in, frame_of
+from minigrad.recording import Event, Recorded, enclosing
 from minigrad.tensor import Tensor, wrap
 from minigrad.testing.blame import Step, StepChecker, accusation, reproduced
-from minigrad.testing.check import gradient_report
 from minigrad.transforms import leaves, rebuilt
 
 CALLERS = 3  # functions around an operation that are looked at
@@ -42,12 +37,11 @@ class Survey:
         if not isinstance(event, Recorded) or not event.result._edges:
             return
         try:
-            here = sys._getframe(1)
-            self.keep(Step.of(event), event.result, frame_of(event.operation, here) or here)
+            self.keep(Step.of(event))
         except Exception:  # whatever it is: what cannot be copied is no reason to disturb a test
             self.unchecked.add(name_of(event.result))
 
-    def keep(self, step: Step, result: Tensor, frame: FrameType) -> None:
+    def keep(self, step: Step) -> None:
         """Copy a call, and those of the functions around it."""
         given = step.arguments, step.options
         kind = (getattr(step.operation, "__code__", step.operation), *map(kind_of, leaves([*given])))
@@ -55,9 +49,12 @@ class Survey:
             return
         self.seen.add(kind)
         copies: dict[int, Any] = {}
-        calls = [(f, copied(arguments, copies)) for f, arguments in [(step.operation, given), *callers(frame)]]
-        out = copy_of(result)
-        out._edges = tuple((copies[id(x)], PlaceOfRule(rule)) for x, rule in result._edges if id(x) in copies)
+        calls = [(step.operation, copied(given, copies))]
+        for there in enclosing(step.operation, CALLERS):
+            if function := there.function():
+                calls.append((function, copied((there.arguments, there.options), copies)))
+        out = copy_of(step.out)
+        out._edges = tuple((copies[id(x)], PlaceOfRule(rule)) for x, rule in step.out._edges if id(x) in copies)
         self.waiting.append([Step(f, out, given[0], given[1], step.line) for f, given in calls])
 
     def problems(self) -> list[str]:
@@ -86,7 +83,7 @@ class Survey:
         plain = any(isinstance(x, (np.ndarray, np.generic, float)) for x in step.constants())
         if not local.is_wrong or (plain and any((o := attempt_at(c, rng)) and not o.is_wrong for c in around)):
             return None
-        again = reproduced(local, {"seed": 0}, gradient_report)
+        again = reproduced(local, {"seed": 0})
         return "\n  ".join([f"the gradient of {step.name} is WRONG", accusation(local, rng), *again])
 
 
@@ -134,15 +131,3 @@ def copy_of(x: Any) -> Any:
         new._requires_grad = x.requires_grad
         return new
     return x.copy("K") if isinstance(x, np.ndarray) else deepcopy(x) if isinstance(x, np.random.Generator) else x
-
-
-def callers(frame: FrameType) -> Iterator[tuple[Callable[..., Any], Any]]:
-    """The functions, and their arguments, from which an operation was called."""
-    outer = frame.f_back
-    for _ in range(CALLERS):
-        if outer is None:
-            return
-        found = [f for f in gc.get_referrers(outer.f_code) if isinstance(f, FunctionType)]
-        if len(found) == 1:
-            yield found[0], arguments_in(outer)
-        outer = outer.f_back
