@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from minigrad.arrays import Array
 from minigrad.random import source
-from nn.data import Array, Arrays, whole
+from nn.data import Arrays, whole
 
 Generator: TypeAlias = "np.random.Generator"
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from math import inf, isfinite
-from operator import index
-from typing import Any, SupportsIndex, TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from minigrad.arrays import Array
 from minigrad.random import source
+from nn.functional.settings import integer
 
-Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = tuple[Array, ...]
 Order: TypeAlias = npt.NDArray[np.intp] | range
 
@@ -44,7 +44,7 @@ class DataLoader:
 
     def __init__(
         self,
-        arrays: Sequence[npt.NDArray[Any]],
+        arrays: Sequence[Array],
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -126,7 +126,7 @@ class Normalize:
             raise ValueError(f"Normalize expects a finite mean, got {mean}")
         self.mean, self.std = mean, std
 
-    def __call__(self, images: npt.NDArray[Any], *others: npt.NDArray[Any]) -> Arrays:
+    def __call__(self, images: Array, *others: Array) -> Arrays:
         white = 255 if images.dtype.kind in "iu" else 1
         if images.dtype != np.uint8:
             check_pixels(images, white)
@@ -136,7 +136,7 @@ class Normalize:
         return (scaled, *others)
 
 
-def check_pixels(images: npt.NDArray[Any], white: int) -> None:
+def check_pixels(images: Array, white: int) -> None:
     """Raise ValueError unless all pixels are from 0 to `white`."""
     if images.dtype.kind not in "iufb":
         raise ValueError(f"Normalize expects images of numbers, got {images.dtype}")
@@ -152,11 +152,8 @@ def whole(value: SupportsIndex, least: int, sentence: str) -> int:
     >>> whole(np.int64(32), 1, "a batch has samples")
     32
     """
-    try:
-        number = index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
+    number = integer(value)
+    if number is None or number < least:
         raise ValueError(f"{sentence}, got {value!r}")
     return number
 
@@ -174,7 +171,7 @@ def divided(samples: int, parts: int) -> list[slice]:
 
 
 def stratified_split(
-    labels: npt.NDArray[Any], size: int, seed: int = 0
+    labels: Array, size: int, seed: int = 0
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Indices that split samples in two, each class in the same proportion in both: (the rest, `size` of them).
 

@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import Array
 from minigrad.random import default_generator
 from minigrad.tensor import wrap
 from minigrad.transforms import leaves
-from nn.data import Array, Arrays, DataLoader, Order, divided
-from nn.layers.loss import sum_and_weight
+from nn.data import Arrays, DataLoader, Order, divided
 from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row
 from nn.module import Module
@@ -181,12 +181,15 @@ class GradientAverage:
         """
         if size() == 1:
             return loss
-        total, weights = self.add_up(weight, loss * weight if weight else 0.0, weight)
-        self.hand_out(weights)
+        total, weights = self.add_up(loss * weight if weight else 0.0, weight)
         return total / weights if weights else np.nan
 
-    def add_up(self, factor: float, total: float, weight: float) -> tuple[float, float]:
-        """Add up `factor` times the gradients, and two numbers, over all processes; returns the sums of the numbers."""
+    def add_up(self, total: float, weight: float, is_sum: bool = False) -> tuple[float, float]:
+        """Give each parameter the mean of its gradients in all processes, or their sum, and none where none had any.
+
+        Returns the sums of both numbers over all processes; the second says how much the gradients count in a mean.
+        """
+        factor = float(weight > 0) if is_sum else weight
         self.given[:] = [p.grad is not None and factor != 0 for p in self.parameters]
         for p, own, given in zip(self.parameters, self.gradients, self.given, strict=True):
             if p.grad is not None and given:
@@ -202,14 +205,9 @@ class GradientAverage:
         for buffer, before, change in zip(buffers, self.before, self.changes, strict=True):
             after = before + change / (factors or 1)
             before[...] = buffer[...] = after if before.dtype.kind == "f" else np.rint(after)
+        for p, summed, given in zip(self.parameters, self.gradients, self.given, strict=True):
+            p.grad = wrap((summed / (1 if is_sum else factors)).astype(p.dtype, copy=False)) if given else None
         return totals, weights
-
-    def hand_out(self, divisor: float) -> None:
-        """Give each parameter its sum of gradients, divided; none where no process had any."""
-        for p, total, given in zip(self.parameters, self.gradients, self.given, strict=True):
-            if given:
-                total /= divisor
-            p.grad = wrap(total.astype(p.dtype, copy=False)) if given else None
 
     def _buffers(self) -> list[Array]:
         return [buffer for buffer in self.model.buffers() if buffer.dtype.kind in "iuf"]
@@ -243,7 +241,9 @@ class DistributedLearner(Learner):
             state, left_off = broadcast((self.state_dict(), self._left_off))
             if rank() > 0:
                 self.load_state_dict(state)
-                self._left_off = left_off
+                own = {type(callback).__name__ for callback in self.callbacks}  # process 0 may have others, that print
+                theirs = left_off["callbacks"] if left_off else []
+                self._left_off = left_off and left_off | {"callbacks": [c for c in theirs if c[0] in own]}
         try:
             return super().fit(train, valid if rank() == 0 else None, epochs)
         except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
@@ -258,21 +258,22 @@ class DistributedLearner(Learner):
     def _backward_passes(self) -> Iterator[Backward]:
         average = GradientAverage(learned_by(self))  # before the generators of workers come from those of layers
         with super()._backward_passes() as backward:
-            yield backward if size() == 1 else partial(self._backward_everywhere, average, backward)
-        self._sums = None
+            try:
+                yield backward if size() == 1 else partial(self._backward_everywhere, average, backward)
+            finally:
+                self._sums = None
 
     def _backward_everywhere(
         self, average: GradientAverage, backward: Backward, inputs: Array, targets: Array
     ) -> float:
         """Loss and gradients of a batch, of which this process has a part."""
         loss = backward(inputs, targets) if len(targets) else 0.0
-        total, weight = sum_and_weight(self.loss, np.float64(loss), targets) if len(targets) else (0.0, 0.0)
+        own = super()._sum_and_weight(loss, targets) if len(targets) else (0.0, 0.0)
         is_sum = getattr(self.loss, "reduction", "mean") == "sum"
-        self._sums = average.add_up(float(len(targets) > 0) if is_sum else weight, total, weight)
-        total, weight = self._sums
-        divisor = 1.0 if is_sum else weight
-        average.hand_out(divisor)
-        return total / divisor if divisor else np.nan
+        total, weight = self._sums = average.add_up(*own, is_sum)
+        if is_sum:
+            return total
+        return total / weight if weight else np.nan
 
     def _sum_and_weight(self, loss: float, targets: Array) -> tuple[float, float]:
         return self._sums or super()._sum_and_weight(loss, targets)

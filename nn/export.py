@@ -98,6 +98,11 @@ def export_onnx(
         target.write(file.SerializeToString())
 
 
+def what_it_does(kind: type[Module]) -> tuple[Any, Any]:
+    """Its `forward`, and the function that many layers call there: a class of one's own may replace either."""
+    return kind.forward, getattr(kind, "function", None)
+
+
 def input_dtype(model: Module) -> npt.DTypeLike:
     """What a model is fed with: integers if it looks them up first, else what its parameters are."""
     first = next((module for module in model.modules() if not isinstance(module, layers.Sequential)), None)
@@ -132,7 +137,7 @@ class OnnxGraph:
         """Add what a module does to `x`; `scope` is its dotted name in the model."""
         self.scope = scope
         for kind, converter in CONVERTERS.items():
-            if isinstance(module, kind) and type(module).forward is kind.forward:
+            if isinstance(module, kind) and what_it_does(type(module)) == what_it_does(kind):
                 return converter(self, module, x)
         place = f"{type(module).__name__} at {scope!r}" if scope else f"a {type(module).__name__}"
         raise TypeError(f"export_onnx does not know what {place} does: build it of layers, Sequential and Residual")
@@ -262,19 +267,16 @@ def of_embedding(graph: OnnxGraph, layer: layers.Embedding, x: Value) -> Value:
 # .............................................................................................. elementwise
 
 
-@converts(layers.ReLU)
-def of_relu(graph: OnnxGraph, layer: layers.ReLU, x: Value) -> Value:
-    return graph.elementwise("Relu", x)
+def same_name(operation: str) -> Converter:
+    """The converter of a layer that ONNX has an operation for, along its axis if it has one."""
+    return lambda graph, layer, x: graph.elementwise(operation, x, axis=getattr(layer, "dim", None))
 
 
-@converts(layers.Sigmoid)
-def of_sigmoid(graph: OnnxGraph, layer: layers.Sigmoid, x: Value) -> Value:
-    return graph.elementwise("Sigmoid", x)
-
-
-@converts(layers.Tanh)
-def of_tanh(graph: OnnxGraph, layer: layers.Tanh, x: Value) -> Value:
-    return graph.elementwise("Tanh", x)
+for kind, operation in {
+    layers.ReLU: "Relu", layers.Sigmoid: "Sigmoid", layers.Tanh: "Tanh", layers.Softmax: "Softmax",
+    layers.LogSoftmax: "LogSoftmax",
+}.items():
+    CONVERTERS[kind] = same_name(operation)
 
 
 @converts(layers.LeakyReLU)
@@ -309,16 +311,6 @@ def of_gelu(graph: OnnxGraph, layer: layers.GELU, x: Value) -> Value:
         bent = graph.elementwise("Tanh", graph.elementwise("Mul", graph.elementwise("Add", x, cube), scale))
     share = graph.elementwise("Mul", graph.elementwise("Add", bent, graph.like(1, x)), graph.like(0.5, x))
     return graph.elementwise("Mul", x, share)
-
-
-@converts(layers.Softmax)
-def of_softmax(graph: OnnxGraph, layer: layers.Softmax, x: Value) -> Value:
-    return graph.elementwise("Softmax", x, axis=layer.dim)
-
-
-@converts(layers.LogSoftmax)
-def of_log_softmax(graph: OnnxGraph, layer: layers.LogSoftmax, x: Value) -> Value:
-    return graph.elementwise("LogSoftmax", x, axis=layer.dim)
 
 
 # .............................................................................................. norms

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, no_grad, value
+from minigrad.arrays import Array
 from minigrad.random import default_generator, noting, put
 from nn import files
-from nn.data import Array, DataLoader, whole
+from nn.data import DataLoader, whole
 from nn.functional import softmax
 from nn.layers import CrossEntropyLoss
 from nn.layers.loss import sum_and_weight
@@ -202,7 +203,7 @@ class Learner:
                 self.complete = number == self.batches
                 if self.step > before:
                     self._notify("on_batch_end")
-                if self._ends():
+                if self._ends() and not self.complete:  # else what the loader does after its last batch is done
                     break
         if not weights:
             nothing = f"these {samples} samples: {NOTHING_COUNTS}" if samples else "no data: the loader gave no batches"
@@ -256,7 +257,7 @@ class Learner:
 
     @contextmanager
     def _backward_passes(self) -> Iterator[Backward]:
-        """What computes losses and gradients in an epoch: workers made anew in each see what callbacks changed."""
+        """What computes losses and gradients in an epoch; workers are made anew, and see what callbacks changed."""
         if self.workers == 1:
             yield self._in_one_thread
             return
@@ -299,9 +300,9 @@ class Learner:
         layers and losses; and of the `fit` it is in, or was last, the loader with its transform, and the callbacks: see
         `nn.state.moving_parts` and `Callback.state_dict`.
         """
-        remembered = [(type(callback).__name__, callback.state_dict()) for callback in self.callbacks]
         loader = None if self._loader is None else states_of(moving_parts(self._loader))
-        left_off = {"loader": loader, "callbacks": [[name, state] for name, state in remembered if state]}
+        remembered = [[type(c).__name__, state] for c in self.callbacks if (state := c.state_dict())]
+        left_off = {"loader": loader, "callbacks": remembered}
         return {
             "parts": [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)],
             "model": self.model.state_dict(),
@@ -318,13 +319,14 @@ class Learner:
         Raises:
             ValueError: if it is not of a learner with such a model, optimizer and schedule; then nothing has changed.
         """
-        before = self.state_dict()
+        before, left_off = self.state_dict(), self._left_off
         if state.get("parts") != before["parts"]:
             raise ValueError(f"it is of {state.get('parts')}, the learner has {before['parts']}")
         try:
             self._put(state)
         except Exception as error:  # a file made by hand can fail anywhere
             self._put(before)
+            self._left_off = left_off
             raise ValueError(str(error)) from error
 
     def _put(self, state: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from math import inf
 
 import numpy as np
 
-from nn.data import Array, DataLoader, whole
+from minigrad.arrays import Array
+from nn.data import DataLoader, whole
 from nn.learner import NOTHING_COUNTS, Learner, NonFiniteLoss, tuples, undone
 from nn.state import moving_parts
 

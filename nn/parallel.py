@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import Tensor, no_grad
+from minigrad.arrays import Array
 from minigrad.graph import Pending, carried, watches
 from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
-from minigrad.transforms import leaves
-from nn.data import Array, divided, whole
+from nn.data import divided, whole
 from nn.module import Module
 from nn.native import one_thread_for_products
+from nn.state import moving_parts
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -145,9 +146,8 @@ def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence
 
 def copy_sharing_parameters(model: Module) -> Module:
     """A copy of a model that has the same parameters, but buffers and generators of its own."""
-    settings = [setting for module in model.modules() for setting in leaves(vars(module))]
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
-    memo |= {id(s): derived(s) for s in settings if isinstance(s, np.random.Generator)}
+    memo |= {id(g): derived(g) for g in moving_parts(model).values() if isinstance(g, np.random.Generator)}
     return deepcopy(model, memo)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 import nn
 from minigrad import no_grad
-from nn.data import Array
+from minigrad.arrays import Array
 
 SUMMARY = "2-3-1 sigmoids learn exclusive or, in about a second"
 INPUTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float64)

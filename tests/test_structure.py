@@ -126,7 +126,6 @@ SHARED_NAMES = {
     "put": AN_OPERATION,
     "trace": AN_OPERATION,  # of a matrix; `mg.show.trace` of what the engine does
     "load": A_FIELDS_OWN_WORD,  # nn.load a model; nn.fashion.load the data
-    "size": A_FIELDS_OWN_WORD,  # of a layer; how many processes there are
     "summary": A_FIELDS_OWN_WORD,  # of a model; of a run
     "Recorder": "what the engine calls, and what writes a trace of what it is told",
     **dict.fromkeys(["add_arguments", "run"], "what every command has, in a file of its own"),

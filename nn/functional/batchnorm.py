@@ -75,6 +75,8 @@ def batch_norm(
         shift = bias - running_mean.astype(x.dtype) * scale
         return x * along_channels(scale, x) + along_channels(shift, x)
     count = x.size // max(channels, 1)
+    if not len(x):  # as of a process that has no part of a batch: nothing to normalise by, or to take note of
+        return x * along_channels(weight, x) + along_channels(bias, x)
     if count < 2:
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # a variance may not fit its dtype

@@ -64,13 +64,6 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
     return record(linear, data, *edges)
 
 
-def size(name: str, setting: str, value: int) -> int:
-    """A number of things, as an integer; a sentence if it is none, or negative."""
-    if not hasattr(value, "__index__") or value < 0:
-        raise ValueError(f"{name} expects {setting} to be an integer of at least 0, got {value!r}")
-    return index(value)
-
-
 def misfit(inputs: tuple[int, ...], weight: tuple[int, ...]) -> str:
     """The sentence for inputs and a weight of shapes that do not fit together."""
     if len(weight) != 2:

@@ -11,7 +11,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
-from nn.functional.linear import size
+from nn.functional.settings import whole
 
 __all__ = ["group_norm", "layer_norm"]
 
@@ -165,7 +165,7 @@ def scale_and_shift(
 def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape as a tuple; one number stands for one axis."""
     lengths = shape if isinstance(shape, Iterable) else [shape]
-    return tuple(size("a shape to normalise over", "its lengths", length) for length in lengths)
+    return tuple(whole("a shape to normalise over", "its lengths", length, 0) for length in lengths)
 
 
 def checked_eps(name: str, eps: float) -> float:

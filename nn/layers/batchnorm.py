@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor, is_recomputing
 from nn import functional as F
-from nn.functional.linear import size
 from nn.functional.normalization import checked_eps
+from nn.functional.settings import whole
 from nn.module import Module, Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
@@ -47,7 +47,7 @@ class BatchNorm(Module):
         track_running_stats: bool = True,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        name, num_features = type(self).__name__, size(type(self).__name__, "num_features", num_features)
+        name, num_features = type(self).__name__, whole(type(self).__name__, "num_features", num_features, 0)
         if momentum is not None and not 0 <= momentum <= 1:
             raise ValueError(f"{name} expects a momentum from 0 to 1, or None, got {momentum}")
         self.num_features, self.eps, self.momentum = num_features, checked_eps(name, eps), momentum

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from minigrad import Tensor, TensorLike
 from nn import functional as F
 from nn import init
-from nn.functional.linear import size
+from nn.functional.settings import whole
 from nn.module import Module, Parameter
 
 Generator: TypeAlias = "np.random.Generator"
@@ -46,8 +46,8 @@ class Linear(Module):
         dtype: npt.DTypeLike = np.float32,
         generator: Generator | None = None,
     ) -> None:
-        in_features = size("Linear", "in_features", in_features)
-        out_features = size("Linear", "out_features", out_features)
+        in_features = whole("Linear", "in_features", in_features, 0)
+        out_features = whole("Linear", "out_features", out_features, 0)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(np.empty((out_features, in_features), dtype))
         init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
@@ -87,8 +87,8 @@ class Embedding(Module):
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
         dtype: npt.DTypeLike = np.float32, generator: Generator | None = None,
     ) -> None:
-        num_embeddings = size("Embedding", "num_embeddings", num_embeddings)
-        embedding_dim = size("Embedding", "embedding_dim", embedding_dim)
+        num_embeddings = whole("Embedding", "num_embeddings", num_embeddings, 0)
+        embedding_dim = whole("Embedding", "embedding_dim", embedding_dim, 0)
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype))
         init.normal_(self.weight, generator=generator)

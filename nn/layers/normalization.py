@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
-from nn.functional.linear import size
 from nn.functional.normalization import as_shape, checked_eps
+from nn.functional.settings import whole
 from nn.module import Module, Parameter
 
 __all__ = ["GroupNorm", "LayerNorm"]
@@ -67,8 +67,8 @@ class GroupNorm(Module):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        num_groups = size("GroupNorm", "num_groups", num_groups)
-        num_channels = size("GroupNorm", "num_channels", num_channels)
+        num_groups = whole("GroupNorm", "num_groups", num_groups, 0)
+        num_channels = whole("GroupNorm", "num_channels", num_channels, 0)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm splits channels into equal groups, got {num_channels} for {num_groups} groups")
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, checked_eps("GroupNorm", eps)

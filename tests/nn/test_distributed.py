@@ -289,6 +289,53 @@ def training_goes_on_bit_for_bit_from_what_process_0_saved():
 
 
 @check
+def training_goes_on_where_process_0_has_a_callback_of_its_own_that_remembers():
+    class Log(nn.Callback):
+        seen = 0
+
+        def on_epoch_end(self, learner):
+            self.seen += 1
+
+        def state_dict(self):
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state):
+            self.seen = state["seen"]
+
+    def learner():
+        model = network()
+        own = [Log()] if rank() == 0 else []
+        callbacks = [*own, nn.callbacks.EarlyStopping("train_loss", patience=9)]
+        return DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+
+    first, loader = learner(), nn.DataLoader(samples(), 20)
+    first.fit(loader, epochs=2)
+    state, rest = first.state_dict(), learner()
+    if rank() == 0:
+        rest.load_state_dict(state)
+    rest.fit(loader, epochs=1)
+    assert len(rest.history) == 3
+    assert rank() > 0 or rest.callbacks[0].seen == 3
+
+
+@check
+def a_loop_of_ones_own_trains_batch_norm_where_a_process_has_no_part_of_a_batch():
+    model = network(nn.BatchNorm1d(8))
+    optimizer, loss_function = nn.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()
+    average, kept = GradientAverage(model), []
+    for inputs, targets in Parts(nn.DataLoader(samples(53), 51)):  # the last batch has two
+        optimizer.zero_grad()
+        loss = loss_function(model(inputs), targets)
+        loss.backward()
+        assert np.isfinite(average(loss.item(), len(targets)))
+        kept.append((model[1].weight.grad, model[1].weight.grad.numpy().copy()))
+        optimizer.step()
+    assert np.isfinite(weights(model)).all()
+    assert are_the_same_everywhere(weights(model))
+    assert all(np.array_equal(gradient.numpy(), before) for gradient, before in kept)
+
+
+@check
 def a_second_fit_begins_anew_in_all_processes_alike():
     model = network()
     stopping = nn.callbacks.EarlyStopping("train_loss", patience=2, min_delta=100.0)

@@ -217,3 +217,11 @@ def test_a_model_is_traced_without_recording_or_changing_it(tmp_path):
     assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
     assert mg.is_grad_enabled()
+
+
+def test_a_layer_with_another_function_is_not_taken_for_what_it_comes_from(tmp_path):
+    class Twice(nn.ReLU):
+        function = staticmethod(lambda x: 2 * x)
+
+    with pytest.raises(TypeError, match="does not know what a Twice does"):
+        nn.export_onnx(Twice(), tmp_path / "twice.onnx", (3,))

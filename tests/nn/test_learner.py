@@ -1021,3 +1021,43 @@ def test_a_loader_that_gives_no_batches_is_said_to():
 
     with pytest.raises(ValueError, match="cannot train on no data: the loader gave no batches"):
         learner_of().fit(Empty())
+
+
+def test_a_state_that_is_refused_leaves_no_trace_in_the_next_fit():
+    def learner():
+        model = nn.Linear(2, 2)
+        return Learner(model, SGD(model.parameters(), lr=0.1), callbacks=[EarlyStopping("train_loss", patience=3)])
+
+    loader = DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 2)
+    ours = learner()
+    ours.fit(loader, epochs=2)
+    with pytest.raises(ValueError, match="of"):
+        ours.load_state_dict({**ours.state_dict(), "model": {"weight": np.zeros((9, 9))}})
+    other = DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 1, shuffle=True, generator=np.random.default_rng(0))
+    assert len(ours.fit(other, epochs=1)) == 3
+
+
+def test_what_a_loader_does_after_its_last_batch_is_done_when_training_is_stopped_in_that():
+    ended = []
+
+    class Loader:
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            for _ in range(2):
+                yield np.eye(2, dtype=np.float32), np.arange(2)
+            ended.append(True)
+
+    class StopAt(Callback):
+        def __init__(self, step):
+            self.step = step
+
+        def on_batch_end(self, learner):
+            learner.stop = learner.step == self.step
+
+    for step, expected in ((1, []), (2, [True])):
+        model = nn.Linear(2, 2)
+        learner = Learner(model, SGD(model.parameters(), lr=0.1), callbacks=[StopAt(step)])
+        learner.fit(Loader(), epochs=3)
+        assert (learner.step, learner.complete, ended) == (step, step == 2, expected)

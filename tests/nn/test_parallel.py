@@ -382,3 +382,24 @@ def test_an_evaluation_takes_a_number_of_threads(workers):
         evaluate(network(), nn.CrossEntropyLoss(), loader, workers=workers)
     with pytest.raises(ValueError, match="an integer of at least 1, got"):
         predict_proba(network(), loader, workers)
+
+
+def test_generators_inside_objects_that_a_module_holds_are_the_workers_own():
+    drawn = []
+
+    class Source:
+        def __init__(self):
+            self.generator = np.random.default_rng(0)
+
+    class Noise(nn.Module):
+        def __init__(self):
+            self.source = Source()
+
+        def forward(self, x):
+            drawn.append(self.source.generator.random())
+            return x * 1.0
+
+    model = nn.Sequential(Noise(), nn.Linear(4, 3))
+    with data_parallel(model, nn.CrossEntropyLoss(), 3) as backward:
+        backward(np.ones((9, 4), np.float32), np.zeros(9, int))
+    assert len(set(drawn)) == 3
