@@ -54,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--out", type=place, metavar="DIR", help="folder for what a run leaves (default: runs/NAME, or the next free"
         " one of runs/NAME-2, -3, ...)")
     add("--overwrite", action="store_true", help="replace the run that the folder holds")
-    add("--resume", type=place, nargs="?", const="the newest", metavar="DIR",
+    add("--resume", type=place, nargs="?", const=True, metavar="DIR",
         help="go on with the run in a folder (default: the newest one of the recipe), with --epochs N to N in all")
     add("--evaluate", type=place, metavar="MODEL", help="train nothing: evaluate a model, or a run's folder")
     add("--json", type=place, metavar="FILE", help="with --evaluate: write what it came to for programs")

@@ -465,6 +465,7 @@ def test_a_folder_where_a_run_is_at_work_is_refused(start, run):
     (["--evaluate", "a", "--dry-run"], "so that --dry-run would have no effect"),
     (["--evaluate", "a", "--recipe", "article"], "so that --recipe would have no effect"),
     (["--find-lr", "--keep", "best", "--dry-run"], "so that --dry-run would have no effect"),
+    (["--find-lr", "--overwrite"], "tries learning rates and trains nothing, so that --overwrite would have no effect"),
     (["--recipe", "xor", "--evaluate", "nosuch.npz"], "the recipe xor has settings and data of its own, so that"),
     (["--recipe", "xor", "--epochs", "3"], "so that --epochs would have no effect"),
     (["--recipe", ""], "there is no recipe ''"),

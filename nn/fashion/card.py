@@ -10,11 +10,12 @@ from typing import Any
 
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
+from nn.fashion.settings import TEXTS
 from nn.files import atomic_write
 from nn.metrics import Evaluation
 
 Settings = Mapping[str, Any]
-USUAL: tuple[Any, ...] = (None, "none", "–", {}, "")  # settings that say nothing
+USUAL = None, "none"  # settings that say nothing
 
 
 def settings_of_run(path: str | os.PathLike[str]) -> Settings:
@@ -102,7 +103,7 @@ def description(classifier: Classifier) -> str:
 
 def training(settings: Settings) -> str:
     """A table of what decided how training went."""
-    left_out = {"name", "summary", "published", "measured", "architecture", "mean", "std", "published_schedule"}
+    left_out = {*TEXTS, "architecture", "mean", "std"}
     told = {key: x for key, x in settings.items() if key not in left_out and not isinstance(x, dict)}
     rows = [f"| {key.replace('_', ' ')} | {in_markdown(str(x))} |" for key, x in told.items() if x not in USUAL]
     title = f"By the recipe {in_markdown(str(settings['name']))}:\n\n" if "name" in settings else ""

@@ -11,6 +11,7 @@ import numpy as np
 
 import nn
 from minigrad import __version__
+from minigrad.arrays import Array
 from nn.data import DataLoader, Normalize
 from nn.fashion.class_names import LONGEST_NAME
 from nn.fashion.dataset import CLASSES, SIZE, Dataset
@@ -62,23 +63,23 @@ class Classifier:
             return
         raise DataError(f"the model is for images of {known}, these data are of {given}: name the data it learned from")
 
-    def loader(self, images: nn.data.Array, labels: nn.data.Array) -> DataLoader:
-        """Batches of images (n, *size) and their labels (n,), standardised, for evaluation."""
-        return DataLoader((images, labels), EVALUATION_BATCH, transform=Normalize(self.mean, self.std))
+    def loader(self, *arrays: Array) -> DataLoader:
+        """Batches of images (n, *size), and labels (n,) if they are given, standardised, for evaluation."""
+        return DataLoader(arrays, EVALUATION_BATCH, transform=Normalize(self.mean, self.std))
 
-    def evaluate(self, images: nn.data.Array, labels: nn.data.Array, workers: int = 1) -> Evaluation:
+    def evaluate(self, images: Array, labels: Array, workers: int = 1) -> Evaluation:
         """Mean loss and confusion matrix on images (n, *size) with labels (n,), computed in so many threads."""
         return evaluate(self.model, nn.CrossEntropyLoss(), self.loader(images, labels), workers=workers)
 
-    def predict_proba(self, images: nn.data.Array) -> nn.data.Array:
+    def predict_proba(self, images: Array) -> Array:
         """(n, classes) probabilities for images (n, *size) as it learned from: light garments on black, say."""
-        return predict_proba(self.model, self.loader(images, images))
+        return predict_proba(self.model, self.loader(images))
 
-    def predict(self, images: nn.data.Array) -> list[str]:
+    def predict(self, images: Array) -> list[str]:
         """The name of the most probable class of each image."""
         return [self.classes[i] for i in self.predict_proba(images).argmax(1)]
 
-    def predict_photo(self, photo: Photo | str | os.PathLike[str] | Image | nn.data.Array) -> dict[str, float]:
+    def predict_photo(self, photo: Photo | str | os.PathLike[str] | Image | Array) -> dict[str, float]:
         """Each class with its probability, the most probable one first, for a photo of one garment.
 
         Args:
@@ -90,15 +91,15 @@ class Classifier:
         probabilities = self.probabilities_of(photo if isinstance(photo, Photo) else self.look_at(photo))
         return {self.classes[i]: float(probabilities[i]) for i in np.argsort(-probabilities, kind="stable")}
 
-    def look_at(self, photo: str | os.PathLike[str] | Image | nn.data.Array) -> Photo:
+    def look_at(self, photo: str | os.PathLike[str] | Image | Array) -> Photo:
         """What this network gets to see of a photo: the garment in it, or all of it if it learned something else."""
         return read_photo(photo, self.size) if self.knows_garments else read_whole(photo, self.size)
 
-    def probabilities_of(self, photo: Photo) -> nn.data.Array:
+    def probabilities_of(self, photo: Photo) -> Array:
         """(classes,) probabilities, for garments means over picture and mirror image: shoes in the data point left."""
         pixels = photo.pixels
         versions = [pixels, pixels[:, ::-1]] if self.knows_garments else [pixels]
-        mean: nn.data.Array = self.predict_proba(np.stack(versions)).mean(0)
+        mean: Array = self.predict_proba(np.stack(versions)).mean(0)
         return mean
 
     def save(self, path: str | os.PathLike[str]) -> None:

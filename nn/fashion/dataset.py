@@ -104,8 +104,8 @@ def load(
     ((28, 28), 'uint8', 'Ankle boot')
     """
     data = _first_source(folder, download, size)
-    if size not in (None, data.size):
-        found, wanted = (" x ".join(map(str, sides)) for sides in (data.size, size or ()))
+    if size is not None and size != data.size:
+        found, wanted = (" x ".join(map(str, sides)) for sides in (data.size, size))
         raise DataError(f"the images have {found} pixels, not {wanted}: only pictures in folders are brought to a size;"
                         f" these are {data.source}")
     return data

@@ -118,7 +118,7 @@ def pixels_as_blocks(pixels: npt.NDArray[np.uint8], encoding: str | None = "utf-
 
 
 def pixels_as_text(data: Dataset, index: int) -> str:
-    """A training image as rows of numbers, 0 (black, of a garment the background) to 255, under the name of its class.
+    """A training image as rows of numbers to 255, a dot for 0 (black, the background), under the name of its class.
 
     Raises:
         ValueError: if there is no such image.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import nn
 from nn.fashion.dataset import MEAN, STD, Dataset
@@ -85,8 +85,9 @@ class Recipe:
     published_schedule: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
+        for name, hint in get_type_hints(Recipe).items():
+            choices = get_args(hint) if get_origin(hint) is Literal else ()
+            if choices and getattr(self, name) not in choices:
                 raise ValueError(f"{name} is one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.loss == "sigmoid" and self.label_smoothing:
             raise ValueError('label_smoothing goes with the loss "softmax", and would have no effect on "sigmoid"')
@@ -105,11 +106,6 @@ OPTIMIZERS: dict[str, Callable[..., nn.optim.Optimizer]] = {
     "adam": nn.optim.Adam,
     "adamw": nn.optim.AdamW,
     "muon": nn.optim.Muon,
-}
-
-CHOICES: dict[str, Iterable[str]] = {
-    "optimizer": OPTIMIZERS, "loss": ("softmax", "sigmoid"), "schedule": ("one-cycle", "triangle", "constant"),
-    "flip": ("none", "random", "alternating"), "keep": ("last", "best"),
 }
 
 ARTICLE_NETWORK = {"name": "mlp", "sizes": [784, 256, 64, 10], "dropout": 0.2}

@@ -25,6 +25,7 @@ from nn.fashion.class_names import shortened
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.gallery import shades
+from nn.fashion.settings import TEXTS
 from nn.files import FileError, atomic_write
 from nn.metrics import Evaluation
 from nn.tsne import tsne
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ABOUT = "name", "summary", "published", "measured"  # of a recipe, and no settings
 MAPPED = 1000  # images on the map
 STYLE = Path(__file__).with_name("report_page.css")
 NEEDED_FOR = "a report with pictures"
@@ -170,7 +170,7 @@ def cards(run: Trained, evaluation: Evaluation) -> str:
         "test loss": f"{evaluation.loss:.4f}",
         "parameters": f"{run.classifier.model.num_parameters():,}",
         "epochs": str(len(run.history)) if run.history else "",
-        "training": f"{run.history[-1]['seconds']:,.0f} s" if run.history and "seconds" in run.history[-1] else "",
+        "training": f"{run.history[-1]['seconds']:,.0f} s" if run.history else "",
     }
     given = {name: text for name, text in shown.items() if text}
     return '<div class="cards">' + "".join(f"<div><b>{text}</b>{name}</div>" for name, text in given.items()) + "</div>"
@@ -180,7 +180,7 @@ def facts(run: Trained, data: Dataset) -> str:
     """What was trained on what, as two columns."""
     versions = {"Python": platform.python_version(), "NumPy": np.__version__, "minigrad": __version__}
     rows: dict[str, Any] = {"data": data.source, "versions at this report": versions}
-    left_out = {*ABOUT, "published_schedule", "test"}
+    left_out = {*TEXTS, "test"}
     for source in (run.config, run.result):
         rows |= {key: value for key, value in source.items() if key not in left_out and value not in (None, {}, [])}
     cells = [(html.escape(key), html.escape(as_words(value))) for key, value in rows.items()]
@@ -230,7 +230,7 @@ def comparison(runs: Sequence[Trained], evaluations: Sequence[Evaluation]) -> st
         rows += [[f"recall of {html.escape(name)}", *against_first(found)] for name, *found in recalls]
     rows.append(["parameters", *(f"{run.classifier.model.num_parameters():,}" for run in runs)])
     rows.append(["training", *(f"{r.history[-1]['seconds']:,.0f} s" if r.history else "?" for r in runs)])
-    keys = dict.fromkeys(key for run in runs for key in run.config if key not in ABOUT)
+    keys = dict.fromkeys(key for run in runs for key in run.config if key not in TEXTS)
     differing = [key for key in keys if len({as_words(run.config.get(key)) for run in runs}) > 1]
     settings = [[key, *(as_words(run.config.get(key, "–")) for run in runs)] for key in differing]
     names = [html.escape(run.name) for run in runs]
@@ -403,6 +403,6 @@ def last_hidden(classifier: Classifier, images: Any) -> Any:
         return None
     body = model[:-1]
     with model.in_mode(training=False), no_grad():
-        batches = [as_tensor(body(batch[0])).numpy() for batch in classifier.loader(images, images)]
+        batches = [as_tensor(body(batch[0])).numpy() for batch in classifier.loader(images)]
     hidden = np.concatenate(batches)
     return hidden.reshape(len(hidden), -1)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,6 @@ from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
 from nn.fashion.folder import (
     CHECKPOINT,
-    MODEL,
     check_room,
     free_folder,
     holds_run,
@@ -51,12 +48,10 @@ ALWAYS = {"quiet", "threads"}
 MODES = {
     "evaluate": ("--evaluate trains nothing", {"data", "json", "target_accuracy"}),
     "resume": ("--resume goes on with the settings of the run", {*DATA, "epochs", "recipe", "out", "target_accuracy"}),
-    "find_lr": ("--find-lr tries learning rates and trains nothing", {*SETTINGS, *DATA, "out", "overwrite"}),
+    "find_lr": ("--find-lr tries learning rates and trains nothing", {*SETTINGS, *DATA, "out"}),
     "xor": ("the recipe xor has settings and data of its own", {"recipe", "seed"}),
     "train": ("", {*SETTINGS, *DATA, "out", "overwrite", "dry_run", "target_accuracy"}),
 }
-
-UNNAMED = "the newest"  # what --resume has without a folder
 
 
 def warn(sentence: str) -> None:
@@ -96,10 +91,10 @@ def check_flags(arguments: argparse.Namespace) -> str:
     mode = "xor" if arguments.recipe == "xor" else next(iter(asked), "train")
     reason, heard = MODES[mode]
     given = {name for name, setting in vars(arguments).items() if is_given(setting)} - {mode}
-    if mode == "resume" and str(arguments.resume) != UNNAMED:
+    if mode == "resume" and arguments.resume is not True:
         heard = heard - {"out"}
-    for name in sorted(given - heard - ALWAYS):
-        raise ValueError(f"{reason}, so that --{name.replace('_', '-')} would have no effect")
+    if ignored := sorted(given - heard - ALWAYS):
+        raise ValueError(f"{reason}, so that --{ignored[0].replace('_', '-')} would have no effect")
     if arguments.target_accuracy is not None and 0 < arguments.target_accuracy < 1:
         warn(f"--target-accuracy is in per cent: {arguments.target_accuracy} is less than one")
     return mode
@@ -154,7 +149,7 @@ def resume(arguments: argparse.Namespace) -> Evaluation | None:
         run = Run.resumed(Path(), loaded(arguments, None), (), arguments.epochs, name)
         use_threads_of(run, arguments)
         return finish(run)
-    folder: Path = arguments.resume if str(arguments.resume) != UNNAMED else (
+    folder: Path = arguments.resume if arguments.resume is not True else (
         arguments.out or newest(Path("runs") / (name or "default")))
     if not holds_run(folder):
         raise nn.FileError(f"there is no run in {folder} to go on with: name its folder after --resume")
@@ -248,7 +243,7 @@ def save(run: Run, evaluation: Evaluation) -> None:
     try:
         saved = run.save(evaluation)
     except nn.FileError as error:
-        folder = Path(tempfile.gettempdir(), f"minigrad-run-{os.getpid()}-{time.time_ns()}")
+        folder = Path(tempfile.mkdtemp(prefix="minigrad-run-"))
         saved = run.save(evaluation, folder)
         warn(f"{error}; what was trained is in {folder} instead: keep it elsewhere, that folder is a temporary one")
     say(f"Saved {', '.join(saved)} in {folder}")
@@ -302,12 +297,11 @@ def list_recipes() -> None:
 
 def evaluate(arguments: argparse.Namespace) -> Evaluation:
     """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
-    path: Path = arguments.evaluate / MODEL if arguments.evaluate.is_dir() else arguments.evaluate
-    classifier = Classifier.load(path)
+    classifier = Classifier.load(arguments.evaluate)
     data = loaded(arguments, classifier.size)
     classifier.check(data)
     evaluation = classifier.evaluate(data.test_images, data.test_labels)
     if arguments.json is not None:
-        write_json(of_test_images(classifier, evaluation, data, path), arguments.json)
+        write_json(of_test_images(classifier, evaluation, data, arguments.evaluate), arguments.json)
     print(report.summary(evaluation, classifier.classes))
     return evaluation

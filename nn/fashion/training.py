@@ -14,6 +14,7 @@ import numpy as np
 
 import nn
 from minigrad import Tensor, TensorLike, as_tensor
+from minigrad.arrays import Array
 from minigrad.transforms import leaves
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
@@ -83,17 +84,16 @@ class Run:
         val_size = len(data.train_labels) // 12 if recipe.val_size is None else recipe.val_size
         training, validation = stratified_split(data.train_labels, val_size, SPLIT_SEED)
         images, labels = data.train_images, data.train_labels
-        has_validation = val_size > 0
-        self.valid = self.classifier.loader(images[validation], labels[validation]) if has_validation else None
+        self.valid = self.classifier.loader(images[validation], labels[validation]) if val_size else None
         self.seen = self.classifier.loader(images[training[:SEEN]], labels[training[:SEEN]])
-        arrays: list[nn.data.Array] = once_a_machine(lambda: [images[training], labels[training]])
+        arrays: list[Array] = once_a_machine(lambda: [images[training], labels[training]])
         if recipe.flip == "alternating":
             arrays.append(np.arange(len(training)))
         self.train = DataLoader(
             arrays, recipe.batch_size, shuffle=True, generator=generator,
             transform=augmentation(recipe, len(training), len(data.classes)),
         )
-        self.steering = steering_callbacks(recipe)
+        self.steering = steering_callbacks(recipe, val_size)
         self.keeper = next((callback for callback in self.steering if isinstance(callback, KeepBest)), None)
         self.learner = learner_of(recipe, model, len(self.train), [*self.steering, *callbacks])
         try:
@@ -257,28 +257,29 @@ class Checkpoint:
         try:
             recipe, is_over = recipe_of(saved["recipe"]), bool(saved["is_over"])
             data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
-            environment["processes"] = as_count(environment.get("processes", 1))  # earlier versions do not say it
+            environment["processes"] = as_count(environment.get("processes", 1), "processes")  # once it was not said
             learner["epoch"], learner["model"] = int(learner["epoch"]), as_arrays(learner["model"])
             learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]
             data["size"] = read_size(data["size"]) if "size" in data else None  # earlier versions do not say it
-            data["fingerprint"], environment["threads"] = str(data["fingerprint"]), as_count(environment["threads"])
+            data["fingerprint"], threads = str(data["fingerprint"]), environment["threads"]
+            environment["threads"] = None if threads is None else as_count(threads, "threads", MOST_THREADS)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error
         return cls(recipe, is_over, data, environment, learner)
 
 
-def as_arrays(state: Mapping[str, Any]) -> dict[str, nn.data.Array]:
+def as_arrays(state: Mapping[str, Any]) -> dict[str, Array]:
     """What a stranger's file has for the arrays of a model. Raises ValueError if it is something else."""
     if not all(isinstance(array, np.ndarray) for array in state.values()):
         raise ValueError("its model has something else than arrays")
     return dict(state)
 
 
-def as_count(threads: Any) -> int | None:
-    """What a stranger's file has for a number of threads. Raises ValueError if it is none."""
-    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
-        raise ValueError(f"its number of threads is {threads!r:.80}")
-    return threads
+def as_count(count: Any, what: str, most: int | None = None) -> int:
+    """What a stranger's file has for the number of something. Raises ValueError if it is none."""
+    if type(count) is not int or count < 1 or (most is not None and count > most):
+        raise ValueError(f"its number of {what} is {count!r:.80}")
+    return count
 
 
 class Checkpoints(Callback):
@@ -369,9 +370,9 @@ def with_epochs(recipe: Recipe, epochs: int | None, trained: int) -> Recipe:
     return replace(recipe, epochs=epochs)
 
 
-def steering_callbacks(recipe: Recipe) -> list[Callback]:
-    """What acts on the weights and on the end of training, as the recipe says."""
-    if recipe.val_size == 0 and (recipe.keep == "best" or recipe.patience is not None):
+def steering_callbacks(recipe: Recipe, val_size: int) -> list[Callback]:
+    """What acts on the weights and on the end of training, as the recipe says, with so many validation images."""
+    if val_size == 0 and (recipe.keep == "best" or recipe.patience is not None):
         wish = "keep the best epoch" if recipe.keep == "best" else "end early by --patience"
         raise ValueError(f"to {wish} takes validation images, and val_size is 0: hold some out with --val-size")
     return [
@@ -431,6 +432,8 @@ def draw_normal(model: nn.Module, std: float | Literal["he"]) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
+        elif parameter.ndim == 1:
+            continue  # the scales of batch norm stay 1
         elif std == "he":
             nn.init.kaiming_normal_(parameter, nonlinearity="relu")
         else:

@@ -81,7 +81,8 @@ def as_json(path: str, probabilities: dict[str, float], warnings: list[str], top
 def as_text(path: str, photo: Photo, probabilities: dict[str, float], warnings: list[str], top: int) -> str:
     """The answer beside the picture that it was given for."""
     rows = np.flatnonzero(photo.pixels.any(1))
-    picture = pixels_as_blocks(photo.pixels[rows[:1].sum() : rows[-1:].sum() + 1], sys.stdout.encoding)
+    top_row, bottom_row = (rows[0], rows[-1]) if rows.size else (0, 0)
+    picture = pixels_as_blocks(photo.pixels[top_row : bottom_row + 1], sys.stdout.encoding)
     answer = [f"{share:>7.1%}  {name}" for name, share in list(probabilities.items())[:top]]
     width = len(picture[0])
     lines = [f"{row:<{width}}  {text}".rstrip() for row, text in zip_longest(picture, answer, fillvalue="")]

@@ -357,7 +357,24 @@ def test_drawn_weights_are_the_same_under_a_seed():
     np.testing.assert_array_equal(models[0].weight.data, models[1].weight.data)
 
 
-@pytest.mark.parametrize("setting", ["optimizer", "loss", "schedule", "flip"])
+@pytest.mark.parametrize("std", [0.5, "he"])
+def test_weights_are_drawn_for_networks_with_batch_norm_too(std):
+    model = nn.Sequential(nn.Conv2d(1, 50, 5), nn.BatchNorm2d(50), nn.Flatten(), nn.Linear(50, 3))
+    model[1].bias.data += 1
+    draw_normal(model, std)
+    np.testing.assert_array_equal(model[1].weight.numpy(), np.ones(50))
+    np.testing.assert_array_equal(model[1].bias.numpy(), np.zeros(50))
+    assert model[0].weight.numpy().std() == pytest.approx(0.5 if std == 0.5 else (2 / 25) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("wish", [{"keep": "best"}, {"patience": 2}])
+def test_what_takes_validation_images_is_refused_where_there_are_too_few_to_hold_any_out(data, tmp_path, wish):
+    few = replace(data, train_images=data.train_images[:10], train_labels=data.train_labels[:10])
+    with pytest.raises(ValueError, match="takes validation images, and val_size is 0"):
+        Run(small(val_size=None, **wish), few, tmp_path)
+
+
+@pytest.mark.parametrize("setting", ["optimizer", "loss", "schedule", "flip", "keep"])
 def test_a_setting_that_a_recipe_does_not_know_is_refused(setting):
     with pytest.raises(ValueError, match=f"{setting} is one of .*, got 'unheard of'"):
         replace(RECIPES["default"], **{setting: "unheard of"})
