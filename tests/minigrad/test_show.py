@@ -459,3 +459,15 @@ def test_the_scripts_own_error_comes_through(tmp_path):
     assert failed.returncode == 1
     assert failed.stderr.endswith("ZeroDivisionError: division by zero\n")
     assert (tmp_path / "backprop.html").exists()
+
+
+hidden = mg.tensor(2.0, requires_grad=True)
+
+
+def scaled(v):
+    return v * hidden
+
+
+def test_a_local_variable_hides_a_global_one_of_its_name():
+    hidden = mg.tensor(3.0, requires_grad=True)
+    assert [node.name for node in graph(scaled(hidden)).nodes].count("hidden") == 1

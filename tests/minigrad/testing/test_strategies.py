@@ -353,3 +353,15 @@ def test_gradcheck_needs_numpy_alone():
 def test_without_hypothesis_a_sentence_names_the_extra(name):
     done = run_without_hypothesis(f"import minigrad.testing as t; t.{name}")
     assert done.stderr.strip().endswith(f"minigrad.testing.{name} needs hypothesis: pip install hypothesis")
+
+
+def test_programs_draw_options_of_operations():
+    seen = set()
+
+    @settings(max_examples=300, database=None, derandomize=True, phases=[Phase.generate])
+    @given(programs())
+    def note(program):
+        seen.update((line.name, option) for line in program.lines for option in line.options)
+
+    note()
+    assert seen & {("reshape", "order"), ("pad", "mode"), ("pad", "constant_values")}

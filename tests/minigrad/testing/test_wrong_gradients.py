@@ -1,6 +1,7 @@
 """Wrong gradients as people write them: each is found, and the report says what is wrong, where, and by whose fault."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -625,3 +626,26 @@ def test_a_wrong_second_derivative_is_found_at_any_scale():
 
     for size in (1e-6, 1.0, 1e4):
         assert gradient_report(cube, size * np.array([1.0, 2.0]), order=2).problems
+
+
+def test_a_wrong_gradient_is_reported_where_the_function_raises_close_by():
+    def root(x):
+        if np.any(value(x) > 1 + 1e-5):
+            raise ValueError("outside")
+        return record(root, value(x) ** 2, (x, lambda grad, out: 3 * grad * x))
+
+    report = gradient_report(root, np.array([1.0, 0.5]))
+    assert not report.ok
+    assert "1.5 times the right one" in str(report)
+    assert "root" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_direction_that_is_named_is_one_that_shows_it(seed):
+    def largest(x):
+        return record(largest, np.abs(value(x)).max(), (x, lambda grad, out: grad * np.array([0.9, -0.9])))
+
+    report = gradient_report(largest, np.zeros(2), seed=seed)
+    assert not report.ok
+    for analytic, numeric in re.findall(r"analytic (\S+), numeric (\S+)", str(report)):
+        assert analytic.rstrip(",") != numeric
