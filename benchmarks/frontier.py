@@ -42,7 +42,7 @@ RUNS, PAGE = ROOT / "benchmarks" / "frontier.csv", ROOT / "docs" / "frontier.md"
 # Recipes with what is set otherwise, and for how many epochs.
 POINTS = {
     "fast-cnn flip=none architecture.channels=[12,24,48]": (2,), "fast-cnn flip=none": (2, 3), "fast-cnn": (2, 3, 8),
-    "small-resnet": (7,), "resnet": (8,), "resnet architecture.channels=[48,96,192] shift=1 shift_p=0.5": (20,),
+    "small-resnet": (7,), "resnet": (8,), "wide-resnet": (25,),
     "best-mlp": (70,), "best-mlp flip=none": (75,),
 }
 # The recipe fast-cnn as it was when all of it took 25 seconds on two quiet cores.

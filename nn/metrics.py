@@ -14,7 +14,7 @@ from minigrad.notebook import shown_by
 Metric: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Any]  # of outputs and targets, a number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """How a model did on some data.
 

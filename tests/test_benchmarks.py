@@ -28,7 +28,6 @@ from benchmarks import (
 )
 from benchmarks.__main__ import WORKLOADS, Workload, main
 from nn.fashion.dataset import SAMPLE_FOLDER, load
-from nn.fashion.models import build
 from nn.optim import SGD
 
 PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
@@ -131,10 +130,9 @@ def test_contestants_take_turns_in_alternating_order_and_the_first_round_does_no
     assert figures == {"a": [3.0, 6.0], "b": [4.0, 5.0]}
 
 
-def test_a_figure_is_the_mean_of_some_calls_after_one_that_does_not_count(monkeypatch):
+def test_a_figure_is_the_mean_of_some_calls_after_one_that_does_not_count():
     now, calls = count(), []
-    monkeypatch.setattr(timing, "perf_counter", lambda: float(next(now)))
-    assert timing.seconds_per_call(lambda: calls.append(1), 4) == 1 / 4
+    assert timing.seconds_per_call(lambda: calls.append(1), 4, clock=lambda: float(next(now))) == 1 / 4
     assert len(calls) == 5
 
 
@@ -332,7 +330,7 @@ def test_jobs_of_all_numbers_of_processes_are_measured_printed_and_filed(monkeyp
 
 
 def test_a_step_and_an_allreduce_are_timed_in_each_process(capsys, monkeypatch):
-    small = processes.Network("small", 8, lambda: build({"name": "mlp", "sizes": [784, 4, 10]}), SGD)
+    small = processes.Network("small", 8, {"name": "mlp", "sizes": [784, 4, 10]}, SGD)
     monkeypatch.setitem(processes.NETWORKS, "mlp", small)
     for arguments in (["--step", "mlp", "--steps", "1"], ["--link", "--steps", "1"]):
         processes.main(arguments)

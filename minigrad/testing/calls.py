@@ -37,7 +37,7 @@ def as_one(result: Any) -> Any:
     return np.concatenate([np.ravel(x) for x in result]) if isinstance(result, (list, tuple)) else result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     """A call of an operation: its differentiable inputs, and how they and everything else make up the arguments."""
 

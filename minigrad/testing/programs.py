@@ -52,7 +52,7 @@ def replaced(arguments: tuple[Any, ...], new: Mapping[str, Any]) -> Any:
     return rebuilt(arguments, [new[x.name] if isinstance(x, Name) else x for x in leaves(arguments)])
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Program:
     """A function of `len(inputs)` tensors: lines of which each gives a new variable; the last one is returned.
 
