@@ -222,7 +222,7 @@ RECIPES = {
         Recipe(
             name="fast-cnn",
             summary="three small convolutions with stride 2 and Muon, for time to accuracy",
-            measured="90.96 %",
+            measured="91.02 %",
             architecture={"name": "stride_cnn", "channels": [16, 32, 64]},
             epochs=3,
             **_quick,
