@@ -10,7 +10,7 @@ from nn.fashion import CLASSES, report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import SAMPLE_FOLDER, read_folder
 from nn.fashion.recipes import RECIPES
-from nn.fashion.training import EvaluationModeAfter, Run, draw_normal, progress
+from nn.fashion.training import EvaluationModeAfter, Run, as_count, draw_normal, progress
 from nn.learner import Callback, NonFiniteLoss
 from nn.metrics import Evaluation, confusion_matrix
 
@@ -356,6 +356,15 @@ def test_drawn_weights_are_the_same_under_a_seed():
         models.append(nn.Linear(3, 4))
         draw_normal(models[-1], 0.5)
     np.testing.assert_array_equal(models[0].weight.data, models[1].weight.data)
+
+
+def test_a_job_of_any_number_of_processes_may_have_written_a_checkpoint():
+    assert as_count(2048, "processes") == 2048
+    for number in (0, -1, None, "2", 2.0, True):
+        with pytest.raises(ValueError, match="its number of processes is"):
+            as_count(number, "processes")
+    with pytest.raises(ValueError, match="its number of threads is 2048"):
+        as_count(2048, "threads", 1024)
 
 
 @pytest.mark.parametrize("std", [0.5, "he"])
