@@ -34,7 +34,7 @@ from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.folder import METRICS
 from nn.fashion.recipes import RECIPES
-from nn.native import keep_freed_memory
+from nn.native import keep_freed_memory, one_thread_for_products
 
 ROOT = Path(__file__).parents[1]
 RUNS, PAGE = ROOT / "benchmarks" / "frontier.csv", ROOT / "docs" / "frontier.md"
@@ -164,7 +164,8 @@ def peers(recipes: Iterable[str], rounds: int) -> str:
         recipe = RECIPES[name]
         contestants = same_network.contestants(recipe.architecture, recipe.batch_size)
         check_agreement(contestants)
-        seconds = take_turns(contestants, rounds, 2, partial(seconds_per_call, clock=process_time))
+        with one_thread_for_products():  # as training does
+            seconds = take_turns(contestants, rounds, 2, partial(seconds_per_call, clock=process_time))
         ours, ratios = seconds.pop("minigrad"), []
         for other, theirs in seconds.items():
             ratios.append(f"{other} {number(median(a / b for a, b in zip(ours, theirs, strict=True)))} ×")
