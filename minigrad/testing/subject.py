@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -37,7 +38,7 @@ class Recording:
     variables: Sequence[Tensor] = ()
 
 
-class Subject:
+class Subject(ABC):
     """A function of several arrays, and the values of them at which it is checked."""
 
     function: Callable[..., Any]
@@ -45,13 +46,13 @@ class Subject:
     arrays: list[Array]
     returns_one_number = False  # so that a hand-written gradient takes no cotangent
 
+    @abstractmethod
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         """The floating outputs, nothing recorded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def recorded(self, arrays: Sequence[Array]) -> Recording:
         """One call for values and gradients."""
-        raise NotImplementedError
 
     def gradients(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> Gradients:
         """The gradients of Σ cotangent · output with respect to each array."""
