@@ -242,8 +242,9 @@ class DistributedLearner(Learner):
             if rank() > 0:
                 self.load_state_dict(state)
                 own = {type(callback).__name__ for callback in self.callbacks}  # process 0 may have others, that print
-                theirs = left_off["callbacks"] if left_off else []
-                self._left_off = left_off and left_off | {"callbacks": [c for c in theirs if c[0] in own]}
+                if left_off is not None:
+                    left_off["callbacks"] = [noted for noted in left_off["callbacks"] if noted[0] in own]
+                self._left_off = left_off
         try:
             return super().fit(train, valid if rank() == 0 else None, epochs)
         except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
