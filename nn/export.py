@@ -272,11 +272,10 @@ def same_name(operation: str) -> Converter:
     return lambda graph, layer, x: graph.elementwise(operation, x, axis=getattr(layer, "dim", None))
 
 
-for kind, operation in {
-    layers.ReLU: "Relu", layers.Sigmoid: "Sigmoid", layers.Tanh: "Tanh", layers.Softmax: "Softmax",
-    layers.LogSoftmax: "LogSoftmax",
-}.items():
-    CONVERTERS[kind] = same_name(operation)
+CONVERTERS |= {
+    layers.ReLU: same_name("Relu"), layers.Sigmoid: same_name("Sigmoid"), layers.Tanh: same_name("Tanh"),
+    layers.Softmax: same_name("Softmax"), layers.LogSoftmax: same_name("LogSoftmax"),
+}
 
 
 @converts(layers.LeakyReLU)
