@@ -58,13 +58,8 @@ def batch_norm(
     for estimate in (running_mean, running_var):
         if not isinstance(estimate, np.ndarray | None):
             raise TypeError(f"batch_norm updates arrays in place, got running estimates in a {type(estimate).__name__}")
-    channels = x.shape[1] if x.ndim > 1 else 0
-    given = [np.shape(value(p)) for p in (running_mean, running_var, weight, bias) if p is not None]
-    if x.ndim < 2 or x.dtype.kind != "f" or any(shape != (channels,) for shape in given):
-        raise ValueError(
-            "batch_norm expects floating (n, channels, ...) and one number for each channel, "
-            f"got {x.dtype} of shape {x.shape} and {given}"
-        )
+    check_shapes(x, [running_mean, running_var, weight, bias])
+    channels = x.shape[1]
     weight = as_tensor(np.ones(channels, x.dtype) if weight is None else weight)
     bias = as_tensor(np.zeros(channels, x.dtype) if bias is None else bias)
     if x.dtype == np.float16:  # in which squares overflow from 256 on
@@ -85,6 +80,16 @@ def batch_norm(
             running_mean += momentum * (mean - running_mean)
             running_var += momentum * (var - running_var)
     return out
+
+
+def check_shapes(x: Tensor, given: list[Any]) -> None:
+    """Raise ValueError unless `x` is floating (n, channels, ...), and what is not None among the others (channels,)."""
+    shapes = [np.shape(value(p)) for p in given if p is not None]
+    if x.ndim < 2 or x.dtype.kind != "f" or any(shape != x.shape[1:2] for shape in shapes):
+        raise ValueError(
+            "batch_norm expects floating (n, channels, ...) and one number for each channel, "
+            f"got {x.dtype} of shape {x.shape} and {shapes}"
+        )
 
 
 def by_the_batch(x: Tensor, weight: Tensor, bias: Tensor, eps: float | Array) -> tuple[Tensor, Array, Array]:
