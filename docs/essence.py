@@ -64,7 +64,7 @@ def unbroadcast(x, shape):
 def gradients(result, *inputs):
     """The gradients of the sum of `result`'s elements with respect to each of `inputs`.
 
-    `pending` has what has arrived so far, `found` what is complete: tensors with edges, which have gradients too.
+    `pending` has what has arrived so far, `found` what is complete, of every tensor; gradients are tensors with edges.
     """
     pending, found = {result: Tensor(np.ones_like(result.data))}, {}
     while pending:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.arrays import WEAK
+from minigrad.arrays import WEAK, numeric_array
 from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
@@ -30,6 +30,7 @@ from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
 if TYPE_CHECKING:
     from minigrad.recording import Recorder
 
+NOT_NUMPY = frozenset([*WEAK, Tensor, list, tuple])
 watches: dict[int, Recorder] = {}  # thread -> what is told of every step there; mostly empty
 
 
@@ -52,7 +53,8 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
       wait for the garbage collector instead of being freed with its last tensor;
     - may hold whatever else it needs: tensors, arrays, numbers, functions; in its closure, its defaults, a
       `functools.partial`, or `self`. If one of these tensors, or the memory of one of these arrays, is updated in
-      place before the backward pass, that refuses (`guards.py`). It changes nothing of what it holds or is handed.
+      place through a tensor before the backward pass, that refuses (`guards.py`). It changes nothing of what it holds
+      or is handed.
 
     >>> def square(x):
     ...     return record(square, x.data**2, (x, lambda grad, out: 2 * grad * x))
@@ -73,8 +75,10 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
-    if type(data) in WEAK:  # of Python's numbers alone NumPy made no array; a tensor holds one
-        out._data = np.asarray(data)[()]
+    if type(data) in NOT_NUMPY:  # of Python's numbers alone NumPy made no array; a tensor holds one
+        if type(data) not in WEAK:
+            raise TypeError(f"record takes a value as NumPy returned it, got {type(data).__name__}: use x.data for it")
+        out._data = numeric_array(data)[()]
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
     return out
@@ -138,7 +142,7 @@ def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
     if not root._requires_grad:
         raise RuntimeError(
             "backward() from a tensor that requires no gradient: no input does, no_grad() was on, or it was "
-            "cut off by detach() or by a function without derivative, such as floor"
+            "cut off by detach() or by a cast to integers"
         )
     if gradient is None:
         if root.size != 1:
@@ -165,15 +169,16 @@ def sweep(
     their parents, and whoever asks for the graph again is told which line freed it.
     """
     with enable_grad() if create_graph else no_grad():
-        return carried(seeds, create_graph, freed, inputs).complete(inputs)
+        return swept(seeds, create_graph, freed, inputs).complete(inputs)
 
 
-def carried(
+def swept(
     seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool, freed: Freed | None, inputs: Sequence[Tensor] | None
 ) -> Pending:
-    """What has arrived at the leaves, or at `inputs`, when every other tensor has had its turn: `sweep`, up to there.
+    """The loop of `sweep`: what has arrived at the leaves, or at `inputs`, when every other tensor has had its turn.
 
-    A rule that carries gradients through a graph of its own ends here too: their hooks wait for all that they get.
+    Hooks of the leaves have not seen it yet: `checkpoint`, and threads with a part of a batch each, have but a part of
+    what arrives in all.
     """
     watch = watches.get(threading.get_ident()) if watches else None
     pending = Pending(seeds, create_graph) if watch is None else watch.pending(seeds, create_graph)
@@ -227,7 +232,7 @@ class Pending:
         """Add what a rule returned to the gradient of `tensor`."""
         data, gradients = tensor._data, self.gradients
         if type(gradient) is not Tensor or gradient._data.dtype is not data.dtype or gradient._data.shape != data.shape:
-            gradient = fitted_to(tensor, gradient)
+            gradient = summed_to(gradient, tensor)
         arrived = gradients.get(tensor)
         if arrived is None:
             gradients[tensor] = gradient
@@ -248,10 +253,10 @@ class Pending:
         if gradient._data.base is not None or id(gradient._data) in self.taken:
             gradient = +gradient
         self.taken.add(id(gradient._data))
-        return constant(gradient) if self.create_graph and not gradient._requires_grad else gradient
+        return without_inputs(gradient) if self.create_graph and not gradient._requires_grad else gradient
 
 
-def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
+def summed_to(gradient: Tensor, tensor: Tensor) -> Tensor:
     """What a rule returned for `tensor`, summed over axes that broadcasting repeated, and cast to its dtype."""
     if not isinstance(gradient, Tensor):
         raise TypeError(f"a gradient rule returned {type(gradient).__name__}, not a tensor")
@@ -260,13 +265,13 @@ def fitted_to(tensor: Tensor, gradient: Tensor) -> Tensor:
     return fitted(gradient, tensor)
 
 
-def constant(gradient: Tensor) -> Tensor:
+def without_inputs(gradient: Tensor) -> Tensor:
     """A gradient that depends on nothing, as a recorded result without edges; its own derivatives are 0.
 
     What was asked for with `create_graph` can then always be differentiated: a backward pass from it ends at once,
     where one from a tensor that requires no gradient is refused.
     """
-    gradient._operation, gradient._requires_grad, gradient._time = constant, True, clock.tick()
+    gradient._operation, gradient._requires_grad, gradient._time = without_inputs, True, clock.tick()
     return gradient
 
 

@@ -2,7 +2,8 @@
 
 A gradient rule computes with what it holds: tensors or arrays that it closes over, its default arguments, what was
 bound to it by `functools.partial` or as `self`; and, if it looks at it, with the result of the step. If one of them was
-updated in place after the step was recorded, its old value is gone, so the backward pass refuses.
+updated in place after the step was recorded, its old value is gone, so the backward pass refuses. What is written into
+an array itself, `x.numpy()[0] = 1`, nobody sees: updates are those through tensors.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.graph import carried, record
+from minigrad.graph import record, swept
 from minigrad.guards import reachable
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.random import default_generator, drawing_from, noting, standing
@@ -121,7 +121,7 @@ class Recomputation:
         """The gradient of one input; each is handed out once, so that nothing is kept after the pass."""
         if grad is not self.grad or x not in self.gradients:
             again = self.compute_again(self.position)
-            found = carried([(again, grad)], grad_mode.enabled, None, self.inputs).gradients
+            found = swept([(again, grad)], grad_mode.enabled, None, self.inputs).gradients
             self.grad = grad  # a leaf that f made the first time has no part in the second
             self.gradients = {x: found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in self.inputs}
         gradient = self.gradients.pop(x)

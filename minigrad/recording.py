@@ -18,7 +18,7 @@ from itertools import count, islice
 from types import CodeType, FrameType, FunctionType
 from typing import Any, TypeAlias
 
-from minigrad.graph import Pending, fitted_to, repeated_axes, sweep, watches
+from minigrad.graph import Pending, repeated_axes, summed_to, sweep, watches
 from minigrad.guards import user_frame
 from minigrad.hooks import after_hooks, extras_of
 from minigrad.tensor import Edge, Rule, Tensor, TensorLike
@@ -55,6 +55,7 @@ class Recorded:
         result: its value.
         place: the line of the user's program that called it.
         scope: what that line belongs to, see `scope`: the dotted path of a module, say.
+        entry: which entry into that scope it is, counted over all: a module that is called twice has two.
         backwards: whether a gradient rule called it.
     """
 
@@ -65,6 +66,7 @@ class Recorded:
     result: Tensor
     place: Place
     scope: str
+    entry: int
     backwards: bool
 
 
@@ -88,11 +90,13 @@ class Completed:
     Attributes:
         arrived: the sum.
         gradient: what the hooks made of it; the same if there are none.
+        is_end: whether the pass ends here, and hands this out; else rules pass it on.
     """
 
     tensor: Tensor
     arrived: Tensor
     gradient: Tensor
+    is_end: bool
     sweep: int
 
 
@@ -155,22 +159,24 @@ def recording(listen: Listener) -> Iterator[None]:
 
 
 class OfThread(threading.local):
-    """The name of the scope that this thread is in."""
+    """The name of the scope that this thread is in, and which entry into a scope that was."""
 
-    scope = ""
+    scope, entry = "", 0
 
 
 _of_thread = OfThread()
+entries = count(1)
 
 
 @contextmanager
 def scope(name: str) -> Iterator[None]:
     """Within this context, what is recorded belongs to `name`. Enter it only where somebody watches."""
-    before, _of_thread.scope = _of_thread.scope, name
+    before = _of_thread.scope, _of_thread.entry
+    _of_thread.scope, _of_thread.entry = name, next(entries)
     try:
         yield
     finally:
-        _of_thread.scope = before
+        _of_thread.scope, _of_thread.entry = before
 
 
 class Recorder:
@@ -193,7 +199,7 @@ class Recorder:
         place = place_of(user_frame(frame and frame.f_back))
         if out._edges:
             extras_of(out).line = str(place)
-        inside = _of_thread.scope, within_a_rule()
+        inside = _of_thread.scope, _of_thread.entry, within_a_rule()
         self.tell(Recorded(operation, arguments, options, tuple(inputs), out, place, *inside))
 
     def pending(self, seeds: Iterable[tuple[Tensor, Tensor]], create_graph: bool) -> Pending:
@@ -213,12 +219,12 @@ class RecordedPending(Pending):
 
     def take(self, tensor: Tensor) -> Tensor:
         arrived, self.edges = self.gradients[tensor], iter(enumerate(tensor._edges))
-        self.turn = Completed(tensor, arrived, super().take(tensor), self.sweep)
+        self.turn = Completed(tensor, arrived, super().take(tensor), False, self.sweep)
         self.tell(self.turn)
         return self.turn.gradient
 
     def add(self, tensor: Tensor, gradient: Tensor) -> None:
-        contribution, before = fitted_to(tensor, gradient), self.gradients.get(tensor)
+        contribution, before = summed_to(gradient, tensor), self.gradients.get(tensor)
         super().add(tensor, contribution)
         self.own.discard(tensor)
         self.arrivals[tensor] += 1
@@ -234,7 +240,7 @@ class RecordedPending(Pending):
     def complete(self, inputs: Sequence[Tensor] | None) -> dict[Tensor, Tensor]:
         found = super().complete(inputs)
         for tensor, gradient in found.items():
-            self.tell(Completed(tensor, self.gradients[tensor], gradient, self.sweep))
+            self.tell(Completed(tensor, self.gradients[tensor], gradient, True, self.sweep))
         return found
 
 

@@ -102,7 +102,7 @@ class Tensor(Methods):
 
     @property
     def data(self) -> Array:
-        """The array itself, not a copy. Assigning, also by `p.data -= update`, is an update in place.
+        """The array itself, not a copy, or NumPy's scalar. Assigning, also by `p.data -= update`, updates in place.
 
         An update is remembered, so that a backward pass that needs the old value refuses instead of using the new.
         """
@@ -172,7 +172,7 @@ class Tensor(Methods):
         return self._data.item(*index)
 
     def detach(self) -> Tensor:
-        """The same value, sharing memory, cut off from the graph: no gradient flows back through it."""
+        """The same value, sharing memory unless 0-d, cut off from the graph: no gradient flows back through it."""
         return wrap(self._data)
 
     # ---------------------------------------------------------------- how Python sees it

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minigrad.graph import constant, sweep, topological_order
+from minigrad.graph import sweep, topological_order, without_inputs
 from minigrad.hooks import fitted
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
@@ -127,7 +127,7 @@ def pulled_back(
     """The gradients with respect to some inputs, zeros where none flows."""
     found = sweep(zip(outputs, cotangents, strict=True), create_graph, inputs=inputs)
     gradients = [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in inputs]
-    return [g if g._requires_grad or not create_graph else constant(g) for g in gradients]
+    return [g if g._requires_grad or not create_graph else without_inputs(g) for g in gradients]
 
 
 def variable(leaf: Any) -> Tensor:

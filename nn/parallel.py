@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad import Tensor, no_grad
 from minigrad.arrays import Array
-from minigrad.graph import Pending, carried, watches
+from minigrad.graph import Pending, swept, watches
 from minigrad.guards import freed_here
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
@@ -127,7 +127,7 @@ def pull_back(predictions: Tensor, gradient: Array) -> Pending:
     """What arrives at the leaves of one part; their hooks wait for that of the others."""
     seeds = [(predictions, wrap(gradient))] if predictions.requires_grad else []
     with no_grad():
-        return carried(seeds, False, freed_here(), None)
+        return swept(seeds, False, freed_here(), None)
 
 
 def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:

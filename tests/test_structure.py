@@ -127,12 +127,11 @@ SHARED_NAMES = {
     "trace": AN_OPERATION,  # of a matrix; `mg.show.trace` of what the engine does
     "load": A_FIELDS_OWN_WORD,  # nn.load a model; nn.fashion.load the data
     "summary": A_FIELDS_OWN_WORD,  # of a model; of a run
-    "Recorder": "what the engine calls, and what writes a trace of what it is told",
     **dict.fromkeys(["add_arguments", "run"], "what every command has, in a file of its own"),
     **dict.fromkeys(["evaluate", "find_lr", "save", "train"], "what `train.py` does when asked, by the flag's name"),
     "OfThread": "what a file keeps for each thread",
     **dict.fromkeys([
-        "_reason", "blocks", "constant", "entries", "image_size", "name_of", "names_in", "number", "parsed",
+        "_reason", "blocks", "entries", "image_size", "name_of", "names_in", "number", "parsed",
         "plain", "positions", "progress", "share", "spread", "whole", "widened",
     ], INSIDE_ONE_FILE),
 }

@@ -141,7 +141,7 @@ def exchanged(function: Callable[..., Tensor]) -> Callable[[Tensor, TensorLike],
 
 
 def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) -> Callable[..., Tensor]:
-    """The augmented assignment `x += y`: an update of a leaf under `no_grad`, elsewhere the same as `x = x + y`."""
+    """The assignment `x += y`: an update of a leaf that requires gradients, under `no_grad`; elsewhere `x = x + y`."""
     def assign(self: Tensor, other: TensorLike) -> Tensor:
         if not (self.is_leaf and self.requires_grad):
             return function(self, other)

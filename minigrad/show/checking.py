@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.graph import fitted_to
+from minigrad.graph import summed_to
 from minigrad.guards import libraries
 from minigrad.modes import enable_grad, no_grad
 from minigrad.random import noting, put, standing
@@ -263,7 +263,7 @@ class Edges:
             with no_grad():
                 raw = self.rules[i](wrap(cotangent.astype(out.dtype)), out)
                 x: Any = self.event.inputs[i]
-                part = np.array(fitted_to(x, raw)._data, np.float64)
+                part = np.array(summed_to(raw, x)._data, np.float64)
             found[variable] = part if found[variable] is None else found[variable] + part
         return found, Tolerance(max(Tolerance().rtol, float(np.finfo(out.dtype).eps) ** 0.5))
 

@@ -191,11 +191,11 @@ class TensorSubject(Subject):
 
 def gradients_of(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
     """The gradients of recorded outputs, as arrays."""
-    found = swept(outputs, cotangents, variables)
+    found = swept_from(outputs, cotangents, variables)
     return [found[x].numpy() if x in found else None for x in variables]
 
 
-def swept(
+def swept_from(
     outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor], create_graph: bool = False
 ) -> dict[Tensor, Tensor]:
     """One backward pass, which leaves the graph in place."""
@@ -219,7 +219,7 @@ class SecondOrder(TensorSubject):
 
     def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
         with enable_grad():
-            found = swept(self.first.outputs(variables), self.cotangents, variables, create_graph=True)
+            found = swept_from(self.first.outputs(variables), self.cotangents, variables, create_graph=True)
         return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in variables]
 
 

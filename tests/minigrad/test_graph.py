@@ -1135,3 +1135,15 @@ def test_a_penalty_on_a_constant_gradient_adds_nothing_to_the_gradient_of_a_loss
     penalty, x.grad = (x.grad**2).sum(), None
     (loss + penalty).backward()
     np.testing.assert_array_equal(x.grad.numpy(), [5, 0])
+
+
+@pytest.mark.parametrize("value", [mg.tensor([1.0, 2.0]), [1.0, 2.0], (1.0,)], ids=["tensor", "list", "tuple"])
+def test_record_refuses_a_value_that_numpy_did_not_compute(value):
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=f"record takes a value as NumPy returned it, got {type(value).__name__}"):
+        mg.record(mg.exp, value, (x, lambda grad, out: grad))
+
+
+def test_a_number_beyond_all_dtypes_is_refused():
+    with pytest.raises(TypeError, match="a tensor holds booleans, integers or reals, got int of dtype object"):
+        mg.multiply(10**20, 10**20)
