@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -44,7 +45,8 @@ class Node:
     def lines(self) -> tuple[str, str]:
         """What its box says: the name, then the operation unless that is in the name, the shape, the time."""
         value = "" if self.value is None else f" = {self.value:.4g}"
-        made = f"{cut(self.operation, 16)} · " if self.operation and self.operation not in self.name else ""
+        is_said = re.fullmatch(rf"(.* )?{re.escape(self.operation)}(_\d+)?", self.name)
+        made = "" if is_said or not self.operation else f"{cut(self.operation, 16)} · "
         dtype = "" if self.dtype == "float64" else f" {self.dtype}"
         more = f" · {self.parameters:,} parameters" if self.parameters else f" · t {self.time}" if self.time else ""
         return cut(self.name, MOST_LETTERS - len(value)) + value, cut(f"{made}{self.shape}{dtype}{more}")

@@ -14,11 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from minigrad.graph import backward, carried, sweep, watches
+from minigrad.graph import backward, sweep, swept, watches
 from minigrad.recording import Recorded, Recorder, Seeded, active
 from minigrad.show.names import names_around, names_in
-from minigrad.show.tracing import Recorder as TraceRecorder
-from minigrad.show.tracing import Trace
+from minigrad.show.tracing import Trace, Tracer
 
 
 class OnePass:
@@ -38,7 +37,7 @@ class OnePass:
         self.threads.append(passes)
         watches[threading.get_ident()] = passes.watch
 
-    def over(self, recorder: TraceRecorder, names: dict[int, str]) -> None:
+    def over(self, recorder: Tracer, names: dict[int, str]) -> None:
         """A pass is over: it is the one that was asked for, or it is forgotten."""
         with self.lock:
             self.passes += 1
@@ -57,7 +56,7 @@ class PassesOfThread:
     """Takes in the backward passes of one thread."""
 
     def __init__(self, all_threads: OnePass) -> None:
-        self.all_threads, self.recorder, self.in_pass = all_threads, TraceRecorder("some"), False
+        self.all_threads, self.recorder, self.in_pass = all_threads, Tracer("some"), False
         self.at_seeds, self.watch = False, Recorder([self.listen])
 
     def listen(self, event: Any) -> None:
@@ -70,7 +69,7 @@ class PassesOfThread:
             if self.watch.listeners == [self.listen]:  # nobody else listens
                 watches.pop(threading.get_ident(), None)
             return
-        is_seed = isinstance(event, Seeded) and len([*active(carried)]) == 1
+        is_seed = isinstance(event, Seeded) and len([*active(swept)]) == 1
         begins = is_seed and not self.at_seeds
         if begins or (isinstance(event, Recorded) and not any(active(sweep, backward))):
             self.end(names_around() if self.in_pass else {})
@@ -81,7 +80,7 @@ class PassesOfThread:
         """If there was a pass, it is over."""
         if self.in_pass:
             self.all_threads.over(self.recorder, names)
-            self.recorder, self.in_pass = TraceRecorder("some"), False
+            self.recorder, self.in_pass = Tracer("some"), False
 
 
 @contextmanager
@@ -134,7 +133,8 @@ def write_page(watched: OnePass, variables: dict[str, Any], given: argparse.Name
     except OSError as error:
         print(error, file=sys.stderr)
         return False
-    print(f"{given.output}: {len(trace.steps)} steps of backward pass {given.number}", file=sys.stderr)
+    which = f"{given.number} of {watched.passes}" if watched.passes > 1 else "1"
+    print(f"{given.output}: {len(trace.steps)} steps of backward pass {which}", file=sys.stderr)
     return True
 
 
@@ -167,6 +167,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error("-o needs the name of the page to write")
         del given.arguments[place : place + 2]
     given.output = given.output or Path("backprop.html")
+    if given.output.suffix.lower() not in ("", ".html", ".htm"):
+        parser.error(f"{given.output} is to be a page: give a name that ends in .html")
     if not given.output.parent.is_dir():  # before a script runs for an hour
         parser.error(f"{given.output} cannot be written: make the directory {given.output.parent} first")
     if given.output.is_dir() or not os.access(given.output if given.output.exists() else given.output.parent, os.W_OK):

@@ -205,7 +205,7 @@ def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> 
     made_by: dict[int, int] = {}
     arrows: dict[tuple[int, int], None] = {}
     nodes: list[Node] = []
-    for path, together in groupby(events, key=attrgetter("scope")):  # one box for each time that a layer runs
+    for (path, _), together in groupby(events, key=attrgetter("scope", "entry")):  # a box each time that a layer runs
         part, box = parts.get(path, module), len(nodes)
         for event in together:
             arrows.update({(made_by[id(x)], box): None for x in event.inputs if made_by.get(id(x), box) != box})

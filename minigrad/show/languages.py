@@ -15,16 +15,18 @@ from minigrad.show.layout import PAD, Point
 MARGIN = 12.0
 MARKDOWN = re.compile(r"[^\w\s(),.:=·×…/'-]|(?<![^\W_])_|_(?![^\W_])|\.(?=\s)|^-")  # what Mermaid might take for such
 STYLE = """<style>
-  .box { fill: #ecfdf5; stroke: #4b5563 } .leaf { fill: #eef2ff } .constant { fill: #f3f4f6 } .folded { fill: #fef9c3 }
-  .edge { fill: none; stroke: #6b7280; stroke-width: 1.4 }
-  .frame { fill: #6b7280; fill-opacity: 0.06; stroke: #9ca3af; stroke-dasharray: 5 3 }
-  text { fill: #111827; text-anchor: middle } .facts { fill: #4b5563; font-size: 11px } .head { fill: #6b7280 }
-  .label { text-anchor: start }
+  .minigrad .box { fill: #ecfdf5; stroke: #4b5563 } .minigrad .leaf { fill: #eef2ff }
+  .minigrad .constant { fill: #f3f4f6 } .minigrad .folded { fill: #fef9c3 }
+  .minigrad .edge { fill: none; stroke: #6b7280; stroke-width: 1.4 } .minigrad .head { fill: #6b7280 }
+  .minigrad .frame { fill: #6b7280; fill-opacity: 0.06; stroke: #9ca3af; stroke-dasharray: 5 3 }
+  .minigrad text { fill: #111827; text-anchor: middle } .minigrad .facts { fill: #4b5563; font-size: 11px }
   @media (prefers-color-scheme: dark) {
-    .box { fill: #064e3b; stroke: #9ca3af } .leaf { fill: #312e81 } .constant { fill: #334155 }
-    .folded { fill: #713f12 } text { fill: #f9fafb } .facts { fill: #d1d5db }
+    .minigrad .box { fill: #064e3b; stroke: #9ca3af } .minigrad .leaf { fill: #312e81 }
+    .minigrad .constant { fill: #334155 } .minigrad .folded { fill: #713f12 }
+    .minigrad text { fill: #f9fafb } .minigrad .facts { fill: #d1d5db }
   }
-</style>"""
+  .minigrad .outside { fill: #767d8a } .minigrad .label { text-anchor: start }
+</style>"""  # only for what is in the picture; what is outside of boxes is read on white and on black
 
 
 def svg_text(picture: Picture, described: str) -> str:
@@ -36,11 +38,13 @@ def svg_text(picture: Picture, described: str) -> str:
     height = placed.height
     if picture.caption:
         height += 2 * MARGIN
-        parts.append(f'<text class="facts" x="{placed.width / 2:.1f}" y="{height - 4:.1f}">{picture.caption}</text>')
+        middle = f'x="{placed.width / 2:.1f}" y="{height - 4:.1f}"'
+        parts.append(f'<text class="facts outside" {middle}>{picture.caption}</text>')
     width = max(placed.width, letters(picture.caption) * LETTER) + 2 * MARGIN
     left, height = (placed.width - width) / 2, height + 2 * MARGIN
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:.0f} {-MARGIN:.0f} {width:.0f} {height:.0f}" '
+        '<svg xmlns="http://www.w3.org/2000/svg" class="minigrad" '
+        f'viewBox="{left:.0f} {-MARGIN:.0f} {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img" aria-label="{escape(described, quote=True)}" '
         f'font-family="ui-monospace, monospace" font-size="12">\n{STYLE}\n' + "\n".join(parts) + "\n</svg>\n"
     )
@@ -51,7 +55,7 @@ def svg_frame(name: str, place: tuple[float, float, float, float]) -> str:
     x, y, width, height = place
     return (
         f'<rect class="frame" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="10"/>'
-        f'<text class="facts label" x="{x + PAD:.1f}" y="{y + 17:.1f}">{escape(name)}</text>'
+        f'<text class="facts outside label" x="{x + PAD:.1f}" y="{y + 17:.1f}">{escape(name)}</text>'
     )
 
 
@@ -72,7 +76,8 @@ def svg_arrow(route: Route) -> str:
     (x, y), *rest = route.points
     path, count = f"M{x:.1f} {y:.1f}", ""
     if route.spot is not None:
-        count = '<text class="facts label" x="{:.1f}" y="{:.1f}">×{}</text>'.format(*route.spot, len(route.edges))
+        place = 'x="{:.1f}" y="{:.1f}"'.format(*route.spot)
+        count = f'<text class="facts outside label" {place}>×{len(route.edges)}</text>'
     for next_x, next_y in rest:
         middle = (y + next_y) / 2
         path += f" C{x:.1f} {middle:.1f} {next_x:.1f} {middle:.1f} {next_x:.1f} {next_y:.1f}"

@@ -40,7 +40,7 @@ def names_for(kinds: Iterable[str], users: Sequence[str | None]) -> list[str]:
 def names_in(variables: Mapping[str, Any]) -> dict[int, str]:
     """The id of each tensor and array -> the first variable, or path in a module that is one, where it is found."""
     found: dict[int, str] = {}
-    public = [(name, x) for name, x in variables.items() if not name.startswith("_")]
+    public = [(name, x) for name, x in variables.items() if name.isidentifier() and not name.startswith("_")]
     for name, x in public:
         if isinstance(x, (Tensor, np.ndarray)):
             found.setdefault(id(x), name)

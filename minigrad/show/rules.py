@@ -19,11 +19,12 @@ def rule_shown(rule: Any, number_of: Callable[[Any], int | None]) -> tuple[RuleS
     """What a rule returns, where it is written, and what it closes over; and the numbers of what has one of that."""
     code = getattr(rule, "__code__", None)
     if code is None:
-        return RuleShown(described_rule(rule), "", {}), {}
+        return RuleShown(described_rule(rule), "", "", {}), {}
     kept = inspect.getclosurevars(rule).nonlocals
     numbers = {name: number for name, x in kept.items() if (number := number_of(x)) is not None}
     names = {name: described(x) for name, x in kept.items()}
-    return RuleShown(source_of(code), f"{code.co_filename}:{code.co_firstlineno}", names), numbers
+    name = "" if code.co_name == "<lambda>" else code.co_name
+    return RuleShown(source_of(code), name, f"{code.co_filename}:{code.co_firstlineno}", names), numbers
 
 
 def described_rule(rule: Any) -> str:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from minigrad.show.folding import MOST_NODES, Foldable, Opened
-from minigrad.show.steps import TensorShown
+from minigrad.show.steps import MOST_ELEMENTS, TensorShown
 
 if TYPE_CHECKING:
     from minigrad.show.tracing import Trace
@@ -50,6 +50,9 @@ def contents(trace: Trace, title: str) -> dict[str, Any]:
     """What the page shows, for JSON, where numbers that are not finite are strings."""
     told = trace.to_dict()
     told["steps"], told["arrays"] = with_arrays_once(told["steps"])
+    for array in [*told["arrays"], *(tensor["value"] for tensor in told["tensors"])]:
+        if array["values"] and len(array["values"]) > MOST_ELEMENTS:  # the page shows a picture of it
+            array["values"] = None
     found: dict[str, Any] = plain({
         "title": title, **told, **drawings_of(trace), "files": sources(trace.tensors),
     })

@@ -109,13 +109,20 @@ class RuleShown:
 
     Attributes:
         source: what it returns, from the file.
+        name: that of the function, if it has one.
         place: `file:line`.
         names: what it closes over, by the user's names where they have one.
     """
 
     source: str
+    name: str
     place: str
     names: dict[str, str]
+
+    def __str__(self) -> str:
+        """What it returns, in a line; its name if that is not the same in all cases."""
+        before, *returned = self.source.split("return ")
+        return self.name if len(returned) > 1 else " ".join((returned or [before])[0].split())
 
 
 @dataclass(frozen=True)
@@ -164,13 +171,15 @@ class Forward:
     """An operation was computed: `tensor` is its result.
 
     Attributes:
-        numbers: position and text of those inputs of the operation that are plain numbers, as the 2.0 of `x * 2.0`.
+        call: what it was called with, text and numbers of tensors, as `minigrad.show.calls` writes it.
         why: sentences on what will flow back, see `minigrad.show.why`.
+        backwards: whether a backward pass did that, by a hook, or by computing something again.
     """
 
     tensor: int
-    numbers: tuple[tuple[int, str], ...]
+    call: tuple[int | str, ...]
     why: tuple[str, ...]
+    backwards: bool
 
 
 @dataclass(frozen=True)
@@ -188,11 +197,16 @@ class Seed:
 
 @dataclass(frozen=True)
 class Complete:
-    """The gradient of `tensor` is whole: `arrived`, and `gradient` after its hooks."""
+    """The gradient of `tensor` is whole: `arrived`, and `gradient` after its hooks.
+
+    Attributes:
+        is_end: whether the pass ends here, and hands it out.
+    """
 
     tensor: int
     arrived: Shown
     gradient: Shown
+    is_end: bool
     sweep: int
 
 

@@ -13,12 +13,13 @@ from weakref import ref
 
 import numpy as np
 
-from minigrad.graph import backward, topological_order
+from minigrad.graph import backward, sweep, topological_order
 from minigrad.guards import name_of, name_of_operation
 from minigrad.hooks import after_hooks
 from minigrad.random import States, noting
 from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, active, enclosing, recording
 from minigrad.show.boxes import Arrow, Node, cut, letters, printable
+from minigrad.show.calls import call_written
 from minigrad.show.displays import in_a_frame, unboxed
 from minigrad.show.drawing import COLUMNS, Graph
 from minigrad.show.files import write
@@ -75,7 +76,7 @@ class trace:
         self.context = ExitStack()
 
     def __enter__(self) -> Trace:
-        self.recorder = Recorder(self.keep)
+        self.recorder = Tracer(self.keep)
         self.recorder.drawn = self.context.enter_context(noting())
         self.context.enter_context(recording(self.recorder.listen))
         return self.recorder.trace
@@ -182,11 +183,9 @@ class Trace:
 
     def __str__(self) -> str:
         """The forward table, then the backward steps, in 80 columns."""
-        inputs: dict[int, dict[int, str]] = {}
-        for edge in self.edges:
-            inputs.setdefault(edge.target, {})[edge.position] = self.tensors[edge.source].name
-        ahead = [self.forward_line(step, inputs) for step in self.steps if isinstance(step, Forward)]
-        back = [self.line(step) for step in self.steps if not isinstance(step, Forward)]
+        is_ahead = [isinstance(step, Forward) and not step.backwards for step in self.steps]
+        ahead = [self.line(step) for step, so in zip(self.steps, is_ahead, strict=True) if so]
+        back = [self.line(step) for step, so in zip(self.steps, is_ahead, strict=True) if not so]
         if self.left_out:
             ahead.insert(MOST_OPERATIONS // 2, f"  ... {self.left_out:,} operations in between are left out ...")
         lines = [*(["forwards", *ahead] if ahead else []), *(["backwards", *back] if back else []), *self.judged()]
@@ -203,18 +202,15 @@ class Trace:
                  for line in wrap(f"  {printable(a)} -> {printable(b)}  {v}", COLUMNS, subsequent_indent="      ")]
         return [f"checked: {', '.join(f'{n} {word}' for word, n in counts.items())}", *lines]
 
-    def forward_line(self, step: Forward, inputs: Mapping[int, Mapping[int, str]]) -> str:
-        """An operation in a line; `inputs` are the names of those of each result, by position."""
-        made = self.tensors[step.tensor]
-        arguments = {**inputs.get(step.tensor, {}), **dict(step.numbers)}
-        written = ", ".join(arguments[position] for position in sorted(arguments))
-        return columns(f"{made.name} = {made.operation}({written})", "", str(made.value))
-
-    def line(self, step: Seed | Complete | Contribution) -> str:
-        """A step of a backward pass in a line."""
+    def line(self, step: Step) -> str:
+        """A step in a line."""
+        if isinstance(step, Forward):
+            made = self.tensors[step.tensor]
+            written = "".join(self.tensors[part].name if isinstance(part, int) else part for part in step.call)
+            return columns(f"{made.name} = {made.operation}({written})", "", str(made.value))
         if isinstance(step, Contribution):
             edge = self.edges[step.edge]
-            rule = edge.rule.source.splitlines()[-1].strip() if edge.rule is not None else ""
+            rule = str(edge.rule or "")
             summed = f", summed over {axes_in_words(step.axes)}" if step.axes else ""
             after = str(step.after).removeprefix(f"{step.contribution.shape} in ")
             total = f", in all {after}" if step.arrival > 1 else ""
@@ -223,13 +219,14 @@ class Trace:
         name = self.tensors[step.tensor].name
         if isinstance(step, Seed):
             return columns(name, "is where the pass begins", str(step.gradient))
-        return columns(name, "is complete", str(step.gradient))
+        hooked = "" if step.arrived == step.gradient else ", by a hook"
+        return columns(name, "is complete", f"{step.gradient}{hooked}")
 
 
 def columns(what: str, rule: str, value: str) -> str:
     """Three columns of a line of 80: a long value begins further left, and what is too long before it is cut."""
     what, value = printable(what), cut(value, MOST_OF_VALUE)
-    left = f"  {what}{' ' * (24 - letters(what))} {cut(rule.rpartition('return ')[2], 26)}".rstrip()
+    left = f"  {what}{' ' * (24 - letters(what))} {cut(rule, 26)}".rstrip()
     begin = min(54, COLUMNS - letters(value))
     left = cut(left, begin - 1)
     return left + " " * (begin - letters(left)) + value
@@ -240,7 +237,7 @@ def axes_in_words(axes: tuple[int, ...]) -> str:
     return f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
 
 
-class Recorder:
+class Tracer:
     """Takes in what the engine did, and writes a trace of it.
 
     Of tensors and arrays it holds no more than what is shown of them, but for those that `Trace.check` needs.
@@ -251,6 +248,7 @@ class Recorder:
         self.whole = keep == "all"
         self.numbers: dict[int, int] = {}  # id of a tensor or an array that is alive -> its number
         self.alive: dict[int, ref[Any]] = {}  # likewise; what is no more has no id
+        self.earlier: dict[int, list[int]] = {}  # id of a leaf that is alive -> the numbers it had before its updates
         self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
         self.sweeps: dict[int, int] = {}  # number of a pass -> its number in the trace
@@ -270,7 +268,7 @@ class Recorder:
         elif isinstance(event, Completed):
             arrived = self.shown(event.arrived)
             gradient = arrived if event.gradient is event.arrived else self.shown(event.gradient)
-            steps.append(Complete(self.number(event.tensor), arrived, gradient, self.sweep(event)))
+            steps.append(Complete(self.number(event.tensor), arrived, gradient, event.is_end, self.sweep(event)))
         elif isinstance(event, Contributed) and (edge := self.edge_of(event)) is not None:
             steps.append(self.contribution(event, edge))
 
@@ -282,6 +280,8 @@ class Recorder:
             return
         self.operations += 1
         self.since = self.since or event.result._time
+        for x in event.inputs:
+            self.enter_if_updated(x)
         sources = {i: self.number(x) for i, x in enumerate(event.inputs) if isinstance(x, (Tensor, np.ndarray))}
         target = self.number(event.result, name_of_operation(event.operation), event.scope, event.place)
         recorded, rules = list(event.result._edges), dict[int, Rule]()
@@ -291,8 +291,9 @@ class Recorder:
             number = self.add_edge(source, target, position, len(event.result._edges) - len(recorded) - 1, rule)
             if rule is not None:
                 rules[number] = rule
-        plain = tuple((i, str(x)) for i, x in enumerate(event.inputs) if isinstance(x, (bool, int, float, np.generic)))
-        self.trace.steps.append(Forward(target, plain, why_recorded(event)))
+        written = call_written(event, lambda x: self.numbers.get(id(x)))
+        is_back = next(active(sweep, after_hooks), None) is not None
+        self.trace.steps.append(Forward(target, written, why_recorded(event), is_back))
         if rules and len(self.checkable) < MOST_CHECKED:
             inside = leaves([event.arguments, event.options])
             numbers = [x for x in inside if isinstance(x, (np.ndarray, np.floating, float))]
@@ -343,6 +344,13 @@ class Recorder:
         self.trace.tensors.append(TensorShown(number, name, kind, operation, time, scope, place, value))
         return number
 
+    def enter_if_updated(self, x: Any) -> None:
+        """Give a leaf that was updated since it was entered another number, with its value and its time."""
+        number = self.numbers.get(id(x))
+        if number is not None and isinstance(x, Tensor) and x.is_leaf and x._time > self.trace.tensors[number].time:
+            self.earlier.setdefault(id(x), []).append(number)
+            self.enter(x)
+
     def remember_before(self, x: Tensor) -> None:
         """Take in what a tensor was computed from before the trace began, if it was, as far as there is room."""
         if 0 < self.since <= x._time or self.room == 0:
@@ -369,6 +377,7 @@ class Recorder:
     def gone(self, key: int) -> None:
         """What had this id is no more, so that something else may have it."""
         self.numbers.pop(key, None)
+        self.earlier.pop(key, None)
         self.alive.pop(key, None)
 
     def forget(self) -> None:
@@ -388,11 +397,9 @@ class Recorder:
         trace.edges = [
             replace(e, number=numbers[e.number], source=tensors[e.source], target=tensors[e.target]) for e in edges
         ]
-        trace.steps = [
-            replace(s, edge=numbers[s.edge]) if isinstance(s, Contribution) else replace(s, tensor=tensors[s.tensor])
-            for s in steps
-        ]
+        trace.steps = [renumbered(step, tensors, numbers) for step in steps]
         self.numbers = {key: tensors[n] for key, n in [*self.numbers.items()] if n in tensors}
+        self.earlier = {key: [tensors[n] for n in ns if n in tensors] for key, ns in self.earlier.items()}
         self.edge_at = {(tensors[n], i): numbers[e] for (n, i), e in self.edge_at.items() if e in numbers}
         self.kept = {
             numbers[e]: {name: tensors[n] for name, n in kept.items() if n in tensors}
@@ -407,8 +414,12 @@ class Recorder:
         """Give everything its name, of those known by id, and let go of what was recorded."""
         if self.operations > MOST_OPERATIONS:
             self.forget()
-        users = {number: known[key] for key, number in self.numbers.items() if key in known}
         tensors = self.trace.tensors
+        users: dict[int, str] = {}
+        for key, number in self.numbers.items():
+            if key in known:
+                values = [*self.earlier.get(key, []), number]  # a leaf has one number for each of its values
+                users |= {n: f"{known[key]} (t {tensors[n].time})" for n in values} | {values[0]: known[key]}
         called = names_for([x.operation or x.kind for x in tensors], [users.get(x.number) for x in tensors])
         tensors[:] = [replace(tensor, name=name) for tensor, name in zip(tensors, called, strict=True)]
         for number, kept in self.kept.items():
@@ -416,9 +427,19 @@ class Recorder:
             if edge.rule is not None:
                 names = {name: self.trace.tensors[n].name for name, n in kept.items()}
                 self.trace.edges[number] = replace(edge, rule=replace(edge.rule, names=edge.rule.names | names))
-        for table in (self.numbers, self.alive, self.kept, self.edge_at):
+        for table in (self.numbers, self.alive, self.earlier, self.kept, self.edge_at):
             table.clear()
         self.trace._checkable, self.checkable = self.checkable, []
+
+
+def renumbered(step: Step, tensors: Mapping[int, int], edges: Mapping[int, int]) -> Step:
+    """A step with other numbers."""
+    if isinstance(step, Contribution):
+        return replace(step, edge=edges[step.edge])
+    if isinstance(step, Forward):
+        call = tuple(tensors.get(part, "…") if isinstance(part, int) else part for part in step.call)
+        return replace(step, tensor=tensors[step.tensor], call=call)
+    return replace(step, tensor=tensors[step.tensor])
 
 
 def remembered_steps(steps: Sequence[Step], results: set[int], edges: Sequence[EdgeShown]) -> list[Step]:

@@ -16,7 +16,7 @@ def why_recorded(event: Recorded) -> tuple[str, ...]:
     if event.result.is_leaf:
         live = [x for x in event.inputs if isinstance(x, Tensor) and x.requires_grad]
         return ("no_grad() was on, so this is a constant from here on",) if live else (
-            "all its inputs are constants, or were cut off by detach(), so no gradient will come back here",
+            "all its inputs are constants, or were cut off by detach() or a cast to integers: nothing comes back here",
         )
     constants = [i for i, x in enumerate(event.inputs) if not (isinstance(x, Tensor) and x.requires_grad)]
     return tuple(f"input {i} is a constant: its rule will not be applied, and nothing flows to it" for i in constants)

@@ -208,6 +208,20 @@ def test_the_graph_of_a_module_has_a_box_each_time_a_layer_runs():
 # ------------------------------------------------------------------------------------------------ traces
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_layer_that_runs_several_times_in_a_row_has_as_many_boxes(times):
+    class Recurrent(nn.Module):
+        def __init__(self):
+            self.cell, self.act = nn.Linear(2, 2), nn.ReLU()
+
+        def forward(self, x):
+            for _ in range(times):
+                x = self.cell(x)
+            return self.act(x)
+
+    assert [node.name for node in graph(Recurrent(), (2,)).nodes] == ["cell Linear"] * times + ["act ReLU"]
+
+
 def test_a_trace_tells_what_happened_in_order():
     x, w, b = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf([0.5, -1.0]), leaf(1.0)
     with trace() as seen:
@@ -329,6 +343,104 @@ def replayed(told):
 
 def as_array(told):
     return np.array(told["values"], told["dtype"]).reshape(told["shape"])
+
+
+def test_a_leaf_that_is_updated_is_shown_with_the_value_that_each_step_used():
+    w = leaf(1.0)
+    with trace() as seen:
+        for _ in range(2):
+            loss = (w - 3.0) ** 2
+            loss.backward()
+            with mg.no_grad():
+                w -= 0.1 * w.grad
+            w.grad = None
+    (first, before), (second, after) = [(x.name, x.value.single()) for x in seen.tensors if x.name.startswith("w")]
+    assert (first, before, after) == ("w", 1.0, 1.4)
+    assert re.fullmatch(r"w \(t \d+\)", second)
+    assert f"subtract({second}, 3.0)" in str(seen)
+    assert f"{second} = 1.4" in str(seen.graph)
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        (lambda x, y: mg.add(x, [1.0, 2.0]), "add(x, [1.0, 2.0])"),
+        (lambda x, y: x * 2.0, "multiply(x, 2.0)"),
+        (lambda x, y: mg.where(x.numpy() > 1, x, y), "where(condition, x, y)"),
+        (lambda x, y: x.astype(int), "astype(x, int64)"),
+        (lambda x, y: x[1:], "getitem(x, (1:,))"),
+        (lambda x, y: x[..., None, ::2], "getitem(x, (..., None, ::2))"),
+        (lambda x, y: x.sum(axis=0, keepdims=True), "sum(x, axis=0, keepdims=True)"),
+        (lambda x, y: x.sum(), "sum(x)"),
+        (lambda x, y: mg.stack([x, y], axis=1), "stack([x, y], axis=1)"),
+        (lambda x, y: mg.einsum("i,i->", x, y), "einsum('i,i->', x, y)"),
+        (lambda x, y: x[list(range(2)) * 9], "getitem(x, [index])"),
+        (lambda x, y: mg.concatenate([x] * 9), "concatenate([x, x, x, x, x, x, …])"),
+        (lambda x, y: mg.checkpoint(lambda a: a * a)(x), "checkpoint(x)"),
+    ],
+)
+def test_a_call_is_written_with_all_it_was_given_but_for_defaults(call, written):
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    with trace(names={"x": x, "y": y}) as seen:
+        call(x, y)
+    step = [step for step in seen.steps if isinstance(step, Forward)][-1]
+    parts = [seen.tensors[part].name if isinstance(part, int) else part for part in step.call]
+    assert f"{seen.tensors[step.tensor].operation}({''.join(parts)})" == written
+
+
+def test_a_rule_that_returns_in_several_places_is_told_by_its_name():
+    def halved(x):
+        def to_x(grad, out):
+            if grad.size == 1:
+                return grad * 0.5
+            return (grad
+                    * 0.25)
+        return mg.record(halved, x.data / 2, (x, to_x))
+
+    def shrunk(x):
+        def to_x(grad, out):
+            return (grad
+                    * 0.25)
+        return mg.record(shrunk, x.data / 4, (x, to_x))
+
+    with trace() as seen:
+        shrunk(halved(leaf(1.0))).backward()
+    assert [str(edge.rule) for edge in seen.edges] == ["to_x", "(grad * 0.25)"]
+
+
+def test_what_a_hook_and_a_checkpoint_compute_is_part_of_the_pass():
+    x = leaf([3.0])
+    with trace() as seen:
+        y = mg.checkpoint(lambda a: a.exp())(x * 2.0)
+        y.register_hook(lambda grad: grad.clip(-0.5, 0.5))
+        y.sum().backward()
+    text = str(seen)
+    ahead, back = text.split("backwards\n")
+    assert "clip_1 = clip(" not in ahead
+    assert "clip_1 = clip(" in back
+    assert ahead.count("exp(") == back.count("exp(") == 1
+    assert re.search(r"is complete +\(1,\) in \[0.5, 0.5\], by a hook", back)
+
+
+def test_a_page_holds_no_more_numbers_than_it_shows():
+    x = leaf(np.zeros((300, 300)))
+    with trace(keep="all") as seen:
+        (x * 2.0).sum().backward()
+    assert len(seen.tensors[0].value.values) == 90_000
+    assert len(seen.html()) < 100_000
+
+
+def test_the_style_of_a_picture_is_for_nothing_else_on_the_page():
+    style = re.search(r"<style>(.*?)</style>", graph(leaf(2.0) * 3.0).svg(), re.DOTALL)[1]
+    selectors = re.findall(r"([^{}]+)\{[^{}]*\}", re.sub(r"@media[^{]*\{", "", style))
+    assert selectors
+    assert all(selector.strip(" }\n").startswith(".minigrad ") for selector in selectors)
+
+
+@pytest.mark.parametrize(("name", "says"), [("logits", True), ("exp", False), ("exp_3", False), ("expected", True)])
+def test_a_box_says_the_operation_unless_the_name_is_that(name, says):
+    y = leaf(1.0).exp()
+    assert ("exp · " in str(graph(y, names={name: y}))) is says
 
 
 def test_large_arrays_are_kept_in_little_unless_all_is_asked_for():

@@ -27,7 +27,11 @@ function make(tag, attributes = {}, ...children) {
 }
 
 const shape = (of) => "(" + of.join(", ") + (of.length === 1 ? ",)" : ")");
-const number = (x) => typeof x === "number" ? String(Number(x.toPrecision(6))) : String(x);
+function number(x) {  // whole ones in full, others in six digits that cannot be taken for more
+  if (typeof x !== "number" || Number.isInteger(x)) return String(x);
+  const rounded = Number(x.toPrecision(6));
+  return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential();
+}
 const ordinal = (n) => n + (n % 100 - n % 10 === 10 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th");
 const alike = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -124,8 +128,8 @@ for (const [first, last] of spans.values()) {
   end = Math.max(end, last);
 }
 
-let root = "";  // what the backward pass of the current step began at
-const derivative = (name) => `∂${root}/∂${name}`;
+let root = "";  // what the backward pass of the current step began at, if with a single 1: else it is no derivative
+const derivative = (name) => root ? `∂${root}/∂${name}` : `gradient at ${name}`;
 const uses = (result, input) => into[result].some((edge) => edge.source === input);
 const tensorOf = (step) => step.kind === "contribution" ? edges[step.edge].source : step.tensor;
 
@@ -179,6 +183,7 @@ function showSource(step) {
     return line;
   });
   pre.replaceChildren(...lines);
-  const current = pre.querySelector(".current");
+  const current = pre.querySelector(".current"), mark = pre.querySelector("mark");
   if (current) pre.scrollTop = current.offsetTop - pre.offsetTop - pre.clientHeight / 2;
+  pre.scrollLeft = mark ? Math.max(0, mark.offsetLeft - pre.offsetLeft + Math.min(mark.offsetWidth + 20 - pre.clientWidth, 0)) : 0;
 }

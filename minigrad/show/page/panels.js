@@ -70,9 +70,8 @@ function panel(step) {
 
 function panelForward(step) {
   const made = tensors[step.tensor];
-  const inputs = [...into[step.tensor].map((edge) => [edge.position, tensors[edge.source].name]), ...step.numbers]
-    .sort((a, b) => a[0] - b[0]).map(([, name]) => name);
-  const parts = [make("h2", {}, `${made.name} = ${made.operation}(${inputs.join(", ")})`)];
+  const written = step.call.map((part) => typeof part === "number" ? tensors[part].name : part).join("");
+  const parts = [make("h2", {}, `${made.name} = ${made.operation}(${written})`)];
   if (made.scope) parts.push(make("p", {}, `in module ${made.scope}`));
   if (made.time) parts.push(make("p", {}, `recorded at time ${made.time}`));
   parts.push(...why(step), ...showArray("value", made.value));
@@ -82,7 +81,7 @@ function panelForward(step) {
 }
 
 function panelSeed(step) {
-  const byItself = step.gradient.smallest === 1 && step.gradient.largest === 1;
+  const byItself = alike(step.gradient.values, [1]);
   return [make("h2", {}, `The backward pass begins at ${tensors[step.tensor].name}`),
     make("p", {}, byItself ? "The gradient of the result with respect to itself:" : "The gradient that the pass was given:"),
     ...showArray("gradient", step.gradient)];
@@ -93,13 +92,19 @@ function panelComplete(step) {
   const parts = [make("h2", {}, `The gradient of ${name} is complete`)];
   const next = steps.slice(at + 1).find((s) => s.sweep === step.sweep);
   const goesOn = next && next.kind === "contribution" && edges[next.edge].target === step.tensor;
-  parts.push(make("p", {}, goesOn
-    ? `It has its turn now: of all that wait, it was recorded last (time ${time}), so nothing more can arrive.`
-    : kind === "result" ? "The pass was asked for this gradient, and goes no further here."
-    : "A leaf: this is what backward() adds to its .grad."));
+  if (!step.is_end)
+    parts.push(make("p", {}, `It has its turn now: of all that wait, it was recorded last (time ${time}), so nothing more can arrive.`));
+  if (!goesOn) parts.push(make("p", {}, ending(step, kind)));
   parts.push(...why(step));
   if (!alike(step.arrived, step.gradient)) parts.push(...showArray("what had arrived, before a hook changed it", step.arrived));
   return [...parts, ...showArray(derivative(name), step.gradient)];
+}
+
+function ending({ is_end, tensor }, kind) {
+  if (is_end) return kind === "result" ? "The pass was asked for this gradient, and goes no further here."
+    : "A leaf: the pass ends here, and backward() adds this to its .grad.";
+  return into[tensor].some((edge) => edge.rule) ? "Nothing was passed on: the pass was broken off here."
+    : "It was computed from nothing that requires gradients, so nothing is passed on.";
 }
 
 function panelContribution(step) {

@@ -68,11 +68,12 @@ function askFirst(asked) {
 
 function render() {
   const step = steps[at], asked = question(at);
-  byId("where").textContent = `step ${at + 1} of ${steps.length}, ${step.kind === "forward" ? "forwards" : "backwards"}`;
+  const ahead = step.kind === "forward" && !step.backwards;  // a hook, and what is computed again, are part of a pass
+  byId("where").textContent = `step ${at + 1} of ${steps.length}, ${ahead ? "forwards" : "backwards"}`;
   byId("slider").value = at;
   byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
-  const seeds = steps.filter((s) => s.kind === "seed" && s.sweep === step.sweep).map((s) => tensors[s.tensor].name);
-  root = seeds.length > 1 ? `(${seeds.join(", ")})` : seeds.join();
+  const seeds = steps.filter((s) => s.kind === "seed" && s.sweep === step.sweep);
+  root = seeds.length === 1 && alike(seeds[0].gradient.values, [1]) ? tensors[seeds[0].tensor].name : "";
   const until = asked && asked.hides ? at - 1 : at;
   colour(until);
   showSource(steps[until]);
