@@ -43,8 +43,18 @@ def scalar_if_0d(array: Array) -> Any:
     return array if array.ndim else array[()]
 
 
+def read_only(data: Any) -> Array:
+    """An array or a scalar of NumPy's as an array that cannot be written into this way."""
+    view: Array = data[...]
+    view.flags.writeable = False
+    return view
+
+
 def owner_of(array: Array) -> Array:
     """The array that owns the memory which this one is, or is a view of."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+    while True:
+        base: Any = array.base  # or what NumPy has put in between, as in a sliding window
+        owner = base if isinstance(base, np.ndarray) else getattr(base, "base", None)
+        if not isinstance(owner, np.ndarray):
+            return array
+        array = owner

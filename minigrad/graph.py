@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
 if TYPE_CHECKING:
     from minigrad.recording import Recorder
 
+accumulating = threading.RLock()  # gradients of leaves that threads share
 NOT_NUMPY = frozenset([*WEAK, Tensor, list, tuple])
 watches: dict[int, Recorder] = {}  # thread -> what is told of every step there; mostly empty
 
@@ -130,8 +132,10 @@ def backward(
     tensor(6., dtype=float64)
     """
     freed = None if retain_graph or create_graph else freed_here()
-    for leaf, grad in sweep([(self, seed(self, gradient))], create_graph, freed).items():
-        leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+    found = sweep([(self, seed(self, gradient))], create_graph, freed)
+    with accumulating, enable_grad() if create_graph else nullcontext():
+        for leaf, grad in found.items():
+            leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
 
 Tensor.backward = backward  # type: ignore[method-assign, assignment]

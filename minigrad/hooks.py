@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from minigrad.tensor import Tensor, TensorLike, as_tensor
+from minigrad.arrays import read_only, scalar_if_0d
+from minigrad.tensor import Tensor, TensorLike, as_tensor, wrap
 
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 
@@ -16,6 +17,7 @@ class Extras:
     def __init__(self) -> None:
         self.retains_grad = False
         self.hooks: list[RemovableHook] = []
+        self.call = -1  # the number of the call that a transform made it a variable of, if so
         self.line: str | None = None  # where the operation was called, if anybody listened then
         self.checksums: list[tuple[Tensor, int]] = []  # of the values that rules may use, if `detect_anomaly` did
 
@@ -54,7 +56,8 @@ def retain_grad(self: Tensor) -> None:
 def register_hook(self: Tensor, hook: Hook) -> RemovableHook:
     """Have `hook(gradient)` called in each backward pass when the gradient with respect to this tensor is complete.
 
-    Returns an object whose `remove()` ends that. If the hook returns a tensor, that replaces the gradient.
+    Returns an object whose `remove()` ends that. If the hook returns a tensor, that replaces the gradient. It cannot
+    write into what it is handed, whose memory others may have too.
 
     Raises:
         RuntimeError: if this tensor requires no gradient.
@@ -79,7 +82,8 @@ Tensor.register_hook = register_hook  # type: ignore[method-assign, assignment]
 def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
     """The complete gradient of a tensor, as its hooks leave it."""
     for hook in tensor._extras.hooks.copy() if tensor._extras is not None else ():
-        replacement = hook.function(gradient)
+        shown = gradient if gradient._requires_grad else wrap(scalar_if_0d(read_only(gradient._data)))
+        replacement = hook.function(shown)
         if replacement is not None:
             gradient = fitted(replacement, tensor)
     return gradient

@@ -111,11 +111,26 @@ class Methods:
     def __getstate__(self) -> Any:
         """What copies by `copy` and `pickle` are made of: none of a recorded result until its graph is freed.
 
-        A gradient would end unseen in the copies of the tensors that it was computed from.
+        A gradient would end unseen in the copies of the tensors that it was computed from. No step has used a copy yet,
+        so it has no time, and no hooks.
         """
         if self._edges:  # type: ignore[attr-defined]
             raise TypeError("a recorded result is not copied with its graph: copy x.detach(), or write x.copy()")
-        return super().__getstate__()
+        state: Any = super().__getstate__()
+        others, slots = state
+        return others, slots | {"_time": 0, "_extras": None}
+
+    def __float__(self: Any) -> float:
+        return float(self.item())
+
+    def __int__(self: Any) -> int:
+        return int(self.item())
+
+    def __format__(self: Any, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __contains__(self: Any, x: object) -> bool:
+        return bool((self == x).any())
 
     @property
     def T(self) -> Tensor:

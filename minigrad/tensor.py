@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from minigrad.arrays import NUMERIC, WEAK, Array, numeric_array, owner_of, scalar_if_0d
 from minigrad.methods import Methods
+from minigrad.modes import grad_mode
 
 if TYPE_CHECKING:
     from minigrad.hooks import Extras
@@ -188,9 +189,6 @@ class Tensor(Methods):
             parts.append("requires_grad=True")
         return f"tensor({', '.join(parts)})"
 
-    def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else str(self)
-
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("a 0-d tensor has no length and cannot be iterated over: its value is .item()")
@@ -203,12 +201,6 @@ class Tensor(Methods):
         if self.size != 1:
             raise ValueError(f"a tensor of shape {self.shape} is neither true nor false: use .any() or .all()")
         return bool(self._data)
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
 
     def __index__(self) -> int:
         return index(self._data)
@@ -239,8 +231,9 @@ class Tensor(Methods):
         return self._data >= value(other)
 
     def __setitem__(self, index: Any, new: TensorLike) -> None:
-        if self._requires_grad:
-            raise RuntimeError("cannot assign into a tensor that requires gradients: write x = put(x, index, value)")
+        if not self.is_leaf or (grad_mode.enabled and (self._requires_grad or getattr(new, "requires_grad", False))):
+            raise RuntimeError("no gradient goes through an assignment: write x = put(x, index, value), or under "
+                               "no_grad() assign to a leaf")
         array = np.asarray(self._data)
         array[value(index) if isinstance(index, Tensor) else index] = value(new)
         self.data = array

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import wraps
+from itertools import count
 from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.graph import sweep, topological_order, without_inputs
-from minigrad.hooks import fitted
+from minigrad.hooks import extras_of, fitted
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
 from minigrad.tensor import Tensor, as_tensor, wrap
@@ -67,15 +68,18 @@ def counterparts(given: Tree, tree: Tree) -> list[Any]:
 # ------------------------------------------------------------------------------------------------ one traced call
 
 
+calls = count()
+
+
 class TracedCall:
     """One call of a function with its inputs as variables, whose graph is kept to be swept."""
 
     def __init__(
         self, f: Callable[..., Any], args: Sequence[Tree], kwargs: dict[str, Any], argnums: Sequence[int], has_aux: bool
     ) -> None:
-        self.trees = [args[i] for i in argnums]
+        self.trees, self.number = [args[i] for i in argnums], next(calls)
         with enable_grad():
-            self.variables = [variable(leaf) for leaf in leaves(self.trees)]
+            self.variables = [self.variable(leaf) for leaf in leaves(self.trees)]
             fresh = dict(zip(argnums, rebuilt(self.trees, self.variables), strict=True))
             result = f(*[fresh.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         if has_aux and not (isinstance(result, (tuple, list)) and len(result) == 2):
@@ -88,12 +92,25 @@ class TracedCall:
                 raise TypeError(f"only floating results have derivatives, this function returned {out.dtype}")
         order = topological_order(*self.outputs, until=self.variables)
         others = {parent for tensor in order for parent, _ in tensor._edges}.difference(self.variables)
-        # Something outside of this call may be differentiated: what a variable comes from, or another leaf.
-        self.nested = any(not x.is_leaf for x in self.variables) or any(x.is_leaf for x in others)
+        # Something outside of this call may be differentiated: what a variable comes from, or another leaf, unless that
+        # was a variable of a call that this one made.
+        outside = [x for x in others if x.is_leaf and (x._extras is None or x._extras.call < self.number)]
+        self.nested = bool(outside) or any(not x.is_leaf for x in self.variables)
+
+    def variable(self, leaf: Any) -> Tensor:
+        """A tensor to differentiate with respect to; connected with `leaf` if that requires gradients itself."""
+        x = as_tensor(leaf)
+        if x._requires_grad:
+            return +x
+        new = wrap(x._data)
+        new.requires_grad = True
+        extras_of(new).call = self.number
+        return new
 
     def pull_back(self, cotangents: Sequence[Tensor]) -> list[Tensor]:
         """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
-        return pulled_back(self.outputs, cotangents, self.variables, self.nested and grad_mode.enabled)
+        create_graph = grad_mode.enabled and (self.nested or any(c._requires_grad for c in cotangents))
+        return pulled_back(self.outputs, cotangents, self.variables, create_graph)
 
     def one(self) -> list[Tensor]:
         """The cotangent of the single number that the function returned."""
@@ -128,16 +145,6 @@ def pulled_back(
     found = sweep(zip(outputs, cotangents, strict=True), create_graph, inputs=inputs)
     gradients = [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in inputs]
     return [g if g._requires_grad or not create_graph else without_inputs(g) for g in gradients]
-
-
-def variable(leaf: Any) -> Tensor:
-    """A tensor to differentiate with respect to; connected with `leaf` if that requires gradients itself."""
-    x = as_tensor(leaf)
-    if x._requires_grad:
-        return +x
-    new = wrap(x._data)
-    new.requires_grad = True
-    return new
 
 
 def like(given: Tree, tree: Tree, what: str) -> list[Tensor]:
@@ -236,10 +243,11 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     """
     trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
     directions = like(tangents, trace.trees, "tangents")
-    cotangents = [variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
+    cotangents = [trace.variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
     gradients = pulled_back(trace.outputs, cotangents, trace.variables, True)
     nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
-    return trace.value(), rebuilt(trace.tree, pulled_back(gradients, directions, cotangents, nested))
+    products = pulled_back(gradients, directions, cotangents, nested)
+    return trace.value(), rebuilt(trace.tree, products)
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, ...]:
@@ -251,12 +259,9 @@ def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
     (tensor([ 6., 12.], dtype=float64),)
     """
-
-    trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
-    directions = like(tangents, trace.trees, "tangents")
-    gradients = pulled_back(trace.outputs, trace.one(), trace.variables, True)
-    nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
-    return tuple(rebuilt(trace.trees, pulled_back(gradients, directions, trace.variables, nested)))
+    everything = range(len(primals))
+    trace = TracedCall(grad(f, everything), arguments(primals), {}, everything, False)
+    return tuple(rebuilt(trace.trees, trace.pull_back(like(tangents, trace.trees, "tangents"))))
 
 
 def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:

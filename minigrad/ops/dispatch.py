@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import read_only
 from minigrad.ops import arithmetic, compositions, products, reductions, shape, steps
 from minigrad.ops.registry import operations, twins
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
@@ -46,7 +47,8 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
         raise TypeError(no_keyword(ufunc.__name__, next(iter(options))))
     if ufunc in twins:
         return twins[ufunc](*inputs)
-    if all(types.endswith("?") or "O" in types for types in ufunc.types):  # a comparison or another predicate
+    answers = [types[-1] for types in ufunc.types if "O" not in types]
+    if answers and set(answers) == {"?"}:  # a comparison or another predicate
         return ufunc(*map(value, inputs))
     if steps.needs_gradient(*inputs):
         raise TypeError(not_differentiable(ufunc.__name__))
@@ -92,14 +94,7 @@ def without_tensors(x: Any) -> Any:
         return {name: without_tensors(part) for name, part in x.items()}
     if isinstance(x, (list, tuple)):
         return type(x)(map(without_tensors, x))
-    return read_only(x) if isinstance(x, Tensor) else x
-
-
-def read_only(x: Tensor) -> Any:
-    """The value of a tensor, that cannot be written into this way."""
-    view = x.data[...]
-    view.flags.writeable = False
-    return view
+    return read_only(x.data) if isinstance(x, Tensor) else x
 
 
 @cache

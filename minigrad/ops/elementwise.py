@@ -136,13 +136,13 @@ cos: Unary
 cosh: Unary
 
 exp        = unary(np.exp,        lambda x: lambda grad, out: grad * out, "Exponential: e ** x")
-exp2       = unary(np.exp2,       lambda x: lambda grad, out: grad * out * ln(2), "Power of two: 2 ** x")
+exp2       = unary(np.exp2,       lambda x: lambda grad, out: grad * ln(2) * out, "Power of two: 2 ** x")
 expm1      = unary(np.expm1,      lambda x: lambda grad, out: grad * exp(x), "e ** x - 1, precise near 0")
 log        = unary(np.log,        lambda x: lambda grad, out: grad / x, "Natural logarithm", POSITIVE)
-log2       = unary(np.log2,       lambda x: lambda grad, out: grad / ln(2) / x, "Logarithm to base 2", POSITIVE)
+log2       = unary(np.log2,       lambda x: lambda grad, out: grad / x / ln(2), "Logarithm to base 2", POSITIVE)
 log10      = unary(np.log10,      lambda x: lambda grad, out: grad / ln(10) / x, "Logarithm to base 10", POSITIVE)
 log1p      = unary(np.log1p,      lambda x: lambda grad, out: grad / (1 + x), "log(1 + x), precise near 0", Domain(-1))
-square     = unary(np.square,     lambda x: lambda grad, out: 2 * grad * x, "Square: x * x")
+square     = unary(np.square,     lambda x: lambda grad, out: grad * (2 * x), "Square: x * x")
 reciprocal = unary(np.reciprocal, lambda x: lambda grad, out: -grad * out * out, "Reciprocal: 1 / x", NONZERO)
 sqrt       = unary(np.sqrt,       lambda x: lambda grad, out: 0.5 * grad / out, "Square root", POSITIVE)
 cbrt       = unary(np.cbrt,       lambda x: lambda grad, out: grad / (3 * out) / out, "Cube root", NONZERO)

@@ -70,9 +70,14 @@ def updated(update: Callable[..., Any]) -> Callable[[Array, Any, Array], Array]:
 
 @operation("other", updated(np.add.at))
 def add_at(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
-    """A copy of `x` with `values` added at `index`, as often as the index names an element."""
+    """A copy of `x` with `values` added at `index`, as often as the index names an element.
+
+    Raises:
+        TypeError: if a gradient would have to flow through integers.
+        ValueError: if the values do not fit the index.
+    """
     x, index = as_tensor(x), plain(index)
-    total, added = np.array(x.data), value(values)
+    total, added = copy_for(add_at, x, values), value(values)
     try:
         if may_repeat(index):
             np.add.at(total, index, added)
@@ -84,6 +89,14 @@ def add_at(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     return record(add_at, total,
                   (x, lambda grad, out: grad),
                   (values, lambda grad, out: read_for(values, grad, index)))
+
+
+def copy_for(operation: Callable[..., Tensor], x: Tensor, values: TensorLike) -> Array:
+    """A copy of `x` for `operation` to write into; TypeError if it would round values that require gradients."""
+    if x.dtype.kind != "f" and is_grad_enabled() and isinstance(values, Tensor) and values.requires_grad:
+        said = f"{operation.__name__} would round values that require gradients to {x.dtype}"
+        raise TypeError(f"{said}: make x floating, or detach()")
+    return np.array(x.data)
 
 
 def read_for(values: TensorLike, grad: Tensor, index: Any) -> Tensor:
@@ -103,9 +116,7 @@ def put(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     tensor([1., 0., 0.], dtype=float64)
     """
     x, index = as_tensor(x), plain(index)
-    data = np.array(x.data)
-    if data.dtype.kind != "f" and is_grad_enabled() and isinstance(values, Tensor) and values.requires_grad:
-        raise TypeError(f"put would round values that require gradients to {data.dtype}: make x floating, or detach()")
+    data = copy_for(put, x, values)
     data[index] = value(values)
     return record(put, data,
                   (x, lambda grad, out: put(grad, index, 0)),

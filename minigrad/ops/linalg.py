@@ -223,8 +223,8 @@ def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> A
     the superfluous columns are arbitrary: they have no gradient, and asking for it raises TypeError.
     """
     a = as_tensor(a)
-    full = full_matrices and compute_uv and a.shape[-2] != a.shape[-1]
-    if full and needs_gradient(a):
+    full = full_matrices and compute_uv
+    if full and needs_gradient(a) and a.ndim > 1 and a.shape[-2] != a.shape[-1]:
         raise TypeError("svd with full matrices has no gradient unless they are square: pass full_matrices=False")
     left, values, right = np.linalg.svd(a.data, full)
     u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, grad, out)))

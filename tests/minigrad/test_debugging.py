@@ -304,3 +304,8 @@ def test_gradients_that_the_user_provides_and_sums_that_overflow_are_reported():
         "added": "with the gradient that multiply at here.py passes back, the sum is inf: "
         "what comes back along several paths is added",
     }
+
+
+def test_memory_counts_a_sliding_window_as_the_memory_it_looks_at():
+    x = mg.tensor(np.ones(1000), requires_grad=True)
+    assert mg.memory(mg.sliding_window_view(x, 100)).bytes == x.numpy().nbytes

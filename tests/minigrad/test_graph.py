@@ -1147,3 +1147,60 @@ def test_record_refuses_a_value_that_numpy_did_not_compute(value):
 def test_a_number_beyond_all_dtypes_is_refused():
     with pytest.raises(TypeError, match="a tensor holds booleans, integers or reals, got int of dtype object"):
         mg.multiply(10**20, 10**20)
+
+
+def test_a_view_that_numpy_makes_of_strides_is_one_of_the_memory_it_looks_at():
+    x = mg.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    windows = mg.sliding_window_view(x, 2)
+    y = (windows * windows).sum()
+    with mg.no_grad():
+        x -= 10.0
+    with pytest.raises(RuntimeError, match="was updated in place after multiply used it"):
+        y.backward()
+
+
+def test_threads_that_share_a_leaf_lose_no_gradient():
+    w = mg.tensor(np.zeros(1), requires_grad=True)
+
+    def many():
+        for _ in range(1500):
+            (w * 1.0).sum().backward()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=many) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert w.grad.item() == 6000
+
+
+def test_a_graph_that_was_asked_for_under_no_grad_is_there_also_when_gradients_add_up():
+    x = mg.tensor(2.0, requires_grad=True)
+    y = x * x * x
+    with mg.no_grad():
+        for _ in range(2):
+            y.backward(create_graph=True)
+    x.grad, gradient = None, x.grad
+    gradient.backward()
+    assert x.grad.item() == 2 * 6 * 2.0
+
+
+@pytest.mark.parametrize("retained", [False, True])
+def test_a_hook_cannot_write_into_the_gradients_of_others(retained):
+    a, b = (mg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    seed = np.ones(2)
+
+    def spoil(gradient):
+        gradient[0] = 100.0
+
+    y, z = a * 1, b * 1
+    z.register_hook(spoil)
+    with pytest.raises((ValueError, RuntimeError), match=r"read-only|no gradient goes through an assignment"):
+        (y + z).backward(seed, create_graph=retained)
+    assert seed.tolist() == [1.0, 1.0]
+    assert a.grad is None

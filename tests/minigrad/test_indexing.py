@@ -185,3 +185,12 @@ def test_take_along_axis_takes_integers_of_as_many_dimensions():
 def test_a_vector_or_matrix_makes_a_diagonal_and_nothing_else():
     with pytest.raises(ValueError, match=r"diag takes a vector or a matrix, got shape \(1, 2, 3\)"):
         mg.diag(X[None])
+
+
+@pytest.mark.parametrize("index", [0, slice(0, 1), [0, 0]])
+def test_adding_what_requires_gradients_to_integers_is_refused(index):
+    w = mg.tensor(2.7, requires_grad=True)
+    with pytest.raises(TypeError, match="add_at would round values that require gradients to int64"):
+        mg.add_at(mg.tensor([1, 2, 3]), index, w)
+    with mg.no_grad():
+        assert mg.add_at(mg.tensor([1, 2, 3]), 0, mg.tensor(2)).numpy().tolist() == [3, 2, 3]

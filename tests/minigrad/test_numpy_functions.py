@@ -546,3 +546,9 @@ def test_what_arrays_have_as_methods_tensors_have_too():
     same(x.ptp(axis=0), np.ptp(b, axis=0))
     assert mg.absolute is mg.abs
     assert mg.true_divide is mg.divide
+
+
+def test_a_function_of_objects_is_no_predicate():
+    x = mg.tensor([1.5, 2.5], requires_grad=True)
+    with pytest.raises(TypeError, match=r"is not differentiable here: .*detach\(\)"):
+        np.frompyfunc(lambda v: v * v, 1, 1)(x)

@@ -997,3 +997,24 @@ def test_relu_has_the_values_the_dtype_and_the_memory_order_of_numpys_maximum(dt
 def test_relu_keeps_what_is_no_number_and_infinite():
     x = np.array([np.nan, -np.inf, np.inf, -0.0], np.float32)
     np.testing.assert_array_equal(mg.relu(x).numpy(), [np.nan, 0, np.inf, 0])
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "grad", "expected"),
+    [
+        (mg.square, 0.5, 50000.0, 50000.0),
+        (lambda b: 60000.0 / b, 60.0, 100.0, -5e3 / 3),
+        (mg.log2, 40.0, 48000.0, 1731.25),
+        (mg.exp2, 0.0, 60000.0, 41588.8),
+    ],
+    ids=["square", "divide", "log2", "exp2"],
+)
+def test_a_large_gradient_times_a_small_slope_does_not_overflow_in_between(f, x, grad, expected):
+    x = mg.tensor(np.float16(x), requires_grad=True)
+    f(x).backward(np.float16(grad))
+    np.testing.assert_allclose(x.grad.item(), expected, rtol=2e-3)
+
+
+def test_singular_values_of_what_is_no_matrix_are_refused_as_by_numpy():
+    with pytest.raises(np.linalg.LinAlgError, match="1-dimensional array given"):
+        mg.linalg.svd(mg.tensor([1.0, 2.0], requires_grad=True))

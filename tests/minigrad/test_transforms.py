@@ -557,3 +557,28 @@ def test_what_is_computed_again_knows_it_in_its_thread_alone():
     mg.checkpoint(lambda x: mg.checkpoint(f)(x))(x).sum().backward()
     assert seen == [False, True, True], "the inner one runs again with the outer one, and then by itself"
     assert elsewhere == [False] * 3
+
+
+CUBES = np.ones(2)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda v: mg.jvp(lambda x: (x**3).sum(), [CUBES], [v])[1],
+        lambda v: mg.hvp(lambda x: (x**3).sum(), [CUBES], [v])[0].sum() / 2,
+        lambda v: mg.grad(lambda x: (x**3 * v).sum())(CUBES).sum(),
+        lambda v: mg.vjp(lambda x: (x**3 * v).sum(), CUBES)[1](1.0)[0].sum(),
+        lambda v: mg.vjp(lambda x: x**3, CUBES)[1](v)[0].sum(),
+        lambda v: mg.jacobian(lambda x: x**3 * v)(CUBES).sum(),
+    ],
+    ids=["jvp", "hvp", "grad", "vjp", "cotangent of vjp", "jacobian"],
+)
+def test_the_outermost_of_nested_transforms_returns_constants(inner):
+    v = np.array([1.0, 2.0])
+    found = [mg.grad(inner)(v), mg.vjp(inner, v)[1](1.0)[0], mg.jacobian(inner)(v), *mg.hvp(inner, [v], [v])]
+    assert [x.numpy().tolist() for x in found] == [[3.0, 3.0]] * 3 + [[0.0, 0.0]]
+    assert not any(x.requires_grad for x in found)
+    outside = mg.tensor(2.0, requires_grad=True)
+    (mg.grad(lambda v: inner(v) * outside)(v)).sum().backward()
+    assert outside.grad.item() == 6.0
