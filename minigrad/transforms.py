@@ -109,8 +109,11 @@ class TracedCall:
 
     def pull_back(self, cotangents: Sequence[Tensor]) -> list[Tensor]:
         """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
-        create_graph = grad_mode.enabled and (self.nested or any(c._requires_grad for c in cotangents))
-        return pulled_back(self.outputs, cotangents, self.variables, create_graph)
+        return pulled_back(self.outputs, cotangents, self.variables, self.is_recorded_with(cotangents))
+
+    def is_recorded_with(self, directions: Sequence[Tensor]) -> bool:
+        """Whether products with these cotangents or tangents may be differentiated in turn."""
+        return grad_mode.enabled and (self.nested or any(x._requires_grad for x in directions))
 
     def one(self) -> list[Tensor]:
         """The cotangent of the single number that the function returned."""
@@ -245,8 +248,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     directions = like(tangents, trace.trees, "tangents")
     cotangents = [trace.variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
     gradients = pulled_back(trace.outputs, cotangents, trace.variables, True)
-    nested = grad_mode.enabled and (trace.nested or any(v._requires_grad for v in directions))
-    products = pulled_back(gradients, directions, cotangents, nested)
+    products = pulled_back(gradients, directions, cotangents, trace.is_recorded_with(directions))
     return trace.value(), rebuilt(trace.tree, products)
 
 
@@ -259,9 +261,11 @@ def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
     (tensor([ 6., 12.], dtype=float64),)
     """
-    everything = range(len(primals))
-    trace = TracedCall(grad(f, everything), arguments(primals), {}, everything, False)
-    return tuple(rebuilt(trace.trees, trace.pull_back(like(tangents, trace.trees, "tangents"))))
+    trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
+    directions = like(tangents, trace.trees, "tangents")
+    gradients = pulled_back(trace.outputs, trace.one(), trace.variables, True)
+    products = pulled_back(gradients, directions, trace.variables, trace.is_recorded_with(directions))
+    return tuple(rebuilt(trace.trees, products))
 
 
 def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
