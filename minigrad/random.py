@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 _default: np.random.Generator | None = None  # made when it is first used: `numpy.random` is long to import
-States: TypeAlias = "dict[np.random.Generator, Any]"  # where generators stand
+Generator: TypeAlias = "np.random.Generator"  # in quotes, as `numpy.random` is long to import
+States: TypeAlias = "dict[Generator, Any]"  # where generators stand
 
 
 class OfThread(threading.local):

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from minigrad.arrays import Array
-from minigrad.random import source
-from nn.data import Arrays, whole
-
-Generator: TypeAlias = "np.random.Generator"
+from minigrad.random import Generator, source
+from nn.data import Arrays
+from nn.functional.settings import whole
 
 
 class Compose:
@@ -79,7 +78,7 @@ class AlternatingFlip:
     """
 
     def __init__(self, samples: int, generator: Generator | None = None) -> None:
-        samples = whole(samples, 0, "AlternatingFlip expects the number of samples")
+        samples = whole("AlternatingFlip", "samples", samples, 0)
         self.next_mirrored = source(generator).permutation(samples) < samples // 2
 
     def state_dict(self) -> dict[str, Array]:
@@ -113,7 +112,7 @@ class RandomShift:
     """
 
     def __init__(self, pixels: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
-        self.pixels = whole(pixels, 0, "RandomShift moves by 0 pixels or more")
+        self.pixels = whole("RandomShift", "pixels", pixels, 0)
         self.fill, self.p, self.generator = fill, probability(self, p), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
@@ -147,7 +146,7 @@ class RandomErase:
     """
 
     def __init__(self, size: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
-        self.size = whole(size, 0, "RandomErase expects a size of 0 pixels or more")
+        self.size = whole("RandomErase", "size", size, 0)
         self.fill, self.p, self.generator = fill, probability(self, p), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
@@ -192,7 +191,7 @@ class Mixup:
         if not 0 < alpha < inf:
             raise ValueError(f"Mixup expects a positive finite alpha, got {alpha}")
         self.alpha, self.generator = alpha, generator
-        self.classes = whole(classes, 1, "Mixup expects a positive number of classes")
+        self.classes = whole("Mixup", "classes", classes, 1)
 
     def __call__(self, images: Array, labels: Array, *others: Array) -> Arrays:
         if images.dtype.kind != "f":

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, TextIO
 
 from numpy.typing import NDArray
 
-from nn.data import whole
 from nn.ema import WeightAverage
 from nn.files import atomic_write
+from nn.functional.settings import whole
 from nn.learner import Callback, Learner, Row
 
 
@@ -109,9 +109,14 @@ class MetricCallback(Callback):
         self.best = -math.inf
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
+        remembered = {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
+        return remembered and remembered | {"metric": self.metric, "mode": self.mode}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        followed = [state.get(name, getattr(self, name)) for name in ("metric", "mode")]
+        if followed != [self.metric, self.mode]:
+            raise ValueError(f"it followed {followed[0]!r}, mode {followed[1]!r}, and is to follow {self.metric!r}, "
+                             f"mode {self.mode!r}, now")
         if not all(isinstance(state.get(name, 0), int | float) for name in ("best", "waited", "epoch")):
             raise ValueError("what it remembers are numbers")
         vars(self).update({name: state[name] for name in self.REMEMBERED if name in state})
@@ -159,10 +164,10 @@ class EarlyStopping(MetricCallback):
         self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0,
         mode: Literal["min", "max"] | None = None,
     ) -> None:
-        if not (patience >= 1 and min_delta >= 0):
-            raise ValueError(f"EarlyStopping needs patience >= 1 and min_delta >= 0, got {patience} and {min_delta}")
+        if not min_delta >= 0:
+            raise ValueError(f"EarlyStopping needs min_delta >= 0, got {min_delta}")
         super().__init__(metric, mode)
-        self.patience = whole(patience, 1, "EarlyStopping waits for an integer number of epochs")
+        self.patience = whole("EarlyStopping", "patience", patience, 1)
         self.min_delta, self.waited = min_delta, 0
 
     def on_fit_start(self, learner: Learner) -> None:
@@ -231,9 +236,9 @@ class AveragedWeights(Callback):
     """
 
     def __init__(self, decay: float, every: int = 1) -> None:
-        if not (0 <= decay < 1 and every >= 1):
-            raise ValueError(f"AveragedWeights needs 0 <= decay < 1 and every >= 1, got {decay} and {every}")
-        self.decay, self.every = decay, whole(every, 1, "AveragedWeights updates every integer number of steps")
+        if not 0 <= decay < 1:
+            raise ValueError(f"AveragedWeights needs 0 <= decay < 1, got {decay}")
+        self.decay, self.every = decay, whole("AveragedWeights", "every", every, 1)
 
     def on_fit_start(self, learner: Learner) -> None:
         self.average = WeightAverage(learner.model, self.decay**self.every)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from math import inf, isfinite
-from typing import SupportsIndex, TypeAlias
+from numbers import Real
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad.arrays import Array
 from minigrad.random import source
-from nn.functional.settings import integer
+from nn.functional.settings import whole
 
 Arrays: TypeAlias = tuple[Array, ...]
 Order: TypeAlias = npt.NDArray[np.intp] | range
@@ -59,7 +60,7 @@ class DataLoader:
         lengths = sorted({len(array) for array in self.arrays})
         if len(lengths) != 1:
             raise ValueError(f"DataLoader expects arrays with the same number of samples, got {lengths}")
-        self.batch_size = whole(batch_size, 1, "DataLoader expects a positive batch size")
+        self.batch_size = whole("DataLoader", "batch_size", batch_size, 1)
         self.shuffle, self.drop_last = shuffle, drop_last
         self.generator, self.transform = generator, transform
         self.num_samples = lengths[0]
@@ -120,6 +121,9 @@ class Normalize:
     """
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
+        for name, number in (("mean", mean), ("std", std)):
+            if not isinstance(number, Real):
+                raise ValueError(f"Normalize expects one number as {name}, got {number!r:.40}")
         if not 0 < std < inf:
             raise ValueError(f"Normalize expects a positive standard deviation, got {std}")
         if not isfinite(mean):
@@ -144,18 +148,6 @@ def check_pixels(images: Array, white: int) -> None:
     if not (lowest >= 0 and highest <= white):
         expected = "bytes from 0 to 255, or floating pixels from 0 to 1"
         raise ValueError(f"Normalize expects {expected}, got {images.dtype} from {lowest:g} to {highest:g}")
-
-
-def whole(value: SupportsIndex, least: int, sentence: str) -> int:
-    """`value` as an integer, or ValueError with this sentence if it is none, or less than `least`.
-
-    >>> whole(np.int64(32), 1, "a batch has samples")
-    32
-    """
-    number = integer(value)
-    if number is None or number < least:
-        raise ValueError(f"{sentence}, got {value!r}")
-    return number
 
 
 def divided(samples: int, parts: int) -> list[slice]:
@@ -187,9 +179,9 @@ def stratified_split(
     """
     if np.ndim(labels) != 1:
         raise ValueError(f"stratified_split expects one label for each sample, got shape {np.shape(labels)}")
+    size = whole("stratified_split", "size", size)
     if not 0 <= size < len(labels):
         raise ValueError(f"cannot hold out {size} of {len(labels)} samples: at least one must remain for training")
-    size = whole(size, 0, "stratified_split holds out an integer number of samples")
     rng = np.random.default_rng(seed)
     _, members, counts = np.unique(labels, return_inverse=True, return_counts=True)
     share = counts * size / len(labels)

@@ -34,17 +34,7 @@ from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row
 from nn.module import Module
 from nn.parallel import Backward
-from nn.processes import (
-    abort,
-    all_reduce,
-    all_reduce_,
-    broadcast,
-    exit_all,
-    gathered,
-    once_a_machine,
-    rank,
-    size,
-)
+from nn.processes import abort, all_reduce, all_reduce_, broadcast, exit_all, gathered, once_a_machine, rank, size
 from nn.state import moving_parts, put_states, states_of
 
 __all__ = [

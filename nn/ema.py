@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nn.data import whole
+from nn.functional.settings import whole
 from nn.module import Module
 
 
@@ -85,7 +85,7 @@ class WeightAverage:
         """Go on from the `state_dict` of another average of such a model; ValueError if the model is another."""
         new = {name: np.asarray(average) for name, average in state_dict["state"].items()}
         theirs = {name: (average.shape, wider(average.dtype)) for name, average in new.items()}
-        updates = whole(state_dict["updates"], 0, "the number of updates is an integer of at least 0")
+        updates = whole("WeightAverage", "updates", state_dict["updates"], 0)
         if theirs != {name: (average.shape, average.dtype) for name, average in self.state.items()}:
             raise ValueError("the averages are those of another model")
         for name, average in new.items():

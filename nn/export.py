@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import __version__, no_grad
+from minigrad.arrays import Array
 from nn import layers
 from nn.data import Normalize
 from nn.extras import required
@@ -27,8 +28,6 @@ from nn.layers.batchnorm import BatchNorm
 from nn.layers.convolution import PADDING_MODES
 from nn.layers.pooling import Pool2d
 from nn.module import Module, Parameter
-
-Array = npt.NDArray[Any]
 
 OPSET, IR_VERSION = 18, 8  # of 2022: what is deployed knows them
 SAMPLES = 3  # of the example that tells the shapes
@@ -275,22 +274,10 @@ def same_name(operation: str) -> Converter:
 CONVERTERS |= {
     layers.ReLU: same_name("Relu"), layers.Sigmoid: same_name("Sigmoid"), layers.Tanh: same_name("Tanh"),
     layers.Softmax: same_name("Softmax"), layers.LogSoftmax: same_name("LogSoftmax"),
+    layers.LeakyReLU: lambda graph, layer, x: graph.elementwise("LeakyRelu", x, alpha=float(layer.negative_slope)),
+    layers.ELU: lambda graph, layer, x: graph.elementwise("Elu", x, alpha=float(layer.alpha)),
+    layers.SiLU: lambda graph, layer, x: graph.elementwise("Mul", x, graph.elementwise("Sigmoid", x)),
 }
-
-
-@converts(layers.LeakyReLU)
-def of_leaky_relu(graph: OnnxGraph, layer: layers.LeakyReLU, x: Value) -> Value:
-    return graph.elementwise("LeakyRelu", x, alpha=float(layer.negative_slope))
-
-
-@converts(layers.ELU)
-def of_elu(graph: OnnxGraph, layer: layers.ELU, x: Value) -> Value:
-    return graph.elementwise("Elu", x, alpha=float(layer.alpha))
-
-
-@converts(layers.SiLU)
-def of_silu(graph: OnnxGraph, layer: layers.SiLU, x: Value) -> Value:
-    return graph.elementwise("Mul", x, graph.elementwise("Sigmoid", x))
 
 
 @converts(layers.Softplus)
@@ -373,7 +360,19 @@ def of_convolution(graph: OnnxGraph, layer: layers.Conv2d, x: Value) -> Value:
 def of_max_pool(graph: OnnxGraph, layer: layers.MaxPool2d, x: Value) -> Value:
     out = layer(x.data).numpy()
     dilation = pair("MaxPool2d", "dilation", layer.dilation)
-    return graph.node("MaxPool", x, out=out, dilations=dilation, **window_attributes(layer, dilation, x.data, out))
+    settings = window_attributes(layer, dilation, x.data, out)
+    if any(pad >= size for pad, size in zip(settings["pads"], 2 * settings["kernel_shape"], strict=True)):
+        x = padded(graph, x, settings["pads"], -np.inf)  # which a pool itself must not do
+        settings["pads"] = [0, 0, 0, 0]
+    return graph.node("MaxPool", x, out=out, dilations=dilation, **settings)
+
+
+def padded(graph: OnnxGraph, x: Value, pads: Sequence[int], number: float) -> Value:
+    """An image with a number around it: as often above, left, below and right as `pads` says."""
+    top, left, bottom, right = pads
+    data = np.pad(x.data, [(0, 0), (0, 0), (top, bottom), (left, right)], constant_values=number)
+    widths = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    return graph.node("Pad", x, widths, graph.like(number, x), out=data)
 
 
 @converts(layers.AvgPool2d)
@@ -387,9 +386,7 @@ def of_average_pool(graph: OnnxGraph, layer: layers.AvgPool2d, x: Value) -> Valu
         return graph.elementwise("Mul", means, graph.like(size / divisor, x))
     padding = pair("AvgPool2d", "padding", layer.padding, 0)
     if layer.count_include_pad and settings["pads"] != [*padding, *padding]:
-        widths = [(0, 0), (0, 0), *((n, n) for n in padding)]
-        pads = graph.constant(np.array([0, 0, *padding, 0, 0, *padding], np.int64))
-        x = graph.node("Pad", x, pads, out=np.pad(x.data, widths))
+        x = padded(graph, x, [*padding, *padding], 0)
         settings["pads"] = [0, 0, *(pad - n for pad, n in zip(settings["pads"][2:], padding, strict=True))]
         return graph.node("AveragePool", x, out=out, count_include_pad=0, **settings)
     return graph.node("AveragePool", x, out=out, count_include_pad=int(layer.count_include_pad), **settings)

@@ -84,6 +84,8 @@ def save(
 
     path = Path(path)
     write, _ = _format(path)
+    if not isinstance(state, Mapping):
+        raise FileError(f"{path}: a {type(state).__name__} is no dict of arrays: save what its state_dict() returns")
     arrays = {_checked_name(path, name): _plain_array(path, name, value) for name, value in state.items()}
     described = dict(metadata or {})
     check_json(path, described, "metadata")

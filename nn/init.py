@@ -10,10 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from minigrad.random import source
+from minigrad.random import Generator, source
 from minigrad.tensor import Tensor
 
-Generator: TypeAlias = "np.random.Generator"
 Fan: TypeAlias = Literal["fan_in", "fan_out"]
 
 LINEAR = frozenset(["linear", "sigmoid", *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))])

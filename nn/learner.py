@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -17,14 +17,15 @@ from minigrad import Tensor, no_grad, value
 from minigrad.arrays import Array
 from minigrad.random import default_generator, noting, put
 from nn import files
-from nn.data import DataLoader, whole
+from nn.data import DataLoader
 from nn.functional import softmax
+from nn.functional.settings import whole
 from nn.layers import CrossEntropyLoss
 from nn.layers.loss import sum_and_weight
 from nn.metrics import Evaluation, Metric, confusion_of
 from nn.module import Module
 from nn.optim import Optimizer
-from nn.parallel import WORKERS, Backward, data_parallel, in_order
+from nn.parallel import Backward, data_parallel, in_order
 from nn.schedules import LRScheduler
 from nn.state import moving_parts, put_states, states_of
 
@@ -120,7 +121,10 @@ class Learner:
         workers: int = 1,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
-        workers = whole(workers, 1, WORKERS)
+        for part in (model, optimizer, loss, scheduler, *callbacks):
+            if isinstance(part, type):
+                raise TypeError(f"{part.__name__} is a class: pass an object that is made of it, {part.__name__}(...)")
+        workers = whole("Learner", "workers", workers, 1)
         if scheduler is not None and not isinstance(scheduler, LRScheduler):
             kind = type(scheduler).__name__
             raise TypeError(f"{kind} needs the metric of an epoch: step it in a callback's on_epoch_end()")
@@ -154,7 +158,7 @@ class Learner:
         check_loader(train, "train on", "the loader")
         if valid is not None:
             check_loader(valid, "evaluate on", "the loader of the validation data")
-        epochs = whole(epochs, 0, "the number of epochs is an integer of at least 0")
+        epochs = whole("fit", "epochs", epochs, 0)
         self.check_batches_of_one(train)
         self.epochs, self.batches, self.stop, self.interrupted = self.epoch + epochs, len(train), False, False
         start = perf_counter()
@@ -175,7 +179,7 @@ class Learner:
 
     def _begin(self, train: Iterable[Any]) -> float:
         """Have callbacks, and the loader, begin or go on; returns how many seconds were trained before."""
-        left_off, self._left_off, self._loader = self._left_off, None, train
+        left_off, self._loader = self._left_off, train
         waiting = [] if left_off is None else list(left_off["callbacks"])
         if left_off is not None and left_off["loader"] is not None:
             with said_of("the loader"):
@@ -186,12 +190,18 @@ class Learner:
                 with said_of(type(callback).__name__):
                     callback.load_state_dict(waiting.pop(0)[1])
         if waiting:
-            raise ValueError(f"what was loaded goes on with the callback {waiting[0][0]:.80}, which this learner lacks")
+            raise ValueError(
+                f"what was loaded goes on with the callback {waiting[0][0]:.80}, which this learner has not, or not in "
+                f"that order: {', '.join(type(callback).__name__ for callback in self.callbacks) or 'it has none'}"
+            )
+        self._left_off = None
         return self.history[-1].get("seconds", 0.0) if self.history and left_off is not None else 0.0
 
     def _train_epoch(self, train: Iterable[tuple[Array, ...]]) -> Row:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
+        if isinstance(self.loss, Module):
+            self.loss.train()
         self._notify("on_epoch_start")
         batches = enumerate(tuples(iter(train), 2), 1)  # here processes draw numbers of their own, then workers do
         with self._backward_passes() as backward:
@@ -255,14 +265,10 @@ class Learner:
         loss.backward()
         return float(loss.item())
 
-    @contextmanager
-    def _backward_passes(self) -> Iterator[Backward]:
+    def _backward_passes(self) -> AbstractContextManager[Backward]:
         """What computes losses and gradients in an epoch; workers are made anew, and see what callbacks changed."""
-        if self.workers == 1:
-            yield self._in_one_thread
-            return
-        with data_parallel(self.model, self.loss, self.workers) as backward:
-            yield backward
+        alone = nullcontext(self._in_one_thread)
+        return alone if self.workers == 1 else data_parallel(self.model, self.loss, self.workers)
 
     # ---------------------------------------------------------------- what several processes tell each other
 
@@ -296,9 +302,9 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on, in dicts and lists of arrays, numbers and text.
 
-        Weights and buffers, optimizer, schedule, history, counts; where the default generator stands and those of
-        layers and losses; and of the `fit` it is in, or was last, the loader with its transform, and the callbacks: see
-        `nn.state.moving_parts` and `Callback.state_dict`.
+        Weights and buffers, of the loss too, optimizer, schedule, history, counts; where the default generator stands
+        and those of layers and losses; and of the `fit` it is in, or was last, the loader with its transform, and the
+        callbacks: see `nn.state.moving_parts` and `Callback.state_dict`.
         """
         loader = None if self._loader is None else states_of(moving_parts(self._loader))
         remembered = [[type(c).__name__, state] for c in self.callbacks if (state := c.state_dict())]
@@ -306,6 +312,7 @@ class Learner:
         return {
             "parts": [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)],
             "model": self.model.state_dict(),
+            "loss": self.loss.state_dict() if isinstance(self.loss, Module) else {},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "generators": states_of(self._generators()),
@@ -320,8 +327,10 @@ class Learner:
             ValueError: if it is not of a learner with such a model, optimizer and schedule; then nothing has changed.
         """
         before, left_off = self.state_dict(), self._left_off
-        if state.get("parts") != before["parts"]:
-            raise ValueError(f"it is of {state.get('parts')}, the learner has {before['parts']}")
+        if "parts" not in state:
+            raise ValueError("it holds no learner: weights alone are for the model's own load_state_dict()")
+        if state["parts"] != before["parts"]:
+            raise ValueError(f"it is of {state['parts']}, the learner has {before['parts']}")
         try:
             self._put(state)
         except Exception as error:  # a file made by hand can fail anywhere
@@ -335,6 +344,8 @@ class Learner:
             raise ValueError("its history has something else than numbers")
         left_off = {"loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]]}
         self.model.load_state_dict(state["model"])
+        if isinstance(self.loss, Module):
+            self.loss.load_state_dict(state.get("loss", {}))
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
@@ -453,7 +464,13 @@ def forward(
             return (model(inputs), *targets)
 
     with model.in_mode(training=False):
-        yield from in_order(outputs_and_targets, tuples(data, size), whole(workers, 1, WORKERS))
+        yield from in_order(outputs_and_targets, tuples(data, size), whole("evaluate", "workers", workers, 1))
+
+
+def judged(loss: Callable[..., Tensor], outputs: Tensor, targets: Array) -> Tensor:
+    """The loss of some outputs, in evaluation mode if it is a module, which may have layers of its own."""
+    with loss.in_mode(training=False) if isinstance(loss, Module) else nullcontext():
+        return loss(outputs, targets)
 
 
 def evaluate(
@@ -479,7 +496,7 @@ def evaluate(
     sums, weights, kept = 0.0, 0.0, list[tuple[Array, Array]]()
     confusion: Any = 0  # None as soon as something is no class
     for outputs, targets in forward(model, data, 2, workers):
-        part, weight = sum_and_weight(loss, loss(outputs, targets), targets)
+        part, weight = sum_and_weight(loss, judged(loss, outputs, targets), targets)
         sums, weights = sums + part, weights + weight
         counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))
         confusion = None if confusion is None or counts is None else confusion + counts

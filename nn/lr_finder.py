@@ -10,7 +10,8 @@ from math import inf
 import numpy as np
 
 from minigrad.arrays import Array
-from nn.data import DataLoader, whole
+from nn.data import DataLoader
+from nn.functional.settings import whole
 from nn.learner import NOTHING_COUNTS, Learner, NonFiniteLoss, tuples, undone
 from nn.state import moving_parts
 
@@ -56,7 +57,7 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     if not (0 < low < high < inf and steps >= 2 and len(train)):
         given = f"from {low} to {high} in {steps} steps with {len(train)} batches"
         raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
-    steps = whole(steps, 2, "find_lr takes an integer number of steps")
+    steps = whole("find_lr", "steps", steps, 2)
     learner.check_batches_of_one(train)
     rising, batches = np.geomspace(low, high, steps).tolist(), tuples(chain.from_iterable(repeat(train)), 2)
     lrs, losses, smoothed, ignored = list[float](), list[float](), list[float](), 0

@@ -165,14 +165,14 @@ class Module:
     def freeze(self, frozen: bool = True) -> Self:
         """Train this module and all below it no longer: evaluation mode, whatever `train` says, and no gradients.
 
-        `freeze(False)` ends that. An optimizer takes the parameters that require gradients, so freeze before it is made
-        and give it `[p for p in model.parameters() if p.requires_grad]`.
+        `freeze(False)` ends that, and leaves the mode to the next `train`. An optimizer takes the parameters that
+        require gradients, so freeze before it is made and give it `[p for p in model.parameters() if p.requires_grad]`.
         """
         for module in self.modules():
             module.frozen = frozen
         for parameter in self.parameters():
             parameter.requires_grad = not frozen
-        return self.train(not frozen)
+        return self.eval() if frozen else self
 
     @contextmanager
     def in_mode(self, training: bool) -> Iterator[None]:

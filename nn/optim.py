@@ -24,6 +24,7 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
+from nn.files import plain
 from nn.native import keep_freed_memory
 
 Group: TypeAlias = dict[str, Any]
@@ -33,8 +34,11 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
 GRAM_STEPS = 5  # of `orthogonalized`: after more of them, what rounding makes of singular values of 0 would be large
 WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
-# settings without use here
-OF_PYTORCH = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names"}
+# settings without use here, the last four of PyTorch's schedules
+OF_PYTORCH = {
+    "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names",
+    "max_lr", "min_lr", "max_momentum", "base_momentum",
+}
 RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
 
 
@@ -99,7 +103,7 @@ class Optimizer:
                 fault = "is given twice" if p in seen else "requires no gradients" if p.is_leaf else "is no leaf"
                 raise ValueError(f"a parameter of shape {p.shape} {fault}, so it cannot be optimized")
             seen.add(p)
-        group = {name: plain(setting) for name, setting in {**self.defaults, **param_group, "params": params}.items()}
+        group = plain({**self.defaults, **param_group, "params": params})
         self.check(group)
         self.param_groups.append(group)
 
@@ -234,8 +238,10 @@ class Optimizer:
         """The settings of a saved group without those that choose between PyTorch's implementations."""
         if group.get("decoupled_weight_decay", self.decoupled) != self.decoupled:
             raise ValueError(f"the state decays weights in another way than {type(self).__name__}: Adam, or AdamW")
-        own = {name: plain(setting) for name, setting in group.items() if name not in OF_PYTORCH}
-        return {"maximize": False, **own}  # older files do not name it
+        own = {name: setting for name, setting in group.items() if name not in OF_PYTORCH}
+        if getattr(own.get("lr"), "ndim", None) == 0:  # a tensor of PyTorch's
+            own["lr"] = own["lr"].item()
+        return {"maximize": False, **plain(own)}  # older files do not name it
 
     def _checked(self, name: str, entry: Any, p: Tensor) -> Any:
         """One entry of the state of a parameter: a copy of an array, or the number of steps."""
@@ -609,13 +615,6 @@ class Adagrad(Optimizer):
         p.data -= change
 
 
-def plain(setting: Any) -> Any:
-    """A setting with numbers of Python in place of NumPy's, which would change dtypes and cannot be written as JSON."""
-    if isinstance(setting, tuple | list):
-        return type(setting)(map(plain, setting))
-    return setting.item() if isinstance(setting, np.generic) else setting
-
-
 def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
     """An array of the shape of `p` that is remembered from step to step, at first filled with `start`."""
     array: Array | None = state.get(name)
@@ -760,4 +759,5 @@ def changeable(p: Tensor, grad: Tensor) -> Tensor:
 def check_parameter(p: object) -> None:
     """Raise TypeError unless this is a tensor."""
     if not isinstance(p, Tensor):
-        raise TypeError(f"a parameter is a Tensor, got {p!r:.80} of type {type(p).__name__}")
+        hint = ": pass model.parameters()" if isinstance(p, tuple) else ""  # and not those with their names
+        raise TypeError(f"a parameter is a Tensor, got {f'{p!r:.80}'.splitlines()[0]} of type {type(p).__name__}{hint}")

@@ -15,10 +15,11 @@ import numpy as np
 from minigrad import Tensor, no_grad
 from minigrad.arrays import Array
 from minigrad.graph import Pending, swept, watches
-from minigrad.guards import freed_here
+from minigrad.guards import freed_here, held_by, reachable
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
-from nn.data import divided, whole
+from nn.data import divided
+from nn.functional.settings import whole
 from nn.module import Module
 from nn.native import one_thread_for_products
 from nn.state import moving_parts
@@ -26,7 +27,6 @@ from nn.state import moving_parts
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-WORKERS = "the number of workers is an integer of at least 1"
 Backward = Callable[[Array, Array], float]
 
 
@@ -64,7 +64,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
     """
     from concurrent.futures import ThreadPoolExecutor  # slow to import, and seldom needed
 
-    workers = whole(workers, 1, WORKERS)
+    workers = whole("data_parallel", "workers", workers, 1)
     models = [model, *(copy_sharing_parameters(model) for _ in range(workers - 1))]
     generators = [derived(default_generator()) for _ in models]
 
@@ -145,8 +145,9 @@ def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence
 
 
 def copy_sharing_parameters(model: Module) -> Module:
-    """A copy of a model that has the same parameters, but buffers and generators of its own."""
+    """A copy of a model that has the same parameters, and whatever else in it requires gradients, but the rest anew."""
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
+    memo |= {id(x): x for x in reachable([model], held_by) if isinstance(x, Tensor) and x.requires_grad}
     memo |= {id(g): derived(g) for g in moving_parts(model).values() if isinstance(g, np.random.Generator)}
     return deepcopy(model, memo)
 

@@ -12,10 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from operator import index
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal
 from weakref import WeakKeyDictionary, ref
 
-from nn.data import whole
+from nn.functional.settings import whole
 from nn.optim import Optimizer
 
 leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # the schedule that was stepped last
@@ -27,8 +27,16 @@ class Schedule:
     optimizer: Optimizer
     _has_led = False  # whether it was stepped, see `lead`
 
-    def lead(self) -> None:
-        """Be the one that sets the learning rates; ValueError if this was the one, and another took over."""
+    def lead(self, rates: Sequence[float]) -> None:
+        """Be the one that sets the learning rates, one for each of as many parameter groups as there are `rates`.
+
+        Raises ValueError if there are more groups by now, or if this was the one, and another schedule took over.
+        """
+        if len(groups := self.optimizer.param_groups) != len(rates):
+            raise ValueError(
+                f"the schedule was made for {len(rates)} parameter groups, but the optimizer has {len(groups)} by now: "
+                "make the schedule after add_param_group()"
+            )
         known = leaders.get(self.optimizer)
         leader = known() if known else None
         if self._has_led and leader is not None and leader is not self:
@@ -56,6 +64,10 @@ class Schedule:
             ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
         """
         self.check_state(state_dict)
+        self.put_state(state_dict)
+
+    def put_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the settings and the count, and leave the optimizer as it is."""
         vars(self).update({name: deepcopy(entry) for name, entry in state_dict.items() if name != "schedulers"})
 
     def check_state(self, state_dict: Mapping[str, Any]) -> None:
@@ -125,20 +137,13 @@ class LRScheduler(Schedule):
     def step(self) -> None:
         """Count one more step, after the optimizer's, and set the learning rates for the next.
 
-        Raises ValueError if the optimizer was given more parameter groups since this schedule was made, or if another
-        schedule has set its learning rates since the last step.
+        Raises ValueError if the optimizer has more parameter groups by now, or another schedule leads it.
         """
-        check_groups(self.optimizer, self.base_lrs)
-        self.lead()
+        self.lead(self.base_lrs)
         self.apply(self.last_epoch + 1)
         self.last_epoch += 1
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue where the schedule was whose `state_dict` this is, and set the learning rates of that step.
-
-        Raises:
-            ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
-        """
         super().load_state_dict(state_dict)
         self.apply(self.last_epoch)
 
@@ -154,7 +159,7 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = positive("step_size", step_size), gamma
+        self.step_size, self.gamma = whole("StepLR", "step_size", step_size, 1), gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -219,7 +224,7 @@ class LinearLR(LRScheduler):
         if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
             raise ValueError(f"the factors lie between 0 and 1, the first above 0, got {start_factor} and {end_factor}")
         self.start_factor, self.end_factor = start_factor, end_factor
-        self.total_iters = positive("total_iters", total_iters)
+        self.total_iters = whole("LinearLR", "total_iters", total_iters, 1)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -238,7 +243,7 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max, self.eta_min = positive("T_max", T_max), eta_min
+        self.T_max, self.eta_min = whole("CosineAnnealingLR", "T_max", T_max, 1), eta_min
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -287,7 +292,8 @@ class OneCycleLR(LRScheduler):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
-            total_steps = positive("epochs", epochs) * positive("steps_per_epoch", steps_per_epoch)
+            total_steps = whole("OneCycleLR", "epochs", epochs, 1)
+            total_steps *= whole("OneCycleLR", "steps_per_epoch", steps_per_epoch, 1)
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start is a part of the cycle, from 0 to 1, got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
@@ -296,7 +302,7 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"the factors divide, so they are above 0, got {div_factor} and {final_div_factor}")
         if cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
             raise ValueError(f"{type(optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
-        self.total_steps = positive("total_steps", total_steps)
+        self.total_steps = whole("OneCycleLR", "total_steps", total_steps, 1)
         self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
         self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer)
         self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer)
@@ -387,11 +393,10 @@ class SequentialLR(LRScheduler):
         for schedule, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
             schedule.check_state(state)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        self.check_state(state_dict)
+    def put_state(self, state_dict: Mapping[str, Any]) -> None:
+        super().put_state(state_dict)
         for schedule, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
-            schedule.load_state_dict(state)
-        super().load_state_dict(state_dict)
+            schedule.put_state(state)
 
 
 class ReduceLROnPlateau(Schedule):
@@ -439,11 +444,9 @@ class ReduceLROnPlateau(Schedule):
     def step(self, metrics: float) -> None:
         """Take note of an epoch's metric, and reduce the learning rates if it is time to.
 
-        Raises ValueError if the optimizer was given more parameter groups since this schedule was made, or if another
-        schedule has set its learning rates since the last step.
+        Raises ValueError if the optimizer has more parameter groups by now, or another schedule leads it.
         """
-        check_groups(self.optimizer, self.min_lrs)
-        self.lead()
+        self.lead(self.min_lrs)
         self.last_epoch += 1
         self.num_bad_epochs += 1
         if self.is_better(float(metrics)):
@@ -465,23 +468,9 @@ class ReduceLROnPlateau(Schedule):
         return metric * sign > bar * sign
 
 
-def check_groups(optimizer: Optimizer, rates: Sequence[float]) -> None:
-    """Raise ValueError unless there is a rate for each parameter group."""
-    if len(optimizer.param_groups) != len(rates):
-        raise ValueError(
-            f"the schedule was made for {len(rates)} parameter groups, but the optimizer has "
-            f"{len(optimizer.param_groups)} by now: make the schedule after add_param_group()"
-        )
-
-
 def cosine(start: float, end: float, done: float) -> float:
     """From `start` to `end` along half a cosine, as `done` goes from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
-
-
-def positive(name: str, value: SupportsIndex) -> int:
-    """`value`, or ValueError if it is not a positive integer."""
-    return whole(value, 1, f"{name} is a positive integer")
 
 
 def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:

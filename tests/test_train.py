@@ -474,7 +474,10 @@ def test_a_folder_where_a_run_is_at_work_is_refused(start, run):
     (["--config", "x", "--recipe", "default"], "so that --recipe would have no effect"),
     (["--set", "speed=3"], "the recipe default has no setting 'speed'"),
     (["--set", "erase"], "--set takes NAME=VALUE, got 'erase'"),
-    (["--set", "shift=-1"], "RandomShift moves by 0 pixels or more, got -1"),
+    (["--set", "shift=-1"], "shift is at least 0, got -1"),
+    (["--set", "seed=-1"], "seed is at least 0, got -1"),
+    (["--epochs", "-1"], "epochs is at least 0, got -1"),
+    (["--set", "dropout_epochs=-3"], "dropout_epochs is at least 0, got -3"),
     (["--patience", "2", "--val-size", "0"], "takes validation images"),
 ])
 def test_flags_that_make_no_sense_are_one_sentence(run, tmp_path, flags, sentence):

@@ -89,15 +89,15 @@ def description(classifier: Classifier) -> str:
     """What goes in, what comes out, and what is between."""
     settings = ", ".join(f"{key} {json.dumps(x)}" for key, x in classifier.metadata()["architecture"].items()
                          if key != "name")
-    count = sum(parameter.size for parameter in classifier.model.parameters())
     named = f"`{classifier.architecture['name']}`" + (f" ({settings})" if settings else "")
     height, width = classifier.size
     images = f"{height} × {width} pixels" + (", bright garments on black," if classifier.knows_garments else "")
     return (
         f"Grey images of {images} are sorted into {len(classifier.classes):,} classes: "
         f"{', '.join(map(in_markdown, classifier.classes))}.\n\n"
-        f"The network is {named} with {count:,} parameters, built and trained with minigrad. Pixels are scaled to "
-        f"[0, 1], then {classifier.mean:g} is subtracted, and what remains is divided by {classifier.std:g}."
+        f"The network is {named} with {classifier.model.num_parameters():,} parameters, built and trained with "
+        f"minigrad. Pixels are scaled to [0, 1], then {classifier.mean:g} is subtracted, and what remains is divided "
+        f"by {classifier.std:g}."
     )
 
 

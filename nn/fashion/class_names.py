@@ -12,7 +12,7 @@ LONGEST_SHOWN = 24  # of them in a picture
 LARGEST_LIST = 2**20  # bytes, far more than so many names have
 
 
-def checked_names(names: Sequence[str], where: Path) -> tuple[str, ...]:
+def checked_names(names: Sequence[str], where: Path | str) -> tuple[str, ...]:
     """The names without control characters; raises `DataError` if two are alike, or if they are too few or too many.
 
     >>> checked_names(["cat", "dog"], Path("pets"))

@@ -13,10 +13,10 @@ import nn
 from minigrad import __version__
 from minigrad.arrays import Array
 from nn.data import DataLoader, Normalize
-from nn.fashion.class_names import LONGEST_NAME
+from nn.fashion.class_names import checked_names
 from nn.fashion.dataset import CLASSES, SIZE, Dataset
-from nn.fashion.idx import LARGEST_SIDE, DataError
-from nn.fashion.models import build, check_claim
+from nn.fashion.idx import DataError
+from nn.fashion.models import build, check_claim, read_size
 from nn.fashion.photo import Photo, read_photo, read_whole
 from nn.learner import evaluate, predict_proba
 from nn.metrics import Evaluation
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 EVALUATION_BATCH = 1000
-MAX_CLASSES = 10_000
 
 
 @dataclass
@@ -151,16 +150,6 @@ class Classifier:
             raise nn.FileError(f"{path} is no usable garment classifier: {error}") from error
 
 
-def read_size(found: Any) -> tuple[int, int]:
-    """Rows and columns as a model file has them; raises ValueError if they are none."""
-    if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(side) is int for side in found):
-        raise ValueError("its size is no pair of whole numbers")
-    height, width = found
-    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise ValueError(f"its images have a side that is not from 1 to {LARGEST_SIDE} pixels long")
-    return height, width
-
-
 def enumerated(classes: tuple[str, ...]) -> str:
     """The names of a few classes, and how many there are.
 
@@ -171,16 +160,7 @@ def enumerated(classes: tuple[str, ...]) -> str:
 
 
 def names_of_classes(claimed: Any) -> tuple[str, ...]:
-    """The names of classes in a stranger's file, without what would steer a terminal that they are printed on.
-
-    >>> names_of_classes(["Dress", "\\x1b[2JBag", "Ankle\\nboot"])
-    ('Dress', '[2JBag', 'Ankle boot')
-    """
+    """The names of classes in a stranger's file, without what would steer a terminal that they are printed on."""
     if not isinstance(claimed, list | tuple) or not all(isinstance(name, str) for name in claimed):
         raise ValueError("its classes are not a list of names")
-    if len(claimed) > MAX_CLASSES or any(len(name) > LONGEST_NAME for name in claimed):
-        raise ValueError(f"it has more than {MAX_CLASSES:,} classes, or one with more than {LONGEST_NAME} characters")
-    names = tuple("".join(filter(str.isprintable, " ".join(name.split()))) for name in claimed)
-    if len(set(names)) < len(names):
-        raise ValueError("two of its classes have the same name")
-    return names
+    return checked_names(claimed, "it")

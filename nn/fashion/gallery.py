@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +13,7 @@ from nn.console import without_control
 from nn.fashion.class_names import shortened
 from nn.fashion.dataset import CLASSES, Dataset
 from nn.fashion.photo import Photo
-from nn.fashion.report import empty_figure
-from nn.files import atomic_write
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from nn.fashion.report import figure_for
 
 MOST_ROWS = 100  # of a picture that can still be opened
 WIDEST = 40  # pixels that a terminal has room for, at two characters each
@@ -84,21 +78,6 @@ def draw_photos(answered: Mapping[str, tuple[Photo, dict[str, float]]], path: st
             bars.spines[["top", "right"]].set_visible(False)
             for picture in (whole, seen):
                 picture.set(xticks=[], yticks=[])
-
-
-@contextmanager
-def figure_for(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
-    """A figure of this size in inches, to be drawn inside; it is then written in the format that the ending names.
-
-    Raises ValueError if the ending is unknown, before anything is drawn, and `nn.FileError` if it cannot be written.
-    """
-    with empty_figure(width, height) as figure:
-        kind, known = Path(path).suffix.lstrip(".").lower(), sorted(figure.canvas.get_supported_filetypes())
-        if kind not in known:
-            raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
-        yield figure
-        with atomic_write(path, "wb") as file:
-            figure.savefig(file, format=kind, dpi=120)
 
 
 def pixels_as_blocks(pixels: npt.NDArray[np.uint8], encoding: str | None = "utf-8") -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 import nn
 from nn.fashion.dataset import SIZE
+from nn.fashion.idx import LARGEST_SIDE
 
 Architecture = Mapping[str, Any]
 Size = tuple[int, int]  # rows and columns of an image; in model files it is a list
@@ -189,7 +190,7 @@ def _weight_shapes(architecture: Architecture) -> Iterator[tuple[int, ...]]:
     """The shapes of all weights but biases and those of batch norm, one after another, however many there are."""
     name, kernel_size = architecture.get("name"), architecture.get("kernel_size", 5)
     channels, classes = architecture.get("channels", ()), architecture.get("classes", 10)
-    height, width = _size_of(architecture)
+    height, width = read_size(architecture.get("size", SIZE))
     if name == "mlp":
         yield from ((outputs, inputs) for inputs, outputs in pairwise(architecture.get("sizes", ())))
     if name == "keras_cnn":
@@ -207,8 +208,11 @@ def _weight_shapes(architecture: Architecture) -> Iterator[tuple[int, ...]]:
             yield from repeat((outputs, outputs, 3, 3), 2 * count)
 
 
-def _size_of(architecture: Architecture) -> Size:
-    size = architecture.get("size", SIZE)
-    if not isinstance(size, list | tuple) or len(size) != 2:
+def read_size(found: Any) -> Size:
+    """Rows and columns as a model file has them; raises ValueError if they are none."""
+    if not isinstance(found, list | tuple) or len(found) != 2 or not all(type(side) is int for side in found):
         raise ValueError("its size is no pair of whole numbers")
-    return size[0], size[1]
+    height, width = found
+    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+        raise ValueError(f"its images have a side that is not from 1 to {LARGEST_SIDE} pixels long")
+    return height, width

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import no_grad
+from minigrad.arrays import Array
 from nn import layers
 from nn.functional.convolution import margins
 from nn.functional.settings import pair
 from nn.layers.batchnorm import BatchNorm
 from nn.module import Module
 
-Array = npt.NDArray[Any]
 Layer = dict[str, Any]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,24 +59,37 @@ def empty_figure(width: float, height: float) -> Iterator[Figure]:
         yield figures.Figure(figsize=(width, height), layout="constrained")
 
 
+@contextmanager
+def figure_for(path: str | os.PathLike[str], width: float, height: float) -> Iterator[Figure]:
+    """A figure of this size in inches, to be drawn inside; it is then written in the format that the ending names.
+
+    Raises ValueError if the ending is unknown, before anything is drawn, and `nn.FileError` if it cannot be written.
+    """
+    with empty_figure(width, height) as figure:
+        kind, known = Path(path).suffix.lstrip(".").lower(), sorted(figure.canvas.get_supported_filetypes())
+        if kind not in known:
+            raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
+        yield figure
+        with atomic_write(path, "wb") as file:
+            figure.savefig(file, format=kind, dpi=120)
+
+
 def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str], path: Path) -> None:
     """Write a PNG picture: loss and accuracy over the epochs, and the confusion matrix. Needs matplotlib."""
-    with empty_figure(13, 5.5) as figure, atomic_write(path, "wb") as file:
+    with figure_for(path, 13, 5.5) as figure:
         curves, confusion = figure.subplots(1, 2)
         draw_curves(curves, history)
         draw_confusion(confusion, evaluation, classes)
-        figure.savefig(file, format="png")
 
 
 def draw_search(search: LRSearch, path: Path) -> None:
     """Write a PNG picture: the loss against the learning rates that were tried. Needs matplotlib."""
-    with empty_figure(7, 4.5) as figure, atomic_write(path, "wb") as file:
+    with figure_for(path, 7, 4.5) as figure:
         axes = figure.subplots()
         axes.semilogx(search.lrs, search.losses, label="loss of a batch before its step")
         axes.axvline(search.suggestion, color="C1", linestyle="--", label=f"suggestion: {search.suggestion:.2g}")
         axes.set(xlabel="learning rate", ylabel="loss", ylim=(0, 2 * search.losses[0]))
         axes.legend(loc="upper left")
-        figure.savefig(file, format="png")
 
 
 def draw_curves(axes: Axes, history: Sequence[Row]) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, replace
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, get_type_hints
 
 from nn.fashion.models import BUILDERS
-from nn.fashion.recipes import Recipe
+from nn.fashion.recipes import Recipe, fits
 from nn.files import FileError
 
 TEXTS = "name", "summary", "published", "measured", "published_schedule"  # say what a recipe is, and decide nothing
@@ -51,10 +50,8 @@ def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             raise ValueError(f"the recipe {recipe.name} has no setting {name!r:.80}, only {', '.join(names)}")
         if name.startswith("architecture."):
             architecture[name.removeprefix("architecture.")] = setting
-        elif fits(setting, HINTS[name]):
-            plain[name] = setting
         else:
-            raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
+            plain[name] = setting
     if own := {"mean", "std"} & settings.keys():
         if settings.get("standardise"):
             raise ValueError(f"standardise takes both from the images, so that {min(own)} would have no effect")
@@ -66,29 +63,6 @@ def settings_of(recipe: Recipe) -> list[str]:
     """The names of all settings of a recipe, those of its network among them."""
     network = inspect.signature(BUILDERS[recipe.architecture["name"]]).parameters
     return [*SETTINGS, *(f"architecture.{name}" for name in network)]
-
-
-def fits(setting: Any, hint: Any) -> bool:
-    """Whether a setting is of a type that a recipe has for it."""
-    if get_origin(hint) in (Union, UnionType):
-        return any(fits(setting, each) for each in get_args(hint))
-    if get_origin(hint) is Literal:
-        return setting in get_args(hint)
-    if hint is float:
-        return isinstance(setting, int | float) and not isinstance(setting, bool) and math.isfinite(setting)
-    if hint is int:
-        return isinstance(setting, int) and not isinstance(setting, bool) and abs(setting) < 2**63
-    return isinstance(setting, get_origin(hint) or hint)
-
-
-def described(hint: Any) -> str:
-    """What a setting may be, in words."""
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(described(each) for each in get_args(hint))
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    words = {int: "an integer", float: "a finite number", NoneType: "none", str: "text"}
-    return words.get(hint, "an object")
 
 
 def configured(path: str | os.PathLike[str]) -> Recipe:
@@ -107,19 +81,17 @@ def recipe_of(config: Any) -> Recipe:
     """The recipe from its plain data. Raises ValueError."""
     if not isinstance(config, dict):
         raise ValueError("it is no object with settings")
-    for name, setting in config.items():
-        if name not in HINTS:
-            raise ValueError(f"a recipe has no setting {name!r:.80}")
-        if not fits(setting, HINTS[name]):
-            raise ValueError(f"{name} is {described(HINTS[name])}, got {setting!r:.80}")
-    if not NAME.fullmatch(config.get("name", "unnamed")):
-        raise ValueError(f"its name is {config['name']!r:.80}, and not of letters, digits, -, +, _ and . alone")
+    if unknown := [name for name in config if name not in HINTS]:
+        raise ValueError(f"a recipe has no setting {unknown[0]!r:.80}")
     if missing := [field.name for field in fields(Recipe) if is_required(field) and field.name not in config]:
         raise ValueError(f"it lacks the setting {missing[0]}")
-    network = config["architecture"].get("name")
+    recipe = Recipe(**config)
+    if not NAME.fullmatch(recipe.name):
+        raise ValueError(f"its name is {recipe.name!r:.80}, and not of letters, digits, -, +, _ and . alone")
+    network = recipe.architecture.get("name")
     if not isinstance(network, str) or network not in BUILDERS:
         raise ValueError(f"there is no network named {network!r:.80}, only {', '.join(BUILDERS)}")
-    return Recipe(**config)
+    return recipe
 
 
 def is_required(field: Field[Any]) -> bool:

@@ -16,16 +16,7 @@ from nn.console import say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import (
-    CHECKPOINT,
-    check_room,
-    free_folder,
-    holds_run,
-    newest,
-    numbered,
-    own_folder,
-    remove_run,
-)
+from nn.fashion.folder import CHECKPOINT, check_room, free_folder, holds_run, newest, numbered, own_folder, remove_run
 from nn.fashion.idx import DataError
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe

@@ -18,22 +18,14 @@ from minigrad.arrays import Array
 from minigrad.transforms import leaves
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
-from nn.callbacks import (
-    AfterEpoch,
-    AveragedWeights,
-    EarlyStopping,
-    EpochTable,
-    KeepBest,
-    ProgressBar,
-    write_history,
-)
+from nn.callbacks import AfterEpoch, AveragedWeights, EarlyStopping, EpochTable, KeepBest, ProgressBar, write_history
 from nn.data import DataLoader, Normalize, stratified_split
 from nn.distributed import DistributedLearner
 from nn.fashion import report
-from nn.fashion.classifier import Classifier, read_size
+from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
-from nn.fashion.models import build, check_claim
+from nn.fashion.models import build, check_claim, read_size
 from nn.fashion.recipes import OPTIMIZERS, Recipe, for_data
 from nn.fashion.result import data_of, environment, scores, write_json
 from nn.fashion.settings import recipe_of

@@ -101,7 +101,7 @@ def contents(classifier: Classifier, data: Dataset) -> dict[str, Any]:
         "steps": {"SIZE": classifier.size, **{name: getattr(photo, name) for name in STEPS}},
         "pad": {"paper": 255, "ink": 68} if classifier.knows_garments else pad_like(data.test_images),
         "facts": {
-            "parameters": sum(parameter.size for parameter in classifier.model.parameters()),
+            "parameters": classifier.model.num_parameters(),
             "accuracy": float((predicted == data.test_labels).mean()), "images": len(data.test_labels),
         },
     }

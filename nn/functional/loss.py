@@ -64,11 +64,9 @@ def cross_entropy(
     if logits.dtype.type is np.float16:
         wide = cross_entropy(logits.astype(np.float32), target, weight, ignore_index, reduction, label_smoothing)
         return wide.astype(np.float16)
-    axis = class_axis("cross_entropy", logits)
     check_settings(reduction, label_smoothing, ignore_index)
-    goal, divisor = weighted_target(
-        logits, np.asarray(value(target)), weight, ignore_index, reduction, label_smoothing
-    )
+    axis = class_axis("cross_entropy", logits)
+    goal, divisor = weighted_target(logits, target, weight, ignore_index, reduction, label_smoothing)
     mass = goal.sum(0)
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
     losses, total, exponentials, normalizer = softmax_losses(x, goal)
@@ -125,10 +123,10 @@ def nll_loss(
     x, dtype = widened(as_tensor(log_probabilities))
     axis = class_axis("nll_loss", x)
     check_settings(reduction, ignore_index=ignore_index)
-    goal, divisor = weighted_target(x, np.asarray(value(target)), weight, ignore_index, reduction, 0.0)
+    goal, divisor = weighted_target(x, target, weight, ignore_index, reduction, 0.0)
     goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
-    return rounded(losses if reduction == "none" else losses.sum() + (0 if divisor else nan), dtype)
+    return (losses if reduction == "none" else losses.sum() + (0 if divisor else nan)).astype(dtype, copy=False)
 
 
 def class_axis(name: str, logits: Tensor) -> int:
@@ -158,11 +156,7 @@ def check_settings(
 
 
 def weighted_target(
-    logits: Tensor,
-    target: Array,
-    weight: npt.ArrayLike | None,
-    ignore_index: int,
-    reduction: Reduction,
+    logits: Tensor, target: TensorLike, weight: npt.ArrayLike | None, ignore_index: int, reduction: Reduction,
     label_smoothing: float,
 ) -> tuple[Array, float]:
     """(classes, ...) the factor of -log p of each class in each sample, in the loss; and what was divided by.
@@ -180,7 +174,7 @@ def weighted_target(
         ValueError: if `target` or `weight` has another shape, or a class index is out of range.
     """
     axis = min(logits.ndim - 1, 1)
-    classes, dtype = logits.shape[axis], logits.dtype
+    classes, dtype, target = logits.shape[axis], logits.dtype, np.asarray(value(target))
     if weight is not None and np.shape(weight) != (classes,):
         raise ValueError(f"the loss expects {classes} class weights, got shape {np.shape(weight)}")
     weights = None if weight is None else np.asarray(weight, dtype).reshape(-1, *[1] * (logits.ndim - 1))
@@ -308,11 +302,6 @@ def widened(x: Tensor) -> tuple[Tensor, np.dtype[Any]]:
     return x.astype(np.float32) if x.dtype == np.float16 else x, x.dtype
 
 
-def rounded(loss: Tensor, dtype: np.dtype[Any]) -> Tensor:
-    """The loss in the dtype of what it is of."""
-    return loss if loss.dtype == dtype else loss.astype(dtype)
-
-
 def times(losses: Tensor, factor: Tensor | Array) -> Tensor:
     """losses * factor, and 0 where the factor is 0, also if the loss there is infinite."""
     spared = np.isinf(losses.data) & (value(factor) == 0)
@@ -327,7 +316,7 @@ def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tenso
     if x.shape != y.shape:
         raise ValueError(f"{name} expects a target of the shape of the prediction, {x.shape}, got {y.shape}")
     x, dtype = widened(x)
-    return x, rounded(y, x.dtype), dtype
+    return x, y.astype(x.dtype, copy=False), dtype
 
 
 def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
@@ -344,14 +333,14 @@ def reduced(losses: Tensor, reduction: Reduction, dtype: np.dtype[Any]) -> Tenso
     """The losses themselves, their sum or their mean, in this dtype; the mean of none is NaN."""
     check_settings(reduction)
     if reduction == "none":
-        return rounded(losses, dtype)
+        return losses.astype(dtype, copy=False)
     if reduction == "sum" or not losses.size:
-        return rounded(losses.sum() * (nan if reduction == "mean" else 1), dtype)
+        return (losses.sum() * (nan if reduction == "mean" else 1)).astype(dtype, copy=False)
     with np.errstate(over="ignore"):
         mean = losses.mean()
     if np.isinf(mean.data) and np.isfinite(losses.data).all():  # their sum overflowed, but not their mean
         mean = (losses / losses.size).sum()
-    return rounded(mean, dtype)
+    return mean.astype(dtype, copy=False)
 
 
 def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> Tensor:
@@ -375,4 +364,4 @@ def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> T
     wide = [widened(p)[0] for p in chosen]
     terms = [factor * size(p).sum() for factor, size in ((l1, abs), (l2, square)) if factor for p in wide]
     total = as_tensor(sum(terms, start=wide[0].dtype.type(0)))
-    return rounded(total, np.result_type(*(p.dtype for p in chosen)))
+    return total.astype(np.result_type(*(p.dtype for p in chosen)), copy=False)

@@ -11,14 +11,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, stack
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
-from nn.functional.convolution import (
-    Geometry,
-    channels_first,
-    channels_last,
-    each_place,
-    geometry_of,
-    image_size,
-)
+from nn.functional.convolution import Geometry, channels_first, channels_last, each_place, geometry_of, image_size
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
 from nn.functional.settings import Pair, pair, whole
 

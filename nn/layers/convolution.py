@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from math import prod, sqrt
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, pad
+from minigrad.random import Generator
 from nn import functional as F
 from nn import init
 from nn.functional.convolution import margins
@@ -17,7 +17,6 @@ from nn.module import Module, Parameter
 
 __all__ = ["Conv2d"]
 
-Generator: TypeAlias = "np.random.Generator"
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # NumPy's names
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from math import sqrt
 from operator import index
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike
+from minigrad.random import Generator
 from nn import functional as F
 from nn import init
 from nn.functional.settings import whole
 from nn.module import Module, Parameter
-
-Generator: TypeAlias = "np.random.Generator"
 
 __all__ = ["Embedding", "Linear"]
 

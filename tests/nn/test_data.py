@@ -106,8 +106,8 @@ def test_a_transform_sees_each_batch_as_a_whole():
     [
         ((np.ones(3), np.ones(4)), 1, ValueError, r"the same number of samples, got \[3, 4\]"),
         ((), 1, ValueError, r"the same number of samples, got \[\]"),
-        ((np.ones(3),), 0, ValueError, "DataLoader expects a positive batch size, got 0"),
-        ((np.ones(3),), -1, ValueError, "DataLoader expects a positive batch size, got -1"),
+        ((np.ones(3),), 0, ValueError, "DataLoader expects batch_size to be an integer of at least 1, got 0"),
+        ((np.ones(3),), -1, ValueError, "DataLoader expects batch_size to be an integer of at least 1, got -1"),
         (np.ones((3, 2)), 1, TypeError, r"a tuple of arrays, got one array of shape \(3, 2\)"),
         (Tensor(np.ones((3, 2))), 1, TypeError, r"a tuple of arrays, got one array of shape \(3, 2\)"),
         ((np.ones(3), 5), 1, ValueError, r"DataLoader expects arrays of samples, got \[\(3,\), \(\)\]"),

@@ -132,7 +132,7 @@ def test_averages_without_a_count_of_updates_are_refused_and_nothing_changes():
     average = WeightAverage(nn.Linear(2, 1), decay=0.9)
     before = average.state_dict()
     other = {name: array + 1 for name, array in before["state"].items()}
-    with pytest.raises(ValueError, match="the number of updates is an integer of at least 0, got 'few'"):
+    with pytest.raises(ValueError, match="WeightAverage expects updates to be an integer of at least 0, got 'few'"):
         average.load_state_dict({"state": other, "updates": "few"})
     assert equal(average.state, before["state"])
 

@@ -67,6 +67,7 @@ LAYERS = [
         lambda: nn.Conv2d(4, 5, 4, padding="same", padding_mode="replicate"),
         lambda: nn.MaxPool2d(2), lambda: nn.MaxPool2d(3, 2, 1), lambda: nn.MaxPool2d(3, 2, ceil_mode=True),
         lambda: nn.MaxPool2d((3, 2), (3, 3), (1, 1), 2, ceil_mode=True),
+        lambda: nn.MaxPool2d(2, dilation=2, padding=1, ceil_mode=True), lambda: nn.MaxPool2d(1, 5, 0, ceil_mode=True),
         lambda: nn.AvgPool2d(2), lambda: nn.AvgPool2d(3, 2, 1), lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True),
         lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False), lambda: nn.AvgPool2d(4, 3, ceil_mode=True),
         lambda: nn.AvgPool2d(3, 2, 1, True, False), lambda: nn.AvgPool2d(3, 2, 1, divisor_override=5),

@@ -809,7 +809,7 @@ def test_numbers_of_numpy_are_settings_and_can_be_saved(tmp_path):
 
 @pytest.mark.parametrize("epochs", [-1, 1.5, "3", None])
 def test_a_number_of_epochs_that_is_none_is_refused(epochs):
-    with pytest.raises(ValueError, match=f"the number of epochs is an integer of at least 0, got {epochs!r}"):
+    with pytest.raises(ValueError, match=f"fit expects epochs to be an integer of at least 0, got {epochs!r}"):
         learner_of().fit(DataLoader(batch(), 8), epochs=epochs)
     assert learner_of().fit(DataLoader(batch(), 8), epochs=0) == []
 
@@ -887,7 +887,8 @@ def test_what_was_frozen_is_trained_again_when_it_is_freed():
     assert not trainable(model)
     assert not any(modes(model.train()))
     model.freeze(False)
-    assert all(modes(model))
+    assert not any(modes(model))
+    assert all(modes(model.train()))
     before = model.state_dict()
     Learner(model, SGD(trainable(model), lr=0.1)).fit(DataLoader(batch(), 8))
     changed = {name for name, array in model.state_dict().items() if not np.array_equal(array, before[name])}
@@ -1061,3 +1062,27 @@ def test_what_a_loader_does_after_its_last_batch_is_done_when_training_is_stoppe
         learner = Learner(model, SGD(model.parameters(), lr=0.1), callbacks=[StopAt(step)])
         learner.fit(Loader(), epochs=3)
         assert (learner.step, learner.complete, ended) == (step, step == 2, expected)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda m, o: Learner(m, o, nn.CrossEntropyLoss), r"CrossEntropyLoss is a class: .*CrossEntropyLoss\(\.\.\.\)"),
+    (lambda m, o: Learner(m, o, callbacks=[nn.callbacks.KeepBest]), "KeepBest is a class"),
+    (lambda m, o: Learner(m, SGD), "SGD is a class"),
+])
+def test_a_class_in_place_of_its_object_is_said(make, message):
+    model = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=message):
+        make(model, SGD(model.parameters(), lr=0.1))
+
+
+def test_files_and_settings_of_another_kind_are_said(tmp_path):
+    model = nn.Linear(2, 2)
+    nn.save(model.state_dict(), tmp_path / "model.npz")
+    with pytest.raises(nn.FileError, match="it holds no learner: weights alone are for the model's own"):
+        Learner(model, SGD(model.parameters(), lr=0.1)).load(tmp_path / "model.npz")
+    with pytest.raises(nn.FileError, match="a Linear is no dict of arrays: save what its state_dict"):
+        nn.save(model, tmp_path / "model.npz")
+    with pytest.raises(ValueError, match=r"Normalize expects one number as mean, got \[0.5\]"):
+        nn.data.Normalize([0.5], [0.5])
+    with pytest.raises(TypeError, match=r"a parameter is a Tensor, got \('weight'.* of type tuple: pass model"):
+        SGD(model.named_parameters(), lr=0.1)

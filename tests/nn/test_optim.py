@@ -182,7 +182,10 @@ def test_adam_remembers_the_means_of_its_paper_by_the_names_of_pytorch(kind, his
 
 def test_settings_of_pytorch_that_choose_its_implementation_are_passed_over():
     saved = AdamW([parameter([1.0])], lr=0.5).state_dict()
-    saved["param_groups"][0] |= {"foreach": None, "fused": None, "capturable": False, "decoupled_weight_decay": True}
+    saved["param_groups"][0] |= {
+        "foreach": None, "fused": None, "capturable": False, "decoupled_weight_decay": True, "lr": np.array(0.5),
+        "max_lr": 0.1, "min_lr": 4e-7, "max_momentum": 0.95, "base_momentum": 0.85,
+    }
     optimizer = AdamW([parameter([1.0])])
     optimizer.load_state_dict(saved)
     assert optimizer.param_groups[0]["lr"] == 0.5

@@ -403,3 +403,32 @@ def test_generators_inside_objects_that_a_module_holds_are_the_workers_own():
     with data_parallel(model, nn.CrossEntropyLoss(), 3) as backward:
         backward(np.ones((9, 4), np.float32), np.zeros(9, int))
     assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize("hide", [
+    lambda scale: {"_scale": nn.Parameter(scale)}, lambda scale: {"free": mg.tensor(scale, requires_grad=True)},
+    lambda scale: {"held": [{"deep": (mg.tensor(scale, requires_grad=True),)}]},
+], ids=["underscored", "plain tensor", "nested"])
+def test_what_requires_gradients_and_is_no_parameter_by_name_is_shared_too(hide):
+    class Scaled(nn.Module):
+        def __init__(self, hidden):
+            self.linear = nn.Linear(4, 2)
+            vars(self).update(hidden)
+            (self.name,) = hidden
+
+        def forward(self, x):
+            return self.linear(x) * self.scale()
+
+        def scale(self):
+            found = getattr(self, self.name)
+            return found[0]["deep"][0] if isinstance(found, list) else found
+
+    gradients = []
+    x, labels = np.arange(40.0).reshape(10, 4) / 40, np.arange(10) % 2
+    for workers in (1, 3):
+        nn.manual_seed(0)
+        model = Scaled(hide(np.ones(2)))
+        with data_parallel(model, nn.CrossEntropyLoss(), workers) as backward:
+            backward(x, labels)
+        gradients.append(model.scale().grad.numpy())
+    np.testing.assert_allclose(*gradients, rtol=1e-6)

@@ -215,6 +215,23 @@ def test_training_resumes_on_the_same_values_in_whichever_order_it_is_loaded(nam
     assert learning_rates(resumed, resumed_schedule, steps) == learning_rates(optimizer, schedule, steps)
 
 
+@pytest.mark.parametrize("optimizer_first", [True, False])
+def test_a_sequence_resumes_with_the_momentum_that_a_cycle_left_when_it_was_over(optimizer_first):
+    def make(optimizer):
+        cycle = SequentialLR(optimizer, [OneCycleLR(optimizer, 2.0, total_steps=9), StepLR(optimizer, 2)], [5])
+        return SequentialLR(optimizer, [cycle, CosineAnnealingLR(optimizer, 9)], [7])
+
+    optimizer, resumed = optimizer_of(momentum=0.9), optimizer_of(momentum=0.9)
+    schedule, resumed_schedule = make(optimizer), make(resumed)
+    learning_rates(optimizer, schedule, 8)
+    assert 0.85 < optimizer.param_groups[0]["momentum"] < 0.95
+    states = [(resumed, optimizer.state_dict()), (resumed_schedule, schedule.state_dict())]
+    for part, state in states if optimizer_first else states[::-1]:
+        part.load_state_dict(state)
+    assert resumed.state_dict() == optimizer.state_dict()
+    assert learning_rates(resumed, resumed_schedule, 5) == learning_rates(optimizer, schedule, 5)
+
+
 def test_a_plateau_resumes_with_its_patience():
     optimizer, resumed = optimizer_of(), optimizer_of()
     schedule = ReduceLROnPlateau(optimizer, patience=1)
@@ -248,13 +265,13 @@ def test_the_state_of_another_schedule_is_refused():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda o: StepLR(o, 0), "step_size is a positive integer, got 0"),
-        (lambda o: CosineAnnealingLR(o, 1.5), "T_max is a positive integer, got 1.5"),
+        (lambda o: StepLR(o, 0), "expects step_size to be an integer of at least 1, got 0"),
+        (lambda o: CosineAnnealingLR(o, 1.5), "expects T_max to be an integer of at least 1, got 1.5"),
         (lambda o: LinearLR(o, 0.0), "the factors lie between 0 and 1, the first above 0, got 0.0 and 1.0"),
-        (lambda o: LinearLR(o, total_iters=0), "total_iters is a positive integer, got 0"),
+        (lambda o: LinearLR(o, total_iters=0), "expects total_iters to be an integer of at least 1, got 0"),
         (lambda o: OneCycleLR(o, 1.0), "OneCycleLR needs total_steps, or epochs and steps_per_epoch"),
-        (lambda o: OneCycleLR(o, 1.0, epochs=0, steps_per_epoch=2), "epochs is a positive integer, got 0"),
-        (lambda o: OneCycleLR(o, 1.0, total_steps=-1), "total_steps is a positive integer, got -1"),
+        (lambda o: OneCycleLR(o, 1.0, epochs=0, steps_per_epoch=2), "expects epochs to be an integer of at least 1"),
+        (lambda o: OneCycleLR(o, 1.0, total_steps=-1), "expects total_steps to be an integer of at least 1, got -1"),
         (lambda o: OneCycleLR(o, 1.0, 10, pct_start=30), "pct_start is a part of the cycle, from 0 to 1, got 30"),
         (lambda o: OneCycleLR(o, 1.0, 10, anneal_strategy="log"), "anneal_strategy is 'cos' or 'linear', got 'log'"),
         (lambda o: OneCycleLR(o, [1.0, 2.0], 10), "max_lr needs one value for each of 1 parameter groups"),

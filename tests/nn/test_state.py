@@ -171,8 +171,76 @@ def test_a_file_whose_callbacks_the_learner_lacks_is_refused_when_training_goes_
     first.save(tmp_path / "a.npz")
     second, loader = learner_and_loader("default generator", "none", 1)
     second.load(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match="goes on with the callback AveragedWeights, which this learner lacks"):
-        second.fit(loader)
+    said = "goes on with the callback AveragedWeights, which this learner has not, or not in that order: it has none"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=said):
+            second.fit(loader)
+
+
+def test_a_fit_that_was_refused_goes_on_from_the_file_when_it_is_not(tmp_path):
+    first, loader = learner_and_loader("default generator", "all", 1)
+    first.fit(loader, epochs=3)
+    first.save(tmp_path / "a.npz")
+    ends = []
+    for refused in (False, True):
+        learner, loader = learner_and_loader("default generator", "all", 1)
+        learner.load(tmp_path / "a.npz")
+        if refused:
+            learner.callbacks.reverse()
+            with pytest.raises(ValueError, match="or not in that order: EarlyStopping, KeepBest, AveragedWeights"):
+                learner.fit(loader, epochs=2)
+            learner.callbacks.reverse()
+        learner.fit(loader, epochs=2)
+        ends.append((ending(learner), [callback.best for callback in learner.callbacks[1:]]))
+    assert ends[0] == ends[1]
+
+
+def test_callbacks_of_one_kind_are_not_taken_for_each_other(tmp_path):
+    learner, loader = learner_and_loader("default generator", "none", 1)
+    learner.callbacks = [KeepBest("train_loss"), KeepBest("lr")]
+    learner.fit(loader, epochs=1)
+    learner.save(tmp_path / "a.npz")
+    learner, loader = learner_and_loader("default generator", "none", 1)
+    learner.callbacks = [KeepBest("lr"), KeepBest("train_loss")]
+    learner.load(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="KeepBest: it followed 'train_loss', mode None, and is to follow 'lr', mode"):
+        learner.fit(loader)
+
+
+class Tempered(nn.CrossEntropyLoss):
+    """With a parameter, a buffer, and layers that differ in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+        self.net = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5))
+
+    def forward(self, logits, labels):
+        return super().forward(self.net(logits) * self.scale, labels)
+
+
+def test_what_a_loss_has_learned_is_saved_and_put_back(tmp_path):
+    def learner_of():
+        nn.manual_seed(3)
+        model, loss = nn.Linear(4, 3), Tempered()
+        optimizer = nn.optim.Adam([*model.parameters(), *loss.parameters()], lr=0.1)
+        arrays = rng(1).random((20, 4)).astype(np.float32), np.arange(20) % 3
+        return nn.Learner(model, optimizer, loss), DataLoader(arrays, 8)
+
+    straight, loader = learner_of()
+    straight.fit(loader, epochs=2)
+    straight.save(tmp_path / "a.npz")
+    straight.fit(loader, epochs=2)
+    resumed, loader = learner_of()
+    resumed.load(tmp_path / "a.npz")
+    resumed.fit(loader, epochs=2)
+    assert ending(resumed) == ending(straight)
+    assert resumed.loss.scale.item() == straight.loss.scale.item() != 1
+    before = resumed.loss.state_dict()
+    evaluations = [resumed.evaluate(loader).loss for _ in range(2)]
+    assert evaluations[0] == evaluations[1]
+    assert resumed.loss.net.training
+    assert all(np.array_equal(array, before[name]) for name, array in resumed.loss.state_dict().items())
 
 
 def test_a_file_of_another_loader_is_refused_when_training_goes_on(tmp_path):
