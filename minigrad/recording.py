@@ -194,7 +194,8 @@ class Recorder:
         """Find the operation's own frame, its arguments there, and the line that called it."""
         frame = frame_of(operation, sys._getframe(1))
         arguments, options = ((), {}) if frame is None else arguments_in(frame)
-        if arguments and arguments[0] is operation:  # an object, called
+        bound = getattr(operation, "__self__", operation)
+        if arguments and arguments[0] is bound:  # an object, called, or its method
             arguments = arguments[1:]
         place = place_of(user_frame(frame and frame.f_back))
         if out._edges:

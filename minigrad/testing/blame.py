@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.guards import user_frame
+from minigrad.guards import name_of_operation, user_frame
 from minigrad.modes import enable_grad
 from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Tensor, TensorLike, as_tensor
@@ -48,7 +48,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        return getattr(self.operation, "__name__", str(self.operation))
+        return name_of_operation(self.operation)
 
     def tensors(self) -> list[Tensor]:
         """The tensors among the arguments to which a gradient flows, each once."""

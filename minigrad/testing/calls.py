@@ -62,15 +62,22 @@ class Call:
         return f"{self.operation.name}({arguments}{''.join(f', {k}={v!r}' for k, v in self.options.items())})"
 
 
+def registered(operation: Operation | str) -> Operation:
+    """An operation, or the one of this name; ValueError if there is none."""
+    if isinstance(operation, str) and operation not in operations:
+        raise ValueError(f"there is no operation {operation!r}: see minigrad.ops.operations")
+    return operations[operation] if isinstance(operation, str) else operation
+
+
 def calls(operation: Operation | str) -> st.SearchStrategy[Call]:
     """Calls of a registered operation with arguments of every shape it takes: by its family, or by its name.
 
     A package that defines operations registers examples for them in its module `testing`, which is imported on demand.
 
     Raises:
-        ValueError: if it is of no family, and nobody has registered examples for it.
+        ValueError: if there is no such operation, or it is of no family and nobody has registered examples for it.
     """
-    known = operations[operation] if isinstance(operation, str) else operation
+    known = registered(operation)
     if (make := calls_known(known)) is None:
         try:
             import_module(f"{known.owner}.testing")
@@ -112,7 +119,7 @@ def elements_for(operation: Operation | str, position: int = 0) -> st.SearchStra
         operation: a registered operation, or its name.
         position: which of its inputs.
     """
-    known = operations[operation] if isinstance(operation, str) else operation
+    known = registered(operation)
     clear = 1 / (4 * LATTICE)
     return elements(known.domain[position], 0.5).filter(lambda x: all(abs(x - kink) > clear for kink in known.kinks))
 
@@ -127,7 +134,7 @@ def at_kinks(draw: st.DrawFn, operation: Operation | str) -> Call:
     Raises:
         ValueError: if it has neither.
     """
-    known = operations[operation] if isinstance(operation, str) else operation
+    known = registered(operation)
     if not known.kinks and not known.ties:
         raise ValueError(f"{known.name} has neither kinks nor ties")
     call: Call = draw(calls(known))
@@ -238,7 +245,7 @@ def clip_calls(draw: st.DrawFn, operation: Operation) -> Call:
 @st.composite
 def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
     """Calls with a tensor and plain arguments that depend on its shape."""
-    least = _least_ndim.get(operation.name, 1)
+    least = 2 if operation.name in ("diagonal", "trace", "matrix_transpose") else 1
     most = 2 if operation.name == "diag" else 3
     drawn = hnp.array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=3)
     if operation.name not in ("reshape", "roll", "sliding_window_view", "pad"):
@@ -477,8 +484,6 @@ _options_by_name: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "hardtanh": st.just({}) | st.just({"min_val": -2, "max_val": 0.5}),
     "round": st.just({}) | st.sampled_from([{"decimals": 1}, {"decimals": -1}]),
 }
-
-_least_ndim = {"diagonal": 2, "trace": 2, "matrix_transpose": 2}
 
 _calls_of_family: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "elementwise": elementwise_calls,

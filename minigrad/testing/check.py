@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
+from math import inf
+from numbers import Integral, Real
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,6 @@ from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from minigrad.testing.blame import (
     Local,
-    Step,
     StepChecker,
     accusation,
     position_in,
@@ -24,25 +27,26 @@ from minigrad.testing.blame import (
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
 from minigrad.testing.patterns import pattern_of
-from minigrad.testing.probe import (
-    Entries,
-    Fault,
-    Probe,
-    drawn,
-    excused_by_kinks,
-    flat,
-    precision,
-    scale,
-    worst_entry,
-)
+from minigrad.testing.probe import Entries, Fault, Probe, drawn, excused_by_kinks, flat, precision, scale, worst_entry
 from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
-from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, changed, recorded_casts
-from minigrad.testing.subject import Gradients, HandWritten, Recording, SecondOrder, Subject, TensorSubject
+from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, both, changed, recorded_casts
+from minigrad.testing.subject import (
+    COMPUTATIONS,
+    Gradients,
+    HandWritten,
+    Recording,
+    SecondOrder,
+    Subject,
+    TensorSubject,
+    spread_by_rounding,
+)
 from minigrad.transforms import leaves
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
+PARTS = 32  # of a direction with a kink that are looked at alone
+ASIDE = 0.1  # of each element's scale: how far from a kink second derivatives are checked
 AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
 
@@ -117,12 +121,8 @@ def gradient_report(
 def examined(asked: Request, explained: bool = True) -> Report:
     """The report; while a line that reproduces a fault is tried, one without explanations."""
     f, model = asked.function, asked.model
-    if unknown := set(CHECKS if asked.checks is None else asked.checks) - set(CHECKS):
-        raise ValueError(f"there is no check {sorted(unknown)}: take some of {', '.join(CHECKS)}")
-    if asked.order not in (1, 2):
-        raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {asked.order!r}")
-    if asked.directions < 1:
-        raise ValueError(f"there must be at least 1 direction to look along, got {asked.directions!r}")
+    check_settings(asked)
+    check_parts(asked)
     if model is None and hasattr(f, "named_parameters"):
         model = f
     if asked.gradient:
@@ -135,6 +135,37 @@ def examined(asked: Request, explained: bool = True) -> Report:
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         examination.examine()
     return examination.report
+
+
+def check_settings(asked: Request) -> None:
+    """Raise ValueError, with a sentence, for settings that cannot be."""
+    checks = CHECKS if asked.checks is None else asked.checks
+    if isinstance(checks, str) or not isinstance(checks, Collection):
+        raise ValueError(f"checks are several names, such as [{next(iter(CHECKS))!r}], got {checks!r:.80}")
+    if unknown := [check for check in checks if check not in CHECKS]:
+        raise ValueError(f"there is no check {unknown}: take some of {', '.join(CHECKS)}")
+    if type(asked.order) is not int or asked.order not in (1, 2):
+        raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {asked.order!r:.80}")
+    if not isinstance(asked.directions, Integral) or asked.directions < 1:
+        raise ValueError(f"there must be at least 1 direction to look along, got {asked.directions!r:.80}")
+    if not isinstance(asked.seed, Integral) or asked.seed < 0:
+        raise ValueError(f"seed is an integer of at least 0, got {asked.seed!r:.80}")
+    for name, tolerance in (("rtol", asked.rtol), ("atol", asked.atol)):
+        if not isinstance(tolerance, Real) or not 0 <= tolerance < inf:
+            raise ValueError(f"{name} is a number of at least 0, got {tolerance!r:.80}")
+
+
+def check_parts(asked: Request) -> None:
+    """Raise ValueError or TypeError, with a sentence, unless there are a function, and a gradient or a model of it."""
+    if asked.gradient is not None and not callable(asked.gradient):
+        raise TypeError(f"gradient is a function that returns gradients, got {asked.gradient!r:.80}")
+    if asked.gradient is not None and asked.model is not None:
+        raise ValueError("a hand-written gradient has none for parameters: model= is for functions of tensors")
+    for thing in (asked.function, asked.model):
+        if isinstance(thing, type) and hasattr(thing, "named_parameters"):
+            raise TypeError(f"{thing.__name__} is a class: give a module that is made of it, {thing.__name__}(...)")
+    if asked.model is not None and not hasattr(asked.model, "named_parameters"):
+        raise TypeError(f"model is a module that f uses, got {asked.model!r:.80}")
 
 
 @contextmanager
@@ -225,7 +256,7 @@ class Examination:
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
                 raise Meaningless(bad)
-            gradients = gradients_of_call(made, cotangents)
+            gradients = gradients_of_call(made, copies(cotangents))
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
         run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
@@ -264,7 +295,14 @@ class Examination:
         epsilon = {CHECKS["forward"]: EPSILON, CHECKS["float32"]: SINGLE}.get(check, 0.0)
         if not epsilon or not problem.startswith(("jvp and vjp disagree", "float32 does not agree")):
             return False
-        return self.probe(run).is_erratic(self.rng, epsilon) or self.ill_conditioned(run, epsilon)
+        probe = self.probe(run)
+        if probe.is_erratic(self.rng, epsilon) or probe.loses_digits(self.rng, epsilon):
+            return True
+        if self.ill_conditioned(run, epsilon):
+            return True
+        spread = spread_by_rounding(lambda: both(run, run.copies(), copies(run.cotangents)), self.rng, epsilon)
+        sizes = [np.abs(x).max(initial=0.0) for x in (*run.values, *run.dense(run.gradients))]
+        return any(by > epsilon**0.25 * size for by, size in zip(spread, sizes, strict=True))
 
     def ill_conditioned(self, run: Outcome, epsilon: float) -> bool:
         """Whether rounding the arguments of some operation leaves its gradient with a few digits only."""
@@ -315,8 +353,9 @@ class Examination:
     def tried(self, probe: Probe, count: int) -> list[tuple[list[Any], Finding]]:
         """Random directions, and others where these say little, with what is found along them."""
         tried = [(d, probe.look(d)) for d in (probe.random_direction(self.rng) for _ in range(count))]
-        if any(finding.verdict is Verdict.KINK for _, finding in tried):
+        if with_kink := [d for d, finding in tried if finding.verdict is Verdict.KINK]:
             tried += [(d, probe.along(d)) for d in probe.aimed()]
+            tried += beside_kinks(probe, with_kink[0])
         if all(finding.error > BLURRED * finding.size for _, finding in tried):  # kinks within each first step
             sharp = self.sharpened(probe, *min(tried, key=lambda pair: pair[1].error))
             tried = [*((d, finding) for d, finding in tried if d is not sharp[0]), sharp]
@@ -362,7 +401,7 @@ class Examination:
         for arrays in other_points(subject.arrays, run.rng()):
             try:
                 made = subject.recorded([x.copy() for x in arrays])
-                values, gradients = made.values, made.gradients(run.cotangents)
+                values, gradients = made.values, made.gradients(copies(run.cotangents))
             except Exception:  # outside of the domain of f
                 continue
             same = [value.shape for value in values] == [value.shape for value in run.values]
@@ -379,7 +418,7 @@ class Examination:
         if finding.verdict is not Verdict.WRONG or known:
             return Weighed(probe, run, [finding])
         with recorded_steps() as steps:
-            self.subject.gradients(probe.arrays, run.cotangents)
+            self.subject.gradients(probe.arrays, copies(run.cotangents))
         return self.weighed(probe, replace(run, steps=steps), [finding], [direction])
 
     def weighed(self, probe: Probe, run: Outcome, findings: list[Finding], wrong: list[list[Any]]) -> Weighed:
@@ -414,7 +453,7 @@ class Examination:
             return True
         if local is None:
             run = weighed.run
-            is_erratic = weighed.probe.is_erratic(self.rng)
+            is_erratic = weighed.probe.is_erratic(self.rng) or weighed.probe.loses_digits(self.rng)
             return is_erratic or amplified(run, weighed.findings) or self.erratic_step(run)
         known = self.order == 1 and local.alone
         return local.probe.is_erratic(self.rng) or (known and rounding_explains(local, self.rng))
@@ -502,20 +541,47 @@ class Examination:
     # ---------------------------------------------------------------- derivatives of derivatives
 
     def second_order(self, run: Outcome) -> None:
-        """Examine the function that returns the gradients."""
+        """Examine the function that returns the gradients; beside the point if there is a kink."""
         if not isinstance(self.subject, TensorSubject):
             raise ValueError("order=2 needs a function of tensors: a hand-written gradient has no gradient of its own")
         if self.report.verdicts[Verdict.KINK]:
-            self.report.notes.append("derivatives of derivatives were not checked: the gradient jumps at a kink")
-            return
+            aside = [ASIDE * drawn(self.rng, x.shape) * scale(x) for x in self.subject.arrays]
+            self.subject = self.subject.moved_to([x + by for x, by in zip(self.subject.arrays, aside, strict=True)])
         # Gradients may be small differences of what is as large as f, in units of the smallest step: softmax far out.
         unit = min((float(scale(x).min()) for x in self.subject.arrays if x.size), default=1.0)
         size = np.abs(flat(run.values)).max(initial=0.0) * np.abs(flat(run.cotangents)).sum()
         self.lost = self.tolerance.atol * float(size) / unit / max(unit, 1.0)
         self.order, self.subject = 2, SecondOrder(self.subject, run.cotangents)
-        second = self.first_run()
+        try:
+            second = self.first_run()
+        except Meaningless:
+            if not self.report.verdicts[Verdict.KINK]:
+                raise
+            self.report.notes.append("derivatives of derivatives were not checked: the gradient jumps at a kink")
+            return
         self.structure(second, [CHECKS["deterministic"]])
         self.slopes(second)
+
+
+def beside_kinks(probe: Probe, direction: list[Array]) -> list[tuple[list[Array], Finding]]:
+    """What is found along parts of a direction with a kink: halves, and of those with a kink halves again.
+
+    What a kink in one element allows would hide wrong slopes of the others.
+    """
+    ends = np.cumsum([0, *(d.size for d in direction)])
+    waiting, found = np.array_split(np.arange(ends[-1]), 2), list[tuple[list[Array], Finding]]()
+    for inside in waiting:  # grows while it is walked
+        if len(found) == PARTS:
+            break
+        moved = np.zeros(ends[-1], bool)
+        moved[inside] = True
+        masks = zip(direction, pairwise(ends), strict=True)
+        part = [d * moved[begin:end].reshape(d.shape) for d, (begin, end) in masks]
+        finding = probe.along(part)
+        found.append((part, finding))
+        if finding.verdict is Verdict.KINK and inside.size > 1:
+            waiting += np.array_split(inside, 2)
+    return found
 
 
 def recorded_call(subject: Subject, arrays: list[Array]) -> Recording:
@@ -541,6 +607,11 @@ def meaningless(error: Exception) -> Meaningless:
         raise error
     said, notes = f"the gradient raises {type(error).__name__}: {error}", getattr(error, "__notes__", [])
     return Meaningless([f"{said}, {'; '.join(notes)}" if notes else said])
+
+
+def copies(arrays: Iterable[Array]) -> list[Array]:
+    """What a gradient may write into; whether it does is a check of its own."""
+    return [x.copy() for x in arrays]
 
 
 def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
@@ -597,35 +668,44 @@ def amplified(run: Outcome, findings: Sequence[Finding]) -> bool:
 
 
 def rounding_explains(local: Local, rng: np.random.Generator) -> bool:
-    """Whether rounding moves the gradient of an operation as far as it is off; at a kink that says nothing."""
-    for direction, moved in moved_by_rounding(local, rng):
-        if not local.is_kink and moved > QUARTER**2 * abs(local.probe.slope(direction)):
+    """Whether rounding moves the gradient of an operation as far as it is off, along two directions of three.
+
+    At a kink that says nothing.
+    """
+    explained = 0
+    for direction, moved in () if local.is_kink else moved_by_rounding(local, rng):
+        if moved > QUARTER**2 * abs(local.probe.slope(direction)):
             finding = local.probe.along(direction)
-            if finding.sides is None and finding.difference <= moved:
-                return True
-    return False
+            explained += finding.sides is None and finding.difference <= moved
+    return explained > 1
 
 
 def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[list[Any], float]]:
-    """Directions, and how far rounding its arguments, constant ones too, may move an operation's slope along them."""
+    """Directions, and how far rounding its arguments, constant ones too, may move an operation's slope along them.
+
+    The slopes are those of points around its own, most of which differ so: where it alone has another one, or one of
+    these that is as special, that is not for rounding.
+    """
     step, parents, probe = local.step, local.step.tensors(), local.probe
 
     def shaken(x: Any) -> Any:
         if isinstance(x, Tensor):
             return x if any(x is parent for parent in parents) else wrap(shaken(x._data))
         floating = isinstance(x, np.ndarray) and x.dtype.kind == "f"
-        return x * (1 + 4 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
+        return x * (1 + 16 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
 
-    position = position_in(step) or 0
-    for direction in (probe.random_direction(rng) for _ in range(3)):
-        other = step.with_leaves(shaken)
+    def nearby() -> Probe:
+        other, position = step.with_leaves(shaken), position_in(step) or 0
 
-        def again(*variables: Any, other: Step = other) -> Any:
+        def again(*variables: Any) -> Any:
             return leaves(other.call(dict(zip(parents, variables, strict=True))))[position]
 
         subject = TensorSubject(again, [*map(shaken, probe.arrays)])
+        return Probe(subject, probe.cotangents, subject.gradients(subject.arrays, probe.cotangents), Tolerance())
+
+    for direction in (probe.random_direction(rng) for _ in range(3)):
         try:
-            nearby = Probe(subject, probe.cotangents, subject.gradients(subject.arrays, probe.cotangents), Tolerance())
+            slopes = [nearby().slope(direction) for _ in range(COMPUTATIONS)]
         except Exception:  # it does not take these, or has several results
             return
-        yield direction, SHRINK * abs(nearby.slope(direction) - probe.slope(direction))
+        yield direction, SHRINK / 4 * median(abs(a - b) for a, b in combinations(slopes, 2))

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.testing.differences import EPSILON, slopes
 from minigrad.testing.numeric import FINEST, SHRINK, Finding, Line, Tolerance, Verdict, judge
-from minigrad.testing.subject import Gradients, Subject
+from minigrad.testing.subject import Gradients, Subject, spread_by_rounding
 
 NEARBY = 1e-7  # so near that what is smooth has the same slopes
 SEEN = 4  # a slope of so many times what is allowed is not overlooked if it is wrong by half
@@ -135,6 +135,12 @@ class Probe:
         if any(not move.max(initial=0.0) <= least for move in moved):
             return True
         return self.makes_stairs(rng, least, size / SHRINK**2)
+
+    def loses_digits(self, rng: np.random.Generator, epsilon: float = 0.0) -> bool:
+        """Whether rounding what it computes on the way does so: in `log(1 - sigmoid(x))` the difference is stairs."""
+        epsilon = max(epsilon, self.epsilon)
+        (apart,) = spread_by_rounding(lambda: [flat(self.subject.values(self.arrays))], rng, epsilon)
+        return not apart <= epsilon**0.5 * float(np.abs(self.here).max(initial=0.0))
 
     def makes_stairs(self, rng: np.random.Generator, least: float, most: float) -> bool:
         """Whether a value goes by leaps of more than the least that counts: f adds what is large, and takes it off.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from minigrad.arrays import Array
 from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
 from minigrad.tensor import Tensor, as_tensor
+from minigrad.testing.calls import registered
 from minigrad.testing.spelling import Name, called, spelled
 from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
 from minigrad.transforms import leaves, rebuilt
@@ -93,10 +94,7 @@ def pruned(inputs: Sequence[Array], lines: Sequence[Statement]) -> Program:
     old = [f"x{i}" for i in range(len(inputs)) if f"x{i}" in needed]
     numbers = [i for i in range(len(lines)) if f"y{i}" in needed]
     new = {name: Name(f"x{i}") for i, name in enumerate(old)} | {f"y{i}": Name(f"y{k}") for k, i in enumerate(numbers)}
-    kept = [
-        Statement(lines[i].name, replaced(lines[i].arguments, new), lines[i].options)
-        for i in numbers
-    ]
+    kept = [replace(lines[i], arguments=replaced(lines[i].arguments, new)) for i in numbers]
     return Program(tuple(inputs[int(name[1:])] for name in old), tuple(kept))
 
 
@@ -121,6 +119,8 @@ def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> 
     ...     gradcheck(program, *program.inputs)
     >>> test()
     """
+    for name in names:
+        registered(name)
     inputs = draw(st.lists(clear_arrays(full_shapes), min_size=1, max_size=3))
     values = {f"x{i}": Tensor(x) for i, x in enumerate(inputs)}
     lines: list[Statement] = []

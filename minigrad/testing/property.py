@@ -50,6 +50,9 @@ def gradient_property(
     >>> test_that_the_gradient_of_my_function_is_right()
     """
 
+    if not strategies or not all(isinstance(strategy, SearchStrategy) for strategy in strategies):
+        raise TypeError(f"gradient_property takes strategies for what is drawn, by position, got {strategies!r:.80}")
+
     def decorate(f: Callable[..., Any]) -> Callable[..., None]:
         names, drawn = arguments_of(f, len(strategies))
         arguments = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])

@@ -62,8 +62,10 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
             if is_named(scope.get(name), thing):
                 return "", name, {name: thing}
     module = str(getattr(thing, "__module__", None))
-    if module != "__main__" and path and at(sys.modules.get(module), path) is thing:
-        return f"from {module} import {path.partition('.')[0]}; ", path, {}
+    root, home_module = path.partition(".")[0], sys.modules.get(module)
+    if path and at(home_module, path) is thing:
+        return ("", path, {root: at(home_module, root)}) if module == "__main__" else (
+            f"from {module} import {root}; ", path, {})
     return ("", own, {own: thing}) if own.isidentifier() and hasattr(thing, "__code__") else None
 
 

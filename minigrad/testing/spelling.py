@@ -34,8 +34,8 @@ def spelled(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         inside = ", ".join(map(spelled, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
-    if isinstance(value, type) and issubclass(value, np.generic):
-        return f"np.{value.__name__}"
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return f"np.{np.dtype(value).name}"
     if isinstance(value, float) and not np.isfinite(value):
         return f"{'-' * (value < 0)}np.{'nan' if value != value else 'inf'}"
     if isinstance(value, str):

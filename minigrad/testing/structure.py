@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,12 @@ from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.layouts import LAYOUTS, awkward, repeated
+from minigrad.testing.numeric import SHRINK
 from minigrad.testing.probe import drawn
-from minigrad.testing.subject import Gradients, Recording, Subject, TensorSubject, gradients_of
+from minigrad.testing.subject import Gradients, Recording, Subject, TensorSubject, gradients_of, spread_by_rounding
 from minigrad.transforms import jvp, leaves
 
 QUARTER = EPSILON**0.25
-SHRINK = 16
 SINGLE = float(np.finfo(np.float32).eps)
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
 
@@ -76,6 +77,10 @@ class Outcome:
     def rng(self) -> np.random.Generator:
         return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
 
+    def names(self) -> list[str]:
+        """What values and gradients are called."""
+        return [f"output {i}" for i in range(len(self.values))] + [f"the gradient of {x}" for x in self.subject.names]
+
     def copies(self) -> list[Array]:
         return [x.copy() for x in self.subject.arrays]
 
@@ -103,10 +108,10 @@ class Outcome:
         return float(self.epsilon**share)
 
     def shaken(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Any]:
-        """How far rounding inputs and cotangents moves values and gradients: much where they jump, or amplify."""
+        """How far rounding inputs, cotangents and results moves values and gradients: far at jumps."""
         groups = [[np.array(x, order="C") for x in group] for group in (arrays, cotangents)]
         rng, here = self.rng(), both(self, *groups)
-        moved = [0.0] * len(here)
+        moved = spread_by_rounding(lambda: both(self, *groups), rng, self.epsilon)
         for _ in range(3):
             near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
                     for group in groups]
@@ -149,12 +154,6 @@ def first_difference(
         if (index := differing(a, b, tolerance, by)) is not None:
             return f"{name} is {a[index]:.8g} instead of {b[index]:.8g}" + (f" at {index}" if index else "")
     return None
-
-
-def results(run: Outcome, values: Sequence[Array], gradients: Gradients) -> tuple[list[str], list[Array]]:
-    """All values and gradients, and what they are called."""
-    names = [f"output {i}" for i in range(len(values))] + [f"the gradient of {name}" for name in run.subject.names]
-    return names, [*values, *run.dense(gradients)]
 
 
 # ------------------------------------------------------------------------------------------------ f itself
@@ -227,7 +226,7 @@ def linear(run: Outcome) -> str | None:
         if np.abs(a).max(initial=0.0) > ROUNDING and np.array_equal(a, b):
             return f"the cotangent is ignored: two different ones give the same gradient of {name}"
     expected = [2 * a - 3 * b for a, b in zip(base, other, strict=True)]
-    names = [f"the gradient of {name}" for name in run.subject.names]
+    names = run.names()[len(run.values) :]
     difference = first_difference(names, found, expected, run.digits())
     if difference and first_difference(names, found, expected, run.digits(), run.shaken(x, mixed)[len(run.values) :]):
         return f"not linear in the cotangent: for 2·c - 3·d, {difference}, which is 2·(that for c) - 3·(that for d)"
@@ -342,7 +341,7 @@ def freed(run: Outcome) -> str | None:
 
 def layouts(run: Outcome) -> str | None:
     """The same results whatever the memory layout of inputs and cotangents."""
-    here = results(run, run.values, run.gradients)[1]
+    here = [*run.values, *run.dense(run.gradients)]
     if fault := layout_fault(run, "strided, negative-stride and read-only", awkward, here):
         of_one = (layout_fault(run, layout, laid_out, here) for layout, laid_out in LAYOUTS.items())
         return next(filter(None, of_one), fault)
@@ -359,7 +358,7 @@ def layouts(run: Outcome) -> str | None:
 def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], expected: list[Array]) -> str | None:
     """What goes wrong where inputs and cotangents are laid out in another way, if anything does."""
     arrays, cotangents = ([laid_out(x) for x in group] for group in (run.subject.arrays, run.cotangents))
-    names, tolerance = results(run, run.values, run.gradients)[0], run.digits()
+    names, tolerance = run.names(), run.digits()
     try:
         found = both(run, arrays, cotangents)
     except np.linalg.LinAlgError:  # at a point like this, LAPACK finds a pivot of 0 or does not, by the layout
@@ -387,32 +386,37 @@ def same_input(run: Outcome) -> str | None:
     arrays = run.subject.arrays
     count = len(run.subject.names) - len(getattr(run.subject, "parameters", ()))
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count) if arrays[i].shape == arrays[j].shape]
-    for i, j in pairs[:3]:
+    of_shape = defaultdict[tuple[int, ...], list[int]](list)
+    for i, x in enumerate(arrays[:count]):
+        of_shape[x.shape].append(i)
+    for places in [*pairs[:3], *(group for group in of_shape.values() if len(group) > 2)]:
         try:
-            expected, found = separately_and_together(run, i, j)
+            expected, found = separately_and_together(run, places)
         except Exception:  # f does not accept this
             continue
         if not all(np.isfinite(x).all() for x in expected):
             continue
         if difference := first_difference(["it"] * len(expected), found, expected, run.digits()):
-            names = f"{run.subject.names[i]} and {run.subject.names[j]}"
-            return f"one and the same tensor as {names} does not get the sum of both gradients: {difference}"
+            names = " and ".join(run.subject.names[i] for i in places)
+            return f"one and the same tensor as {names} does not get the sum of their gradients: {difference}"
     return None
 
 
-def separately_and_together(run: Outcome, i: int, j: int) -> tuple[list[Array], list[Array]]:
-    """The expected gradients and those found, for variable `j` equal to variable `i`, and being it."""
+def separately_and_together(run: Outcome, places: Sequence[int]) -> tuple[list[Array], list[Array]]:
+    """The expected gradients and those found, for variables that are equal to the first of them, and that are it."""
     subject, arrays = run.subject, run.copies()
-    arrays[j] = arrays[i].copy()
+    first, *others = places
+    for i in others:
+        arrays[i] = arrays[first].copy()
     cotangents = [run.rng().standard_normal(value.shape) for value in subject.values(arrays)]
     apart = run.dense(subject.gradients(arrays, cotangents))
     if not isinstance(subject, TensorSubject):
-        arrays[j] = arrays[i]
+        arrays = [arrays[first] if i in others else x for i, x in enumerate(arrays)]
         return apart, run.dense(subject.gradients(arrays, cotangents))
     with subject.at(arrays) as variables, enable_grad():
-        shared = [variables[i] if k == j else x for k, x in enumerate(variables)]
+        shared = [variables[first] if i in others else x for i, x in enumerate(variables)]
         found = run.dense(gradients_of(subject.outputs(shared), cotangents, variables))
-    return [apart[i] + apart[j]], [found[i]]
+    return [np.sum([apart[i] for i in places], 0)], [found[first]]
 
 
 # ------------------------------------------------------------------------------------------------ float32
@@ -444,7 +448,7 @@ def single_precision_difference(
     exact = both(run, arrays, run.cotangents)
     if not all(np.isfinite(x).all() for x in exact) or any(a.shape != b.shape for a, b in zip(exact, values)):  # noqa: B905
         return None
-    names, found = results(run, values, gradients)
+    names, found = run.names(), [*values, *run.dense(gradients)]
     off = [np.asarray(a.astype(np.float64) - b) for a, b in zip(found, exact, strict=True)]
     allowed, rng = SINGLE**0.5 * sizes_of(exact) + 16 * SINGLE, run.rng()
     for _ in range(3):

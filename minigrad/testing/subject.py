@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from itertools import combinations
 from operator import index
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 
 from minigrad.arrays import Array, scalar_if_0d
 from minigrad.graph import sweep
 from minigrad.modes import enable_grad, no_grad
+from minigrad.recording import Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
 
@@ -36,6 +38,28 @@ class Recording:
     gradients: Callable[[Sequence[Array]], Gradients]
     outputs: Sequence[Tensor] = ()
     variables: Sequence[Tensor] = ()
+
+
+COMPUTATIONS = 5  # whose median difference says how far rounding goes
+
+
+def spread_by_rounding(
+    compute: Callable[[], Sequence[Array]], rng: np.random.Generator, epsilon: float
+) -> list[float]:
+    """How far arrays are apart, for most pairs of computations each recorded result of which is rounded.
+
+    That is far where what is left after a difference is the rounding of its terms. A jump that all of them make, as
+    where something is no longer equal to what it was taken from, is none.
+    """
+    def rounded(event: Any) -> None:
+        if isinstance(event, Recorded) and event.result.dtype.kind == "f":
+            noise = 1 + 4 * epsilon * rng.standard_normal(event.result.shape)
+            event.result._data = scalar_if_0d(np.asarray(event.result._data * noise, event.result.dtype))
+
+    with recording(rounded):
+        found = [[np.copy(x) for x in compute()] for _ in range(COMPUTATIONS)]
+    apart = [[np.abs(a - b).max(initial=0.0) for a, b in zip(*pair, strict=True)] for pair in combinations(found, 2)]
+    return [float(np.nan_to_num(of_pairs, nan=np.inf)) for of_pairs in np.median(apart, 0)]
 
 
 class Subject(ABC):
@@ -101,9 +125,9 @@ def floating_outputs(result: Any) -> list[Any]:
     return chosen
 
 
-def array_of(leaf: Any, dtype: Any = np.float64) -> Array:
+def array_of(leaf: Any) -> Array:
     """A copy of a leaf's values, in the order of all copies made of it: sums in another one round otherwise."""
-    return np.array(leaf._data if isinstance(leaf, Tensor) else leaf, dtype=dtype, order="C")
+    return np.array(leaf._data if isinstance(leaf, Tensor) else leaf, dtype=np.float64, order="C")
 
 
 class Inputs:
@@ -120,9 +144,10 @@ class Inputs:
         self.leaves = leaves(self.tree)
         owners = [i for i, tree in enumerate(inputs) for _ in leaves(tree)]
         variable = [place for place, leaf in enumerate(self.leaves) if is_variable(leaf)]
-        chosen = range(len(inputs)) if wrt is None else [index(i) for i in np.atleast_1d(np.asarray(wrt, object))]
+        chosen = range(len(inputs)) if wrt is None else positions_of(wrt)
         if wrt is not None and (unfit := set(chosen) - {owners[place] for place in variable}):
             raise ValueError(f"wrt={wrt!r}: there is no floating input {min(unfit)} among the {len(inputs)} given")
+        self.arguments = [inputs[i] for i in sorted(set(chosen))]
         self.places = [place for place in variable if owners[place] in chosen]
         named = [path for i, tree in enumerate(inputs) for path in paths(tree, f"input {i}")]
         self.names = [named[place] for place in self.places]
@@ -133,6 +158,25 @@ class Inputs:
         new = dict(zip(self.places, variables, strict=True))
         filled: list[Any] = rebuilt(self.tree, [new.get(place, leaf) for place, leaf in enumerate(self.leaves)])
         return filled
+
+
+def positions_of(wrt: Any) -> list[int]:
+    """The positions that are named; ValueError if they are no whole numbers."""
+    named = np.atleast_1d(np.asarray(wrt, object))
+    if any(isinstance(i, (bool, np.bool_)) or not isinstance(i, SupportsIndex) for i in named):
+        raise ValueError(f"wrt is the position of an input, or several, got {wrt!r:.80}")
+    return [index(i) for i in named]
+
+
+def in_order_of(tree: Any, found: Any) -> Any:
+    """Gradients with dicts as they are ordered in the inputs, whose keys they have; ValueError if they have others."""
+    if isinstance(tree, dict) and isinstance(found, dict):
+        if others := found.keys() - tree.keys():
+            raise ValueError(f"it returned gradients for {sorted(map(repr, others))}, the input has {[*tree]}")
+        return {key: in_order_of(part, found[key]) for key, part in tree.items() if key in found}
+    if isinstance(tree, (list, tuple)) and isinstance(found, (list, tuple)) and len(tree) == len(found):
+        return [in_order_of(*pair) for pair in zip(tree, found, strict=True)]
+    return found
 
 
 class TensorSubject(Subject):
@@ -244,8 +288,12 @@ class HandWritten(Subject):
         arguments += () if self.returns_one_number else cotangents
         self.check_call(arguments)
         found = self.gradient(*arguments)
-        several = isinstance(found, (tuple, list, dict))
-        gradients = [None if g is None else np.asarray(g) for g in (leaves(found) if several else [found])]
+        given, several = self.inputs.arguments, isinstance(found, (tuple, list, dict))
+        of_all = isinstance(found, (tuple, list)) and len(found) == len(given)
+        ordered = leaves(in_order_of(given if of_all else given[0], found)) if several else [found]
+        gradients = [None if g is None else np.asarray(g) for g in ordered]
+        if odd := [g for g in gradients if g is not None and g.dtype.kind not in "biuf"]:
+            raise TypeError(f"it returned {odd[0]!r:.80}, and not an array of numbers for each floating input")
         if len(gradients) != len(self.arrays):
             raise ValueError(f"it returned {len(gradients)} gradients for {len(self.arrays)} floating inputs")
         return gradients

@@ -460,7 +460,7 @@ def test_a_failing_check_of_a_large_model_takes_a_few_hundred_evaluations():
     for f in (wrong, lambda w: wrong(w).sum(), lambda w: mg.relu(wrong(w)).mean()):
         calls.clear()
         assert not gradient_report(f, w).ok
-        assert len(calls) < 600
+        assert len(calls) < 650
 
 
 # ------------------------------------------------------------------------------------------------ the second point

@@ -1,0 +1,167 @@
+"""Wrong gradients that kinks, special values, orders of keys and what they write into might hide."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.testing import gradcheck, gradient_property, gradient_report, strategies
+
+SEEDS = range(6)
+WEIGHTS = np.r_[0.0, np.linspace(0.5, 1.5, 19)]
+
+
+def sine_but_for_one(w, factor=0.0, place=2):
+    """The sine, with a wrong slope of one entry."""
+    w = mg.as_tensor(w)
+    slopes = np.ones(w.shape)
+    slopes[place] = factor
+    return mg.record(sine_but_for_one, np.sin(w.data), (w, lambda grad, out: grad * mg.cos(w) * slopes.astype(w.dtype)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("factor", [0.0, 1.5, -1.0])
+@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS[:8], np.r_[0.0, 0.0, WEIGHTS[1:7], 0.0]], ids=len)
+def test_a_kink_in_one_entry_hides_no_wrong_slope_of_another(weights, factor, seed):
+    def penalised(w):
+        return (sine_but_for_one(w, factor) + 5 * mg.abs(w)).sum()
+
+    assert gradient_report(penalised, weights, seed=seed).state == "WRONG"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("zeros", [1, 5, 30])
+def test_many_kinks_beside_what_is_smooth_are_no_fault(zeros, seed):
+    weights = np.r_[np.zeros(zeros), WEIGHTS]
+    assert gradcheck(lambda w: (mg.sin(w) + 5 * mg.abs(w)).sum(), weights, seed=seed).state == "correct"
+    assert gradcheck(lambda w: mg.relu(w) * mg.sin(w + 1), weights, seed=seed).state == "correct"
+
+
+def difference_but_for_equals(a, b):
+    """a - b, without a gradient where they are equal."""
+    a, b = map(mg.as_tensor, (a, b))
+    differ = np.where(a.data == b.data, 0.0, 1.0)
+    return mg.record(difference_but_for_equals, a.data - b.data,
+                     (a, lambda grad, out: grad * differ.astype(a.dtype)),
+                     (b, lambda grad, out: -grad * differ.astype(a.dtype)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_wrong_at_equal_values_alone_is_wrong_and_not_rounding(seed):
+    report = gradient_report(difference_but_for_equals, np.array([1.0, 2, 3]), np.array([1.0, 2, 4]), seed=seed)
+    assert report.state == "WRONG"
+    assert "blamed: difference_but_for_equals" in str(report)
+    hilbert = 1 / (np.arange(9)[:, None] + np.arange(9) + 1)
+    assert gradient_report(mg.linalg.solve, hilbert, np.ones(9), seed=seed).state != "WRONG"
+
+
+TREE = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
+
+
+@pytest.mark.parametrize(
+    ("gradient", "state", "said"),
+    [
+        (lambda d, c: {"a": d["b"] ** 2 * c, "b": 2 * d["a"] * d["b"] * c}, "correct", ""),
+        (lambda d, c: {"b": 2 * d["a"] * d["b"] * c, "a": d["b"] ** 2 * c}, "correct", ""),
+        (lambda d, c: (d["b"] ** 2 * c, 2 * d["a"] * d["b"] * c), "correct", ""),
+        (lambda d, c: ({"b": 2 * d["a"] * d["b"] * c, "a": d["b"] ** 2 * c},), "correct", ""),
+        (lambda d, c: {"b": d["b"] ** 2 * c, "a": 2 * d["a"] * d["b"] * c}, "WRONG", "input 0['a']"),
+        (lambda d, c: {"z": c, "a": c}, "WRONG", "the input has ['a', 'b']"),
+        (lambda d, c: {"a": d["b"] ** 2 * c}, "WRONG", "it returned 1 gradients for 2 floating inputs"),
+        (lambda d, c: "none", "WRONG", "not an array of numbers for each floating input"),
+    ],
+)
+def test_gradients_in_a_dict_are_those_of_its_keys(gradient, state, said):
+    report = gradient_report(lambda d: d["a"] * d["b"] ** 2, TREE, gradient=gradient)
+    assert report.state == state
+    assert said in str(report).replace("\n      ", " ")
+
+
+def test_a_gradient_that_writes_into_the_cotangent_spoils_no_other_sentence():
+    def doubled(x, cotangent):
+        cotangent *= 2
+        return cotangent * 1
+
+    report = gradient_report(lambda x: 2 * x, np.array([1.0, 2.0, 3.0]), gradient=doubled)
+    assert "writes into the cotangent: copy it first" in str(report)
+    assert "entry" not in str(report)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_second_derivatives_are_checked_beside_a_kink(factor):
+    def cube(x):
+        def to_x(grad, out):
+            return grad * 3 * (factor * mg.as_tensor(x) ** 2 + (1 - factor) * mg.as_tensor(x).detach() ** 2)
+        return mg.record(cube, x.data**3, (x, to_x))
+
+    report = gradient_report(lambda x, y: mg.relu(y).sum() + cube(x).sum(), WEIGHTS[1:4], np.zeros(3), order=2)
+    assert report.state == ("correct" if factor == 1 else "WRONG")
+
+
+@pytest.mark.parametrize("places", [(0, 1), (3, 4)])
+def test_one_tensor_in_the_place_of_any_two_inputs_is_tried(places):
+    def total(*xs):
+        first, second = (xs[i] for i in places)
+        def rule(grad, out):
+            return grad * (0.5 if first is second else 1.0)
+        return mg.record(total, sum(mg.value(x) for x in xs), *[(x, rule) for x in xs])
+
+    report = gradient_report(total, *np.arange(10.0).reshape(5, 2))
+    assert "does not get the sum of their gradients" in " ".join(str(report).split())
+
+
+class Square:
+    @staticmethod
+    def of(x):
+        return mg.record(Square.of, x.data**2, (x, lambda grad, out: grad * x))
+
+    def method(self, x):
+        return mg.record(self.method, x.data**2, (x, lambda grad, out: grad * x))
+
+    def __call__(self, x):
+        return mg.record(self, x.data**2, (x, lambda grad, out: grad * x))
+
+
+@pytest.mark.parametrize(("square", "name"), [(Square.of, "of"), (Square().method, "method"), (Square(), "Square")])
+def test_methods_and_objects_are_blamed_by_name_with_the_line_of_their_rule(square, name):
+    report = gradient_report(lambda x: square(mg.sin(x)), np.array([1.0, 2.0]))
+    said = " ".join(str(report).split())
+    assert f"blamed: {name}, called at" in said
+    assert "the gradient for `x` disagrees, rule at" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": None}, "seed is an integer of at least 0, got None"), ({"seed": -1}, "seed is an integer"),
+        ({"rtol": -1}, "rtol is a number of at least 0, got -1"), ({"atol": np.nan}, "atol is a number of at least 0"),
+        ({"rtol": "1e-3"}, "rtol is a number"), ({"directions": 1.5}, "at least 1 direction to look along, got 1.5"),
+        ({"checks": "layouts"}, r"checks are several names, such as \['deterministic'\], got 'layouts'"),
+        ({"checks": [1, "a"]}, r"there is no check \[1, 'a'\]: take some of"),
+        ({"wrt": "x"}, "wrt is the position of an input, or several, got 'x'"),
+        ({"wrt": [True]}, r"wrt is the position of an input, or several, got \[True\]"),
+        ({"wrt": 0.0}, "wrt is the position of an input"), ({"order": np.array([1, 2])}, "order is 1, or 2"),
+        ({"model": 3}, "model is a module that f uses, got 3"),
+        ({"gradient": 3}, "gradient is a function that returns gradients, got 3"),
+        ({"gradient": np.cos, "model": Square()}, "a hand-written gradient has none for parameters"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_a_sentence(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        gradcheck(mg.sin, np.ones(2), **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: gradient_property(), "takes strategies for what is drawn, by position"),
+        (lambda: gradient_property(np.ones(2)), "takes strategies for what is drawn, by position"),
+        (lambda: gradient_property(lambda x: x), "takes strategies for what is drawn, by position"),
+        (lambda: strategies.calls("nope"), "there is no operation 'nope'"),
+        (lambda: strategies.elements_for("nope"), "there is no operation 'nope'"),
+        (lambda: strategies.programs(["nope"]).example(), "there is no operation 'nope'"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
+def test_strategies_of_what_is_not_there_are_refused_in_a_sentence(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
