@@ -5,34 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import inf
 from numbers import Integral, Real
-from statistics import median
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.tensor import Tensor, wrap
-from minigrad.testing.blame import (
-    Local,
-    StepChecker,
-    accusation,
-    position_in,
-    recorded_steps,
-    reproduced,
-    unblamed,
-)
+from minigrad.testing.blame import Local, StepChecker, accusation, recorded_steps, reproduced, unblamed
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
 from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Entries, Fault, Probe, drawn, excused_by_kinks, flat, precision, scale, worst_entry
 from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
+from minigrad.testing.rounding import amplified, moved_by_rounding, rounding_explains
 from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, both, changed, recorded_casts
 from minigrad.testing.subject import (
-    COMPUTATIONS,
     Gradients,
     HandWritten,
     Recording,
@@ -41,7 +31,6 @@ from minigrad.testing.subject import (
     TensorSubject,
     spread_by_rounding,
 )
-from minigrad.transforms import leaves
 
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
@@ -654,58 +643,3 @@ def compared(finding: Finding) -> str:
     """Both slopes in words."""
     sides = "" if finding.sides is None else f" (a kink: {finding.sides[0]:.6g} to {finding.sides[1]:.6g})"
     return f"analytic {finding.analytic:.8g}, numeric {finding.numeric:.8g} ± {finding.error:.1g}{sides}"
-
-
-def amplified(run: Outcome, findings: Sequence[Finding]) -> bool:
-    """Whether rounding inputs and cotangents moves the gradients, relatively, as far as they are off."""
-    wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
-    if any(finding.difference > abs(finding.analytic) / SHRINK for finding in wrong):
-        return False
-    off = max(finding.difference / abs(finding.analytic) for finding in wrong)
-    moved = run.shaken(run.subject.arrays, run.cotangents)[len(run.values) :]
-    sizes = [np.abs(g).max(initial=0.0) for g in run.dense(run.gradients)]
-    return off <= SHRINK * max(by / size if size else 0.0 for by, size in zip(moved, sizes, strict=True)) < 1 / SHRINK
-
-
-def rounding_explains(local: Local, rng: np.random.Generator) -> bool:
-    """Whether rounding moves the gradient of an operation as far as it is off, along two directions of three.
-
-    At a kink that says nothing.
-    """
-    explained = 0
-    for direction, moved in () if local.is_kink else moved_by_rounding(local, rng):
-        if moved > QUARTER**2 * abs(local.probe.slope(direction)):
-            finding = local.probe.along(direction)
-            explained += finding.sides is None and finding.difference <= moved
-    return explained > 1
-
-
-def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[list[Any], float]]:
-    """Directions, and how far rounding its arguments, constant ones too, may move an operation's slope along them.
-
-    The slopes are those of points around its own, most of which differ so: where it alone has another one, or one of
-    these that is as special, that is not for rounding.
-    """
-    step, parents, probe = local.step, local.step.tensors(), local.probe
-
-    def shaken(x: Any) -> Any:
-        if isinstance(x, Tensor):
-            return x if any(x is parent for parent in parents) else wrap(shaken(x._data))
-        floating = isinstance(x, np.ndarray) and x.dtype.kind == "f"
-        return x * (1 + 16 * probe.epsilon * rng.standard_normal(x.shape)) if floating else x
-
-    def nearby() -> Probe:
-        other, position = step.with_leaves(shaken), position_in(step) or 0
-
-        def again(*variables: Any) -> Any:
-            return leaves(other.call(dict(zip(parents, variables, strict=True))))[position]
-
-        subject = TensorSubject(again, [*map(shaken, probe.arrays)])
-        return Probe(subject, probe.cotangents, subject.gradients(subject.arrays, probe.cotangents), Tolerance())
-
-    for direction in (probe.random_direction(rng) for _ in range(3)):
-        try:
-            slopes = [nearby().slope(direction) for _ in range(COMPUTATIONS)]
-        except Exception:  # it does not take these, or has several results
-            return
-        yield direction, SHRINK / 4 * median(abs(a - b) for a, b in combinations(slopes, 2))
