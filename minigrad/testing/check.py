@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import inf
 from numbers import Integral, Real
 from typing import Any
 
@@ -133,14 +133,14 @@ def check_settings(asked: Request) -> None:
         raise ValueError(f"checks are several names, such as [{next(iter(CHECKS))!r}], got {checks!r:.80}")
     if unknown := [check for check in checks if check not in CHECKS]:
         raise ValueError(f"there is no check {unknown}: take some of {', '.join(CHECKS)}")
-    if type(asked.order) is not int or asked.order not in (1, 2):
+    if not isinstance(asked.order, Integral) or asked.order not in (1, 2):
         raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {asked.order!r:.80}")
     if not isinstance(asked.directions, Integral) or asked.directions < 1:
         raise ValueError(f"there must be at least 1 direction to look along, got {asked.directions!r:.80}")
     if not isinstance(asked.seed, Integral) or asked.seed < 0:
         raise ValueError(f"seed is an integer of at least 0, got {asked.seed!r:.80}")
     for name, tolerance in (("rtol", asked.rtol), ("atol", asked.atol)):
-        if not isinstance(tolerance, Real) or not 0 <= tolerance < inf:
+        if not isinstance(tolerance, Real) or not tolerance >= 0:
             raise ValueError(f"{name} is a number of at least 0, got {tolerance!r:.80}")
 
 
@@ -290,8 +290,8 @@ class Examination:
         if self.ill_conditioned(run, epsilon):
             return True
         spread = spread_by_rounding(lambda: both(run, run.copies(), copies(run.cotangents)), self.rng, epsilon)
-        sizes = [np.abs(x).max(initial=0.0) for x in (*run.values, *run.dense(run.gradients))]
-        return any(by > epsilon**0.25 * size for by, size in zip(spread, sizes, strict=True))
+        size = np.abs(flat(run.dense(run.gradients))).max(initial=0.0)
+        return spread is not None and max(spread[len(run.values) :]) > epsilon**0.25 * size
 
     def ill_conditioned(self, run: Outcome, epsilon: float) -> bool:
         """Whether rounding the arguments of some operation leaves its gradient with a few digits only."""
@@ -442,7 +442,8 @@ class Examination:
             return True
         if local is None:
             run = weighed.run
-            is_erratic = weighed.probe.is_erratic(self.rng) or weighed.probe.loses_digits(self.rng)
+            least = min(finding.difference * finding.step for finding in weighed.wrong) / SHRINK
+            is_erratic = weighed.probe.is_erratic(self.rng) or weighed.probe.loses_digits(self.rng, least=least)
             return is_erratic or amplified(run, weighed.findings) or self.erratic_step(run)
         known = self.order == 1 and local.alone
         return local.probe.is_erratic(self.rng) or (known and rounding_explains(local, self.rng))
@@ -533,23 +534,33 @@ class Examination:
         """Examine the function that returns the gradients; beside the point if there is a kink."""
         if not isinstance(self.subject, TensorSubject):
             raise ValueError("order=2 needs a function of tensors: a hand-written gradient has no gradient of its own")
-        if self.report.verdicts[Verdict.KINK]:
-            aside = [ASIDE * drawn(self.rng, x.shape) * scale(x) for x in self.subject.arrays]
-            self.subject = self.subject.moved_to([x + by for x, by in zip(self.subject.arrays, aside, strict=True)])
         # Gradients may be small differences of what is as large as f, in units of the smallest step: softmax far out.
         unit = min((float(scale(x).min()) for x in self.subject.arrays if x.size), default=1.0)
         size = np.abs(flat(run.values)).max(initial=0.0) * np.abs(flat(run.cotangents)).sum()
         self.lost = self.tolerance.atol * float(size) / unit / max(unit, 1.0)
-        self.order, self.subject = 2, SecondOrder(self.subject, run.cotangents)
-        try:
-            second = self.first_run()
-        except Meaningless:
-            if not self.report.verdicts[Verdict.KINK]:
-                raise
-            self.report.notes.append("derivatives of derivatives were not checked: the gradient jumps at a kink")
+        second, first, with_kink = None, self.subject, bool(self.report.verdicts[Verdict.KINK])
+        self.order = 2
+        for arrays in points_beside(first.arrays, self.rng) if with_kink else [first.arrays]:
+            self.subject = SecondOrder(first.moved_to(arrays), run.cotangents)
+            try:
+                second = self.first_run()
+                break
+            except Exception:  # whatever it is, beside the point: f is not defined there
+                if not with_kink:
+                    raise
+        if with_kink:
+            checked = "not checked: the gradient jumps at a kink" if second is None else "checked beside the kink"
+            self.report.notes.append(f"derivatives of derivatives were {checked}")
+        if second is None:
             return
         self.structure(second, [CHECKS["deterministic"]])
         self.slopes(second)
+
+
+def points_beside(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
+    """Points where there is no kink, unless there are many, from far to near."""
+    for aside in (ASIDE, -ASIDE, ASIDE / 10, -ASIDE / 10, ASIDE / 100):
+        yield [x + aside * drawn(rng, x.shape) * scale(x) for x in arrays]
 
 
 def beside_kinks(probe: Probe, direction: list[Array]) -> list[tuple[list[Array], Finding]]:
@@ -558,16 +569,19 @@ def beside_kinks(probe: Probe, direction: list[Array]) -> list[tuple[list[Array]
     What a kink in one element allows would hide wrong slopes of the others.
     """
     ends = np.cumsum([0, *(d.size for d in direction)])
-    waiting, found = np.array_split(np.arange(ends[-1]), 2), list[tuple[list[Array], Finding]]()
-    for inside in waiting:  # grows while it is walked
-        if len(found) == PARTS:
+    waiting = deque(np.array_split(np.arange(ends[-1]), 2))
+    found: list[tuple[list[Array], Finding]] = []
+    for _ in range(PARTS):
+        if not waiting:
             break
+        inside = waiting.popleft()
         moved = np.zeros(ends[-1], bool)
         moved[inside] = True
-        masks = zip(direction, pairwise(ends), strict=True)
-        part = [d * moved[begin:end].reshape(d.shape) for d, (begin, end) in masks]
+        masks = [moved[begin:end].reshape(d.shape) for d, (begin, end) in zip(direction, pairwise(ends), strict=True)]
+        part = [d * mask for d, mask in zip(direction, masks, strict=True)]
         finding = probe.along(part)
-        found.append((part, finding))
+        if finding.verdict is not Verdict.INCONCLUSIVE:
+            found.append((part, finding))
         if finding.verdict is Verdict.KINK and inside.size > 1:
             waiting += np.array_split(inside, 2)
     return found

@@ -126,21 +126,28 @@ class Probe:
         What cancels at the point has few digits too, but changes no faster than it does further around.
         """
         epsilon = max(epsilon, self.epsilon)
-        far, *near = ([rng.standard_normal(x.shape) * by * x for x in self.arrays]
-                      for by in (1e-2, *3 * [4 * epsilon]))
-        around = [np.nan_to_num(np.abs(x), posinf=0.0) for x in (self.here, *map(self.line(far).f, (1.0, -1.0)))]
+        size = self.size_around(rng)
+        near = [[rng.standard_normal(x.shape) * 4 * epsilon * x for x in self.arrays] for _ in range(3)]
         moved = [np.abs(self.line(direction).f(1.0) - self.here) for direction in near]
-        size = float(np.max(around, initial=0.0))
         least = epsilon**0.5 * size
         if any(not move.max(initial=0.0) <= least for move in moved):
             return True
         return self.makes_stairs(rng, least, size / SHRINK**2)
 
-    def loses_digits(self, rng: np.random.Generator, epsilon: float = 0.0) -> bool:
-        """Whether rounding what it computes on the way does so: in `log(1 - sigmoid(x))` the difference is stairs."""
+    def size_around(self, rng: np.random.Generator) -> float:
+        """How large values are, here and a little further around: they may cancel at the point alone."""
+        far = self.line([rng.standard_normal(x.shape) * 1e-2 * x for x in self.arrays])
+        around = [np.nan_to_num(np.abs(x), posinf=0.0) for x in (self.here, far.f(1.0), far.f(-1.0))]
+        return float(np.max(around, initial=0.0))
+
+    def loses_digits(self, rng: np.random.Generator, epsilon: float = 0.0, least: float = 0.0) -> bool:
+        """Whether rounding what f computes on the way costs it half of its digits, and moves it by `least` or more.
+
+        So it is in `log(1 - sigmoid(x))`, where the difference goes by stairs.
+        """
         epsilon = max(epsilon, self.epsilon)
-        (apart,) = spread_by_rounding(lambda: [flat(self.subject.values(self.arrays))], rng, epsilon)
-        return not apart <= epsilon**0.5 * float(np.abs(self.here).max(initial=0.0))
+        apart = spread_by_rounding(lambda: [flat(self.subject.values(self.arrays))], rng, epsilon)
+        return apart is not None and not apart[0] <= max(epsilon**0.5 * self.size_around(rng), least)
 
     def makes_stairs(self, rng: np.random.Generator, least: float, most: float) -> bool:
         """Whether a value goes by leaps of more than the least that counts: f adds what is large, and takes it off.

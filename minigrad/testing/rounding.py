@@ -34,8 +34,10 @@ def rounding_explains(local: Local, rng: np.random.Generator) -> bool:
 
     At a kink that says nothing.
     """
+    if local.is_kink:
+        return False
     explained = 0
-    for direction, moved in () if local.is_kink else moved_by_rounding(local, rng):
+    for direction, moved in moved_by_rounding(local, rng):
         if moved > QUARTER**2 * abs(local.probe.slope(direction)):
             finding = local.probe.along(direction)
             explained += finding.sides is None and finding.difference <= moved
@@ -45,8 +47,8 @@ def rounding_explains(local: Local, rng: np.random.Generator) -> bool:
 def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[list[Any], float]]:
     """Directions, and how far rounding its arguments, constant ones too, may move an operation's slope along them.
 
-    The slopes are those of points around its own, most of which differ so: where it alone has another one, or one of
-    these that is as special, that is not for rounding.
+    The slopes are those of points around its own, and differ so for most pairs of them: where the slope at the point
+    alone is another, as where it is special for its values, that is not for rounding.
     """
     step, parents, probe = local.step, local.step.tensors(), local.probe
 

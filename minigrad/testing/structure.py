@@ -111,7 +111,7 @@ class Outcome:
         """How far rounding inputs, cotangents and results moves values and gradients: far at jumps."""
         groups = [[np.array(x, order="C") for x in group] for group in (arrays, cotangents)]
         rng, here = self.rng(), both(self, *groups)
-        moved = spread_by_rounding(lambda: both(self, *groups), rng, self.epsilon)
+        moved = spread_by_rounding(lambda: both(self, *groups), rng, self.epsilon) or [0.0] * len(here)
         for _ in range(3):
             near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
                     for group in groups]

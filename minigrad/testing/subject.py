@@ -22,6 +22,7 @@ from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
 
 Gradients = list[Any]  # one for each variable; None where no gradient arrives
+COMPUTATIONS = 5  # whose median difference says how far rounding goes
 
 
 @dataclass(frozen=True)
@@ -40,25 +41,27 @@ class Recording:
     variables: Sequence[Tensor] = ()
 
 
-COMPUTATIONS = 5  # whose median difference says how far rounding goes
-
-
 def spread_by_rounding(
     compute: Callable[[], Sequence[Array]], rng: np.random.Generator, epsilon: float
-) -> list[float]:
-    """How far arrays are apart, for most pairs of computations each recorded result of which is rounded.
+) -> list[float] | None:
+    """How far arrays are apart between computations in which each recorded result is off by a few roundings.
 
-    That is far where what is left after a difference is the rounding of its terms. A jump that all of them make, as
-    where something is no longer equal to what it was taken from, is none.
+    The median over pairs, array by array; None if it cannot be computed so. It is large where what is left after a
+    difference is the rounding of its terms. It is small where all computations jump to the same other value, say since
+    what was compared with its own maximum is no longer equal to it.
     """
     def rounded(event: Any) -> None:
         if isinstance(event, Recorded) and event.result.dtype.kind == "f":
             noise = 1 + 4 * epsilon * rng.standard_normal(event.result.shape)
             event.result._data = scalar_if_0d(np.asarray(event.result._data * noise, event.result.dtype))
 
-    with recording(rounded):
-        found = [[np.copy(x) for x in compute()] for _ in range(COMPUTATIONS)]
-    apart = [[np.abs(a - b).max(initial=0.0) for a, b in zip(*pair, strict=True)] for pair in combinations(found, 2)]
+    try:
+        with recording(rounded):
+            found = [[np.copy(x) for x in compute()] for _ in range(COMPUTATIONS)]
+        pairs = combinations(found, 2)
+        apart = [[np.abs(a - b).max(initial=0.0) for a, b in zip(*pair, strict=True)] for pair in pairs]
+    except Exception:  # f refuses what is rounded, or has other shapes then
+        return None
     return [float(np.nan_to_num(of_pairs, nan=np.inf)) for of_pairs in np.median(apart, 0)]
 
 
@@ -169,7 +172,7 @@ def positions_of(wrt: Any) -> list[int]:
 
 
 def in_order_of(tree: Any, found: Any) -> Any:
-    """Gradients with dicts as they are ordered in the inputs, whose keys they have; ValueError if they have others."""
+    """Gradients with the keys of dicts in the order of the inputs'; ValueError if a dict has other keys."""
     if isinstance(tree, dict) and isinstance(found, dict):
         if others := found.keys() - tree.keys():
             raise ValueError(f"it returned gradients for {sorted(map(repr, others))}, the input has {[*tree]}")

@@ -165,3 +165,58 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(options, message):
 def test_strategies_of_what_is_not_there_are_refused_in_a_sentence(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def written_in_numpy(x):
+    """The sine, with a rule in NumPy, which has no derivative: the check `forward` tells."""
+    x = mg.as_tensor(x)
+    return mg.record(written_in_numpy, np.sin(x.data), (x, lambda grad, out: mg.tensor(grad.numpy() * np.cos(x.data))))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("f", "inputs"),
+    [
+        (lambda x, b: written_in_numpy(x) + mg.softmax(b).sum(), [WEIGHTS[1:5], WEIGHTS[1:4]]),
+        (lambda x: written_in_numpy(x) - np.sin(WEIGHTS[1:5]), [WEIGHTS[1:5]]),
+        (lambda x: mg.sin(x) * x.detach() - (mg.sin(x) * x).detach(), [WEIGHTS[1:5]]),
+        (lambda x: x * x - x * x.detach(), [WEIGHTS[1:5]]),
+    ],
+    ids=["beside a sum that is constant", "at a root", "a product cut off, at a root", "a square cut off"],
+)
+def test_what_cancels_excuses_no_fault(f, inputs, seed):
+    assert gradient_report(f, *inputs, seed=seed).state == "WRONG"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: mg.log(1 - mg.sigmoid(x)), np.array([35.0, 1.0, -2.0])),
+        (lambda x: mg.log(1 + x) / x, np.array([1e-10])), (lambda x: (1 - mg.cos(x)) / x**2, np.array([1e-5])),
+    ],
+)
+def test_what_has_lost_its_digits_on_the_way_is_undecided(f, x, seed):
+    assert gradient_report(f, x, seed=seed).state == "undecided"
+
+
+def test_second_derivatives_need_a_point_beside_a_kink_in_the_domain():
+    def positive(x, y):
+        if (np.asarray(mg.value(x)) <= 0.999).any():
+            raise ValueError("x is at least 1")
+        return mg.relu(y).sum() + mg.log(x).sum()
+
+    for seed in SEEDS:
+        report = gradient_report(positive, np.ones(3), np.zeros(3), order=2, seed=seed)
+        assert report.ok
+        assert any("derivatives of derivatives were" in note for note in report.notes)
+
+
+def test_a_function_that_refuses_what_is_rounded_is_checked_all_the_same():
+    def shares(x):
+        p = mg.exp(x) / mg.exp(x).sum()
+        if abs(float(p.sum()) - 1) > 4e-16:
+            raise ValueError("not a distribution")
+        return sine_but_for_one(x, factor=2.0) * p
+
+    assert gradient_report(shares, np.zeros(4), directions=1, checks=()).state == "WRONG"
