@@ -10,6 +10,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 
 NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
+NUMPY = (np.ndarray, np.generic)
 WEAK = frozenset([float, int, bool])  # Python's numbers: their dtype gives way to an array's
 
 
@@ -41,6 +42,13 @@ def floats(x: Any) -> Any:
 def scalar_if_0d(array: Array) -> Any:
     """A NumPy scalar for a 0-d array, any other array itself: what NumPy returns, and computes fastest with."""
     return array if array.ndim else array[()]
+
+
+def scalar_of(number: Any) -> Any:
+    """NumPy's scalar for what Python computed of its own numbers; TypeError for what is none of these."""
+    if type(number) not in WEAK:
+        raise TypeError(f"record takes a value as NumPy returned it, got {type(number).__name__}: use x.data for it")
+    return numeric_array(number)[()]
 
 
 def read_only(data: Any) -> Array:

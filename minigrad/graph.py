@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.arrays import WEAK, numeric_array
+from minigrad.arrays import NUMPY, scalar_of
 from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from minigrad.recording import Recorder
 
 accumulating = threading.RLock()  # gradients of leaves that threads share
-NOT_NUMPY = frozenset([*WEAK, Tensor, list, tuple])
 watches: dict[int, Recorder] = {}  # thread -> what is told of every step there; mostly empty
 
 
@@ -77,10 +76,8 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             out._operation = operation
             out._requires_grad = True
             out._time = clock.tick()
-    if type(data) in NOT_NUMPY:  # of Python's numbers alone NumPy made no array; a tensor holds one
-        if type(data) not in WEAK:
-            raise TypeError(f"record takes a value as NumPy returned it, got {type(data).__name__}: use x.data for it")
-        out._data = numeric_array(data)[()]
+    if not isinstance(data, NUMPY):  # of Python's numbers alone NumPy made no array; a tensor holds one
+        out._data = scalar_of(data)
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
     return out
@@ -133,8 +130,14 @@ def backward(
     """
     freed = None if retain_graph or create_graph else freed_here()
     found = sweep([(self, seed(self, gradient))], create_graph, freed)
-    with accumulating, enable_grad() if create_graph else nullcontext():
-        for leaf, grad in found.items():
+    with enable_grad() if create_graph else nullcontext():
+        accumulate(found)
+
+
+def accumulate(gradients: dict[Tensor, Tensor]) -> None:
+    """Add gradients to the `.grad` of leaves, which threads may share."""
+    with accumulating:
+        for leaf, grad in gradients.items():
             leaf.grad = grad if leaf.grad is None else leaf.grad + grad
 
 

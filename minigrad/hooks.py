@@ -17,9 +17,15 @@ class Extras:
     def __init__(self) -> None:
         self.retains_grad = False
         self.hooks: list[RemovableHook] = []
-        self.call = -1  # the number of the call that a transform made it a variable of, if so
+        self.traced: Traced | None = None  # of what call a transform made it a variable
         self.line: str | None = None  # where the operation was called, if anybody listened then
         self.checksums: list[tuple[Tensor, int]] = []  # of the values that rules may use, if `detect_anomaly` did
+
+
+class Traced:
+    """A function call whose inputs a transform made variables of, and how often it, or a sweep through it, runs now."""
+
+    running = 0
 
 
 class RemovableHook:

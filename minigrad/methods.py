@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from minigrad.notebook import shown_by
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ class Methods:
         return format(self.item(), spec) if spec else str(self)
 
     def __contains__(self: Any, x: object) -> bool:
-        return bool((self == x).any())
+        return bool(np.any(self == x))
 
     @property
     def T(self) -> Tensor:

@@ -7,17 +7,17 @@ gradients: that is what makes `grad(grad(f))` work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from functools import wraps
-from itertools import count
 from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigrad.graph import sweep, topological_order, without_inputs
-from minigrad.hooks import extras_of, fitted
+from minigrad.hooks import Traced, extras_of, fitted
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops import stack
 from minigrad.tensor import Tensor, as_tensor, wrap
@@ -68,17 +68,14 @@ def counterparts(given: Tree, tree: Tree) -> list[Any]:
 # ------------------------------------------------------------------------------------------------ one traced call
 
 
-calls = count()
-
-
 class TracedCall:
     """One call of a function with its inputs as variables, whose graph is kept to be swept."""
 
     def __init__(
         self, f: Callable[..., Any], args: Sequence[Tree], kwargs: dict[str, Any], argnums: Sequence[int], has_aux: bool
     ) -> None:
-        self.trees, self.number = [args[i] for i in argnums], next(calls)
-        with enable_grad():
+        self.trees, self.traced = [args[i] for i in argnums], Traced()
+        with self.running(), enable_grad():
             self.variables = [self.variable(leaf) for leaf in leaves(self.trees)]
             fresh = dict(zip(argnums, rebuilt(self.trees, self.variables), strict=True))
             result = f(*[fresh.get(i, arg) for i, arg in enumerate(args)], **kwargs)
@@ -93,9 +90,10 @@ class TracedCall:
         order = topological_order(*self.outputs, until=self.variables)
         others = {parent for tensor in order for parent, _ in tensor._edges}.difference(self.variables)
         # Something outside of this call may be differentiated: what a variable comes from, or another leaf, unless that
-        # was a variable of a call that this one made.
-        outside = [x for x in others if x.is_leaf and (x._extras is None or x._extras.call < self.number)]
-        self.nested = bool(outside) or any(not x.is_leaf for x in self.variables)
+        # was a variable of a call that is over.
+        calls = [extras_of(x).traced for x in others if x.is_leaf]
+        outside = any(call is None or call.running for call in calls)
+        self.nested = outside or any(not x.is_leaf for x in self.variables)
 
     def variable(self, leaf: Any) -> Tensor:
         """A tensor to differentiate with respect to; connected with `leaf` if that requires gradients itself."""
@@ -104,12 +102,30 @@ class TracedCall:
             return +x
         new = wrap(x._data)
         new.requires_grad = True
-        extras_of(new).call = self.number
+        extras_of(new).traced = self.traced
         return new
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Inside, the variables are such to calls that are made there: by f, or by what a checkpoint computes again."""
+        self.traced.running += 1
+        try:
+            yield
+        finally:
+            self.traced.running -= 1
+
+    def swept(
+        self, outputs: Sequence[Tensor], cotangents: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool
+    ) -> list[Tensor]:
+        """The gradients with respect to some inputs, zeros where none flows."""
+        with self.running():
+            found = sweep(zip(outputs, cotangents, strict=True), create_graph, inputs=inputs)
+        gradients = [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in inputs]
+        return [g if g._requires_grad or not create_graph else without_inputs(g) for g in gradients]
 
     def pull_back(self, cotangents: Sequence[Tensor]) -> list[Tensor]:
         """The gradients with respect to the variables, for one cotangent an output; zeros where none flows."""
-        return pulled_back(self.outputs, cotangents, self.variables, self.is_recorded_with(cotangents))
+        return self.swept(self.outputs, cotangents, self.variables, self.is_recorded_with(cotangents))
 
     def is_recorded_with(self, directions: Sequence[Tensor]) -> bool:
         """Whether products with these cotangents or tangents may be differentiated in turn."""
@@ -139,15 +155,6 @@ def positions(argnums: int | Sequence[int], count: int) -> list[int]:
     if len(set(places)) < len(places):
         raise ValueError(f"argnums={argnums} names the same argument twice")
     return places
-
-
-def pulled_back(
-    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], inputs: Sequence[Tensor], create_graph: bool
-) -> list[Tensor]:
-    """The gradients with respect to some inputs, zeros where none flows."""
-    found = sweep(zip(outputs, cotangents, strict=True), create_graph, inputs=inputs)
-    gradients = [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in inputs]
-    return [g if g._requires_grad or not create_graph else without_inputs(g) for g in gradients]
 
 
 def like(given: Tree, tree: Tree, what: str) -> list[Tensor]:
@@ -247,8 +254,8 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
     directions = like(tangents, trace.trees, "tangents")
     cotangents = [trace.variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
-    gradients = pulled_back(trace.outputs, cotangents, trace.variables, True)
-    products = pulled_back(gradients, directions, cotangents, trace.is_recorded_with(directions))
+    gradients = trace.swept(trace.outputs, cotangents, trace.variables, True)
+    products = trace.swept(gradients, directions, cotangents, trace.is_recorded_with(directions))
     return trace.value(), rebuilt(trace.tree, products)
 
 
@@ -263,8 +270,8 @@ def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     """
     trace = TracedCall(f, arguments(primals), {}, range(len(primals)), False)
     directions = like(tangents, trace.trees, "tangents")
-    gradients = pulled_back(trace.outputs, trace.one(), trace.variables, True)
-    products = pulled_back(gradients, directions, trace.variables, trace.is_recorded_with(directions))
+    gradients = trace.swept(trace.outputs, trace.one(), trace.variables, True)
+    products = trace.swept(gradients, directions, trace.variables, trace.is_recorded_with(directions))
     return tuple(rebuilt(trace.trees, products))
 
 

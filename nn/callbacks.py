@@ -110,16 +110,22 @@ class MetricCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         remembered = {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
-        return remembered and remembered | {"metric": self.metric, "mode": self.mode}
+        return remembered and remembered | {"metric": self.metric, "mode": self.direction()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        followed = [state.get(name, getattr(self, name)) for name in ("metric", "mode")]
-        if followed != [self.metric, self.mode]:
-            raise ValueError(f"it followed {followed[0]!r}, mode {followed[1]!r}, and is to follow {self.metric!r}, "
-                             f"mode {self.mode!r}, now")
+        own = [self.metric, self.direction()]
+        followed = [state.get("metric", own[0]), state.get("mode", own[1])]
+        if followed != own:
+            raise ValueError(f"it followed {followed[0]!r}, mode {followed[1]!r}, and is to follow {own[0]!r}, "
+                             f"mode {own[1]!r}, now")
         if not all(isinstance(state.get(name, 0), int | float) for name in ("best", "waited", "epoch")):
             raise ValueError("what it remembers are numbers")
         vars(self).update({name: state[name] for name in self.REMEMBERED if name in state})
+
+    def direction(self, metric: str | None = None) -> str | None:
+        """Whether the least or the largest is best; None if that is up to the metric, and it to the data."""
+        metric = metric or self.metric
+        return self.mode if self.mode or metric is None else "min" if metric.endswith("loss") else "max"
 
     def improved(self, learner: Learner, margin: float = 0.0) -> bool:
         """Whether the last epoch was better by more than `margin` than the best so far, and is so the best now."""
@@ -129,8 +135,7 @@ class MetricCallback(Callback):
         if metric not in row:
             hint = " (valid_loss and valid_accuracy need validation data)" if "valid_loss" not in row else ""
             raise ValueError(f"there is no metric {metric!r} in the history, only {', '.join(row)}{hint}")
-        is_best_low = metric.endswith("loss") if self.mode is None else self.mode == "min"
-        score = -row[metric] if is_best_low else row[metric]
+        score = -row[metric] if self.direction(metric) == "min" else row[metric]
         if not score > self.best + margin:
             return False
         self.best = score

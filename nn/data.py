@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from math import inf, isfinite
-from numbers import Real
 from typing import TypeAlias
 
 import numpy as np
@@ -122,7 +121,7 @@ class Normalize:
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
         for name, number in (("mean", mean), ("std", std)):
-            if not isinstance(number, Real):
+            if np.ndim(number):
                 raise ValueError(f"Normalize expects one number as {name}, got {number!r:.40}")
         if not 0 < std < inf:
             raise ValueError(f"Normalize expects a positive standard deviation, got {std}")

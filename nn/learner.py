@@ -121,6 +121,7 @@ class Learner:
         workers: int = 1,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
+        callbacks = list(callbacks)
         for part in (model, optimizer, loss, scheduler, *callbacks):
             if isinstance(part, type):
                 raise TypeError(f"{part.__name__} is a class: pass an object that is made of it, {part.__name__}(...)")
@@ -136,7 +137,7 @@ class Learner:
             raise ValueError("a metric cannot be named 'loss', which is what the history has the loss under")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.loss = loss if loss is not None else CrossEntropyLoss()
-        self.callbacks, self.workers = list(callbacks), workers
+        self.callbacks, self.workers = callbacks, workers
         self.history: list[Row] = []
         self.epoch = self.step = self.epochs = self.batches = 0
         self.batch_loss = 0.0
@@ -200,8 +201,6 @@ class Learner:
     def _train_epoch(self, train: Iterable[tuple[Array, ...]]) -> Row:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
         self.model.train()
-        if isinstance(self.loss, Module):
-            self.loss.train()
         self._notify("on_epoch_start")
         batches = enumerate(tuples(iter(train), 2), 1)  # here processes draw numbers of their own, then workers do
         with self._backward_passes() as backward:
@@ -312,7 +311,7 @@ class Learner:
         return {
             "parts": [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)],
             "model": self.model.state_dict(),
-            "loss": self.loss.state_dict() if isinstance(self.loss, Module) else {},
+            "loss": learned(self.loss),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "generators": states_of(self._generators()),
@@ -344,8 +343,10 @@ class Learner:
             raise ValueError("its history has something else than numbers")
         left_off = {"loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]]}
         self.model.load_state_dict(state["model"])
-        if isinstance(self.loss, Module):
-            self.loss.load_state_dict(state.get("loss", {}))
+        if "loss" in state and state["loss"].keys() != learned(self.loss).keys():  # older files do not have it
+            raise ValueError(f"its loss has learned {[*state['loss']]}, that of the learner {[*learned(self.loss)]}")
+        if state.get("loss"):
+            self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
@@ -464,7 +465,13 @@ def forward(
             return (model(inputs), *targets)
 
     with model.in_mode(training=False):
-        yield from in_order(outputs_and_targets, tuples(data, size), whole("evaluate", "workers", workers, 1))
+        yield from in_order(outputs_and_targets, tuples(data, size), whole("an evaluation", "workers", workers, 1))
+
+
+def learned(loss: Any) -> dict[str, Array]:
+    """The state of a loss that may learn something: the arrays of those in `nn`, weights of classes, are settings."""
+    is_ours = not isinstance(loss, Module) or type(loss).__module__ == CrossEntropyLoss.__module__
+    return {} if is_ours else loss.state_dict()
 
 
 def judged(loss: Callable[..., Tensor], outputs: Tensor, targets: Array) -> Tensor:

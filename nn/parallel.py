@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad import Tensor, no_grad
 from minigrad.arrays import Array
-from minigrad.graph import Pending, swept, watches
+from minigrad.graph import Pending, accumulate, swept, watches
 from minigrad.guards import freed_here, held_by, reachable
 from minigrad.random import default_generator, drawing_from
 from minigrad.tensor import wrap
@@ -89,8 +89,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
         for other in others:
             for leaf, contribution in other.gradients.items():
                 arrived.add(leaf, contribution)
-        for leaf, grad in arrived.complete(None).items():
-            leaf.grad = grad if leaf.grad is None else leaf.grad + grad
+        accumulate(arrived.complete(None))
         return float(total.item())
 
     with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:

@@ -56,7 +56,7 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """Quotient: a / b."""
     return record(divide, value(numpys(a, b)) / value(b),
                   (a, lambda grad, out: grad / b),
-                  (b, lambda grad, out: -grad * (out / b)))
+                  (b, lambda grad, out: -grad * out / b))
 
 
 @operation("elementwise", np.power, domain=(POSITIVE, REAL), methods="__pow__ __rpow__ __ipow__")

@@ -23,13 +23,18 @@ def call_written(event: Recorded, number_of: Callable[[Any], int | None]) -> tup
 
     Inputs that are not among the arguments, as those of an object that is called, stand at the end.
     """
+    def known(x: Any) -> int | None:
+        """The number of a tensor or an array, or of the input that was made of it."""
+        made_of = (number_of(i) for i in event.inputs if isinstance(i, Tensor) and i._data is x)
+        return next(made_of, None) if (number := number_of(x)) is None else number
+
     found: list[Part] = []
     for name, x, default in given(event):
-        if default is not Parameter.empty and (x is default or (type(x) is type(default) and repr(x) == repr(default))):
+        if x is default or (isinstance(x, (bool, int, float, str)) and type(x) is type(default) and x == default):
             continue
         found += [", "] if found else []
         found += [] if default is Parameter.empty else [f"{name}="]
-        found += parts_of(x, name, number_of)
+        found += parts_of(x, name, known)
     for number in map(number_of, event.inputs):
         if number is not None and number not in found:
             found += [", ", number] if found else [number]
@@ -37,19 +42,20 @@ def call_written(event: Recorded, number_of: Callable[[Any], int | None]) -> tup
 
 
 def given(event: Recorded) -> Iterator[tuple[str, Any, Any]]:
-    """Name, value and default of each argument; what may not be named has no default."""
+    """Name, value and default of each argument; what is not to be named has no default."""
     try:
         parameters = [*signature(event.operation).parameters.values()]
     except (TypeError, ValueError):  # of a built-in function nobody knows
         parameters = []
     named = [p for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    several = len(event.arguments) > len(named)  # those before are given by position then, too
     for parameter, x in zip(named, event.arguments, strict=False):
-        yield parameter.name, x, parameter.default
+        yield parameter.name, x, Parameter.empty if several else parameter.default
     yield from (("an argument", x, Parameter.empty) for x in event.arguments[len(named) :])
     defaults = {p.name: p.default for p in parameters}
     for name, x in event.options.items():
         default = defaults.get(name, Parameter.empty)
-        yield name, x, None if default is Parameter.empty else default
+        yield name, x, NotImplemented if default is Parameter.empty else default
 
 
 def parts_of(x: Any, name: str, number_of: Callable[[Any], int | None]) -> list[Part]:

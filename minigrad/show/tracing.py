@@ -252,6 +252,7 @@ class Tracer:
         self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
         self.sweeps: dict[int, int] = {}  # number of a pass -> its number in the trace
+        self.reached: dict[tuple[int, int], int] = {}  # (pass, id of a tensor) -> the number it got something by
         self.room = MOST_OPERATIONS  # for those that were recorded before
         self.since = 0  # the clock's number of the first operation; 0 until there is one
         self.operations = 0  # that are remembered
@@ -266,10 +267,12 @@ class Tracer:
         elif isinstance(event, Seeded):
             steps.append(Seed(self.number(event.tensor), self.shown(event.gradient), self.sweep(event)))
         elif isinstance(event, Completed):
-            arrived = self.shown(event.arrived)
-            gradient = arrived if event.gradient is event.arrived else self.shown(event.gradient)
-            steps.append(Complete(self.number(event.tensor), arrived, gradient, event.is_end, self.sweep(event)))
+            arrived, extras = self.shown(event.arrived), event.tensor._extras
+            gradient = self.shown(event.gradient) if extras is not None and extras.hooks else arrived
+            number = self.reached.get((event.sweep, id(event.tensor)), self.number(event.tensor))
+            steps.append(Complete(number, arrived, gradient, event.is_end, self.sweep(event)))
         elif isinstance(event, Contributed) and (edge := self.edge_of(event)) is not None:
+            self.reached[event.sweep, id(event.parent)] = self.trace.edges[edge].source  # the value that was used
             steps.append(self.contribution(event, edge))
 
     def record(self, event: Recorded) -> None:
@@ -392,6 +395,7 @@ class Tracer:
         tensors = {n: i for i, n in enumerate(sorted(ends))}
         numbers = {edge.number: i for i, edge in enumerate(edges)}
         trace.left_out += len(made) - len(results)
+        self.reached.clear()
         self.operations = len(results)
         trace.tensors = [replace(trace.tensors[n], number=i) for n, i in tensors.items()]
         trace.edges = [
@@ -427,7 +431,7 @@ class Tracer:
             if edge.rule is not None:
                 names = {name: self.trace.tensors[n].name for name, n in kept.items()}
                 self.trace.edges[number] = replace(edge, rule=replace(edge.rule, names=edge.rule.names | names))
-        for table in (self.numbers, self.alive, self.earlier, self.kept, self.edge_at):
+        for table in (self.numbers, self.alive, self.earlier, self.kept, self.edge_at, self.reached):
             table.clear()
         self.trace._checkable, self.checkable = self.checkable, []
 

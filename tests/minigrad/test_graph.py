@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
+import nn
 from minigrad.ops import operations
 from minigrad.testing.strategies import calls
 
@@ -1137,7 +1138,7 @@ def test_a_penalty_on_a_constant_gradient_adds_nothing_to_the_gradient_of_a_loss
     np.testing.assert_array_equal(x.grad.numpy(), [5, 0])
 
 
-@pytest.mark.parametrize("value", [mg.tensor([1.0, 2.0]), [1.0, 2.0], (1.0,)], ids=["tensor", "list", "tuple"])
+@pytest.mark.parametrize("value", [mg.tensor([1.0]), nn.Parameter(np.ones(2)), [1.0, 2.0], (1.0,), None, "x"], ids=str)
 def test_record_refuses_a_value_that_numpy_did_not_compute(value):
     x = mg.tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(TypeError, match=f"record takes a value as NumPy returned it, got {type(value).__name__}"):

@@ -552,3 +552,6 @@ def test_a_function_of_objects_is_no_predicate():
     x = mg.tensor([1.5, 2.5], requires_grad=True)
     with pytest.raises(TypeError, match=r"is not differentiable here: .*detach\(\)"):
         np.frompyfunc(lambda v: v * v, 1, 1)(x)
+    doubled = np.frompyfunc(lambda v: 2 * v, 1, 1)(x.detach())
+    assert isinstance(doubled, np.ndarray)
+    assert doubled.tolist() == [3.0, 5.0]

@@ -361,6 +361,27 @@ def test_a_leaf_that_is_updated_is_shown_with_the_value_that_each_step_used():
     assert f"{second} = 1.4" in str(seen.graph)
 
 
+def test_a_gradient_arrives_at_the_value_that_was_used():
+    w = leaf(1.0)
+    with trace() as seen:
+        a = w + 1.0
+        with mg.no_grad():
+            w += 1.0
+        b = w + 2.0
+        a.backward()
+        b.backward()
+    ends = [seen.tensors[step.tensor].name for step in seen.steps if isinstance(step, Complete) and step.is_end]
+    assert ends[0] == "w"
+    assert ends[1].startswith("w (t ")
+
+
+def test_a_gradient_without_a_hook_is_not_said_to_have_one():
+    y = leaf([1.0, 2.0])
+    with trace() as seen:
+        (y.sum() * np.nan).backward()
+    assert "by a hook" not in str(seen)
+
+
 @pytest.mark.parametrize(
     ("call", "written"),
     [
@@ -377,6 +398,8 @@ def test_a_leaf_that_is_updated_is_shown_with_the_value_that_each_step_used():
         (lambda x, y: x[list(range(2)) * 9], "getitem(x, [index])"),
         (lambda x, y: mg.concatenate([x] * 9), "concatenate([x, x, x, x, x, x, …])"),
         (lambda x, y: mg.checkpoint(lambda a: a * a)(x), "checkpoint(x)"),
+        (lambda x, y: mg.stack([x, y]).transpose(1, 0), "transpose(stack_1, 1, 0)"),
+        (lambda x, y: mg.concatenate([x, np.ones(2), y, np.zeros(1)]), "concatenate([x, constant_1, y, constant_2])"),
     ],
 )
 def test_a_call_is_written_with_all_it_was_given_but_for_defaults(call, written):

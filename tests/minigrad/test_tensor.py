@@ -686,3 +686,4 @@ def test_what_is_in_a_tensor_is_told_as_by_numpy(x):
     assert 3 in x
     assert 5 not in x
     assert mg.tensor(3) in x
+    assert None not in x

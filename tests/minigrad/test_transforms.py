@@ -582,3 +582,12 @@ def test_the_outermost_of_nested_transforms_returns_constants(inner):
     outside = mg.tensor(2.0, requires_grad=True)
     (mg.grad(lambda v: inner(v) * outside)(v)).sum().backward()
     assert outside.grad.item() == 6.0
+
+
+def test_a_product_that_is_asked_for_later_is_a_constant_too():
+    _, pull = mg.vjp(lambda x: x**3, CUBES)
+    found = mg.grad(lambda c: pull(c * CUBES)[0].sum())(2.0)
+    assert (found.item(), found.requires_grad) == (6.0, False)
+    w = mg.tensor(2.0, requires_grad=True)
+    pull(w * CUBES)[0].sum().backward()
+    assert w.grad.item() == 6.0

@@ -203,7 +203,7 @@ def test_callbacks_of_one_kind_are_not_taken_for_each_other(tmp_path):
     learner, loader = learner_and_loader("default generator", "none", 1)
     learner.callbacks = [KeepBest("lr"), KeepBest("train_loss")]
     learner.load(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match="KeepBest: it followed 'train_loss', mode None, and is to follow 'lr', mode"):
+    with pytest.raises(ValueError, match="KeepBest: it followed 'train_loss', mode 'min', and is to follow 'lr', mode"):
         learner.fit(loader)
 
 
@@ -251,3 +251,49 @@ def test_a_file_of_another_loader_is_refused_when_training_goes_on(tmp_path):
     second.load(tmp_path / "a.npz")
     with pytest.raises(ValueError, match="it has the states of"):
         second.fit(loader)
+
+
+def test_settings_of_a_loss_are_not_what_it_has_learned(tmp_path):
+    def learner_of(loss):
+        nn.manual_seed(3)
+        model = nn.Linear(4, 3)
+        arrays = rng(1).random((20, 4)).astype(np.float32), np.arange(20) % 3
+        return nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), loss), DataLoader(arrays, 8)
+
+    weight = np.float32([1, 2, 3])
+    learner, loader = learner_of(nn.CrossEntropyLoss(weight=weight))
+    learner.fit(loader)
+    learner.save(tmp_path / "a.npz")
+    old = learner.state_dict()
+    del old["loss"]
+    for loss in (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(weight=5 * weight)):
+        other, loader = learner_of(loss)
+        before = loss.state_dict()
+        other.load(tmp_path / "a.npz")
+        other.load_state_dict(old)
+        assert all(np.array_equal(array, before[name]) for name, array in loss.state_dict().items())
+        other.fit(loader)
+    tempered, _ = learner_of(Tempered())
+    tempered.save(tmp_path / "b.npz")
+    with pytest.raises(nn.FileError, match=r"its loss has learned \['scale'.*, that of the learner \[\]"):
+        learner.load(tmp_path / "b.npz")
+    tempered.loss.eval()
+    tempered.fit(loader)
+    assert not tempered.loss.training
+
+
+def test_a_mode_that_says_the_same_is_the_same(tmp_path):
+    learner, loader = learner_and_loader("default generator", "none", 1)
+    learner.callbacks = [EarlyStopping("train_loss")]
+    learner.fit(loader)
+    learner.save(tmp_path / "a.npz")
+    learner, loader = learner_and_loader("default generator", "none", 1)
+    learner.callbacks = [EarlyStopping("train_loss", mode="min")]
+    learner.load(tmp_path / "a.npz")
+    learner.fit(loader)
+
+
+def test_callbacks_may_come_from_a_generator():
+    model = nn.Linear(2, 2)
+    learner = nn.Learner(model, nn.optim.SGD(model.parameters()), callbacks=(KeepBest() for _ in range(2)))
+    assert len(learner.callbacks) == 2
