@@ -58,9 +58,9 @@ def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
 @operation("elementwise", lambda x, beta=1.0: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta)
 def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
     """log(1 + e ** (beta * x)) / beta, without overflow for any x: PyTorch's `threshold` is not needed."""
-    with np.errstate(over="ignore"):  # of beta * x, where x itself is the result
+    with np.errstate(over="ignore", invalid="ignore"):  # of beta * x, where x itself is the result; and of NaN
         scaled = floats(value(beta)) * value(x)
-    data = np.where(scaled == np.inf, value(x), np.logaddexp(0, scaled) / value(beta))
+        data = np.where(scaled == np.inf, value(x), np.logaddexp(0, scaled) / value(beta))
     return record(softplus, data, (x, lambda grad, out: grad * sigmoid(multiply(beta, x))),
                   (beta, lambda grad, out: -grad * entropy(multiply(beta, x)) / beta / beta))
 

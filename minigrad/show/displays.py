@@ -111,8 +111,8 @@ def array_html(array: Array) -> str:
 
 
 def number(x: float) -> str:
-    """A number, in a few digits."""
-    return f"{x:.4g}"
+    """A whole number in full, another in a few digits."""
+    return str(x) if isinstance(x, int) else f"{x:.4g}"
 
 
 def statistics(about: Shown) -> str:

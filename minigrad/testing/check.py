@@ -566,10 +566,10 @@ def points_beside(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator
 def beside_kinks(probe: Probe, direction: list[Array]) -> list[tuple[list[Array], Finding]]:
     """What is found along parts of a direction with a kink: halves, and of those with a kink halves again.
 
-    What a kink in one element allows would hide wrong slopes of the others.
+    What a kink in one element allows would hide wrong slopes of the others. Zeros, and what ties, stay together.
     """
     ends = np.cumsum([0, *(d.size for d in direction)])
-    waiting = deque(np.array_split(np.arange(ends[-1]), 2))
+    waiting = deque(np.array_split(np.argsort(np.abs(flat(probe.arrays)), kind="stable"), 2))
     found: list[tuple[list[Array], Finding]] = []
     for _ in range(PARTS):
         if not waiting:

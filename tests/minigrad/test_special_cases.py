@@ -1023,3 +1023,8 @@ def test_dividing_by_what_is_tiny_and_masked_out_gives_no_nan():
 def test_singular_values_of_what_is_no_matrix_are_refused_as_by_numpy():
     with pytest.raises(np.linalg.LinAlgError, match="1-dimensional array given"):
         mg.linalg.svd(mg.tensor([1.0, 2.0], requires_grad=True))
+
+
+@pytest.mark.filterwarnings("error")
+def test_softplus_of_nan_is_nan_without_a_warning():
+    assert np.isnan(mg.softplus(np.array([np.nan, 1.0])).numpy()).tolist() == [True, False]

@@ -194,3 +194,7 @@ def test_displays_are_imported_when_something_is_shown():
     code = "import sys, minigrad, nn; print([m for m in sys.modules if 'show' in m or 'displays' in m or 'html' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+def test_whole_numbers_are_shown_in_full():
+    assert ">123456789<" in tensor_html(mg.tensor([123456789, 20261126]))

@@ -29,6 +29,19 @@ def test_a_kink_in_one_entry_hides_no_wrong_slope_of_another(weights, factor, se
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("size", "zeros"), [(100, 10), (100, 50), (1000, 500)])
+def test_many_kinks_hide_no_wrong_slope(size, zeros, seed):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.5, 1.5, size)
+    weights[rng.permutation(size - 3)[:zeros]] = 0
+
+    def penalised(w):
+        return (sine_but_for_one(w, place=-3) + 2 * mg.abs(w)).sum()
+
+    assert gradient_report(penalised, weights, seed=seed).state == "WRONG"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("zeros", [1, 5, 30])
 def test_many_kinks_beside_what_is_smooth_are_no_fault(zeros, seed):
     weights = np.r_[np.zeros(zeros), WEIGHTS]
