@@ -9,8 +9,9 @@ import numpy as np
 
 from minigrad.arrays import Array, floats, scalar_if_0d
 from minigrad.graph import record
-from minigrad.ops.arithmetic import abs, clip, in_single, minimum, multiply, where, within_range
+from minigrad.ops.arithmetic import abs, clip, minimum, multiply, where
 from minigrad.ops.elementwise import exp, expm1, logistic, logistic_density, sigmoid
+from minigrad.ops.limits import in_single, within_range
 from minigrad.ops.registry import operation
 from minigrad.ops.special import erfc, error_function
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value

@@ -6,25 +6,20 @@ All broadcast as NumPy does. A rule may return the broadcast shape: the sweep su
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
-from math import inf, nan
-from typing import Any, TypeVar, cast
+from math import inf
+from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import NUMERIC, WEAK, Array, native
 from minigrad.graph import record
-from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, named_after, operation
-from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
+from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
 __all__ = [
     "add", "subtract", "multiply", "divide", "power", "remainder", "mod", "positive", "negative", "abs",
     "maximum", "minimum", "fmax", "fmin", "clip", "where", "astype",
 ]
-
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @operation("elementwise", np.add, methods="__add__ __radd__ __iadd__")
@@ -169,69 +164,6 @@ def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     return record(where, np.where(condition, value(a), value(b)),
                   (a, lambda grad, out: where(condition, grad, 0)),
                   (b, lambda grad, out: where(condition, 0, grad)))
-
-
-def in_single(function: F) -> F:
-    """The operation computed in float32 for a first input in float16: counts and squares soon leave that range."""
-    @wraps(function)
-    def computed(x: TensorLike, *args: Any, **options: Any) -> Any:
-        x = as_tensor(x)
-        if x._data.dtype != np.float16:
-            return function(x, *args, **options)
-        return astype(function(astype(x, np.float32), *args, **options), np.float16)
-
-    return cast(F, computed)
-
-
-def or_inf(x: Tensor) -> Tensor:
-    """`x` with inf in place of 0: dividing by it gives 0, in derivatives of any order, where `x` is 0."""
-    zero = x.data == 0
-    return where(zero, inf, x) if np.any(zero) else x
-
-
-def kinked(slope: Tensor, kink: Any, *inputs: TensorLike, axis: Any = ()) -> Tensor:
-    """A `slope`, set to 0 at a kink around which it takes every direction: it has no derivative by the inputs there.
-
-    Asked for one it answers NaN. 0 would be wrong for hypot(a, b) ** 2, which is smooth.
-    """
-    if not (is_grad_enabled() and np.any(kink)):
-        return slope
-
-    def rule(grad: Tensor, out: Tensor) -> Tensor:
-        asked = kink & np.any(grad.data, axis, keepdims=True)
-        return wrap(np.where(np.broadcast_to(asked, grad.shape), grad.dtype.type(nan), grad.dtype.type(0)))
-
-    return record(kinked, slope.data, (slope, lambda grad, out: grad), *[(x, rule) for x in inputs])
-
-
-def within_range(x: Tensor) -> Tensor:
-    """`x` with the largest number in place of inf, where a function is to have its limit there."""
-    if x.dtype.kind != "f":
-        return x
-    most = np.finfo(x.dtype).max
-    return clip(x, -most, most)
-
-
-def at_infinity(x: Tensor, infinite: Any) -> Tensor:
-    """`x` as part of a direction: where that goes to infinity, infinite elements are ±1 and finite ones 0."""
-    return where(infinite, np.sign(x.data) * np.isinf(x.data), x)
-
-
-def comfortable(x: Array, p: float = 2) -> bool:
-    """Whether sums of the p-th powers of such non-negative numbers are well inside of the range of the dtype."""
-    low, high = comfort(x.dtype, max(2, p, -p))
-    return bool(np.all((x > low) & (x < high)))
-
-
-@cache
-def comfort(dtype: np.dtype[Any], p: float) -> tuple[Any, Any]:
-    """Two roots of the ends of the range."""
-    return np.finfo(dtype).tiny ** (0.5 / p), np.finfo(dtype).max ** (0.5 / p)
-
-
-def magnitude(x: Array) -> Any:
-    """A power of two near each of the non-negative elements: dividing by it takes no digit away."""
-    return np.ldexp(x.dtype.type(1), np.frexp(x)[1] - 1)
 
 
 @operation("other", lambda x, dtype: x.astype(dtype), methods="astype")

@@ -11,7 +11,8 @@ import numpy as np
 
 from minigrad.arrays import Array, floats
 from minigrad.graph import record
-from minigrad.ops.arithmetic import comfortable, kinked, magnitude, or_inf, subtract, where
+from minigrad.ops.arithmetic import subtract, where
+from minigrad.ops.limits import comfortable, kinked, magnitude, or_inf
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, named_after, operation
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.graph import record
-from minigrad.ops.arithmetic import abs, at_infinity, divide, in_single, kinked, or_inf, where
+from minigrad.ops.arithmetic import abs, divide, where
 from minigrad.ops.indexing import put, tril
+from minigrad.ops.limits import at_infinity, in_single, kinked, or_inf
 from minigrad.ops.products import multi_dot as multi_dot
 from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread
 from minigrad.ops.registry import operation

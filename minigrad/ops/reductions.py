@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from minigrad.arrays import Array
 from minigrad.graph import record
-from minigrad.ops.arithmetic import astype, comfortable, in_single, kinked, magnitude, or_inf, where
+from minigrad.ops.arithmetic import astype, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
+from minigrad.ops.limits import comfortable, in_single, kinked, magnitude, or_inf
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import along, concatenate, flip, moveaxis
 from minigrad.tensor import Tensor, TensorLike, as_tensor

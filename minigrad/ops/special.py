@@ -12,8 +12,9 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.graph import record
-from minigrad.ops.arithmetic import clip, in_single, where
+from minigrad.ops.arithmetic import clip, where
 from minigrad.ops.elementwise import cos, exp, square
+from minigrad.ops.limits import in_single
 from minigrad.ops.registry import operation
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value
 
