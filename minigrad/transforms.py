@@ -91,7 +91,7 @@ class TracedCall:
         others = {parent for tensor in order for parent, _ in tensor._edges}.difference(self.variables)
         # Something outside of this call may be differentiated: what a variable comes from, or another leaf, unless that
         # was a variable of a call that is over.
-        calls = [extras_of(x).traced for x in others if x.is_leaf]
+        calls = [None if x._extras is None else x._extras.traced for x in others if x.is_leaf]
         outside = any(call is None or call.running for call in calls)
         self.nested = outside or any(not x.is_leaf for x in self.variables)
 
