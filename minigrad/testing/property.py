@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
@@ -49,49 +49,52 @@ def gradient_property(
     ...     return (x * x).sum(axis=0)
     >>> test_that_the_gradient_of_my_function_is_right()
     """
-
     if not strategies or not all(isinstance(strategy, SearchStrategy) for strategy in strategies):
         raise TypeError(f"gradient_property takes strategies for what is drawn, by position, got {strategies!r:.80}")
+    return partial(checked_by_examples, strategies=strategies, settings=settings, kinks=kinks, options=options)
 
-    def decorate(f: Callable[..., Any]) -> Callable[..., None]:
-        names, drawn = arguments_of(f, len(strategies))
-        arguments = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
 
-        @wraps(f)
-        def test(*by_position: Any, **by_name: Any) -> None:
-            __tracebackhide__ = True
-            given = arguments.bind(*by_position, **by_name).arguments
-            inputs = [Replay(given[name]) if isinstance(given[name], DataObject) else given[name] for name in drawn]
-            called = called_with(f, given, drawn, inputs)
-            report = gradient_report(called, *inputs, **options)
-            target(min(report.margin, 1e6), label="the worst margin")
-            for moved in kinks_beside(called, inputs, **options) if kinks and report.ok else ():
-                inputs, report = moved, gradient_report(called, *moved, **options)
-                if not report.ok:
-                    break
+def checked_by_examples(
+    f: Callable[..., Any], strategies: Sequence[SearchStrategy[Any]], settings: Settings | None, kinks: bool,
+    options: dict[str, Any],
+) -> Callable[..., None]:
+    """The hypothesis test of a function's gradient."""
+    names, drawn = arguments_of(f, len(strategies))
+    arguments = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+
+    @wraps(f)
+    def test(*by_position: Any, **by_name: Any) -> None:
+        __tracebackhide__ = True
+        given = arguments.bind(*by_position, **by_name).arguments
+        inputs = [Replay(given[name]) if isinstance(given[name], DataObject) else given[name] for name in drawn]
+        called = called_with(f, given, drawn, inputs)
+        report = gradient_report(called, *inputs, **options)
+        target(min(report.margin, 1e6), label="the worst margin")
+        for moved in kinks_beside(called, inputs, **options) if kinks and report.ok else ():
+            inputs, report = moved, gradient_report(called, *moved, **options)
             if not report.ok:
-                again = Request(called, inputs, **options).again()[-1]
-                if again not in report.details:
-                    note(again)
-                raise GradientError(report)
+                break
+        if not report.ok:
+            again = Request(called, inputs, **options).again()[-1]
+            if again not in report.details:
+                note(again)
+            raise GradientError(report)
 
-        test.__signature__ = arguments  # type: ignore[attr-defined]
-        checked = hypothesis.given(**dict(zip(drawn, strategies, strict=True)))(test)
-        if settings is not None:
-            checked = settings(checked)
+    test.__signature__ = arguments  # type: ignore[attr-defined]
+    checked = hypothesis.given(**dict(zip(drawn, strategies, strict=True)))(test)
+    if settings is not None:
+        checked = settings(checked)
 
-        @wraps(checked)
-        def run(*fixtures: Any, **named_fixtures: Any) -> None:
-            __tracebackhide__ = True
-            said = {name: x for name, x in vars(run).items() if name != "__wrapped__"}  # by decorators above this one
-            phases = [phase for phase in said[SETTINGS].phases if phase is not Phase.explain]
-            vars(checked).update(said | {SETTINGS: Settings(said[SETTINGS], deadline=None, phases=phases)})
-            checked(*fixtures, **named_fixtures)
+    @wraps(checked)
+    def run(*fixtures: Any, **named_fixtures: Any) -> None:
+        __tracebackhide__ = True
+        said = {name: x for name, x in vars(run).items() if name != "__wrapped__"}  # by decorators above this one
+        phases = [phase for phase in said[SETTINGS].phases if phase is not Phase.explain]
+        vars(checked).update(said | {SETTINGS: Settings(said[SETTINGS], deadline=None, phases=phases)})
+        checked(*fixtures, **named_fixtures)
 
-        run.checks_gradient_of = f  # type: ignore[attr-defined]
-        return run
-
-    return decorate
+    run.checks_gradient_of = f  # type: ignore[attr-defined]
+    return run
 
 
 def kinks_beside(f: Callable[..., Any], inputs: list[Any], **options: Any) -> Iterator[list[Any]]:
