@@ -80,14 +80,9 @@ def export_onnx(
         graph.node("Identity", result, out=result.data, name="output")
     outputs = [graph.described(Value("output", result.data))]
     body = onnx.helper.make_graph(graph.nodes, type(model).__name__, inputs, outputs, graph.constants)
-    file = onnx.helper.make_model(
-        body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
-        producer_name="minigrad", producer_version=__version__,
-    )
     described = dict(metadata or {})
     check_json(Path(path), described, "metadata")
-    texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in described.items()}
-    onnx.helper.set_model_props(file, texts)
+    file = onnx_model(onnx, body, described)
     try:
         onnx.checker.check_model(file, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -95,6 +90,17 @@ def export_onnx(
         raise ValueError(f"ONNX cannot express this model ({reason}): {error}") from error
     with atomic_write(path, "wb") as target:
         target.write(file.SerializeToString())
+
+
+def onnx_model(onnx: Any, body: Any, metadata: Mapping[str, Any]) -> Any:
+    """A graph with what a file has besides: versions, and metadata as texts."""
+    file = onnx.helper.make_model(
+        body, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
+        producer_name="minigrad", producer_version=__version__,
+    )
+    texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in metadata.items()}
+    onnx.helper.set_model_props(file, texts)
+    return file
 
 
 def what_it_does(kind: type[Module]) -> tuple[Any, Any]:

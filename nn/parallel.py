@@ -76,9 +76,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
 
     def backward(inputs: Array, targets: Array) -> float:
         parts = divided(len(inputs), 1 if get_ident() in watches else workers)
-        for copy in models[1:]:
-            for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
-                theirs.training = ours.training
+        carry_modes_over(model, models[1:])
         predictions = at_once(threads, forward, [(i, inputs[part]) for i, part in enumerate(parts)])
         joined = Tensor(np.concatenate([p.data for p in predictions]), requires_grad=True)
         total: Tensor = loss(joined, targets)
@@ -120,6 +118,13 @@ def check_predictions(predictions: Any, samples: int) -> None:
     if not isinstance(predictions, Tensor) or predictions.shape[:1] != (samples,):
         given = getattr(predictions, "shape", f"a {type(predictions).__name__}")
         raise ValueError(f"several workers need predictions ({samples}, ...) in one tensor, got {given}")
+
+
+def carry_modes_over(model: Module, copies: Sequence[Module]) -> None:
+    """Put each module of the copies into the mode of the model's own."""
+    for copy in copies:
+        for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
+            theirs.training = ours.training
 
 
 def pull_back(predictions: Tensor, gradient: Array) -> Pending:
