@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
 
@@ -344,7 +343,7 @@ class Examination:
         tried = [(d, probe.look(d)) for d in (probe.random_direction(self.rng) for _ in range(count))]
         if with_kink := [d for d, finding in tried if finding.verdict is Verdict.KINK]:
             tried += [(d, probe.along(d)) for d in probe.aimed()]
-            tried += beside_kinks(probe, with_kink[0])
+            tried += found_in_halves(probe, with_kink[0])
         if all(finding.error > BLURRED * finding.size for _, finding in tried):  # kinks within each first step
             sharp = self.sharpened(probe, *min(tried, key=lambda pair: pair[1].error))
             tried = [*((d, finding) for d, finding in tried if d is not sharp[0]), sharp]
@@ -540,7 +539,7 @@ class Examination:
         self.lost = self.tolerance.atol * float(size) / unit / max(unit, 1.0)
         second, first, with_kink = None, self.subject, bool(self.report.verdicts[Verdict.KINK])
         self.order = 2
-        for arrays in points_beside(first.arrays, self.rng) if with_kink else [first.arrays]:
+        for arrays in points_aside(first.arrays, self.rng) if with_kink else [first.arrays]:
             self.subject = SecondOrder(first.moved_to(arrays), run.cotangents)
             try:
                 second = self.first_run()
@@ -548,27 +547,28 @@ class Examination:
             except Exception:  # whatever it is, beside the point: f is not defined there
                 if not with_kink:
                     raise
-        if with_kink:
-            checked = "not checked: the gradient jumps at a kink" if second is None else "checked beside the kink"
-            self.report.notes.append(f"derivatives of derivatives were {checked}")
         if second is None:
+            unchecked = "the gradient jumps at a kink, and beside that it fails"
+            self.report.notes.append(f"derivatives of derivatives were not checked: {unchecked}")
             return
+        if with_kink:
+            self.report.notes.append("derivatives of derivatives were checked beside the kink")
         self.structure(second, [CHECKS["deterministic"]])
         self.slopes(second)
 
 
-def points_beside(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
-    """Points where there is no kink, unless there are many, from far to near."""
+def points_aside(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
+    """Points beside a kink, from far to near: the function may not be defined at the first ones."""
     for aside in (ASIDE, -ASIDE, ASIDE / 10, -ASIDE / 10, ASIDE / 100):
         yield [x + aside * drawn(rng, x.shape) * scale(x) for x in arrays]
 
 
-def beside_kinks(probe: Probe, direction: list[Array]) -> list[tuple[list[Array], Finding]]:
+def found_in_halves(probe: Probe, direction: list[Array]) -> list[tuple[list[Array], Finding]]:
     """What is found along parts of a direction with a kink: halves, and of those with a kink halves again.
 
     What a kink in one element allows would hide wrong slopes of the others. Zeros, and what ties, stay together.
     """
-    ends = np.cumsum([0, *(d.size for d in direction)])
+    ends = np.cumsum([d.size for d in direction])
     waiting = deque(np.array_split(np.argsort(np.abs(flat(probe.arrays)), kind="stable"), 2))
     found: list[tuple[list[Array], Finding]] = []
     for _ in range(PARTS):
@@ -577,8 +577,8 @@ def beside_kinks(probe: Probe, direction: list[Array]) -> list[tuple[list[Array]
         inside = waiting.popleft()
         moved = np.zeros(ends[-1], bool)
         moved[inside] = True
-        masks = [moved[begin:end].reshape(d.shape) for d, (begin, end) in zip(direction, pairwise(ends), strict=True)]
-        part = [d * mask for d, mask in zip(direction, masks, strict=True)]
+        masks = np.split(moved, ends[:-1])
+        part = [d * mask.reshape(d.shape) for d, mask in zip(direction, masks, strict=True)]
         finding = probe.along(part)
         if finding.verdict is not Verdict.INCONCLUSIVE:
             found.append((part, finding))
