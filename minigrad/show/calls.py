@@ -15,6 +15,7 @@ from minigrad.show.rules import described
 from minigrad.tensor import Tensor
 
 Part = int | str  # the number of a tensor, or text
+REQUIRED = object()  # the default of what is written by name whatever it is
 MOST_ITEMS, MOST_LETTERS = 6, 30  # of a list, and of what is written out
 
 
@@ -42,7 +43,7 @@ def call_written(event: Recorded, number_of: Callable[[Any], int | None]) -> tup
 
 
 def given(event: Recorded) -> Iterator[tuple[str, Any, Any]]:
-    """Name, value and default of each argument; what is not to be named has no default."""
+    """Name, value and default of each argument; what is written by position has the default `Parameter.empty`."""
     try:
         parameters = [*signature(event.operation).parameters.values()]
     except (TypeError, ValueError):  # of a built-in function nobody knows
@@ -55,7 +56,7 @@ def given(event: Recorded) -> Iterator[tuple[str, Any, Any]]:
     defaults = {p.name: p.default for p in parameters}
     for name, x in event.options.items():
         default = defaults.get(name, Parameter.empty)
-        yield name, x, NotImplemented if default is Parameter.empty else default
+        yield name, x, REQUIRED if default is Parameter.empty else default
 
 
 def parts_of(x: Any, name: str, number_of: Callable[[Any], int | None]) -> list[Part]:
