@@ -123,9 +123,11 @@ class MetricCallback(Callback):
         vars(self).update({name: state[name] for name in self.REMEMBERED if name in state})
 
     def direction(self, metric: str | None = None) -> str | None:
-        """Whether the least or the largest is best; None if that is up to the metric, and it to the data."""
+        """"min" or "max", as the mode says or the name of the metric; None while that is up to the data."""
         metric = metric or self.metric
-        return self.mode if self.mode or metric is None else "min" if metric.endswith("loss") else "max"
+        if self.mode is not None or metric is None:
+            return self.mode
+        return "min" if metric.endswith("loss") else "max"
 
     def improved(self, learner: Learner, margin: float = 0.0) -> bool:
         """Whether the last epoch was better by more than `margin` than the best so far, and is so the best now."""

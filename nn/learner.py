@@ -343,10 +343,11 @@ class Learner:
             raise ValueError("its history has something else than numbers")
         left_off = {"loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]]}
         self.model.load_state_dict(state["model"])
-        if "loss" in state and state["loss"].keys() != learned(self.loss).keys():  # older files do not have it
-            raise ValueError(f"its loss has learned {[*state['loss']]}, that of the learner {[*learned(self.loss)]}")
-        if state.get("loss"):
-            self.loss.load_state_dict(state["loss"])
+        of_loss, own = state.get("loss", {}), learned(self.loss)
+        if "loss" in state and of_loss.keys() != own.keys():  # older files do not have it
+            raise ValueError(f"its loss has learned {[*of_loss]}, that of the learner {[*own]}")
+        if of_loss:
+            self.loss.load_state_dict(of_loss)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
