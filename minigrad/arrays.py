@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 
 NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
-NUMPY = (np.ndarray, np.generic)
+NUMPY = (np.ndarray, np.generic)  # what NumPy computes: arrays, and its own scalars
 WEAK = frozenset([float, int, bool])  # Python's numbers: their dtype gives way to an array's
 
 

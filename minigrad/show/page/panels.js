@@ -102,7 +102,7 @@ function panelComplete(step) {
 
 function ending({ is_end, tensor }, kind) {
   if (is_end) return kind === "result" ? "The pass was asked for this gradient, and goes no further here."
-    : "A leaf: the pass ends here, and backward() adds this to its .grad.";
+    : "A leaf: the pass ends here. backward() adds this to its .grad, and grad() returns it.";
   return into[tensor].some((edge) => edge.rule) ? "Nothing was passed on: the pass was broken off here."
     : "It was computed from nothing that requires gradients, so nothing is passed on.";
 }
