@@ -18,7 +18,8 @@ from benchmarks.timing import (
     table,
     take_turns,
 )
-from nn.native import keep_freed_memory, one_thread_for_products
+from minigrad.allocator import keep_freed_memory
+from nn.native import one_thread_for_products
 
 
 @dataclass(frozen=True)

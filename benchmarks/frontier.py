@@ -34,7 +34,7 @@ from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.folder import METRICS
 from nn.fashion.recipes import RECIPES
-from nn.native import keep_freed_memory, one_thread_for_products
+from nn.native import one_thread_for_products
 
 ROOT = Path(__file__).parents[1]
 RUNS, PAGE = ROOT / "benchmarks" / "frontier.csv", ROOT / "docs" / "frontier.md"
@@ -206,7 +206,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="train with the seeds 0 to N - 1 (default 5)")
     parser.add_argument("--rounds", type=int, default=10, metavar="N", help="of steps beside others (default 10)")
     options = parser.parse_args(arguments)
-    keep_freed_memory()  # as training does
     rows, data = read(RUNS), load()
     chosen = [(name, epochs) for name in options.recipes or POINTS for epochs in POINTS[name]]
     known = {(row.recipe, row.epochs, row.seed) for row in rows}

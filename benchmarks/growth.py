@@ -19,7 +19,6 @@ from benchmarks import keras_cnn, mlp
 from benchmarks.mlp import Step
 from benchmarks.page import PAGE, environment, write_between
 from benchmarks.timing import take_turns
-from nn.native import keep_freed_memory
 
 WIDTH = 256
 
@@ -128,7 +127,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=PAGE.with_name("growth.png"), metavar="FILE", help="the picture")
     parser.add_argument("--write", action="store_true", help="put the slopes into docs/performance.md")
     options = parser.parse_args(arguments)
-    keep_freed_memory()
     measured = []
     for sweep in SWEEPS:
         times = seconds(sweep, options.rounds)

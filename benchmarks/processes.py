@@ -28,7 +28,6 @@ from nn import processes
 from nn.distributed import GradientAverage
 from nn.fashion.models import Architecture, build
 from nn.fashion.recipes import OPTIMIZERS, RECIPES
-from nn.native import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "distributed.md"
@@ -85,7 +84,6 @@ def timed(part: Callable[[], object]) -> tuple[float, float]:
 
 def measure_step(network: Network, steps: int) -> dict[str, float]:
     """Median seconds of a step on this process's part of a batch, and of what it is made of, also of a processor."""
-    keep_freed_memory()
     rng = nn.manual_seed(0)
     model, count = build(network.architecture), network.batch // processes.size()
     optimizer, loss_function = network.optimizer(model.parameters(), lr=1e-4), nn.CrossEntropyLoss()

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.allocator import keep_freed_memory
 from minigrad.arrays import NUMPY, scalar_of
 from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
@@ -72,10 +73,8 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
             if isinstance(x, Tensor) and x._requires_grad:
                 live += (edge,)  # type: ignore[operator]
         if live:
-            out._edges = live
-            out._operation = operation
-            out._requires_grad = True
-            out._time = clock.tick()
+            out._edges, out._operation = live, operation
+            out._requires_grad, out._time = True, clock.tick()
     if not isinstance(data, NUMPY):  # of Python's numbers alone NumPy made no array; a tensor holds one
         out._data = scalar_of(data)
     if watches and (watch := watches.get(threading.get_ident())):
@@ -175,6 +174,7 @@ def sweep(
     that it meets. If `freed` is given, it replaces the edges of every tensor that has had its turn: so these let go of
     their parents, and whoever asks for the graph again is told which line freed it.
     """
+    keep_freed_memory()
     with enable_grad() if create_graph else no_grad():
         return swept(seeds, create_graph, freed, inputs).complete(inputs)
 

@@ -25,7 +25,6 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.native import keep_freed_memory
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -87,7 +86,6 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__} got an empty list of parameters: there is nothing to optimize")
         for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
             self.add_param_group(group)
-        keep_freed_memory()
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Optimize more parameters: `{"params": tensors}` and any settings that differ from the defaults."""

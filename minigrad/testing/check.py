@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.allocator import keep_freed_memory
 from minigrad.arrays import Array
 from minigrad.testing.blame import Local, StepChecker, accusation, recorded_steps, reproduced, unblamed
 from minigrad.testing.differences import EPSILON
@@ -111,6 +112,7 @@ def examined(asked: Request, explained: bool = True) -> Report:
     f, model = asked.function, asked.model
     check_settings(asked)
     check_parts(asked)
+    keep_freed_memory()
     if model is None and hasattr(f, "named_parameters"):
         model = f
     if asked.gradient:
