@@ -18,7 +18,7 @@ from nn.functional.normalization import checked_eps, recorded_gradient, recorded
 
 __all__ = ["batch_norm"]
 
-BLOCK = 1 << 16  # elements worked on at a time, so that several passes over them stay in the cache
+BLOCK = 1 << 18  # elements worked on at a time: they stay in the cache, and threads seldom wait for each other's calls
 SUMS = 1 << 11  # how many are made side by side, of few numbers each and in their dtype; they are added up in double
 JOINED = 4  # rows of so many in one make a row of 8192 elements, see `blocks`
 
