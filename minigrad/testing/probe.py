@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -339,5 +338,4 @@ def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
     One of 65,536 numbers each, which are looked up, so that there are no arrays in between.
     """
-    which = np.frombuffer(rng.bytes(2 * prod(shape)), np.uint16).reshape(shape)
-    return np.asarray(MULTIPLES.take(which))
+    return np.asarray(MULTIPLES.take(rng.integers(len(MULTIPLES), size=shape, dtype=np.uint16)))
