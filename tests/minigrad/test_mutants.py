@@ -5,8 +5,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from minigrad.ops import operations
-from minigrad.testing import gradcheck
+from minigrad.testing.check import examined
 from minigrad.testing.mutation import breaking, mutate_rules
+from minigrad.testing.reproduce import Request
 from minigrad.testing.strategies import calls
 from nn import functional as F
 from nn.functional import convolution, pooling
@@ -68,6 +69,11 @@ def examples_of(operation):
     return sorted(found, key=lambda call: -sum(x.size for x in call.inputs))
 
 
+def is_right(f, *inputs, **settings):
+    """What `gradcheck` finds, without what it says of it, which takes it twice as long."""
+    return examined(Request(f, inputs, checks=("linear", "untouched"), **settings), explained=False).ok
+
+
 OWN = [op.name for op in operations.values() if op.owner == "minigrad" and op.kind != "step"]
 
 
@@ -77,7 +83,7 @@ def test_every_fault_in_a_rule_is_noticed(name):
 
     def check():
         for seed, call in enumerate(examples):
-            gradcheck(call, *call.inputs, seed=seed, checks=("linear", "untouched"), directions=2)
+            assert is_right(call, *call.inputs, seed=seed, directions=2)
 
     recorded = operations[name].function.__name__
     with breaking(None) as observer:
@@ -132,6 +138,9 @@ WINDOWS = RNG.standard_normal((2, 2, 2, 4))
     ],
 )
 def test_every_fault_in_a_rule_of_nn_is_noticed(name, f, inputs):
-    report = mutate_rules(lambda: gradcheck(f, *inputs, checks=("linear", "untouched")), operations=[name])
+    def check():
+        assert is_right(f, *inputs)
+
+    report = mutate_rules(check, operations=[name])
     assert report.killed
     assert not report.survived, str(report)
