@@ -29,6 +29,7 @@ from minigrad.testing.subject import (
     SecondOrder,
     Subject,
     TensorSubject,
+    not_looked_into,
     spread_by_rounding,
 )
 
@@ -122,6 +123,7 @@ def examined(asked: Request, explained: bool = True) -> Report:
     if not subject.arrays:
         raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
     examination = Examination(asked, subject, explained)
+    examination.report.notes += not_looked_into(asked.inputs)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         examination.examine()
     return examination.report
@@ -132,7 +134,7 @@ def check_settings(asked: Request) -> None:
     checks = CHECKS if asked.checks is None else asked.checks
     if isinstance(checks, str) or not isinstance(checks, Collection):
         raise ValueError(f"checks are several names, such as [{next(iter(CHECKS))!r}], got {checks!r:.80}")
-    if unknown := [check for check in checks if check not in CHECKS]:
+    if unknown := [check for check in checks if not isinstance(check, str) or check not in CHECKS]:
         raise ValueError(f"there is no check {unknown}: take some of {', '.join(CHECKS)}")
     if not isinstance(asked.order, Integral) or asked.order not in (1, 2):
         raise ValueError(f"order is 1, or 2 for derivatives of the gradients too, got {asked.order!r:.80}")
@@ -151,6 +153,8 @@ def check_parts(asked: Request) -> None:
         raise TypeError(f"gradient is a function that returns gradients, got {asked.gradient!r:.80}")
     if asked.gradient is not None and asked.model is not None:
         raise ValueError("a hand-written gradient has none for parameters: model= is for functions of tensors")
+    if not callable(asked.f):
+        raise TypeError(f"the first argument is the function whose gradient is checked, got {asked.f!r:.80}")
     for thing in (asked.function, asked.model):
         if isinstance(thing, type) and hasattr(thing, "named_parameters"):
             raise TypeError(f"{thing.__name__} is a class: give a module that is made of it, {thing.__name__}(...)")
@@ -213,6 +217,7 @@ class Examination:
         self.tolerance = Tolerance(request.rtol, request.atol)
         self.rng = np.random.default_rng((request.seed, 2))  # not what a user draws data from, by the same seed
         self.lost = 0.0  # how large slopes may be that rounding hides, whatever the error bar says
+        self.is_steady = True  # whether backward passes give the same each time: else rounding explains nothing
         self.report = Report(getattr(request.function, "__name__", type(request.function).__name__))
 
     def examine(self) -> None:
@@ -240,13 +245,13 @@ class Examination:
         subject, arrays = self.subject, [x.copy() for x in self.subject.arrays]
         with recorded_steps() as steps, recorded_casts() as casts:
             made = recorded_call(subject, arrays)
-            values = made.values
+            values = copies(made.values)  # which the next call, or the gradient, may write into
             draw = np.ones if subject.returns_one_number else self.rng.standard_normal
             cotangents = [np.asarray(draw(value.shape)) for value in values]
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
                 raise Meaningless(bad)
-            gradients = gradients_of_call(made, copies(cotangents))
+            gradients = as_they_are(gradients_of_call(made, copies(cotangents)))
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
         run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
@@ -268,7 +273,7 @@ class Examination:
         for check in checks:
             try:
                 problem = check(run)
-            except (NotImplementedError, np.linalg.LinAlgError) as error:  # of another framework's function, in float32
+            except (NotImplementedError, np.linalg.LinAlgError, FloatingPointError) as error:  # mostly in float32
                 self.report.notes.append(f"not checked: {check.__name__}, {error}")
                 continue
             except Exception as error:  # of whatever kind: it is part of what is reported
@@ -279,11 +284,13 @@ class Examination:
                 self.report.notes.append(f"an operation is ill-conditioned: {problem}")
             elif problem:
                 self.report.problems.append(problem)
+                self.is_steady = self.is_steady and check not in (CHECKS["untouched"], CHECKS["repeatable"])
 
     def is_rounding(self, check: Callable[[Outcome], str | None], problem: str, run: Outcome) -> bool:
         """Whether numbers of a check that do not agree are what rounding may do, unlike a wrong dtype."""
         epsilon = {CHECKS["forward"]: EPSILON, CHECKS["float32"]: SINGLE}.get(check, 0.0)
-        if not epsilon or not problem.startswith(("jvp and vjp disagree", "float32 does not agree")):
+        known = problem.startswith(("jvp and vjp disagree", "float32 does not agree"))
+        if not epsilon or not self.is_steady or not known:
             return False
         probe = self.probe(run)
         if probe.is_erratic(self.rng, epsilon) or probe.loses_digits(self.rng, epsilon):
@@ -335,7 +342,11 @@ class Examination:
             if not weighed.wrong:
                 self.explain(second, None, probe)
             findings += second.findings if decided or second.wrong else []
-        self.report.count(findings)
+        self.report.count([finding for finding in findings if not self.is_hidden(finding)])
+
+    def is_hidden(self, finding: Finding) -> bool:
+        """Whether it is of a second derivative that says nothing, since rounding f hides as much as it is off by."""
+        return self.order == 2 and finding.verdict is Verdict.INCONCLUSIVE and finding.difference <= self.lost
 
     def probe(self, run: Outcome) -> Probe:
         return Probe(run.subject, run.cotangents, run.gradients, self.tolerance, run.values, run.epsilon)
@@ -391,7 +402,7 @@ class Examination:
         for arrays in other_points(subject.arrays, run.rng()):
             try:
                 made = subject.recorded([x.copy() for x in arrays])
-                values, gradients = made.values, made.gradients(copies(run.cotangents))
+                values, gradients = copies(made.values), as_they_are(made.gradients(copies(run.cotangents)))
             except Exception:  # outside of the domain of f
                 continue
             same = [value.shape for value in values] == [value.shape for value in run.values]
@@ -439,6 +450,8 @@ class Examination:
 
     def explained_by_rounding(self, local: Local | None, weighed: Weighed) -> bool:
         """Whether f, or the step that is wrong, is off by no more than rounding may do, or changes too fast for it."""
+        if not self.is_steady:
+            return False
         if all(finding.difference <= self.lost for finding in weighed.wrong):
             return True
         if local is None:
@@ -487,7 +500,7 @@ class Examination:
             first: where nothing was found, if this is the second point.
         """
         report = self.report
-        report.undecided += weighed.undecided
+        report.undecided += [said for said in weighed.undecided if said not in report.undecided]
         report.notes += weighed.notes
         if not weighed.wrong:
             return
@@ -538,7 +551,7 @@ class Examination:
         # Gradients may be small differences of what is as large as f, in units of the smallest step: softmax far out.
         unit = min((float(scale(x).min()) for x in self.subject.arrays if x.size), default=1.0)
         size = np.abs(flat(run.values)).max(initial=0.0) * np.abs(flat(run.cotangents)).sum()
-        self.lost = self.tolerance.atol * float(size) / unit / max(unit, 1.0)
+        self.lost = self.tolerance.atol * float(size) / unit
         second, first, with_kink = None, self.subject, bool(self.report.verdicts[Verdict.KINK])
         self.order = 2
         for arrays in points_aside(first.arrays, self.rng) if with_kink else [first.arrays]:
@@ -617,6 +630,11 @@ def meaningless(error: Exception) -> Meaningless:
 def copies(arrays: Iterable[Array]) -> list[Array]:
     """What a gradient may write into; whether it does is a check of its own."""
     return [x.copy() for x in arrays]
+
+
+def as_they_are(gradients: Gradients) -> Gradients:
+    """Copies of gradients, which a later pass may write into."""
+    return [None if g is None else g.copy() for g in gradients]
 
 
 def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:

@@ -223,6 +223,7 @@ def mutate_rules(
         mutations: the faults to try, of `MUTATIONS`.
 
     Raises:
+        TypeError: if the check cannot be called.
         ValueError: if there are no such mutations or operations, or nothing to break.
         Exception: whatever the check raises when nothing is broken.
 
@@ -239,6 +240,8 @@ def mutate_rules(
       survived: multiply, rule of input 0: result permuted
       survived: multiply, rule of input 1: result permuted
     """
+    if not callable(check):
+        raise TypeError(f"check is a function that raises if something is wrong, got {check!r:.80}")
     faults = [mutations] if isinstance(mutations, str) else list(mutations)
     if unknown := [name for name in faults if name not in MUTATIONS] or (not faults and ["()"]):
         raise ValueError(f"there is no mutation {', '.join(map(repr, unknown))}: take some of {', '.join(MUTATIONS)}")

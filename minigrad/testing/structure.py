@@ -33,6 +33,7 @@ from minigrad.transforms import jvp, leaves
 
 QUARTER = EPSILON**0.25
 SINGLE = float(np.finfo(np.float32).eps)
+LARGE = 1e30  # what is smaller fits into float32
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
 
 
@@ -43,14 +44,16 @@ class Again:
     Attributes:
         made: the call.
         arrays, cotangents: the copies that were handed in.
-        passes: the gradients of both times.
+        handed: the gradients of the first time, in the arrays that the pass returned.
+        passes: those of both times, as they were then.
         written: a sentence for what has been written into, if anything has.
     """
 
     made: Recording
     arrays: list[Array]
     cotangents: list[Array]
-    passes: list[Gradients]
+    handed: Gradients
+    passes: list[list[Array]]
     written: str | None
 
 
@@ -90,18 +93,19 @@ class Outcome:
         made = subject.recorded(arrays)
         inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)}
         saved = [(name, kept, kept.tobytes()) for name, kept in inner.values()]
-        passes = [made.gradients(cotangents) for _ in range(2)]
+        handed = made.gradients(cotangents)
+        passes = [self.dense(handed), self.dense(made.gradients(cotangents))]
         said = [f"an array of shape {kept.shape} that {name} has saved"
                 for name, kept, before in saved if kept.tobytes() != before]
         if changed(["it"] * len(cotangents), cotangents, self.cotangents):
             said.insert(0, "the cotangent: copy it first")
         written = f"the backward pass writes into {said[0]}" if said else None
-        return Again(made, arrays, cotangents, passes, written)
+        return Again(made, arrays, cotangents, handed, passes, written)
 
     def dense(self, gradients: Gradients) -> list[Array]:
-        """Gradients with zeros where none arrives."""
+        """Gradients as they are now, with zeros where none arrives: a later pass may write into its arrays again."""
         pairs = zip(self.subject.arrays, gradients, strict=True)
-        return [np.zeros(x.shape) if g is None else g for x, g in pairs]
+        return [np.zeros(x.shape) if g is None else g.copy() for x, g in pairs]
 
     def digits(self, share: float = 0.5) -> float:
         """A tolerance that leaves a share of the digits."""
@@ -267,7 +271,7 @@ def forward(run: Outcome) -> str | None:
 
 def repeatable(run: Outcome) -> str | None:
     """Two backward passes give the same bits."""
-    names, passes = run.subject.names, [run.dense(gradients) for gradients in run.again.passes]
+    names, passes = run.subject.names, run.again.passes
     if difference := first_difference(names, passes[0], run.dense(run.gradients), run.digits(3 / 4)):
         return f"two calls give different gradients: that of {difference}. Does a rule keep something?"
     for name, a, b in zip(names, *passes, strict=True):
@@ -298,16 +302,32 @@ def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Itera
 
 
 def unshared(run: Outcome) -> str | None:
-    """No gradient shares memory with another one, an input, or the cotangent."""
+    """No gradient shares memory with another one, an input, or the cotangent; and the next call overwrites nothing."""
     names, again = run.subject.names, run.again
     named = list(zip(names, again.arrays, strict=True)) + [("the cotangent", c) for c in again.cotangents]
-    for name, g in zip(names, again.passes[0], strict=True):
+    for name, g in zip(names, again.handed, strict=True):
         for other, array in named if g is not None else ():
             if g.size and np.shares_memory(g, array):
                 return f"the gradient of {name} shares memory with {other}: return a copy"
         if g is not None:
             named.append((f"the gradient of {name}", g))
+    if first := overwritten(run):
+        return f"{first} of one call is overwritten by the next: return a new array each time"
     return None
+
+
+def overwritten(run: Outcome) -> str | None:
+    """What changes of the results of a call when f and its gradient are called at another point."""
+    again = run.again
+    results = [(name, x) for name, x in zip(run.names(), [*again.made.values, *again.handed], strict=True)
+               if x is not None]
+    names, arrays = [name for name, _ in results], [x for _, x in results]
+    before = [x.copy() for x in arrays]
+    try:
+        both(run, [np.asarray(1.001 * x + 0.001) for x in run.subject.arrays], [1.5 * c for c in run.cotangents])
+    except Exception:  # whatever it is: f is not defined there
+        return None
+    return changed(names, arrays, before)
 
 
 def freed(run: Outcome) -> str | None:
@@ -437,6 +457,12 @@ def float32(run: Outcome) -> str | None:
         return (casts or run.casts)[-1]  # the first operation's
     if any(x.dtype != np.float32 for x in made.values) or not all(np.isfinite(x).all() for x in made.values):
         return None  # it computes in float64 on purpose, or float32 is too small for these numbers
+    for name, single, double in zip(subject.names, run.dense(gradients), run.dense(run.gradients), strict=True):
+        if (bad := ~np.isfinite(single)).any() and np.abs(double).max() < LARGE:
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
+            place = f"{name} at {index}" if index else name
+            raise FloatingPointError(f"where the gradient of {place} is {single[index]}, and {double[index]:.8g} in "
+                                     "float64: an array on the way leaves its range")
     return single_precision_difference(run, arrays, made.values, gradients)
 
 
@@ -560,7 +586,7 @@ def recorded_casts() -> Iterator[list[str]]:
 CHECKS: dict[str, Callable[[Outcome], str | None]] = {
     check.__name__: check
     for check in (
-        deterministic, reached, shapes, linear, forward, repeatable, untouched, unshared, freed, layouts, same_input,
+        deterministic, reached, shapes, untouched, unshared, repeatable, linear, forward, freed, layouts, same_input,
         float32,
     )
 }

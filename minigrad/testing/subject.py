@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import combinations
 from operator import index
 from typing import Any, Self, SupportsIndex
@@ -106,6 +106,16 @@ def paths(tree: Any, name: str) -> list[str]:
     if isinstance(tree, (list, tuple)):
         return [path for i, part in enumerate(tree) for path in paths(part, f"{name}[{i}]")]
     return [name]
+
+
+def not_looked_into(inputs: Sequence[Any]) -> list[str]:
+    """A sentence for each dataclass among the leaves of the inputs that holds something floating: it stays as it is."""
+    named = [(leaf, path) for i, tree in enumerate(inputs)
+             for leaf, path in zip(leaves(tree), paths(tree, f"input {i}"), strict=True)]
+    objects = [(leaf, path) for leaf, path in named if is_dataclass(leaf) and not isinstance(leaf, type)]
+    return [f"not looked into: {path}, a {type(leaf).__name__}. What is in it is to be an input of its own"
+            for leaf, path in objects
+            if any(is_variable(x) for part in fields(leaf) for x in leaves(getattr(leaf, part.name, None)))]
 
 
 def floating_outputs(result: Any) -> list[Any]:

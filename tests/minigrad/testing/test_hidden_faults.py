@@ -1,12 +1,16 @@
 """Wrong gradients that kinks, special values, orders of keys and what they write into might hide."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.testing import gradcheck, gradient_property, gradient_report, strategies
+from minigrad.testing.mutation import mutate_rules
 
 SEEDS = range(6)
+X = np.array([0.25, 0.5, 1.5])
 WEIGHTS = np.r_[0.0, np.linspace(0.5, 1.5, 19)]
 
 
@@ -148,6 +152,7 @@ def test_methods_and_objects_are_blamed_by_name_with_the_line_of_their_rule(squa
         ({"seed": None}, "seed is an integer of at least 0, got None"), ({"seed": -1}, "seed is an integer"),
         ({"rtol": -1}, "rtol is a number of at least 0, got -1"), ({"atol": np.nan}, "atol is a number of at least 0"),
         ({"rtol": "1e-3"}, "rtol is a number"), ({"directions": 1.5}, "at least 1 direction to look along, got 1.5"),
+        ({"checks": [["layouts"]]}, r"there is no check \[\['layouts'\]\]"),
         ({"checks": "layouts"}, r"checks are several names, such as \['deterministic'\], got 'layouts'"),
         ({"checks": [1, "a"]}, r"there is no check \[1, 'a'\]: take some of"),
         ({"wrt": "x"}, "wrt is the position of an input, or several, got 'x'"),
@@ -223,6 +228,76 @@ def test_second_derivatives_need_a_point_beside_a_kink_in_the_domain():
         report = gradient_report(positive, np.ones(3), np.zeros(3), order=2, seed=seed)
         assert report.ok
         assert any("derivatives of derivatives were" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("gap", [31.0, 32.5, 38.0, 45.0, 60.0])
+def test_second_derivatives_that_rounding_hides_are_no_fault(gap, seed):
+    assert gradient_report(lambda x: mg.softmax(x, axis=-1), np.array([0.0, -gap]), order=2, seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_other_second_derivatives_of_that_size_are_still_wrong(seed):
+    def exp_with_no_second_derivative(x):
+        x = mg.as_tensor(x)
+        values = np.exp(x.data)
+        return mg.record(exp_with_no_second_derivative, values, (x, lambda grad, out: grad * values.astype(grad.dtype)))
+
+    def f(x):
+        return mg.softmax(x, axis=-1) + 1e-6 * exp_with_no_second_derivative(x)
+
+    assert gradient_report(f, np.array([0.0, -32.0]), order=2, seed=seed, checks=()).state == "WRONG"
+
+
+def test_a_gradient_that_changes_at_random_is_not_excused_as_rounding():
+    rng = np.random.default_rng(0)
+
+    def torn(x):
+        x = mg.as_tensor(x)
+        return mg.record(torn, x.data**2, (x, lambda grad, out: grad * x * rng.integers(1, 4, x.shape).astype(x.dtype)))
+
+    report = gradient_report(torn, np.ones(5))
+    assert any("two calls give different gradients" in problem for problem in report.problems)
+    assert not report.undecided
+    assert not any("ill-conditioned" in note for note in report.notes)
+
+
+def softplus_that_overflows(x):
+    x = mg.as_tensor(x)
+    values = np.logaddexp(0, x.data).astype(x.dtype)
+    return mg.record(softplus_that_overflows, values, (x, lambda grad, out: grad * mg.exp(x) / (1 + mg.exp(x))))
+
+
+@pytest.mark.parametrize("x", [89.0, 100.0, 200.0])
+def test_a_gradient_that_is_nan_in_float32_alone_is_told_in_a_note(x):
+    with np.errstate(all="ignore"):
+        report = gradient_report(softplus_that_overflows, np.array([1.0, x]))
+    assert any(note.startswith("not checked: float32, where the gradient of input 0 at (1,) is nan, and ")
+               for note in report.notes)
+
+
+def test_what_a_dataclass_holds_is_said_not_to_be_looked_into():
+    @dataclass
+    class Layer:
+        weight: mg.Tensor
+        name: str = "first"
+
+    layer = Layer(mg.tensor(np.ones(3)))
+    report = gradient_report(lambda x, layer: x * layer.weight, X, layer)
+    assert report.notes == ["not looked into: input 1, a Layer. What is in it is to be an input of its own"]
+
+
+def test_a_hand_written_gradient_that_returns_nothing_is_told_in_its_own_words():
+    report = gradient_report(lambda x: (x**2).sum(), X, gradient=lambda x: None)
+    assert "the gradient returned zeros, or None" in report.details
+
+
+@pytest.mark.parametrize("f", [3, None, "sin"])
+def test_what_is_no_function_is_refused_in_a_sentence(f):
+    with pytest.raises(TypeError, match="the first argument is the function whose gradient is checked, got"):
+        gradcheck(f, X)
+    with pytest.raises(TypeError, match="check is a function that raises if something is wrong, got"):
+        mutate_rules(f)
 
 
 def test_a_function_that_refuses_what_is_rounded_is_checked_all_the_same():

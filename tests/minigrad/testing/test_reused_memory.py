@@ -1,0 +1,59 @@
+"""Results that lie in memory that is used again: they are right until the next call."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.testing import gradient_report
+
+X = np.array([0.25, 0.5, 1.5])
+OVERWRITTEN = "of one call is overwritten by the next: return a new array each time"
+memory = np.zeros(3)
+
+
+def exp_into_memory(x):
+    """exp, whose values in float64 lie in one and the same array."""
+    x = mg.as_tensor(x)
+    out = np.exp(x.data, out=memory if x.dtype == np.float64 and x.shape == memory.shape else None)
+    return mg.record(exp_into_memory, out, (x, lambda grad, out: grad * out))
+
+
+@pytest.mark.parametrize("x", [X, np.zeros(3)], ids=["some", "zeros"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_values_in_memory_that_is_used_again_are_noticed(x, order):
+    assert gradient_report(exp_into_memory, x, order=order).problems[0] == f"output 0 {OVERWRITTEN}"
+
+
+def test_so_they_are_of_functions_of_arrays():
+    report = gradient_report(lambda x: np.sin(x, out=memory), X, gradient=lambda x, cotangent: cotangent * np.cos(x))
+    assert report.problems == [f"output 0 {OVERWRITTEN}"]
+
+
+def test_gradients_in_memory_that_is_used_again_are_noticed_and_the_numbers_are_right():
+    report = gradient_report(np.sin, X, gradient=lambda x, cotangent: np.multiply(cotangent, np.cos(x), out=memory))
+    assert report.problems == [f"the gradient of input 0 {OVERWRITTEN}"]
+
+
+def test_what_is_the_same_each_time_may_be_the_same_array():
+    report = gradient_report(lambda x: X @ x, np.ones(3), gradient=lambda x: X)
+    assert report.state == "correct"
+    report = gradient_report(lambda x: (x * 2, X), np.ones(3), gradient=lambda x, first, second: 2 * first)
+    assert report.state == "correct"
+
+
+def exp_whose_rule_writes_into_it(x):
+    x = mg.as_tensor(x)
+
+    def rule(grad, out):
+        slopes = out.data
+        slopes *= grad.data
+        return mg.Tensor(slopes)
+
+    return mg.record(exp_whose_rule_writes_into_it, np.exp(x.data), (x, rule))
+
+
+def test_a_backward_pass_that_writes_into_the_result_is_said_to_do_so_first():
+    report = gradient_report(exp_whose_rule_writes_into_it, X)
+    assert report.problems[0] == (
+        "the backward pass writes into an array of shape (3,) that exp_whose_rule_writes_into_it has saved")
+    assert not any("deterministic" in problem for problem in report.problems)
