@@ -115,6 +115,9 @@ def merged(before: Any, after: Sequence[Any]) -> Any:
     """
     if isinstance(before, Mapping):
         return {name: merged(old, [state[name] for state in after]) for name, old in before.items()}
+    if isinstance(before, list | tuple):
+        fits = all(type(new) is type(before) and len(new) == len(before) for new in after)
+        return type(before)(map(merged, before, zip(*after, strict=True))) if fits else after[0]
     old, kind = np.asarray(before), np.asarray(before).dtype.kind
     if kind not in "biuf" or any(np.shape(new) != old.shape for new in after):
         return after[0]
@@ -155,10 +158,10 @@ class GradientAverage:
         self.model, self.parameters = model, [p for p in model.parameters() if p.requires_grad]
         self.before = [buffer.copy() for buffer in self._buffers()]
         arrays = [*(p.data for p in self.parameters), *self.before]
-        lengths = [*(array.size for array in arrays), len(self.parameters), 3]
+        lengths = [*(array.size for array in arrays), len(self.parameters), len(self.before), 3]
         dtype = np.result_type(np.float32, *(array.dtype for array in arrays if array.dtype.kind == "f"))
         self.flat = np.zeros(sum(lengths), dtype)
-        *views, self.given, self.sums = np.split(self.flat, np.cumsum(lengths)[:-1])
+        *views, self.given, self.changed, self.sums = np.split(self.flat, np.cumsum(lengths)[:-1])
         shaped = [view.reshape(array.shape) for view, array in zip(views, arrays, strict=True)]
         self.gradients, self.changes = shaped[: len(self.parameters)], shaped[len(self.parameters) :]
 
@@ -187,14 +190,24 @@ class GradientAverage:
             else:
                 own.fill(0)
         buffers = self._buffers()
+        self.changed[:] = [factor != 0 and not np.array_equal(buffer, before, equal_nan=before.dtype.kind == "f")
+                           for buffer, before in zip(buffers, self.before, strict=True)]
         for buffer, before, change in zip(buffers, self.before, self.changes, strict=True):
-            np.multiply(np.subtract(buffer, before), factor, out=change, casting="same_kind")
+            if factor == 0:
+                change.fill(0)
+            elif before.dtype.kind == "f":  # the value itself: a change from infinity, or from what is large, is lost
+                np.multiply(buffer, factor, out=change, casting="same_kind")
+            else:
+                np.multiply(buffer.astype(np.int64) - before.astype(np.int64), factor, out=change, casting="same_kind")
         self.sums[:] = factor, total, weight
         all_reduce_(self.flat)
         factors, totals, weights = self.sums.tolist()
-        for buffer, before, change in zip(buffers, self.before, self.changes, strict=True):
-            after = before + change / (factors or 1)
-            before[...] = buffer[...] = after if before.dtype.kind == "f" else np.rint(after)
+        for buffer, before, change, changed in zip(buffers, self.before, self.changes, self.changed, strict=True):
+            if changed and before.dtype.kind == "f":
+                before[...] = change / factors
+            elif changed:
+                before += np.rint(change / factors).astype(np.int64).astype(before.dtype)
+            buffer[...] = before
         for p, summed, given in zip(self.parameters, self.gradients, self.given, strict=True):
             p.grad = wrap((summed / (1 if is_sum else factors)).astype(p.dtype, copy=False)) if given else None
         return totals, weights

@@ -201,10 +201,15 @@ def written(arrays: list[pickle.PickleBuffer]) -> str:
 
     try:
         with NamedTemporaryFile(prefix="minigrad-shared-", delete=False) as file:
-            for array in arrays:
-                file.write(array.raw())
-                file.write(bytes(-file.tell() % ALIGNMENT))
-            file.write(bytes(ALIGNMENT))  # nothing could not be mapped
+            try:
+                for array in arrays:
+                    file.write(array.raw())
+                    file.write(bytes(-file.tell() % ALIGNMENT))
+                file.write(bytes(ALIGNMENT))  # nothing could not be mapped
+                file.flush()
+            except BaseException:
+                os.unlink(file.name)
+                raise
             return file.name
     except OSError as error:
         reason = error.strerror or error

@@ -140,9 +140,11 @@ class Classifier:
             )
             images = np.zeros((1, *classifier.size), np.uint8)
             with np.errstate(all="ignore"):
-                outputs = classifier.predict_proba(images).shape[1]  # so that it is known to work
-            if outputs != len(classifier.classes):
+                probabilities = classifier.predict_proba(images)  # so that it is known to work
+            if (outputs := probabilities.shape[1]) != len(classifier.classes):
                 raise ValueError(f"it has {outputs} outputs, but {len(classifier.classes)} names of classes")
+            if not np.isfinite(probabilities).all():
+                raise ValueError("its probabilities are not finite")
             return classifier
         except KeyError as error:
             raise nn.FileError(f"{path} is no garment classifier: its metadata lacks {error}") from error

@@ -182,6 +182,25 @@ def a_parameter_that_no_process_used_has_no_gradient_and_one_that_some_used_has(
 
 
 @check
+def buffers_become_what_they_become_in_one_process_however_large_they_are():
+    kept = {"mask": np.array([0, -np.inf, np.nan], np.float32), "large": np.array([2**64 - 1], np.uint64),
+            "long": np.array([2**62 + 1])}
+    model = nn.Linear(2, 1)
+    model.small, model.low, model.steps = np.array([5], np.uint8), np.array([np.inf, 1e30], np.float32), np.array([7])
+    for name, array in kept.items():
+        setattr(model, name, array.copy())
+    average = GradientAverage(model)
+    for step in range(2):
+        model.small -= 1
+        model.low[:] = 1
+        model.steps += 1
+        average(0.0, rank())  # process 0 takes no part
+        assert (model.small.tolist(), model.low.tolist(), model.steps.tolist()) == ([4 - step], [1, 1], [8 + step])
+        for name, array in kept.items():
+            np.testing.assert_array_equal(getattr(model, name), array)
+
+
+@check
 def half_and_double_precision_keep_their_dtypes():
     model = nn.ModuleList([nn.Linear(2, 2, dtype=dtype) for dtype in (np.float16, np.float32, np.float64)])
     average = GradientAverage(model)
@@ -560,6 +579,19 @@ def test_a_change_that_each_process_made_is_kept():
     assert (result["count"], result["name"]) == (8, "a")
     assert result["mean"].tolist() == [1.5, 2.0]
     assert result["bits"].tolist() == [False, True, True]
+    assert merged({"seen": [1, (2, 3)]}, [{"seen": [2, (2, 3)]}, {"seen": [1, (4, 3)]}]) == {"seen": [2, (4, 3)]}
+    assert merged([1], [[1, 2], [1]]) == [1, 2]
+
+
+def test_a_file_that_there_was_no_room_for_is_not_left_behind(monkeypatch, tmp_path):
+    class TooLarge:
+        def raw(self):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(nn.FileError, match="No space left on device; set TMPDIR"):
+        written([TooLarge()])
+    assert not list(tmp_path.iterdir())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 
@@ -45,6 +46,8 @@ def run(given: argparse.Namespace) -> int:
     if given.top < 1:
         raise ValueError(f"at least one class is shown, not {given.top}")
     classifier = Classifier.load(given.model)
+    if given.picture and any(is_same(given.picture, path) for path in (given.model, *given.photos)):
+        raise ValueError(f"{given.picture} is what is read: give --picture another name")
     answered: dict[str, tuple[Photo, dict[str, float]]] = {}
     for path in given.photos:
         try:
@@ -64,6 +67,11 @@ def run(given: argparse.Namespace) -> int:
         draw_photos(answered, given.picture)
         say(f"Wrote {given.picture}", sys.stderr)
     return int(len(answered) < len(set(given.photos)))
+
+
+def is_same(picture: Path, path: str) -> bool:
+    """Whether both are one file."""
+    return picture.exists() and Path(path).exists() and picture.samefile(path)
 
 
 def doubt(probabilities: dict[str, float]) -> list[str]:

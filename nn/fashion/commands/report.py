@@ -28,5 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write the page."""
+    if given.output and given.output.suffix not in (".html", ".htm"):
+        raise ValueError(f"{given.output} does not end in .html: no browser would show it")
     size = Classifier.load(given.runs[0]).size
     say(f"Wrote {write_report(given.runs, load(given.data, size=size), given.output)}")

@@ -62,6 +62,32 @@ def hostile(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize("read", ["photo.png", "model.npz"])
+def test_what_is_read_is_not_drawn_over(read, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    architecture = {"name": "mlp", "sizes": [784, 10]}
+    Classifier(build(architecture), architecture, MEAN, STD).save(tmp_path / "model.npz")
+    image.fromarray(np.full((60, 60), 250, np.uint8)).save(tmp_path / "photo.png")
+    before = (tmp_path / read).read_bytes()
+    arguments = ["predict", str(tmp_path / "model.npz"), str(tmp_path / "photo.png"), "--picture"]
+    assert commands.main([*arguments, str(tmp_path / read)])
+    assert f"{read} is what is read: give --picture another name" in capsys.readouterr().err
+    assert commands.main(["report", str(tmp_path), "-o", str(tmp_path / read)])
+    assert f"{read} does not end in .html: no browser would show it" in capsys.readouterr().err
+    assert (tmp_path / read).read_bytes() == before
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+def test_a_model_whose_answers_are_no_numbers_is_refused(factor, tmp_path):
+    architecture = {"name": "mlp", "sizes": [784, 10]}
+    model = build(architecture)
+    for parameter in model.parameters():
+        parameter.data = parameter.data * np.float32(factor)
+    Classifier(model, architecture, MEAN, STD).save(tmp_path / "model.npz")
+    with pytest.raises(nn.FileError, match="is no usable garment classifier: its probabilities are not finite"):
+        Classifier.load(tmp_path / "model.npz")
+
+
 def test_no_path_commands_the_terminal_or_looks_like_an_answer(sample, hostile, capsys):
     pytest.importorskip("matplotlib")
     photo, none = (str(hostile / f"{HOSTILE}.{ending}") for ending in ("png", "txt"))
