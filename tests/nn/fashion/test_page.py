@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nn
-from nn.fashion import CLASSES, MEAN, STD, commands, load
+from nn.fashion import CLASSES, MEAN, STD, commands, load, report_page
 from nn.fashion.card import model_card
 from nn.fashion.classifier import Classifier
 from nn.fashion.models import architecture_for, build
@@ -435,6 +435,25 @@ def test_nothing_is_wider_than_the_screen(browser, trained, data, tmp_path, size
     with opened(browser, trained("mlp"), data, tmp_path, viewport={"width": width, "height": height}) as tab:
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         assert tab.locator("#result").bounding_box()["height"] < height
+
+
+def test_a_report_is_not_wider_than_a_phone_and_breaks_no_number(browser, trained, data, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(report_page, "MAPPED", 120)
+    named = replace(data, classes=("Pneumonoultramicroscopicsilicovolcanoconiosis" * 2, *data.classes[1:]))
+    for name in ("one", "another"):
+        (tmp_path / name).mkdir()
+        learned = Classifier(trained("mlp").model, ARCHITECTURES["mlp"], MEAN, STD, named.classes)
+        learned.save(tmp_path / name / "model.npz")
+    written = report_page.write_report([tmp_path / "one", tmp_path / "another"], named)
+    tab = browser.new_page(viewport={"width": 360, "height": 800})
+    tab.goto(written.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    cells = tab.locator(".numbers td:not(:first-child)").all_inner_texts()
+    assert "(+0.00)" in " ".join(cells)
+    assert tab.locator(".numbers td:not(:first-child)").evaluate_all(
+        "cells => cells.every(cell => getComputedStyle(cell).overflowWrap == 'normal')")
+    tab.close()
 
 
 def test_every_mistake_is_shown_as_one_and_hits_are_of_all_classes(trained, data):
