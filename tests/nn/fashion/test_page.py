@@ -566,7 +566,7 @@ def test_the_command_refuses_other_data_and_networks_that_are_broken(trained, sy
     for name, sentence in {
         "own": "the images have 28 x 28 pixels, not 20 x 30",
         "others": "the model is for images of the classes a, b, c, … (10), these data are of",
-        "broken": "parameters that are not finite",
+        "broken": "its probabilities are not finite",
     }.items():
         assert commands.main(["page", str(tmp_path / f"{name}.npz"), "-o", str(tmp_path / "page.html")]) == 1
         said = capsys.readouterr().err
