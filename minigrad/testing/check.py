@@ -37,6 +37,7 @@ SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
 PARTS = 32  # of a direction with a kink that are looked at alone
 ASIDE = 0.1  # of each element's scale: how far from a kink second derivatives are checked
+NOT_CHECKED = NotImplementedError, np.linalg.LinAlgError, FloatingPointError  # f is of another library, or float32 ends
 AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
 
@@ -113,7 +114,7 @@ def examined(asked: Request, explained: bool = True) -> Report:
     f, model = asked.function, asked.model
     check_settings(asked)
     check_parts(asked)
-    keep_freed_memory()
+    keep_freed_memory()  # before the first backward pass, which functions of arrays never have
     if model is None and hasattr(f, "named_parameters"):
         model = f
     if asked.gradient:
@@ -251,7 +252,7 @@ class Examination:
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
                 raise Meaningless(bad)
-            gradients = as_they_are(gradients_of_call(made, copies(cotangents)))
+            gradients = copies(gradients_of_call(made, copies(cotangents)))
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
         run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
@@ -273,7 +274,7 @@ class Examination:
         for check in checks:
             try:
                 problem = check(run)
-            except (NotImplementedError, np.linalg.LinAlgError, FloatingPointError) as error:  # mostly in float32
+            except NOT_CHECKED as error:
                 self.report.notes.append(f"not checked: {check.__name__}, {error}")
                 continue
             except Exception as error:  # of whatever kind: it is part of what is reported
@@ -402,7 +403,7 @@ class Examination:
         for arrays in other_points(subject.arrays, run.rng()):
             try:
                 made = subject.recorded([x.copy() for x in arrays])
-                values, gradients = copies(made.values), as_they_are(made.gradients(copies(run.cotangents)))
+                values, gradients = copies(made.values), copies(made.gradients(copies(run.cotangents)))
             except Exception:  # outside of the domain of f
                 continue
             same = [value.shape for value in values] == [value.shape for value in run.values]
@@ -627,14 +628,9 @@ def meaningless(error: Exception) -> Meaningless:
     return Meaningless([f"{said}, {'; '.join(notes)}" if notes else said])
 
 
-def copies(arrays: Iterable[Array]) -> list[Array]:
-    """What a gradient may write into; whether it does is a check of its own."""
-    return [x.copy() for x in arrays]
-
-
-def as_they_are(gradients: Gradients) -> Gradients:
-    """Copies of gradients, which a later pass may write into."""
-    return [None if g is None else g.copy() for g in gradients]
+def copies(arrays: Iterable[Array | None]) -> list[Any]:
+    """Arrays, or gradients with None where none arrives, as they are now: f or its gradient may write into them."""
+    return [None if x is None else x.copy() for x in arrays]
 
 
 def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
