@@ -163,7 +163,7 @@ class GradientAverage:
         self.flat = np.zeros(sum(lengths), dtype)
         *views, self.given, self.changed, self.sums = np.split(self.flat, np.cumsum(lengths)[:-1])
         shaped = [view.reshape(array.shape) for view, array in zip(views, arrays, strict=True)]
-        self.gradients, self.changes = shaped[: len(self.parameters)], shaped[len(self.parameters) :]
+        self.gradients, self.shares = shaped[: len(self.parameters)], shaped[len(self.parameters) :]
 
     def __call__(self, loss: float, weight: float) -> float:
         """Average the gradients, and the loss, which is returned.
@@ -189,28 +189,35 @@ class GradientAverage:
                 np.multiply(p.grad.data, factor, out=own, dtype=own.dtype)
             else:
                 own.fill(0)
-        buffers = self._buffers()
-        self.changed[:] = [factor != 0 and not np.array_equal(buffer, before, equal_nan=before.dtype.kind == "f")
-                           for buffer, before in zip(buffers, self.before, strict=True)]
-        for buffer, before, change in zip(buffers, self.before, self.changes, strict=True):
-            if factor == 0:
-                change.fill(0)
-            elif before.dtype.kind == "f":  # the value itself: a change from infinity, or from what is large, is lost
-                np.multiply(buffer, factor, out=change, casting="same_kind")
-            else:
-                np.multiply(buffer.astype(np.int64) - before.astype(np.int64), factor, out=change, casting="same_kind")
+        self._pack_buffers(factor)
         self.sums[:] = factor, total, weight
         all_reduce_(self.flat)
         factors, totals, weights = self.sums.tolist()
-        for buffer, before, change, changed in zip(buffers, self.before, self.changes, self.changed, strict=True):
-            if changed and before.dtype.kind == "f":
-                before[...] = change / factors
-            elif changed:
-                before += np.rint(change / factors).astype(np.int64).astype(before.dtype)
-            buffer[...] = before
+        self._unpack_buffers(factors)
         for p, summed, given in zip(self.parameters, self.gradients, self.given, strict=True):
             p.grad = wrap((summed / (1 if is_sum else factors)).astype(p.dtype, copy=False)) if given else None
         return totals, weights
+
+    def _pack_buffers(self, factor: float) -> None:
+        """Put this process's share of each buffer into the flat array, and whether it has changed it."""
+        for i, (buffer, before, share) in enumerate(zip(self._buffers(), self.before, self.shares, strict=True)):
+            is_real = before.dtype.kind == "f"
+            self.changed[i] = factor != 0 and not np.array_equal(buffer, before, equal_nan=is_real)
+            if factor == 0:
+                share.fill(0)
+            elif is_real:  # the value itself: a change from infinity is none, and one from what is large is rounded off
+                np.multiply(buffer, factor, out=share, casting="same_kind")
+            else:  # the change, which is small enough to be exact
+                np.multiply(buffer.astype(np.int64) - before.astype(np.int64), factor, out=share, casting="same_kind")
+
+    def _unpack_buffers(self, factors: float) -> None:
+        """Give each buffer the mean of all processes, and leave it alone where none has changed it."""
+        for buffer, before, share, changed in zip(self._buffers(), self.before, self.shares, self.changed, strict=True):
+            if changed and before.dtype.kind == "f":
+                before[...] = share / factors
+            elif changed:
+                before += np.rint(share / factors).astype(np.int64).astype(before.dtype)
+            buffer[...] = before
 
     def _buffers(self) -> list[Array]:
         return [buffer for buffer in self.model.buffers() if buffer.dtype.kind in "iuf"]
