@@ -52,6 +52,12 @@ def as_path(text: str) -> Path:
 as_path.__name__ = "path"  # argparse: "invalid path value"
 
 
+def check_is_page(path: Path) -> None:
+    """Raise ValueError unless a browser takes a file by this name for a page."""
+    if path.suffix not in (".html", ".htm"):
+        raise ValueError(f"{path} does not end in .html: no browser would show it")
+
+
 def exit_status(program: str, command: Callable[[], int]) -> int:
     """Run a command to its end; returns its exit status, or 1 if not all that it printed has arrived.
 

@@ -46,8 +46,8 @@ def run(given: argparse.Namespace) -> int:
     if given.top < 1:
         raise ValueError(f"at least one class is shown, not {given.top}")
     classifier = Classifier.load(given.model)
-    if given.picture and any(is_same(given.picture, path) for path in (given.model, *given.photos)):
-        raise ValueError(f"{given.picture} is what is read: give --picture another name")
+    if given.picture and any(is_same(given.picture, path) for path in given.photos):
+        raise ValueError(f"{given.picture} is one of the photos: give --picture another name")
     answered: dict[str, tuple[Photo, dict[str, float]]] = {}
     for path in given.photos:
         try:

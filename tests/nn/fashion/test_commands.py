@@ -62,19 +62,23 @@ def hostile(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("read", ["photo.png", "model.npz"])
-def test_what_is_read_is_not_drawn_over(read, tmp_path, capsys):
+def test_no_photo_is_drawn_over_and_no_model_is_written_over(tmp_path, capsys):
     image = pytest.importorskip("PIL.Image")
     architecture = {"name": "mlp", "sizes": [784, 10]}
-    Classifier(build(architecture), architecture, MEAN, STD).save(tmp_path / "model.npz")
-    image.fromarray(np.full((60, 60), 250, np.uint8)).save(tmp_path / "photo.png")
-    before = (tmp_path / read).read_bytes()
-    arguments = ["predict", str(tmp_path / "model.npz"), str(tmp_path / "photo.png"), "--picture"]
-    assert commands.main([*arguments, str(tmp_path / read)])
-    assert f"{read} is what is read: give --picture another name" in capsys.readouterr().err
-    assert commands.main(["report", str(tmp_path), "-o", str(tmp_path / read)])
-    assert f"{read} does not end in .html: no browser would show it" in capsys.readouterr().err
-    assert (tmp_path / read).read_bytes() == before
+    model, photo = tmp_path / "model.npz", tmp_path / "photo.png"
+    Classifier(build(architecture), architecture, MEAN, STD).save(model)
+    picture = np.full((60, 60), 250, np.uint8)
+    picture[10:50, 20:40] = 40
+    image.fromarray(picture).save(photo)
+    before = model.read_bytes(), photo.read_bytes()
+    for arguments, sentence in (
+        (["predict", str(model), str(photo), "--picture", str(photo)], "is one of the photos: give --picture another"),
+        (["predict", str(model), str(photo), "--picture", str(model)], "cannot be drawn: a picture ends in one of"),
+        (["report", str(tmp_path), "-o", str(model)], "model.npz does not end in .html: no browser would show it"),
+    ):
+        assert commands.main(arguments) == 1
+        assert sentence in capsys.readouterr().err
+    assert (model.read_bytes(), photo.read_bytes()) == before
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
