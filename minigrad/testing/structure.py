@@ -317,7 +317,7 @@ def unshared(run: Outcome) -> str | None:
 
 
 def overwritten(run: Outcome) -> str | None:
-    """What changes of the results of a call when f and its gradient are called at another point."""
+    """What changes of the results of a call when f and its gradient are called at another point, close by."""
     again = run.again
     results = [(name, x) for name, x in zip(run.names(), [*again.made.values, *again.handed], strict=True)
                if x is not None]
