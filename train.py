@@ -196,7 +196,8 @@ def command(arguments: argparse.Namespace) -> int:
     except MemoryError:
         return end(1, "train.py: there is not enough memory for this network with batches of this size")
     except (DataError, FileError, ImportError, NonFiniteLoss, ProcessesDiffer, ValueError) as error:
-        return end(1, without_control(f"train.py: {error}"))
+        where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))  # in which process, if in another one
+        return end(1, without_control(f"train.py: {error}{where}"))
 
 
 def main() -> int:

@@ -141,7 +141,7 @@ def modelled(costs: Costs, machines: int, bandwidth: float, batches: int = 1) ->
     """Seconds of a step on so many machines, which share so many batches.
 
     An Allreduce is counted as the best known ones are: each machine sends and receives 2 (n - 1) / n of the bytes, in
-    2 log2 n messages (Rabenseifner, 2004). A second one, of two numbers, asks whether to go on.
+    2 log2 n messages (Rabenseifner, 2004). A second one, of four numbers, asks whether to go on.
     """
     messages = 2 * 2 * math.log2(machines)
     sent = 2 * (machines - 1) / machines * costs.gradients

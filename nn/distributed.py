@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,17 +34,25 @@ from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row
 from nn.module import Module
 from nn.parallel import Backward
-from nn.processes import abort, all_reduce, all_reduce_, broadcast, exit_all, gathered, once_a_machine, rank, size
+from nn.processes import (
+    ProcessesDiffer,
+    abort,
+    all_reduce,
+    all_reduce_,
+    broadcast,
+    exit_all,
+    gathered,
+    meet,
+    once_a_machine,
+    rank,
+    size,
+)
 from nn.state import moving_parts, put_states, states_of
 
 __all__ = [
     "DistributedLearner", "GradientAverage", "Parts", "ProcessesDiffer", "abort", "all_reduce", "broadcast",
     "once_a_machine", "rank", "size",
 ]
-
-
-class ProcessesDiffer(RuntimeError):
-    """The processes no longer have the same weights, so that their gradients are not of one function."""
 
 
 class Parts:
@@ -59,7 +67,8 @@ class Parts:
     What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is after an epoch as if one
     process had seen all samples: the changes of all are added up.
 
-    Raises TypeError if it is given anything but a `DataLoader`.
+    Raises TypeError if it is given anything but a `DataLoader`, whose `order` and `batch` it uses, and when an epoch
+    begins `ProcessesDiffer` if the processes have loaders of other numbers of samples, or with other settings.
 
     >>> loader = DataLoader((np.arange(4), np.arange(4) ** 2), batch_size=2)
     >>> [squares.tolist() for _, squares in Parts(loader)]
@@ -69,6 +78,9 @@ class Parts:
     def __init__(self, loader: DataLoader) -> None:
         if not isinstance(loader, DataLoader):
             raise TypeError(f"Parts takes a DataLoader, whose batches it can divide, got a {type(loader).__name__}")
+        if type(loader).__iter__ is not DataLoader.__iter__:
+            kind = type(loader).__name__
+            raise TypeError(f"Parts takes batches by order() and batch(), so that {kind}.__iter__ would have no effect")
         self.loader = loader
 
     def __len__(self) -> int:
@@ -76,6 +88,9 @@ class Parts:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Arrays]:
+        loader = self.loader
+        ways = f"shuffle={loader.shuffle}, drop_last={loader.drop_last}"
+        meet(f"an epoch of {loader.num_samples} samples, batch_size={loader.batch_size}, {ways}")
         moving = moving_parts({"default": default_generator(), "loader": self.loader})
         put_states(moving, broadcast(states_of(moving)))
         order = self.loader.order()
@@ -90,7 +105,7 @@ class Parts:
             parts = divided(len(batch), size())
             yield self.loader.batch(batch[parts[rank()] if rank() < len(parts) else slice(0)])
         if counting and size() > 1:
-            put_states(counting, merged(before, gathered(states_of(counting))))
+            put_states(counting, merged(before, gathered(states_of(counting), "the end of an epoch's samples")))
 
 
 def draw_apart(thing: Any) -> None:
@@ -137,7 +152,14 @@ class GradientAverage:
     batch norm normalises by are the samples of its own process.
 
     Args:
-        model: whose parameters, as far as they require gradients.
+        model: whose parameters, as far as they require gradients. A loss with parameters of its own goes along in an
+            `nn.ModuleList([model, loss])`.
+        reduction: "sum" for a loss that is a sum over samples, whose gradients are added up.
+
+    Raises:
+        ProcessesDiffer: if the processes have other parameters or buffers, or others are frozen; when it is called, if
+            some processes do something else.
+        ValueError: if there is no such reduction.
 
     >>> import nn
     >>> model = nn.Linear(2, 1)
@@ -148,8 +170,12 @@ class GradientAverage:
     True
     """
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, reduction: Literal["mean", "sum"] = "mean") -> None:
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"GradientAverage takes the reductions 'mean' and 'sum', got {reduction!r:.80}")
+        self.reduction = reduction
         if size() > 1:
+            meet(f"a GradientAverage by {reduction} of {learned_of(model)}")
             generators = moving_parts(model)
             state, stand = broadcast((model.state_dict(), states_of(generators)))
             model.load_state_dict(state)
@@ -170,18 +196,24 @@ class GradientAverage:
 
         Args:
             loss: of this process's part of the batch.
-            weight: how much it counts, such as the number of samples it is a mean over; 0 takes no part.
+            weight: how much it counts: what the loss is a mean over, which is the number of samples, or with ignored
+                labels or weights of classes what `loss_function.weight_of(labels)` says; 0 takes no part.
         """
         if size() == 1:
             return loss
-        total, weights = self.add_up(loss * weight if weight else 0.0, weight)
+        meet("the GradientAverage of a step")
+        own = loss if self.reduction == "sum" else loss * weight
+        total, weights = self.add_up(own if weight else 0.0, weight)
+        if self.reduction == "sum":
+            return total
         return total / weights if weights else np.nan
 
-    def add_up(self, total: float, weight: float, is_sum: bool = False) -> tuple[float, float]:
+    def add_up(self, total: float, weight: float) -> tuple[float, float]:
         """Give each parameter the mean of its gradients in all processes, or their sum, and none where none had any.
 
         Returns the sums of both numbers over all processes; the second says how much the gradients count in a mean.
         """
+        is_sum = self.reduction == "sum"
         factor = float(weight > 0) if is_sum else weight
         self.given[:] = [p.grad is not None and factor != 0 for p in self.parameters]
         for p, own, given in zip(self.parameters, self.gradients, self.given, strict=True):
@@ -215,12 +247,14 @@ class GradientAverage:
         for buffer, before, share, changed in zip(self._buffers(), self.before, self.shares, self.changed, strict=True):
             if changed and before.dtype.kind == "f":
                 before[...] = share / factors
+            elif changed and before.dtype == bool:
+                before ^= share != 0  # as changed by any
             elif changed:
                 before += np.rint(share / factors).astype(np.int64).astype(before.dtype)
             buffer[...] = before
 
     def _buffers(self) -> list[Array]:
-        return [buffer for buffer in self.model.buffers() if buffer.dtype.kind in "iuf"]
+        return [buffer for buffer in self.model.buffers() if buffer.dtype.kind in "biuf"]
 
 
 class DistributedLearner(Learner):
@@ -248,6 +282,8 @@ class DistributedLearner(Learner):
     def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
         """Train, see `Learner.fit`; all processes call it, with the whole training data."""
         if size() > 1:
+            check_parameters_shared(self)
+            meet(f"fit(epochs={epochs})")
             state, left_off = broadcast((self.state_dict(), self._left_off))
             if rank() > 0:
                 self.load_state_dict(state)
@@ -267,7 +303,8 @@ class DistributedLearner(Learner):
 
     @contextmanager
     def _backward_passes(self) -> Iterator[Backward]:
-        average = GradientAverage(learned_by(self))  # before the generators of workers come from those of layers
+        is_sum = getattr(self.loss, "reduction", "mean") == "sum"
+        average = GradientAverage(learned_by(self), "sum" if is_sum else "mean")  # before workers draw from generators
         with super()._backward_passes() as backward:
             try:
                 yield backward if size() == 1 else partial(self._backward_everywhere, average, backward)
@@ -280,9 +317,8 @@ class DistributedLearner(Learner):
         """Loss and gradients of a batch, of which this process has a part."""
         loss = backward(inputs, targets) if len(targets) else 0.0
         own = super()._sum_and_weight(loss, targets) if len(targets) else (0.0, 0.0)
-        is_sum = getattr(self.loss, "reduction", "mean") == "sum"
-        total, weight = self._sums = average.add_up(*own, is_sum)
-        if is_sum:
+        total, weight = self._sums = average.add_up(*own)
+        if average.reduction == "sum":
             return total
         return total / weight if weight else np.nan
 
@@ -290,9 +326,9 @@ class DistributedLearner(Learner):
         return self._sums or super()._sum_and_weight(loss, targets)
 
     def _ends(self) -> bool:
-        stop, interrupted = all_reduce([self.stop, self.interrupted], "max").tolist()
-        self.stop, self.interrupted = self.stop or bool(stop), self.interrupted or bool(interrupted)
-        return bool(stop)  # not what a signal may have changed since
+        stop, interrupted = meet("the end of a step", self.stop, self.interrupted)
+        self.stop, self.interrupted = self.stop or stop, self.interrupted or interrupted
+        return stop  # not what a signal may have changed since
 
     def _noted(self, row: Row) -> Row:
         check_same(self)
@@ -305,6 +341,23 @@ def learned_by(learner: Learner) -> Module:
     return ModuleList([part for part in (learner.model, learner.loss) if isinstance(part, Module)])
 
 
+def check_parameters_shared(learner: Learner) -> None:
+    """Raise ValueError if the optimizer changes something whose gradients the processes would not share."""
+    shared = {id(parameter) for parameter in learned_by(learner).parameters()}
+    others = [p for group in learner.optimizer.param_groups for p in group["params"] if id(p) not in shared]
+    if others:
+        raise ValueError(f"the optimizer has {len(others)} parameters that are neither the model's nor the loss's, "
+                         f"such as one of shape {others[0].shape}: processes would each learn their own")
+
+
+def learned_of(model: Module) -> str:
+    """What processes have in common if they train the same of the same network, in short."""
+    named = dict(model.named_parameters())
+    frozen = ", ".join(name for name, parameter in named.items() if not parameter.requires_grad)
+    elements = sum(parameter.size for parameter in named.values())
+    return f"{len(named)} parameters with {elements} elements, frozen: {frozen or 'none'}"
+
+
 def check_same(learner: Learner) -> None:
     """Raise ProcessesDiffer in all processes unless weights, buffers and the state of the optimizer are the same."""
     if size() == 1:
@@ -314,7 +367,7 @@ def check_same(learner: Learner) -> None:
     hasher = hashlib.blake2b(digest_size=16)
     for leaf in leaves([learned_by(learner).state_dict(), learner.optimizer.state_dict()]):
         hasher.update(np.ascontiguousarray(leaf).data if isinstance(leaf, np.ndarray) else repr(leaf).encode())
-    digests = gathered(hasher.digest())
+    digests = gathered(hasher.digest(), "the end of an epoch")
     if others := [number for number, digest in enumerate(digests) if digest != digests[0]]:
         raise ProcessesDiffer(
             f"after epoch {learner.epoch}, weights, buffers or the state of the optimizer of the processes {others} "

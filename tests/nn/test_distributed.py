@@ -167,6 +167,23 @@ def a_loop_of_ones_own_comes_to_what_it_comes_to_in_one_process():
 
 
 @check
+def a_loop_of_ones_own_may_add_up_or_ignore_labels():
+    for loss_function in LOSSES.values():
+        model, rate = network(), 0.01 if loss_function.reduction == "sum" else 0.1
+        optimizer = nn.optim.SGD(model.parameters(), lr=rate)
+        average = GradientAverage(model, loss_function.reduction)
+        for images, labels in Parts(nn.DataLoader(samples(), batch_size=10, shuffle=True)):
+            optimizer.zero_grad()
+            loss = loss_function(model(images), labels)
+            loss.backward()
+            batch_loss = average(loss.item(), loss_function.weight_of(labels))
+            optimizer.step()
+        alone = trained(nn.Learner, lambda p, rate=rate: nn.optim.SGD(p, lr=rate), loss_function, epochs=1)
+        np.testing.assert_allclose(weights(model), weights(alone.model), rtol=1e-3, atol=2e-5)
+        np.testing.assert_allclose(batch_loss, alone.batch_loss, rtol=1e-5)
+
+
+@check
 def a_parameter_that_no_process_used_has_no_gradient_and_one_that_some_used_has():
     used, sometimes, never = (nn.Linear(2, 2) for _ in range(3))
     model = nn.ModuleList([used, sometimes, never])
@@ -198,6 +215,18 @@ def buffers_become_what_they_become_in_one_process_however_large_they_are():
         assert (model.small.tolist(), model.low.tolist(), model.steps.tolist()) == ([4 - step], [1, 1], [8 + step])
         for name, array in kept.items():
             np.testing.assert_array_equal(getattr(model, name), array)
+
+
+@check
+def a_bit_that_any_process_has_turned_is_turned_in_all():
+    model = nn.Linear(2, 1)
+    model.seen, model.never = np.array([False, False, True]), np.array([True, False])
+    average = GradientAverage(model)
+    if rank() == 1:
+        model.seen[:] = [True, False, False]
+    average(0.0, 2.0)
+    assert model.seen.tolist() == [True, False, False]
+    assert model.never.tolist() == [True, False]
 
 
 @check
@@ -415,6 +444,91 @@ def what_is_made_once_a_machine_is_shared_and_read_only():
 
 
 @check
+def what_fails_once_a_machine_fails_in_all_processes_which_may_go_on():
+    class Unheard(Exception):  # which no other program could make again from its arguments
+        def __init__(self, first, second):
+            super().__init__(f"{first} and {second}")
+
+    for error, kinds in ((FileNotFoundError(2, "No such file", "data"), FileNotFoundError),
+                         (Unheard(1, 2), (Unheard, RuntimeError)), (SystemExit("no data"), SystemExit)):
+
+        def make(error=error):
+            raise error
+
+        with pytest.raises(kinds) as caught:
+            distributed.once_a_machine(make)
+        assert getattr(caught.value, "__notes__", []) == ([f"in process 0 of {size()}"] if rank() else [])
+    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
+    assert distributed.once_a_machine(lambda: 5) == 5
+
+
+def called_differently():
+    """What processes may call that only fits together if all call it alike, and what the sentence then tells."""
+    loader, own = nn.DataLoader(samples(), 10), rank() > 0
+    learner = DistributedLearner(model := network(), nn.optim.SGD(model.parameters()))
+    return {
+        "all_reduce of shapes": (lambda: distributed.all_reduce(np.zeros(2 + own)), r"float64 \(2,\) by 'sum'; \[1"),
+        "all_reduce of dtypes": (lambda: distributed.all_reduce([5, 5.0][own]), r"int64 \(\) by .*float64 \(\) by"),
+        "all_reduce by": (lambda: distributed.all_reduce(1, ["max", "min"][own]), "by 'max'; .* by 'min'"),
+        "root": (lambda: distributed.broadcast(5, int(own)), "broadcast from process 0; .*from process 1"),
+        "one and another": (lambda: [distributed.all_reduce, distributed.broadcast][own](1), "all_reduce .*broadcast"),
+        "batches": (lambda: [*Parts(nn.DataLoader(samples(), 10 + own))], r"batch_size=10.*batch_size=11"),
+        "samples": (lambda: [*Parts(nn.DataLoader(samples(53 - own), 10))], "epoch of 53 samples.*of 52 samples"),
+        "order": (lambda: [*Parts(nn.DataLoader(samples(), 10, shuffle=own))], "shuffle=False.*shuffle=True"),
+        "epochs": (lambda: learner.fit(loader, epochs=1 + own), r"\[0\] at fit\(epochs=1\); .*fit\(epochs=2\)"),
+        "networks": (lambda: GradientAverage(network(*[nn.Linear(8, 8)] * own)), "of 4 parameters .* of 6 parameters"),
+        "frozen": (lambda: GradientAverage(frozen(own)), "frozen: none; .*frozen: 1.bias"),
+        "reductions": (lambda: GradientAverage(network(), ["mean", "sum"][own]), "by mean.*by sum"),
+        "steps": (lambda: [average(0.0, 1) for average in [GradientAverage(network())] for _ in range(1 + own)]
+                  + [distributed.broadcast(1)], r"\[0\] at broadcast.*the GradientAverage of a step"),
+    }
+
+
+def frozen(is_frozen):
+    model = network()
+    model[1].bias.requires_grad = not is_frozen
+    return model
+
+
+@check
+def processes_that_call_different_things_all_get_a_sentence_that_tells_which():
+    for call, sentence in called_differently().values():
+        with pytest.raises(distributed.ProcessesDiffer, match=f"at different places: .*{sentence}"):
+            call()
+    assert distributed.all_reduce(1) == size()  # and may go on
+
+
+@check
+def an_optimizer_of_more_than_model_and_loss_is_refused():
+    model, other = network(), nn.Linear(3, 2)
+    learner = DistributedLearner(model, nn.optim.SGD([*model.parameters(), *other.parameters()]))
+    with pytest.raises(ValueError, match=r"has 2 parameters that are neither .* one of shape \(2, 3\)"):
+        learner.fit(nn.DataLoader(samples(), 10))
+
+
+@check
+def what_a_process_begins_by_itself_is_a_job_of_one():
+    program = "import nn; print(nn.distributed.rank(), nn.distributed.size(), nn.distributed.all_reduce(2))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "0 1 2\n"
+
+
+@check
+def numbers_are_reduced_as_numpy_reduces_them():
+    arrays = [np.array([np.nan, 1, 5]), np.array([2, np.nan, 3]), np.array([2, 1, 2.0])][: size()]
+    with np.errstate(invalid="ignore"):
+        for op in ("max", "min", "sum"):
+            np.testing.assert_array_equal(distributed.all_reduce(arrays[rank()], op), getattr(np, op)(arrays, axis=0))
+    assert distributed.all_reduce(np.uint8(200)) == 200 * size()
+    assert distributed.all_reduce(np.int8(-rank()), "min") == 1 - size()
+    assert distributed.all_reduce(np.array([1.5], ">f4")).tolist() == [1.5 * size()]
+    assert distributed.all_reduce(1j) == 1j * size()
+    for thing, op in (("text", "sum"), (1j, "max"), (None, "sum")):
+        with pytest.raises(TypeError, match="all_reduce takes numbers"):
+            distributed.all_reduce(thing, op)
+
+
+@check
 def numbers_are_reduced_and_things_are_broadcast():
     assert distributed.all_reduce([1, rank()]).tolist() == [size(), size() * (size() - 1) // 2]
     assert distributed.all_reduce(np.float16(rank()), "max") == size() - 1
@@ -478,6 +592,27 @@ def change_a_weight():
     train_until(change)
 
 
+def leave_before_the_others():
+    """Which is no mistake where the program says so by its status; here the others wait for this one."""
+    for epoch in range(2):
+        for _ in Parts(nn.DataLoader(samples(), 10)):
+            pass
+        if epoch == 0 and rank() == 2:
+            sys.exit()
+    print("the end was reached", flush=True)
+
+
+def take_more_steps():
+    """What comes of a loader of one's own in each process."""
+    model = network()
+    average = GradientAverage(model)
+    for images, _ in nn.DataLoader(samples(50 + 10 * rank()), 10):
+        model(images).sum().backward()
+        average(0.0, 1)
+    if rank() > 0:
+        print("the end was reached", flush=True)
+
+
 def diverge():
     model = network()
     learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=1e30))
@@ -489,6 +624,9 @@ ENDS = {
     be_interrupted: (130, "KeyboardInterrupt\nin process 2 of 3"),
     leave: (1, "it is over (in process 2 of 3)"),
     change_a_weight: (1, "of the processes [2] are not those of process 0"),
+    leave_before_the_others: (1, "[0, 1] at an epoch of 53 samples, batch_size=10, shuffle=False, drop_last=False; "
+                                 "[2] at the end of the program"),
+    take_more_steps: (1, "[0] at the end of the program; [1, 2] at the GradientAverage of a step"),
     diverge: (1, "NonFiniteLoss: the loss became"),
 }
 
@@ -543,6 +681,21 @@ def test_where_there_is_no_room_to_share_data_a_sentence_says_so(monkeypatch, tm
 def test_only_a_data_loader_has_parts():
     with pytest.raises(TypeError, match="Parts takes a DataLoader, whose batches it can divide, got a list"):
         Parts([samples()])
+
+
+def test_a_data_loader_that_iterates_in_its_own_way_has_no_parts():
+    class Endless(nn.DataLoader):
+        def __iter__(self):
+            while True:
+                yield from super().__iter__()
+
+    with pytest.raises(TypeError, match=r"by order\(\) and batch\(\), so that Endless.__iter__ would have no effect"):
+        Parts(Endless(samples()))
+
+
+def test_gradients_have_two_reductions():
+    with pytest.raises(ValueError, match="reductions 'mean' and 'sum', got 'none'"):
+        GradientAverage(network(), "none")
 
 
 def test_a_job_of_one_is_one_process_without_mpi4py(nobody_asked):
