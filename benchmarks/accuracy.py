@@ -13,7 +13,10 @@ from statistics import mean, stdev
 
 import numpy as np
 
+import nn
 from nn.fashion import load
+from nn.fashion.classifier import Classifier
+from nn.fashion.dataset import Dataset
 from nn.fashion.recipes import RECIPES
 from nn.fashion.training import Run
 
@@ -27,7 +30,6 @@ def main() -> None:
     parser.add_argument("--published-schedule", action="store_true", help="train as the recipes' references did")
     arguments = parser.parse_args()
     data = load(arguments.data)
-    mirror_images = np.ascontiguousarray(data.test_images[:, :, ::-1])
     print("| recipe | seeds | test accuracy | standard deviation | lowest | mirrored too | seconds a run |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for name in arguments.recipes or RECIPES:
@@ -37,10 +39,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 run = Run(replace(RECIPES[name], **changes, seed=seed), data, Path(folder))
                 run.fit(warn=print)
-                probabilities = run.classifier.predict_proba(data.test_images)
-                both = probabilities + run.classifier.predict_proba(mirror_images)
-                accuracies.append(float(np.mean(probabilities.argmax(1) == data.test_labels)))
-                mirrored.append(float(np.mean(both.argmax(1) == data.test_labels)))
+                for figures, accuracy in zip((accuracies, mirrored), accuracies_of(run.classifier, data), strict=True):
+                    figures.append(accuracy)
                 seconds.append(run.learner.history[-1]["seconds"])
         deviation = stdev(accuracies) if len(accuracies) > 1 else 0
         print(
@@ -48,6 +48,17 @@ def main() -> None:
             f"| {mean(mirrored):.2%} | {mean(seconds):.0f} |",
             flush=True,
         )
+
+
+def accuracies_of(classifier: Classifier, data: Dataset) -> tuple[float, float]:
+    """On the test images: of each by itself, and averaged over probabilities of it and of its mirror image."""
+    model = classifier.model
+    alone = replace(classifier, model=model.module if isinstance(model, nn.MirrorAverage) else model)
+    mirror_images = np.ascontiguousarray(data.test_images[:, :, ::-1])
+    probabilities = alone.predict_proba(data.test_images)
+    both = probabilities + alone.predict_proba(mirror_images)
+    of_one, of_both = (float(np.mean(p.argmax(1) == data.test_labels)) for p in (probabilities, both))
+    return of_one, of_both
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -24,9 +23,8 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from time import process_time
 
-import numpy as np
-
 from benchmarks import same_network
+from benchmarks.accuracy import accuracies_of
 from benchmarks.page import environment, write_between
 from benchmarks.timing import check_agreement, number, seconds_per_call, take_turns
 from nn.fashion import load
@@ -59,8 +57,9 @@ YARDSTICK_SECONDS = 25
 class Row:
     """A run: its recipe (and what is set otherwise), epochs, seed, what it reached on the test images, and its time.
 
-    `mirrored` is the accuracy of probabilities averaged over each image and its mirror image; `taken` the CPU seconds
-    of one worker, or those that passed with several; `yardstick` the CPU seconds of the yardstick that ran beside it.
+    `accuracy` is that of the network, `mirrored` that of probabilities averaged over each image and its mirror image,
+    as some recipes have it; `taken` the CPU seconds of one worker, or those that passed with several; `yardstick` the
+    CPU seconds of the yardstick that ran beside it.
     """
 
     recipe: str
@@ -70,6 +69,16 @@ class Row:
     mirrored: float
     taken: float
     yardstick: float
+
+    @property
+    def averages(self) -> bool:
+        """Whether the recipe's own accuracy is the averaged one."""
+        return bool(RECIPES[self.recipe.split()[0]].architecture.get("mirrored"))
+
+    @property
+    def reached(self) -> float:
+        """The accuracy that the run itself tells."""
+        return self.mirrored if self.averages else self.accuracy
 
     @property
     def seconds(self) -> float:
@@ -98,7 +107,6 @@ def time_lost(metrics: Path) -> float:
 
 def measured(recipe: str, epochs: int, seed: int, yardstick: float, data: Dataset) -> Row:
     """Train anew, and look at the test images once, and at their mirror images."""
-    mirror_images = np.ascontiguousarray(data.test_images[:, :, ::-1])
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         name, *settings = recipe.split()
@@ -107,11 +115,8 @@ def measured(recipe: str, epochs: int, seed: int, yardstick: float, data: Datase
         seconds = seconds_of(flags, folder, RECIPES[name].workers)
         if RECIPES[name].workers > 1:
             seconds -= time_lost(folder / METRICS)
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        classifier = Classifier.load(folder)
-    both = classifier.predict_proba(data.test_images) + classifier.predict_proba(mirror_images)
-    mirrored = float(np.mean(both.argmax(1) == data.test_labels))
-    return Row(recipe, epochs, seed, result["test"]["accuracy"], mirrored, round(seconds, 1), round(yardstick, 1))
+        accuracies = accuracies_of(Classifier.load(folder), data)
+    return Row(recipe, epochs, seed, *accuracies, round(seconds, 1), round(yardstick, 1))
 
 
 def read(path: Path) -> list[Row]:
@@ -147,16 +152,23 @@ def seconds_of_point(rows: Iterable[Row]) -> float:
 
 def table(points: Iterable[Sequence[Row]]) -> str:
     """A line of Markdown for each point: means over seeds, with the standard deviation of single runs."""
-    lines = ["| recipe | epochs | seconds | test accuracy | averaged with mirror images | seeds |"]
+    lines = ["| recipe | epochs | seconds | of one image | averaged with its mirror image | seeds |"]
     lines.append("|---|---|---|---|---|---|")
     for rows in points:
-        accuracies = [row.accuracy for row in rows]
-        spread = f" ± {100 * stdev(accuracies):.2f}" if len(rows) > 1 else ""
+        figures = [in_per_cent([row.accuracy for row in rows]), in_per_cent([row.mirrored for row in rows])]
+        own = int(rows[0].averages)
+        figures[own] = f"**{figures[own]}**"
         lines.append(
-            f"| `{rows[0].recipe}` | {rows[0].epochs} | {number(seconds_of_point(rows))} "
-            f"| {100 * mean(accuracies):.2f}{spread} % | {mean(row.mirrored for row in rows):.2%} | {len(rows)} |"
+            f"| `{rows[0].recipe}` | {rows[0].epochs} | {number(seconds_of_point(rows))} | {' | '.join(figures)} "
+            f"| {len(rows)} |"
         )
     return "\n".join(lines)
+
+
+def in_per_cent(accuracies: Sequence[float]) -> str:
+    """Their mean, with the standard deviation if there are several."""
+    spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * mean(accuracies):.2f}{spread} %"
 
 
 def peers(recipes: Iterable[str], rounds: int) -> str:
@@ -185,7 +197,7 @@ def draw(points: Sequence[Sequence[Row]], path: Path) -> None:
     for recipe in dict.fromkeys(rows[0].recipe for rows in points):
         own = [rows for rows in points if rows[0].recipe == recipe]
         seconds = [seconds_of_point(rows) for rows in own]
-        accuracies = [100 * mean(row.accuracy for row in rows) for rows in own]
+        accuracies = [100 * mean(row.reached for row in rows) for rows in own]
         marker = "s" if RECIPES[recipe.split()[0]].architecture["name"] == "mlp" else "o"
         axes.plot(seconds, accuracies, marker=marker, label=recipe)
         for x, y, rows in zip(seconds, accuracies, own, strict=True):

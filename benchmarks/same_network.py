@@ -29,9 +29,10 @@ def batch(size: int) -> tuple[Any, Any]:
 
 
 def network(architecture: Architecture) -> nn.Module:
-    """The network without dropout, always with the same weights."""
+    """The network as it is trained, without dropout, always with the same weights."""
     nn.manual_seed(0)
-    return build({**architecture, "dropout": 0.0} if "dropout" in architecture else architecture)
+    without = {"dropout": 0.0, "mirrored": False}
+    return build({name: without.get(name, setting) for name, setting in architecture.items()})
 
 
 def minigrad_step(architecture: Architecture, size: int) -> Step:

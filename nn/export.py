@@ -240,6 +240,19 @@ def of_residual(graph: OnnxGraph, layer: layers.Residual, x: Value) -> Value:
     return graph.elementwise("Add", graph.inner(layer.module, x, "module"), kept)
 
 
+@converts(layers.MirrorAverage)
+def of_mirror_average(graph: OnnxGraph, layer: layers.MirrorAverage, x: Value) -> Value:
+    """The logarithm of a mean, as the greater of two plus softplus of how far the lesser one is below it."""
+    ends = [graph.constant(np.array([number], np.int64)) for number in (-1, np.iinfo(np.int64).min, -1, -1)]
+    mirrored = graph.node("Slice", x, *ends, out=x.data[..., ::-1])
+    left, right = (
+        graph.elementwise("LogSoftmax", graph.inner(layer.module, images, "module"), axis=1) for images in (x, mirrored)
+    )
+    most, least = (graph.elementwise(operation, left, right) for operation in ("Max", "Min"))
+    beyond = graph.elementwise("Softplus", graph.elementwise("Sub", least, most))
+    return graph.elementwise("Sub", graph.elementwise("Add", most, beyond), graph.like(np.log(2), most))
+
+
 @converts(layers.Dropout, layers.Dropout2d, layers.Identity)
 def of_nothing(graph: OnnxGraph, layer: Module, x: Value) -> Value:
     return x

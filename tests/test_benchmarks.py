@@ -9,7 +9,9 @@ from time import sleep
 import numpy as np
 import pytest
 
+import nn
 from benchmarks import (
+    accuracy,
     busy,
     chains,
     deep_cnn,
@@ -27,7 +29,9 @@ from benchmarks import (
     timing,
 )
 from benchmarks.__main__ import WORKLOADS, Workload, main
+from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import SAMPLE_FOLDER, load
+from nn.fashion.models import build
 from nn.optim import SGD
 
 PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
@@ -361,12 +365,13 @@ def test_runs_are_kept_in_order_and_read_as_they_were(tmp_path):
 
 
 def test_a_point_is_a_recipe_for_so_many_epochs_and_its_line_has_means_over_seeds():
-    slow = frontier_row("best-cnn", taken=400.0, accuracy=0.94)
+    slow = frontier_row("best-cnn", taken=400.0, accuracy=0.94, mirrored=0.95)  # which is what this recipe is
     points = frontier.points_of([slow, frontier_row(accuracy=0.90), frontier_row(seed=1, accuracy=0.92)])
     assert [len(rows) for rows in points] == [2, 1]
     lines = frontier.table(points).splitlines()
-    assert lines[2] == "| `fast-cnn` | 3 | 10.0 | 91.00 ± 1.41 % | 92.00% | 2 |"
-    assert lines[3] == "| `best-cnn` | 3 | 200 | 94.00 % | 92.00% | 1 |"
+    assert lines[2] == "| `fast-cnn` | 3 | 10.0 | **91.00 ± 1.41 %** | 92.00 ± 0.00 % | 2 |"
+    assert lines[3] == "| `best-cnn` | 3 | 200 | 94.00 % | **95.00 %** | 1 |"
+    assert [rows[0].reached for rows in points] == [0.9, 0.95]
 
 
 def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeypatch, tmp_path):
@@ -387,7 +392,7 @@ def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeyp
     frontier.write([frontier_row()], frontier.RUNS)
     frontier.main(["--seeds", "2", "--rounds", "1"])
     assert trained == [("fast-cnn", 2, 0, 50.0), ("fast-cnn", 2, 1, 50.0), ("fast-cnn", 3, 1, 50.0)]
-    assert "| `fast-cnn` | 2 | 10.0 | 91.00 ± 0.00 % |" in page_of_it.read_text(encoding="utf-8")
+    assert "| `fast-cnn` | 2 | 10.0 | **91.00 ± 0.00 %** |" in page_of_it.read_text(encoding="utf-8")
     assert (tmp_path / "frontier.png").stat().st_size > 1000
     frontier.main(["--seeds", "2", "--rounds", "1"])
     assert len(trained) == 3
@@ -399,6 +404,16 @@ def test_a_run_with_workers_takes_the_seconds_that_pass(monkeypatch, tmp_path):
     monkeypatch.setattr(frontier.os, "times", lambda: next(clocks))
     assert frontier.seconds_of([], tmp_path) == 6
     assert frontier.seconds_of([], tmp_path, workers=2) == 3
+
+
+def test_accuracies_are_of_one_image_and_of_both_whichever_the_network_averages():
+    nn.manual_seed(0)
+    architecture, data = {"name": "mlp", "sizes": [784, 10]}, load(SAMPLE_FOLDER)
+    network = build(architecture)
+    alone = accuracy.accuracies_of(Classifier(network, architecture), data)
+    averaging = Classifier(nn.MirrorAverage(network), architecture | {"mirrored": True})
+    assert accuracy.accuracies_of(averaging, data) == alone
+    assert averaging.evaluate(data.test_images, data.test_labels).accuracy == alone[1] != alone[0]
 
 
 def test_a_run_is_that_of_train_py_with_the_settings_beside_the_name(monkeypatch):

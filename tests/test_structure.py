@@ -189,10 +189,10 @@ OF_NETWORKS = {
     "Callback", "Conv2d", "CrossEntropyLoss",
     "DataLoader", "Dropout", "Dropout2d", "ELU", "Embedding", "FileError", "Flatten",
     "GELU", "GroupNorm", "Identity", "L1Loss", "LayerNorm", "LeakyReLU", "Learner", "Linear", "LogSoftmax",
-    "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ParameterDict",
-    "ParameterList", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus",
-    "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "export_onnx", "find_lr", "load",
-    "manual_seed", "save",
+    "MSELoss", "MaxPool2d", "MirrorAverage", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
+    "ParameterDict", "ParameterList", "ReLU", "Residual", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax",
+    "Softplus", "Tanh", "Unflatten", "WeightAverage", "data_parallel", "default_generator", "export_onnx", "find_lr",
+    "load", "manual_seed", "save",
 }
 
 

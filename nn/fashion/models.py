@@ -130,20 +130,25 @@ def architecture_for(architecture: Architecture, size: Size, classes: int) -> di
 def build(architecture: Architecture) -> nn.Module:
     """The network an architecture describes: `{"name": "mlp", "sizes": [784, 64, 10], "dropout": 0.2}`.
 
+    With `"mirrored": True` it averages over images and their mirror images in evaluation mode, see `nn.MirrorAverage`.
+
     Raises:
         ValueError: if there is no such network, or it does not take these arguments. What would be refused in a file,
             see `check_claim`, is not built either.
     """
     arguments = dict(architecture)
-    name = arguments.pop("name", None)
+    name, mirrored = arguments.pop("name", None), arguments.pop("mirrored", False)
+    if not isinstance(mirrored, bool):
+        raise ValueError(f"mirrored is true or false, got {mirrored!r:.80}")
     if not isinstance(name, str) or name not in BUILDERS:
         raise ValueError(f"there is no network named {name!r:.80}, only {', '.join(BUILDERS)}")
     try:
         for argument in RANGES.keys() & arguments.keys():
             _check_numbers(argument, arguments[argument])
-        return BUILDERS[name](**arguments)
+        network = BUILDERS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ValueError(f"cannot build the network {dict(architecture)}: {error}") from error
+    return nn.MirrorAverage(network) if mirrored else network
 
 
 # An architecture that a stranger wrote is a claim. It is held against the arrays that came with it before it is built.

@@ -78,9 +78,11 @@ def converted(module: Module, x: Array, numbers: HalfNumbers) -> tuple[list[Laye
     if type(module) not in KINDS:
         raise ValueError(f"there is no plain form of {type(module).__name__}, only of the layers of nn.fashion.models")
     out = module(x).numpy()
-    if isinstance(module, layers.Residual):
-        ways = [module.module] if module.shortcut is None else [module.module, module.shortcut]
-        said: Layer | None = {"kind": "residual", "ways": [converted(way, x, numbers)[0] for way in ways]}
+    if isinstance(module, layers.Residual | layers.MirrorAverage):
+        shortcut = getattr(module, "shortcut", None)
+        ways = [module.module] if shortcut is None else [module.module, shortcut]
+        kind = "residual" if isinstance(module, layers.Residual) else "mirrorAverage"
+        said: Layer | None = {"kind": kind, "ways": [converted(way, x, numbers)[0] for way in ways]}
     else:
         said = KINDS[type(module)](module, numbers)
     shapes = {"in": [*x.shape[1:]], "out": [*out.shape[1:]]}
@@ -145,5 +147,5 @@ KINDS: dict[type[Module], Callable[[Any, HalfNumbers], Layer | None]] = {
     layers.BatchNorm1d: plain_batch_norm, layers.BatchNorm2d: plain_batch_norm,
     layers.MaxPool2d: plain_max_pool, layers.AdaptiveAvgPool2d: kind_alone("meanPool"),
     layers.ReLU: kind_alone("relu"), layers.Sigmoid: kind_alone("sigmoid"), layers.GELU: plain_gelu,
-    layers.Residual: nothing,  # two ways, see `converted`
+    layers.Residual: nothing, layers.MirrorAverage: nothing,  # made of others, see `converted`
 }

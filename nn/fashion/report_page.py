@@ -399,6 +399,8 @@ def hidden_map(classifier: Classifier, predictions: Predictions) -> str:
 def last_hidden(classifier: Classifier, images: Any) -> Any:
     """(n, features) what goes into the last layer; None if the model is no sequence that ends in a linear layer."""
     model = classifier.model
+    if isinstance(model, nn.MirrorAverage):
+        model = model.module
     if not isinstance(model, nn.Sequential) or not isinstance(model[-1], nn.Linear):
         return None
     body = model[:-1]

@@ -62,7 +62,7 @@ def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 def settings_of(recipe: Recipe) -> list[str]:
     """The names of all settings of a recipe, those of its network among them."""
     network = inspect.signature(BUILDERS[recipe.architecture["name"]]).parameters
-    return [*SETTINGS, *(f"architecture.{name}" for name in network)]
+    return [*SETTINGS, *(f"architecture.{name}" for name in (*network, "mirrored"))]
 
 
 def configured(path: str | os.PathLike[str]) -> Recipe:

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor
+from minigrad import Tensor, TensorLike, as_tensor, flip, logaddexp
 from nn import functional as F
 from nn.functional.settings import whole
 from nn.module import Module, Parameter, entries, parts
 
 __all__ = [
-    "Flatten", "Identity", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Residual", "Sequential",
-    "Unflatten",
+    "Flatten", "Identity", "MirrorAverage", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Residual",
+    "Sequential", "Unflatten",
 ]
 
 
@@ -97,6 +97,33 @@ class Residual(Module):
             given = f"{change.shape} from its module and {kept.shape} beside it"
             raise ValueError(f"Residual adds what has the same shape, got {given}: give it a shortcut that fits")
         return change + kept
+
+
+class MirrorAverage(Module):
+    """In evaluation mode, averages what a classifier says of images and of their mirror images; trains it as it is.
+
+    Args:
+        module: maps images (batch, ..., width) to logits (batch, classes).
+
+    In training mode its logits come out; in evaluation mode the logarithms of the mean of both probabilities, which are
+    logits too.
+
+    Source: Krizhevsky, Sutskever and Hinton, ImageNet classification with deep convolutional neural networks, 2012,
+    section 4.1, which averages over shifts as well.
+
+    >>> turned = MirrorAverage(Identity()).eval()
+    >>> np.exp(turned([[0.0, 0.0, np.log(2.0)]]).numpy())
+    array([[0.375, 0.25 , 0.375]])
+    """
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+
+    def forward(self, x: TensorLike) -> Tensor:
+        if self.training:
+            return as_tensor(self.module(x))
+        left, right = (F.log_softmax(self.module(images), 1) for images in (x, flip(x, -1)))
+        return logaddexp(left, right) - float(np.log(2))
 
 
 class Sequential(Module):

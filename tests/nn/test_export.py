@@ -57,6 +57,8 @@ LAYERS = [
         lambda: nn.Sequential({"first": nn.Linear(6, 5), "second": nn.ReLU()}), nn.Sequential,
     )],
     *[(make, IMAGES) for make in (
+        lambda: nn.MirrorAverage(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(288), nn.Linear(288, 3))),
+        lambda: nn.MirrorAverage(nn.Sequential(nn.Flatten(), nn.Linear(288, 3))).eval(),
         nn.Flatten, lambda: nn.Flatten(0, 2), lambda: nn.Flatten(2), lambda: nn.Flatten(-2, -1), nn.Dropout2d,
         lambda: nn.Softmax(1), lambda: nn.Linear(8, 3), lambda: nn.BatchNorm2d(4), lambda: nn.LayerNorm((9, 8)),
         lambda: nn.GroupNorm(2, 4), lambda: nn.GroupNorm(4, 4, affine=False),

@@ -249,6 +249,19 @@ def test_residual_refuses_to_broadcast():
     assert "got (4, 1) from its module and (4, 3) beside it: give it a shortcut" in str(caught.value)
 
 
+def test_mirror_average_is_that_of_probabilities_and_for_evaluation_only():
+    x = 3 * rng().standard_normal((4, 2, 5))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(10, 3, dtype=np.float64))
+    layer = nn.MirrorAverage(network)
+    np.testing.assert_array_equal(layer(x).numpy(), network(x).numpy())
+    layer.eval()
+    shares = [nn.functional.softmax(network(images), 1).numpy() for images in (x, x[:, :, ::-1])]
+    np.testing.assert_allclose(nn.functional.softmax(layer(x), 1).numpy(), np.mean(shares, axis=0))
+    np.testing.assert_array_equal(layer(x).numpy(), layer(x[:, :, ::-1]).numpy())
+    assert np.isfinite(layer(1e5 * x).numpy()).all()
+    gradcheck(layer, x, model=layer)
+
+
 # ---------------------------------------------------------------- Flatten and Sequential
 
 

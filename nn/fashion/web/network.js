@@ -75,6 +75,12 @@ const LAYERS = {
     return change.map((value, i) => value + kept[i]);
   },
 
+  mirrorAverage(x, { ways: [way], in: shape }) {  // the logarithms of mean probabilities
+    const width = shape.at(-1), mirrored = x.map((_, i) => x[i - i % width + width - 1 - i % width]);
+    const left = softmax(through(way, x)), right = softmax(through(way, mirrored));
+    return Float32Array.from(left, (share, i) => Math.log((share + right[i]) / 2));
+  },
+
   relu: (x) => x.map((value) => Math.max(value, 0)),
   sigmoid: (x) => x.map((value) => 1 / (1 + Math.exp(-value))),
   gelu: (x) => x.map((value) => value * (1 + erf(value * Math.SQRT1_2)) / 2),

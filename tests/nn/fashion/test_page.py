@@ -32,6 +32,7 @@ ARCHITECTURES = {
     "keras_cnn": {"name": "keras_cnn"},
     "stride_cnn": {"name": "stride_cnn", "channels": [8, 16, 32]},
     "resnet": {"name": "resnet", "channels": [8, 16], "blocks": [1, 1], "dropout": 0.1},
+    "mirrored": {"name": "stride_cnn", "channels": [8, 16, 32], "mirrored": True},
 }
 
 
@@ -308,7 +309,7 @@ def symbols(tmp_path_factory):
     return classifier, data, folder
 
 
-@pytest.mark.parametrize("name", ["mlp", "gelu", "keras_cnn", "stride_cnn", "resnet"])
+@pytest.mark.parametrize("name", ["mlp", "gelu", "keras_cnn", "stride_cnn", "resnet", "mirrored"])
 def test_networks_for_other_sizes_and_classes_answer_the_same(browser, symbols, tmp_path, name):
     _, data, _ = symbols
     architecture = architecture_for(ARCHITECTURES[name], data.size, SYMBOLS)
