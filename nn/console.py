@@ -52,10 +52,10 @@ def as_path(text: str) -> Path:
 as_path.__name__ = "path"  # argparse: "invalid path value"
 
 
-def check_is_page(path: Path) -> None:
-    """Raise ValueError unless a browser takes a file by this name for a page."""
-    if path.suffix not in (".html", ".htm"):
-        raise ValueError(f"{path} does not end in .html: no browser would show it")
+def check_ending(path: Path | None, *endings: str) -> None:
+    """Raise ValueError if a file that is to be written has another ending: it may be something else, a model say."""
+    if path is not None and path.suffix not in endings:
+        raise ValueError(f"{path} does not end in {endings[0]}")
 
 
 def exit_status(program: str, command: Callable[[], int]) -> int:

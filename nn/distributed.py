@@ -43,10 +43,10 @@ from nn.processes import (
     exit_all,
     gathered,
     meet,
-    once_a_machine,
     rank,
     size,
 )
+from nn.shared_memory import once_a_machine
 from nn.state import moving_parts, put_states, states_of
 
 __all__ = [

@@ -10,7 +10,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from types import TracebackType
@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from minigrad.arrays import Array
 from nn.extras import required
-from nn.files import FileError
 
 Thing = TypeVar("Thing")
 
@@ -33,7 +32,6 @@ OWN = "MINIGRAD_PROCESS_OF_JOB"  # its pid: what it begins by itself inherits th
 FIRST_SPEAKS = 1.0  # second that process 0 has to say why all end before others do: what all have to say is said once
 END = "the end of the program"
 PATIENCE = 0.01  # seconds between looks whether others have come to the end
-ALIGNMENT = 64  # bytes, of arrays in shared memory
 _job: list[Any] = []  # the communicator, or None in a process by itself; empty until somebody asks
 
 
@@ -284,77 +282,3 @@ def abort(status: int, sentence: str = "") -> None:
             with suppress(OSError, ValueError):  # whoever read it may have gone
                 stream.flush()
         job.Abort(status)
-
-
-# ------------------------------------------------------------------------------------------------ memory of a machine
-
-
-def once_a_machine(make: Callable[[], Thing]) -> Thing:
-    """What `make` returns, which one process of each machine calls; the others share the memory of its arrays.
-
-    All processes call it, and what `make` raises in one is raised in all. Shared arrays are read-only, and lie in a
-    file that has no name any more.
-
-    Raises:
-        FileError: if there is no room for such a file.
-    """
-    job = communicator()
-    if job is None:
-        return make()
-    from mpi4py import MPI
-
-    meet("once_a_machine")
-    machine = job.Split_type(MPI.COMM_TYPE_SHARED)
-    told: tuple[bytes, list[int], str] | None = None
-    try:
-        with failing_together():
-            made = make() if machine.Get_rank() == 0 else None
-            if machine.Get_size() > 1 and machine.Get_rank() == 0:
-                told = laid_out(made)
-        if machine.Get_size() == 1:
-            return made  # type: ignore[return-value]
-        outline, sizes, path = machine.bcast(told)
-        views = mapped(path, sizes)
-        machine.Barrier()  # until all have it mapped
-        return pickle.loads(outline, buffers=views)  # type: ignore[no-any-return]
-    finally:
-        if told is not None:
-            os.unlink(told[2])
-        machine.Free()
-
-
-def laid_out(thing: Any) -> tuple[bytes, list[int], str]:
-    """A thing without its arrays, pickled; how many bytes these have; and the path of a file with them."""
-    arrays: list[pickle.PickleBuffer] = []
-    outline = pickle.dumps(thing, 5, buffer_callback=arrays.append)
-    return outline, [array.raw().nbytes for array in arrays], written(arrays)
-
-
-def written(arrays: list[pickle.PickleBuffer]) -> str:
-    """The path of a new file with these arrays, each from a multiple of `ALIGNMENT` on. Raises FileError."""
-    from tempfile import NamedTemporaryFile, gettempdir  # here, since the import takes its time
-
-    try:
-        with NamedTemporaryFile(prefix="minigrad-shared-", delete=False) as file:
-            try:
-                for array in arrays:
-                    file.write(array.raw())
-                    file.write(bytes(-file.tell() % ALIGNMENT))
-                file.write(bytes(ALIGNMENT))  # nothing could not be mapped
-                file.flush()
-            except BaseException:
-                os.unlink(file.name)
-                raise
-            return file.name
-    except OSError as error:
-        reason = error.strerror or error
-        raise FileError(f"cannot write what processes share to {gettempdir()}: {reason}; set TMPDIR") from error
-
-
-def mapped(path: str, sizes: list[int]) -> list[Array]:
-    """The bytes of the arrays of these sizes in such a file; they are read when they are needed, once for all."""
-    memory, views, start = np.memmap(path, mode="r"), list[Array](), 0
-    for nbytes in sizes:
-        views.append(memory[start : start + nbytes])
-        start += nbytes + -nbytes % ALIGNMENT
-    return views

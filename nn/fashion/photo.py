@@ -110,7 +110,8 @@ def read_whole(source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: 
 def working_copy(source: Any) -> Image:
     """`as_rgb`, at most `WORKING` pixels wide and high."""
     image = as_rgb(source, WORKING)
-    image.thumbnail((WORKING, WORKING), required("PIL.Image", "reading a picture").Resampling.BOX)
+    box = required("PIL.Image", "reading a picture").Resampling.BOX
+    image.thumbnail((WORKING, WORKING), box, reducing_gap=None)  # exact, as in the page
     return image
 
 

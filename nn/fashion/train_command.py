@@ -12,7 +12,7 @@ from pathlib import Path
 import nn
 from nn import xor
 from nn.callbacks import printable
-from nn.console import say
+from nn.console import check_ending, say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
@@ -25,7 +25,8 @@ from nn.fashion.settings import changed, configured, named
 from nn.fashion.training import Checkpoint, Run, progress
 from nn.metrics import Evaluation
 from nn.native import product_threads
-from nn.processes import act_alone, broadcast, gathered, once_a_machine, rank, size
+from nn.processes import act_alone, broadcast, gathered, rank, size
+from nn.shared_memory import once_a_machine
 
 # Which flag sets which setting of the recipe.
 FLAGS = {name: name for name in (
@@ -288,6 +289,7 @@ def list_recipes() -> None:
 
 def evaluate(arguments: argparse.Namespace) -> Evaluation:
     """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
+    check_ending(arguments.json, ".json")
     classifier = Classifier.load(arguments.evaluate)
     data = loaded(arguments, classifier.size)
     classifier.check(data)

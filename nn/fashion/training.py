@@ -31,8 +31,9 @@ from nn.fashion.result import data_of, environment, scores, write_json
 from nn.fashion.settings import recipe_of
 from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
-from nn.processes import broadcast, once_a_machine, rank, size
+from nn.processes import broadcast, rank, size
 from nn.schedules import LRScheduler, OneCycleLR
+from nn.shared_memory import once_a_machine
 
 MOST_THREADS = 1024  # that a checkpoint may have been computed with
 TRIANGLE = {"pct_start": 1 / 7, "anneal_strategy": "linear"}  # a seventh of the steps up, the others down

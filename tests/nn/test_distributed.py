@@ -22,7 +22,8 @@ from nn import distributed
 from nn.augmentation import AlternatingFlip, RandomShift
 from nn.data import divided
 from nn.distributed import DistributedLearner, GradientAverage, Parts, merged
-from nn.processes import gathered, rank, size, written
+from nn.processes import gathered, rank, size
+from nn.shared_memory import written
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sysconfig.get_path("scripts")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from nn.console import as_path, say
+from nn.console import as_path, check_ending, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.report import summary
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the table."""
+    check_ending(given.json, ".json")
     classifier = Classifier.load(given.model)
     data = load(given.data, size=classifier.size)
     classifier.check(data)

@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 import nn
-from nn.console import as_path, say
+from nn.console import as_path, check_ending, say
 from nn.fashion.classifier import Classifier
 
 
@@ -29,11 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write the file."""
-    classifier = Classifier.load(given.model)
     ending = ".safetensors" if given.safetensors else ".onnx"
     output = given.output or Path(f"model{ending}")
-    if output.suffix != ending:
-        raise ValueError(f"{output} does not end in {ending}: what is written there is read by that ending")
+    check_ending(output, ending)
+    classifier = Classifier.load(given.model)
     if given.safetensors:
         nn.save(classifier.model.state_dict(), output, classifier.metadata())
     else:

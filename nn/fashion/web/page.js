@@ -112,7 +112,7 @@ for (const [id, from, to] of [["hits", 0, gallery.hits], ["mistakes", gallery.hi
 
 // ---------------------------------------------------------------- photos
 
-const LARGEST = 4 * steps.WORKING;  // what is larger is reduced by the browser first, which need not be as exact
+const LARGEST = 4096;  // pixels of a side that phones draw on; what is larger the browser reduces first, less exactly
 
 /** The pixels of an image, what is transparent on white. */
 function pictureOf(image, width, height) {

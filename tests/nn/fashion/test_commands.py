@@ -74,7 +74,8 @@ def test_no_photo_is_drawn_over_and_no_model_is_written_over(tmp_path, capsys):
     for arguments, sentence in (
         (["predict", str(model), str(photo), "--picture", str(photo)], "is one of the photos: give --picture another"),
         (["predict", str(model), str(photo), "--picture", str(model)], "cannot be drawn: a picture ends in one of"),
-        (["report", str(tmp_path), "-o", str(model)], "model.npz does not end in .html: no browser would show it"),
+        (["report", str(tmp_path), "-o", str(model)], "model.npz does not end in .html"),
+        (["evaluate", str(model), "--json", str(model)], "model.npz does not end in .json"),
     ):
         assert commands.main(arguments) == 1
         assert sentence in capsys.readouterr().err

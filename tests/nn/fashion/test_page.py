@@ -174,7 +174,7 @@ def test_a_photo_becomes_the_same_pixels_and_gets_the_same_warnings(
             assert [*photo.warnings] == [said for said in sentences if "not sure" not in said]
 
 
-@pytest.mark.parametrize("shape", [(60, 50), (448, 449), (700, 1001), (30, 1700), (1500, 2), (20, 20)])
+@pytest.mark.parametrize("shape", [(60, 50), (448, 449), (700, 1001), (30, 1700), (1500, 2), (20, 20), (300, 4000)])
 def test_photos_of_any_size_become_the_same_pixels(browser, trained, data, tmp_path, shape):
     rng = np.random.default_rng(0)
     h, w = shape
@@ -543,7 +543,7 @@ def test_a_card_that_is_there_is_kept(trained, tmp_path, monkeypatch, capsys):
 def test_the_command_refuses_in_a_sentence(trained, tmp_path, capsys):
     trained("mlp").save(tmp_path / "model.npz")
     assert commands.main(["page", str(tmp_path), "-o", "page.txt"]) == 1
-    assert capsys.readouterr().err.endswith("page.txt does not end in .html: no browser would show it\n")
+    assert capsys.readouterr().err.endswith("page.txt does not end in .html\n")
 
 
 def test_the_command_writes_a_page_of_a_network_for_own_data(symbols, tmp_path, capsys):
