@@ -96,7 +96,7 @@ def test_linear_says_which_inputs_it_expects(shape, hint):
         (nn.LogSoftmax(-1), lambda x: x - np.log(np.exp(x).sum(1, keepdims=True))),
         (nn.LogSoftmax(dim=0), lambda x: x - np.log(np.exp(x).sum(0, keepdims=True))),
     ],
-    ids=repr,
+    ids=lambda part: repr(part) if isinstance(part, nn.Module) else None,
 )
 def test_activations_equal_their_closed_forms(layer, closed_form):
     x = rng().standard_normal((4, 3)) * 3
