@@ -43,8 +43,8 @@ def say(sentence: str, file: TextIO | None = None) -> None:
 
 
 def as_path(text: str) -> Path:
-    """A converter for argparse: a path, where no shell has expanded the ~ of --output=~/page.html."""
-    if not text.strip():
+    """A converter for argparse: a path, where no shell has expanded the ~ of --output=~/page.html; no web address."""
+    if not text.strip() or "://" in text:
         raise ValueError
     return Path(text).expanduser()
 

@@ -136,7 +136,7 @@ class Classifier:
             classifier = cls(
                 model, metadata["architecture"], float(metadata["mean"]), float(metadata["std"]),
                 names_of_classes(metadata["classes"]), read_size(metadata.get("size", SIZE)),
-                dict(metadata.get("training", {})),
+                claimed_training(metadata.get("training", {})),
             )
             images = np.zeros((1, *classifier.size), np.uint8)
             with np.errstate(all="ignore"):
@@ -159,6 +159,13 @@ def enumerated(classes: tuple[str, ...]) -> str:
     'cat, dog, cow, … (5)'
     """
     return f"{', '.join(classes[:3])}{', …' if len(classes) > 3 else ''} ({len(classes):,})"
+
+
+def claimed_training(claimed: Any) -> dict[str, Any]:
+    """What a stranger's file says of how it was trained."""
+    if not isinstance(claimed, dict):
+        raise ValueError(f"what it says of its training is no object, but {claimed!r:.80}")
+    return claimed
 
 
 def names_of_classes(claimed: Any) -> tuple[str, ...]:

@@ -85,8 +85,8 @@ def read_history(path: Path) -> list[dict[str, float]]:
             rows = [{name: float(x) for name, x in row.items() if x} for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise FileError(f"{path} is damaged: {error}") from error
-    if not all({"epoch", "seconds"} <= row.keys() for row in rows):
-        raise FileError(f"{path} is damaged: each row has an epoch and its seconds")
+    if not all({"epoch", "train_loss", "seconds"} <= row.keys() for row in rows):
+        raise FileError(f"{path} is damaged: each row has an epoch, its train_loss and its seconds")
     return rows
 
 

@@ -22,7 +22,7 @@ from nn.fashion.result import of_test_images, write_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
-    add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
+    add("model", type=as_path, metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
     add("--json", type=as_path, metavar="FILE", help="write what it came to for programs, with the confusion matrix")
 

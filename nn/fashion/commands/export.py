@@ -22,7 +22,7 @@ from nn.fashion.classifier import Classifier
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
-    add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
+    add("model", type=as_path, metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
     add("-o", "--output", type=as_path, metavar="FILE", help="the file to write (default: model.onnx or .safetensors)")
     add("--safetensors", action="store_true", help="write weights for PyTorch instead")
 

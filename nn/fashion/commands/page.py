@@ -28,7 +28,7 @@ CARD = "MODEL_CARD.md"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
-    add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
+    add("model", type=as_path, metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
     add("-o", "--output", type=as_path, default=Path("page.html"), metavar="FILE",
         help="the page to write (default: page.html)")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")

@@ -34,7 +34,7 @@ UNSURE = 0.5  # a most probable class with less is as likely wrong as right
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
-    add("model", metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
+    add("model", type=as_path, metavar="RUN_OR_MODEL", help="a run's folder, or a model file")
     add("photos", nargs="+", metavar="PHOTO", help="an image file")
     add("--top", type=int, default=3, metavar="K", help="how many classes are shown (default: 3)")
     add("--json", action="store_true", help="print one JSON object for each photo, a line each")

@@ -21,7 +21,7 @@ from nn.fashion.report_page import write_report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     add = parser.add_argument
-    add("runs", nargs="+", metavar="RUN", help="a run's folder")
+    add("runs", type=as_path, nargs="+", metavar="RUN", help="a run's folder")
     add("--data", metavar="DIR", help="folder with the data (default: where they are found, see train.py)")
     add("-o", "--output", type=as_path, metavar="FILE", help="page to write (default: report.html in the first folder)")
 

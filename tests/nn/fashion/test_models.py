@@ -116,6 +116,7 @@ GOOD = {"architecture": ARCHITECTURE, "mean": 0.0, "std": 1.0, "classes": list(C
         ({"architecture": {**ARCHITECTURE, "sizes": [784, 10]}}, r"weights of shape \(10, 784\) that the file lacks"),
         ({"architecture": {**ARCHITECTURE, "sizes": [784, 10**12, 10]}}, "is no usable garment classifier: "),
         ({"architecture": {**ARCHITECTURE, "sizes": [784, 10**30, 10]}}, "is no usable garment classifier: "),
+        ({"training": "abc"}, "is no usable garment classifier: what it says of its training is no object, but 'abc'"),
         ({"mean": "high"}, "is no usable garment classifier: could not convert string to float"),
         ({"mean": [1]}, "is no usable garment classifier: "),
         ({"std": 0}, "is no usable garment classifier: Normalize expects a positive standard deviation, got 0"),

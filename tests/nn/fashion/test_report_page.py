@@ -105,6 +105,7 @@ def test_hidden_features_are_what_the_last_layer_gets(folder, data):
     ("name", "content", "sentence"),
     [
         ("metrics.csv", "epoch,train_loss\n1,abc\n", "metrics.csv is damaged"),
+        ("metrics.csv", "epoch,seconds\n1,2\n", "metrics.csv is damaged: each row has an epoch, its train_loss and"),
         ("config.json", "{", "config.json cannot be read"),
         ("config.json", "[1]", "config.json is damaged: it has no JSON object"),
         ("model.npz", "no model", "model.npz"),
