@@ -118,7 +118,7 @@ def measure_link(calls: int) -> dict[str, float]:
     few, many = np.zeros(1), np.zeros(REDUCED // 4, np.float32)
     taken = {}
     for name, array, times in (("few", few, 20 * calls), ("many", many, calls)):
-        taken[name] = median(timed(partial(processes.all_reduce_, array))[0] for _ in range(times + 1))
+        taken[name] = median(timed(partial(processes.reduce_unchecked, array))[0] for _ in range(times + 1))
     return {"latency": taken["few"], "bandwidth": REDUCED / taken["many"]}
 
 
@@ -141,9 +141,9 @@ def modelled(costs: Costs, machines: int, bandwidth: float, batches: int = 1) ->
     """Seconds of a step on so many machines, which share so many batches.
 
     An Allreduce is counted as the best known ones are: each machine sends and receives 2 (n - 1) / n of the bytes, in
-    2 log2 n messages (Rabenseifner, 2004). A second one, of four numbers, asks whether to go on.
+    2 log2 n messages (Rabenseifner, 2004). Two more, of four numbers, ask whether all are at that step, and go on.
     """
-    messages = 2 * 2 * math.log2(machines)
+    messages = 3 * 2 * math.log2(machines)
     sent = 2 * (machines - 1) / machines * costs.gradients
     alone = costs.backward * batches / machines + costs.update
     return alone + (machines > 1) * costs.pack + messages * MESSAGE + sent / bandwidth

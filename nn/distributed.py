@@ -21,7 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from itertools import count
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 
@@ -38,12 +40,12 @@ from nn.processes import (
     ProcessesDiffer,
     abort,
     all_reduce,
-    all_reduce_,
     broadcast,
     exit_all,
     gathered,
     meet,
     rank,
+    reduce_unchecked,
     size,
 )
 from nn.shared_memory import once_a_machine
@@ -53,6 +55,9 @@ __all__ = [
     "DistributedLearner", "GradientAverage", "Parts", "ProcessesDiffer", "abort", "all_reduce", "broadcast",
     "once_a_machine", "rank", "size",
 ]
+
+
+numbers = count(1)  # of each GradientAverage: all processes make theirs in the same order
 
 
 class Parts:
@@ -173,9 +178,9 @@ class GradientAverage:
     def __init__(self, model: Module, reduction: Literal["mean", "sum"] = "mean") -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"GradientAverage takes the reductions 'mean' and 'sum', got {reduction!r:.80}")
-        self.reduction = reduction
+        self.reduction, self.number = reduction, next(numbers)
         if size() > 1:
-            meet(f"a GradientAverage by {reduction} of {learned_of(model)}")
+            meet(f"the making of GradientAverage {self.number} by {reduction} of {trained_of(model)}")
             generators = moving_parts(model)
             state, stand = broadcast((model.state_dict(), states_of(generators)))
             model.load_state_dict(state)
@@ -201,7 +206,6 @@ class GradientAverage:
         """
         if size() == 1:
             return loss
-        meet("the GradientAverage of a step")
         own = loss if self.reduction == "sum" else loss * weight
         total, weights = self.add_up(own if weight else 0.0, weight)
         if self.reduction == "sum":
@@ -214,7 +218,7 @@ class GradientAverage:
         Returns the sums of both numbers over all processes; the second says how much the gradients count in a mean.
         """
         is_sum = self.reduction == "sum"
-        factor = float(weight > 0) if is_sum else weight
+        factor = float(weight > 0) if is_sum else float(weight)
         self.given[:] = [p.grad is not None and factor != 0 for p in self.parameters]
         for p, own, given in zip(self.parameters, self.gradients, self.given, strict=True):
             if p.grad is not None and given:
@@ -223,7 +227,8 @@ class GradientAverage:
                 own.fill(0)
         self._pack_buffers(factor)
         self.sums[:] = factor, total, weight
-        all_reduce_(self.flat)
+        meet(f"a step of GradientAverage {self.number}")
+        reduce_unchecked(self.flat)
         factors, totals, weights = self.sums.tolist()
         self._unpack_buffers(factors)
         for p, summed, given in zip(self.parameters, self.gradients, self.given, strict=True):
@@ -266,8 +271,11 @@ class DistributedLearner(Learner):
     asked to stop, by a callback or by Ctrl-C, all do after the same step. Otherwise it is a `Learner`, with the same
     arguments; without `mpiexec` it is nothing else.
 
+    `train_batch` alone is a step of this process alone.
+
     Raises:
-        ProcessesDiffer: in `fit`, after an epoch, if weights or the state of the optimizer are not the same in all.
+        ProcessesDiffer: in `fit`, if processes do different things, and after an epoch if weights or the state of the
+            optimizer are not the same in all.
 
     >>> import nn
     >>> model = nn.Linear(2, 2)
@@ -326,9 +334,9 @@ class DistributedLearner(Learner):
         return self._sums or super()._sum_and_weight(loss, targets)
 
     def _ends(self) -> bool:
-        stop, interrupted = meet("the end of a step", self.stop, self.interrupted)
+        stop, interrupted = meet("the end of a step of fit", self.stop, self.interrupted)
         self.stop, self.interrupted = self.stop or stop, self.interrupted or interrupted
-        return stop  # not what a signal may have changed since
+        return stop  # which all know; a signal may have set self.stop of this process alone since they met
 
     def _noted(self, row: Row) -> Row:
         check_same(self)
@@ -350,12 +358,15 @@ def check_parameters_shared(learner: Learner) -> None:
                          f"such as one of shape {others[0].shape}: processes would each learn their own")
 
 
-def learned_of(model: Module) -> str:
-    """What processes have in common if they train the same of the same network, in short."""
-    named = dict(model.named_parameters())
+def trained_of(model: Module) -> str:
+    """What processes have in common if they train the same of one network, in short; not what its layers do."""
+    named, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     frozen = ", ".join(name for name, parameter in named.items() if not parameter.requires_grad)
-    elements = sum(parameter.size for parameter in named.values())
-    return f"{len(named)} parameters with {elements} elements, frozen: {frozen or 'none'}"
+    arrays = {name: parameter.data for name, parameter in named.items()} | buffers
+    outline = [(name, array.shape, array.dtype) for name, array in arrays.items()]
+    counts = f"{len(named)} parameters with {sum(p.size for p in named.values())} elements, {len(buffers)} buffers"
+    code = crc32(repr(outline).encode())  # of what would take too long to say
+    return f"{counts}, names, shapes and dtypes of code {code:08x}, frozen: {frozen or 'none'}"
 
 
 def check_same(learner: Learner) -> None:

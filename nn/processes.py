@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 from zlib import crc32
@@ -28,11 +27,12 @@ Thing = TypeVar("Thing")
 # How many there are, as told by mpiexec of Open MPI; of MPICH, Intel MPI and MS-MPI; of MVAPICH.
 SIZES = "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"
 BY_PMIX = "PMIX_RANK"  # srun tells no size
-OWN = "MINIGRAD_PROCESS_OF_JOB"  # its pid: what it begins by itself inherits the rest, but is no process of the job
-FIRST_SPEAKS = 1.0  # second that process 0 has to say why all end before others do: what all have to say is said once
+OWN = "MINIGRAD_PROCESS_OF_JOB"  # pid of the process that joined the job: a subprocess, which inherits it, has another
+FIRST_SPEAKS = 1.0  # seconds that others wait before they print an error, so that process 0 alone prints one of all
 END = "the end of the program"
 PATIENCE = 0.01  # seconds between looks whether others have come to the end
 _job: list[Any] = []  # the communicator, or None in a process by itself; empty until somebody asks
+_by_itself: list[str] = []  # what this process is doing that others do by themselves too, see `failing_together`
 
 
 class ProcessesDiffer(RuntimeError):
@@ -72,16 +72,16 @@ def all_reduce(array: npt.ArrayLike, op: Literal["sum", "max", "min"] = "sum") -
     meet(f"all_reduce of {own.dtype} {own.shape} by {op!r}")
     dtype = np.zeros(0, own.dtype).sum().dtype  # wide enough for sums, and of this machine's byte order
     result = np.array(own, np.float32 if dtype == np.float16 else dtype, order="C")  # MPI knows no half precision
-    all_reduce_(result, op)
+    reduce_unchecked(result, op)
     if op != "sum" and own.dtype.kind == "f":
         unknown = np.array(np.isnan(own), np.int64)
-        all_reduce_(unknown, "max")
+        reduce_unchecked(unknown, "max")
         result[unknown > 0] = np.nan
     return result
 
 
-def all_reduce_(array: Array, op: Literal["sum", "max", "min"] = "sum") -> None:
-    """`all_reduce` of contiguous numbers that MPI knows, in place; that all do the same is not looked at."""
+def reduce_unchecked(array: Array, op: Literal["sum", "max", "min"] = "sum") -> None:
+    """`all_reduce` of contiguous numbers that MPI knows, in place, where all processes have met already."""
     job = communicator()
     if job is not None:
         from mpi4py import MPI
@@ -92,20 +92,34 @@ def all_reduce_(array: Array, op: Literal["sum", "max", "min"] = "sum") -> None:
 def broadcast(thing: Thing, root: int = 0) -> Thing:
     """What process `root` calls it with, in all processes: an array, or anything that can be pickled. All call it.
 
-    Raises ProcessesDiffer if some call something else.
+    Raises:
+        ProcessesDiffer: if some call something else.
+        ValueError: if there is no process of that number.
 
     >>> broadcast({"lr": 0.1})
     {'lr': 0.1}
     """
-    job = communicator()
+    if not 0 <= root < size():
+        raise ValueError(f"there is no process {root} to broadcast from: of {size()}, the last one is {size() - 1}")
+    job, is_root = communicator(), rank() == root
+    if job is None:
+        return thing
+    packed = pickle.dumps(thing, 5) if is_root else b""  # before they meet: what cannot be pickled fails here alone
     meet(f"broadcast from process {root}")
-    return thing if job is None else job.bcast(thing, root)
+    packed = job.bcast(packed, root)
+    return thing if is_root else pickle.loads(packed)
 
 
-def gathered(thing: Thing, place: str = "gathered") -> list[Thing]:
+def gathered(thing: Thing, place: str) -> list[Thing]:
     """What each process calls it with, in their order, in all processes, which `meet` at this place."""
     meet(place)
-    return told_by_all(thing)
+    return gather_unchecked(thing)
+
+
+def gather_unchecked(thing: Thing) -> list[Thing]:
+    """`gathered` where all processes have met already."""
+    job = communicator()
+    return [thing] if job is None else job.allgather(thing)
 
 
 def act_alone() -> None:
@@ -116,46 +130,48 @@ def act_alone() -> None:
 # ------------------------------------------------------------------------------------------------ being at one place
 
 
-def meet(place: str, *flags: bool) -> list[bool]:
-    """Wait until all processes have come to a place in the program; returns which of two flags any of them shows.
+def meet(place: str, first: bool = False, second: bool = False) -> tuple[bool, bool]:
+    """Wait until all processes have come to a place in the program; returns whether any of them has set either flag.
 
     Whatever takes all processes begins with it. MPI itself would wait for ever where one process has left a loop before
     the others, or add up unlike things; the place, which may tell of arguments, shows that before anything is sent.
 
-    Raises ProcessesDiffer, in all of them, if some are at other places, or at the end of the program.
+    Raises:
+        ProcessesDiffer: in all of them, if some are at other places, or at the end of the program.
+        RuntimeError: in what a process does by itself, see `failing_together`.
     """
     job = communicator()
     if job is None:
-        return [*flags]
-    meet_at_end()
-    told, request = announced(job, place, *flags)
+        return first, second
+    if _by_itself:
+        raise RuntimeError(f"{place} takes all processes, amid {_by_itself[-1]}, which each does by itself")
+    told, request = announced(job, place, first, second)
     request.Wait()
-    if told[0] == -told[1]:
-        return [flag > 0 for flag in told[2 : 2 + len(flags)].tolist()]
-    atexit.unregister(leave)
-    raise ProcessesDiffer(f"the processes wait for each other at different places: {whereabouts(job, place)}")
+    if not agree(told):
+        raise ProcessesDiffer(f"the processes wait for each other at different places: {whereabouts(job, place)}")
+    return bool(told[2]), bool(told[3])
 
 
 def announced(job: Any, place: str, first: bool = False, second: bool = False) -> tuple[Array, Any]:
-    """Four numbers, which hold the largest of all processes once the request, which comes with them, is done.
+    """Tell the others where this process is, by a code of the place, and its flags.
 
-    The first two are of one amount if all places are the same.
+    Returns an array, and a request; when that is done, the array holds the largest code of all processes, minus the
+    least one, and whether any has set the first flag, and the second.
     """
     from mpi4py import MPI
 
     code = crc32(place.encode())
-    told = np.array([code, -code, first, second])
+    told = np.array([code, -code, bool(first), bool(second)], np.int64)
     return told, job.Iallreduce(MPI.IN_PLACE, told, MPI.MAX)
 
 
-def told_by_all(thing: Thing) -> list[Thing]:
-    """`gathered` where all processes are known to be at one place."""
-    job = communicator()
-    return [thing] if job is None else job.allgather(thing)
+def agree(told: Array) -> bool:
+    """Whether all processes have announced the same place."""
+    return bool(told[0] == -told[1])
 
 
 def whereabouts(job: Any, place: str) -> str:
-    """Which processes are where, of those that have just announced different places."""
+    """Which processes are where, of those that have just announced different places; all of them call it."""
     places = job.allgather(place)
     return "; ".join(
         f"{[number for number, theirs in enumerate(places) if theirs == each]} at {each}"
@@ -163,30 +179,41 @@ def whereabouts(job: Any, place: str) -> str:
     )
 
 
-@cache
-def meet_at_end() -> None:
-    """Have this process come to the end of the program like to any other place, before MPI ends."""
-    atexit.register(leave, communicator())
-
-
 def leave(job: Any) -> None:
-    """Wait for the others to come to their end; if they wait for something else, they say so, and end the job."""
-    told, request = announced(job, END)
-    while not request.Test():
-        time.sleep(PATIENCE)  # others may be at work for long, and need the processor
-    if told[0] != -told[1]:
+    """At the end of the program, wait until all have come there; those that wait for something else are told so.
+
+    Mostly they end the job then, as nobody handles a `ProcessesDiffer`. A request to end does not disturb this process,
+    which is at its end.
+    """
+    from mpi4py import MPI
+
+    while not MPI.Is_finalized():
+        told, request = announced(job, END)
+        is_done = False
+        while not is_done:
+            with suppress(KeyboardInterrupt):
+                is_done = request.Test()
+                time.sleep(0 if is_done else PATIENCE)  # others may be at work for long, and need the processor
+        if agree(told):
+            return
         whereabouts(job, END)
 
 
 @contextmanager
-def failing_together() -> Iterator[None]:
-    """Inside, each process does something by itself, and what one of them raises is raised in all. All enter it."""
+def failing_together(what: str) -> Iterator[None]:
+    """Inside, each process does something by itself, and what one of them raises is raised in all.
+
+    All enter it, right after they have met, and inside nobody calls what takes all processes.
+    """
     own: BaseException | None = None
+    _by_itself.append(what)
     try:
         yield
     except BaseException as error:
         own = error
-    failures = told_by_all(None if own is None else sendable(own))
+    finally:
+        _by_itself.pop()
+    failures = gather_unchecked(None if own is None else sendable(own))
     if own is not None:
         raise own
     for number, failure in enumerate(failures):
@@ -243,6 +270,7 @@ def world() -> Any:
         return None
     os.environ[OWN] = str(os.getpid())
     sys.excepthook = end_all
+    atexit.register(leave, everyone)  # before MPI's own end, which would wait in silence
     return everyone
 
 
@@ -269,7 +297,8 @@ def exit_all(leaving: SystemExit) -> None:
 def abort(status: int, sentence: str = "") -> None:
     """Say why, and end all processes at once with this status; if there is but one, only say it.
 
-    An exception that nobody handles does that by itself; so does `sys.exit(status)` in a callback, but nowhere else.
+    An exception that nobody handles does that by itself, and so does `sys.exit(status)` in a callback. Elsewhere that
+    ends the process, and the others are told at the next place where they meet.
     """
     job = _job[0] if _job else None
     if job is not None and job.Get_rank() and sentence:

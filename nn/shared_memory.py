@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -14,48 +14,60 @@ from nn.files import FileError
 from nn.processes import communicator, failing_together, meet
 
 Thing = TypeVar("Thing")
+Layout: TypeAlias = tuple[bytes, list[int], str]
 ALIGNMENT = 64  # bytes, of arrays
 
 
 def once_a_machine(make: Callable[[], Thing]) -> Thing:
     """What `make` returns, which one process of each machine calls; the others share the memory of its arrays.
 
-    All processes call it, and what `make` raises in one is raised in all. Shared arrays are read-only, and lie in a
-    file that has no name any more.
+    All processes call it, and what `make` raises in one is raised in all; itself it calls nothing that takes all.
+    Shared arrays are read-only, and lie in a file that has no name any more.
 
     Raises:
-        FileError: if there is no room for such a file.
+        FileError: if there is no room for such a file, or others cannot read it.
+        ProcessesDiffer: if the processes hand over different functions.
     """
     job = communicator()
     if job is None:
         return make()
     from mpi4py import MPI
 
-    meet("once_a_machine")
+    name = name_of(make)
+    meet(f"once_a_machine({name})")
     machine = job.Split_type(MPI.COMM_TYPE_SHARED)
-    told: tuple[bytes, list[int], str] | None = None
+    is_first, is_shared = machine.Get_rank() == 0, machine.Get_size() > 1
+    made, told = None, None
     try:
-        with failing_together():
-            made = make() if machine.Get_rank() == 0 else None
-            if machine.Get_size() > 1 and machine.Get_rank() == 0:
-                told = laid_out(made)
-        if machine.Get_size() == 1:
-            return made  # type: ignore[return-value]
-        outline, sizes, path = machine.bcast(told)
-        views = mapped(path, sizes)
-        machine.Barrier()  # until all have it mapped
-        return pickle.loads(outline, buffers=views)  # type: ignore[no-any-return]
+        with failing_together(name):
+            made = make() if is_first else None
+            told = laid_out(made) if is_first and is_shared else None
+        with failing_together(name):  # which waits until all have it mapped
+            return received(machine.bcast(told)) if is_shared else made  # type: ignore[return-value]
     finally:
         if told is not None:
             os.unlink(told[2])
         machine.Free()
 
 
-def laid_out(thing: Any) -> tuple[bytes, list[int], str]:
+def name_of(make: Callable[[], Any]) -> str:
+    """What a function is called, and where it is: for a place where processes meet."""
+    code = getattr(make, "__code__", None)
+    name = getattr(make, "__qualname__", type(make).__name__)
+    return name if code is None else f"{name} of line {code.co_firstlineno}"
+
+
+def laid_out(thing: Any) -> Layout:
     """A thing without its arrays, pickled; how many bytes these have; and the path of a file with them."""
     arrays: list[pickle.PickleBuffer] = []
     outline = pickle.dumps(thing, 5, buffer_callback=arrays.append)
     return outline, [array.raw().nbytes for array in arrays], written(arrays)
+
+
+def received(layout: Layout) -> Any:
+    """The thing that another process has laid out, with read-only arrays. Raises FileError."""
+    outline, sizes, path = layout
+    return pickle.loads(outline, buffers=mapped(path, sizes))
 
 
 def written(arrays: list[pickle.PickleBuffer]) -> str:
@@ -80,8 +92,15 @@ def written(arrays: list[pickle.PickleBuffer]) -> str:
 
 
 def mapped(path: str, sizes: list[int]) -> list[Array]:
-    """The bytes of the arrays of these sizes in such a file; they are read when they are needed, once for all."""
-    memory, views, start = np.memmap(path, mode="r"), list[Array](), 0
+    """The bytes of the arrays of these sizes in such a file; they are read when they are needed, once for all.
+
+    Raises FileError.
+    """
+    try:
+        memory = np.memmap(path, mode="r")
+    except OSError as error:
+        raise FileError(f"cannot read what processes share, {path}: {error.strerror or error}; set TMPDIR") from error
+    views, start = list[Array](), 0
     for nbytes in sizes:
         views.append(memory[start : start + nbytes])
         start += nbytes + -nbytes % ALIGNMENT

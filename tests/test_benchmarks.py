@@ -307,7 +307,7 @@ def test_one_machine_pays_nothing_for_others():
 
 
 def test_a_step_on_four_machines_is_a_quarter_of_the_gradients_and_all_of_the_rest():
-    sent, messages = 1.5 * 10_000_000 / 1e9, 8 * processes.MESSAGE
+    sent, messages = 1.5 * 10_000_000 / 1e9, 12 * processes.MESSAGE
     assert processes.modelled(COSTS, 4, bandwidth=1e9) == pytest.approx(0.2 + 0.1 + 0.01 + sent + messages)
     assert processes.modelled(COSTS, 4, bandwidth=1e9, batches=4) == pytest.approx(0.9 + 0.01 + sent + messages)
 

@@ -177,7 +177,7 @@ def loaded(arguments: argparse.Namespace, sides: tuple[int, int] | None) -> Data
 
 def check_same_data(data: Dataset) -> None:
     """Raise DataError if the processes, on several machines, have read different data."""
-    found = gathered((data_of(data)["fingerprint"], data.source))
+    found = gathered((data_of(data)["fingerprint"], data.source), "the check of data")
     for number, (fingerprint, source) in enumerate(found):
         if fingerprint != found[0][0]:
             raise DataError(f"process {number} has other data than process 0: {source}; not {found[0][1]}")

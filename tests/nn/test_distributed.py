@@ -4,11 +4,14 @@ As a program, which mpiexec begins, this file runs the functions that its argume
 """
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -18,11 +21,11 @@ import numpy as np
 import pytest
 
 import nn
-from nn import distributed
+from nn import distributed, processes, shared_memory
 from nn.augmentation import AlternatingFlip, RandomShift
 from nn.data import divided
 from nn.distributed import DistributedLearner, GradientAverage, Parts, merged
-from nn.processes import gathered, rank, size
+from nn.processes import rank, size
 from nn.shared_memory import written
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,10 @@ def check(function):
     """A function that all processes run, which asserts what holds in each."""
     checks.append(function.__name__)
     return function
+
+
+def gathered(thing):
+    return processes.gathered(thing, "a test")
 
 
 def samples(count=53, seed=0):
@@ -481,8 +488,18 @@ def called_differently():
         "frozen": (lambda: GradientAverage(frozen(own)), "frozen: none; .*frozen: 1.bias"),
         "reductions": (lambda: GradientAverage(network(), ["mean", "sum"][own]), "by mean.*by sum"),
         "steps": (lambda: [average(0.0, 1) for average in [GradientAverage(network())] for _ in range(1 + own)]
-                  + [distributed.broadcast(1)], r"\[0\] at broadcast.*the GradientAverage of a step"),
+                  + [distributed.broadcast(1)], r"\[0\] at broadcast.*a step of GradientAverage \d+"),
+        "another order": (in_another_order, r"a step of GradientAverage \d+; .*a step of GradientAverage \d+"),
+        "dtypes of parameters": (lambda: GradientAverage(nn.Linear(2, 1, dtype=["f4", "f8"][own])), "and dtypes"),
+        "buffers": (lambda: GradientAverage(network(*[nn.BatchNorm1d(8, affine=False)] * own)), "0 buffers.*3 buffers"),
+        "functions": (lambda: distributed.once_a_machine([gathered, frozen][own]), r"\(gathered of .*\(frozen of"),
     }
+
+
+def in_another_order():
+    averages = [GradientAverage(network()) for _ in range(2)]
+    for average in averages[:: -1 if rank() else 1]:
+        average(0.0, 1)
 
 
 def frozen(is_frozen):
@@ -497,6 +514,49 @@ def processes_that_call_different_things_all_get_a_sentence_that_tells_which():
         with pytest.raises(distributed.ProcessesDiffer, match=f"at different places: .*{sentence}"):
             call()
     assert distributed.all_reduce(1) == size()  # and may go on
+
+
+@check
+def what_one_process_cannot_do_is_raised_in_it_before_it_meets_the_others():
+    with pytest.raises(ValueError, match=f"no process {size()} to broadcast from: of {size()}, the last one is"):
+        distributed.broadcast(1, size())
+    try:
+        told = distributed.broadcast((lambda: 0) if rank() == 0 else None)
+    except (AttributeError, TypeError, pickle.PicklingError):  # a function without a name cannot be sent
+        told = distributed.broadcast("another")
+    assert told == "another"
+
+
+@check
+def what_is_made_once_a_machine_calls_nothing_that_takes_all():
+    with pytest.raises(RuntimeError, match=r"all_reduce of .* takes all processes, amid .*<lambda> of line \d+, which"):
+        distributed.once_a_machine(lambda: distributed.all_reduce(np.ones(2)))
+
+
+@check
+def a_file_that_another_process_cannot_read_is_an_error_in_all(mapped=shared_memory.mapped):
+    def missing(path, sizes):
+        return mapped(f"{path}-elsewhere" if rank() == 1 else path, sizes)
+
+    shared_memory.mapped = missing
+    try:
+        with pytest.raises(nn.FileError, match=r"cannot read what processes share, .*-elsewhere: No such"):
+            distributed.once_a_machine(lambda: np.ones(3))
+    finally:
+        shared_memory.mapped = mapped
+    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
+
+
+@check
+def a_callback_may_ask_to_stop_by_anything_that_is_true():
+    class Enough(nn.Callback):
+        def on_batch_end(self, learner):
+            learner.stop = "enough" if rank() == 1 else learner.stop
+
+    model = network()
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters()), callbacks=[Enough()])
+    learner.fit(nn.DataLoader(samples(), 10), epochs=2)
+    assert learner.step == 1
 
 
 @check
@@ -593,8 +653,7 @@ def change_a_weight():
     train_until(change)
 
 
-def leave_before_the_others():
-    """Which is no mistake where the program says so by its status; here the others wait for this one."""
+def leave_a_loop():
     for epoch in range(2):
         for _ in Parts(nn.DataLoader(samples(), 10)):
             pass
@@ -614,6 +673,57 @@ def take_more_steps():
         print("the end was reached", flush=True)
 
 
+def end_when_only_the_rank_was_asked():
+    if rank() == 2:
+        sys.exit()
+    distributed.broadcast(1)
+    print("the end was reached", flush=True)
+
+
+def try_again():
+    """Whoever is at the end answers each time; then the program ends well."""
+    if rank() == 0:
+        return
+    for attempt in range(2):
+        with pytest.raises(distributed.ProcessesDiffer, match=r"\[0\] at the end of .*; \[1, 2\] at broadcast"):
+            distributed.broadcast(attempt)
+    if rank() == 1:
+        print("tried twice", flush=True)
+
+
+def give_up():
+    """One process catches what its part of a step raises."""
+
+    class Greedy(nn.Module):
+        def forward(self, images):
+            if rank() == 1:
+                raise MemoryError
+            return images
+
+    model = nn.Sequential(network(), Greedy())
+    with suppress(MemoryError):
+        DistributedLearner(model, nn.optim.SGD(model.parameters())).fit(nn.DataLoader(samples(), 10))
+
+
+def be_interrupted_at_the_end():
+    """Which does not disturb those that are still at work."""
+    if rank() == 0:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return
+    time.sleep(1.5)
+    if rank() == 1:
+        print("worked on", flush=True)
+
+
+def end_mpi_oneself():
+    from mpi4py import MPI
+
+    is_first = distributed.broadcast(0) == rank()
+    MPI.Finalize()
+    if is_first:
+        print("ended", flush=True)
+
+
 def diverge():
     model = network()
     learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=1e30))
@@ -625,9 +735,14 @@ ENDS = {
     be_interrupted: (130, "KeyboardInterrupt\nin process 2 of 3"),
     leave: (1, "it is over (in process 2 of 3)"),
     change_a_weight: (1, "of the processes [2] are not those of process 0"),
-    leave_before_the_others: (1, "[0, 1] at an epoch of 53 samples, batch_size=10, shuffle=False, drop_last=False; "
-                                 "[2] at the end of the program"),
-    take_more_steps: (1, "[0] at the end of the program; [1, 2] at the GradientAverage of a step"),
+    leave_a_loop: (1, "[0, 1] at an epoch of 53 samples, batch_size=10, shuffle=False, drop_last=False; "
+                      "[2] at the end of the program"),
+    take_more_steps: (1, "[0] at the end of the program; [1, 2] at a step of GradientAverage 1"),
+    end_when_only_the_rank_was_asked: (1, "[0, 1] at broadcast from process 0; [2] at the end of the program"),
+    try_again: (0, "tried twice"),
+    give_up: (1, "[0, 2] at a step of GradientAverage 1; [1] at the end of the program"),
+    be_interrupted_at_the_end: (0, "worked on"),
+    end_mpi_oneself: (0, "ended"),
     diverge: (1, "NonFiniteLoss: the loss became"),
 }
 
@@ -750,8 +865,8 @@ def test_a_file_that_there_was_no_room_for_is_not_left_behind(monkeypatch, tmp_p
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        start = time.perf_counter()
+        start, is_first = time.perf_counter(), rank() == 0
         globals()[name]()
-        if rank() == 0:
+        if is_first:
             print(f"passed {name}", flush=True)
             print(f"{time.perf_counter() - start:.2f} s", flush=True)

@@ -125,7 +125,7 @@ def test_what_ends_one_process_ends_all_and_is_said_once(fault, data, tmp_path):
 
 
 def test_machines_with_unlike_data_are_refused(monkeypatch):
-    monkeypatch.setattr(train_command, "gathered", lambda own: [own, own, ("0", "two images from elsewhere")])
+    monkeypatch.setattr(train_command, "gathered", lambda own, place: [own, own, ("0", "two images from elsewhere")])
     with pytest.raises(DataError, match="process 2 has other data than process 0: two images from elsewhere; not 6,00"):
         train_command.check_same_data(read_folder(SAMPLE_FOLDER))
 
