@@ -109,17 +109,14 @@ def read_whole(source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: 
 
 def working_copy(source: Any) -> Image:
     """`as_rgb`, at most `WORKING` pixels wide and high."""
-    image = as_rgb(source, WORKING)
+    image = as_rgb(source)
     box = required("PIL.Image", "reading a picture").Resampling.BOX
     image.thumbnail((WORKING, WORKING), box, reducing_gap=None)  # exact, as in the page
     return image
 
 
-def as_rgb(source: Any, enough: int | None) -> Image:
-    """An image of Pillow, upright, what is transparent on white.
-
-    A JPEG is decoded no larger than needed, which is fast, if `enough` says how many pixels its sides need.
-    """
+def as_rgb(source: Any) -> Image:
+    """An image of Pillow, upright, what is transparent on white."""
     images = required("PIL.Image", "reading a picture")
     if isinstance(source, np.ndarray):
         is_picture = source.ndim in (2, 3) and source.shape[2:] in ((), (3,), (4,)) and source.size > 0
@@ -129,18 +126,18 @@ def as_rgb(source: Any, enough: int | None) -> Image:
         return flattened(images.fromarray(source))
     if isinstance(source, images.Image):
         return flattened(source)
-    return opened_image(Path(source), enough)
+    return opened_image(Path(source))
 
 
-def opened_image(path: Path, enough: int | None) -> Image:
+def opened_image(path: Path) -> Image:
     """`as_rgb` of a file, in whatever format its content has."""
     images = required("PIL.Image", "reading a picture")
     if path.is_dir():
         raise FileError(f"{path} is a folder: name the photos in it")
     try:
         with images.open(path) as image:
-            if enough is not None:
-                image.draft("RGB", (enough, enough))
+            if image.width * image.height > LARGEST:  # a JPEG can be decoded at half its size: else it is what it is
+                image.draft("RGB", (image.width // 2, image.height // 2))
             if image.width * image.height > LARGEST:
                 size = image.width * image.height / 1e6
                 raise FileError(f"{path} has {size:,.0f} million pixels: reduce it to {LARGEST // 10**6} million first")
@@ -158,7 +155,7 @@ def opened_image(path: Path, enough: int | None) -> Image:
 
 def grey_pixels(source: Any, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     """(h, w) bytes, all of a picture as it is, brought to a size by means of areas if one is given."""
-    image = as_rgb(source, None if size is None else 4 * max(size)).convert("L")
+    image = as_rgb(source).convert("L")
     if size is not None:
         image = image.resize(size[::-1], required("PIL.Image", "reading a picture").Resampling.BOX)
     return np.asarray(image)

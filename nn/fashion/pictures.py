@@ -27,7 +27,7 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 HELD_OUT = 6  # one in so many pictures is for testing, where nobody chose them
-CACHE_FORMAT = 2  # to be raised when pictures are read in another way
+CACHE_FORMAT = 3  # to be raised when pictures are read in another way
 NAMED = 5  # files that a warning lists
 ADDED = {"__MACOSX", "__pycache__"}  # folders that programs leave beside those of people
 

@@ -225,6 +225,16 @@ def test_what_is_no_photo_is_refused_in_a_sentence_with_its_path(tmp_path):
         assert str(tmp_path / name) in str(raised.value)
 
 
+def test_a_jpeg_that_is_too_large_is_decoded_at_half_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("nn.fashion.photo.LARGEST", 10_000)
+    image = Image.new("L", (200, 120), 90)
+    image.save(tmp_path / "large.jpg")
+    image.save(tmp_path / "large.png")
+    assert grey_pixels(tmp_path / "large.jpg", None).shape == (60, 100)
+    with pytest.raises(nn.FileError, match="has 0 million pixels"):
+        grey_pixels(tmp_path / "large.png", None)
+
+
 @pytest.mark.parametrize("cut", range(20, 400, 23))
 def test_any_damage_to_a_file_is_a_sentence(tmp_path, cut):
     for file_format in ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP"):
