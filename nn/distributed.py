@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 
-numbers = count(1)  # of each GradientAverage: all processes make theirs in the same order
+numbers_of_averages = count(1)  # by which processes tell them apart: all make theirs in the same order
 
 
 class Parts:
@@ -178,7 +178,7 @@ class GradientAverage:
     def __init__(self, model: Module, reduction: Literal["mean", "sum"] = "mean") -> None:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"GradientAverage takes the reductions 'mean' and 'sum', got {reduction!r:.80}")
-        self.reduction, self.number = reduction, next(numbers)
+        self.reduction, self.number = reduction, next(numbers_of_averages)
         if size() > 1:
             meet(f"the making of GradientAverage {self.number} by {reduction} of {trained_of(model)}")
             generators = moving_parts(model)
@@ -207,7 +207,10 @@ class GradientAverage:
         if size() == 1:
             return loss
         own = loss if self.reduction == "sum" else loss * weight
-        total, weights = self.add_up(own if weight else 0.0, weight)
+        return self.reduced(*self.add_up(own if weight else 0.0, weight))
+
+    def reduced(self, total: float, weights: float) -> float:
+        """The loss of a whole batch, of which `add_up` told these two."""
         if self.reduction == "sum":
             return total
         return total / weights if weights else np.nan
@@ -325,10 +328,8 @@ class DistributedLearner(Learner):
         """Loss and gradients of a batch, of which this process has a part."""
         loss = backward(inputs, targets) if len(targets) else 0.0
         own = super()._sum_and_weight(loss, targets) if len(targets) else (0.0, 0.0)
-        total, weight = self._sums = average.add_up(*own)
-        if average.reduction == "sum":
-            return total
-        return total / weight if weight else np.nan
+        self._sums = average.add_up(*own)
+        return average.reduced(*self._sums)
 
     def _sum_and_weight(self, loss: float, targets: Array) -> tuple[float, float]:
         return self._sums or super()._sum_and_weight(loss, targets)
