@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
-import numpy as np
-
 import nn
 from nn.fashion import load
 from nn.fashion.classifier import Classifier
@@ -52,12 +50,11 @@ def main() -> None:
 
 def accuracies_of(classifier: Classifier, data: Dataset) -> tuple[float, float]:
     """On the test images: of each by itself, and averaged over probabilities of it and of its mirror image."""
-    model = classifier.model
-    alone = replace(classifier, model=model.module if isinstance(model, nn.MirrorAverage) else model)
-    mirror_images = np.ascontiguousarray(data.test_images[:, :, ::-1])
-    probabilities = alone.predict_proba(data.test_images)
-    both = probabilities + alone.predict_proba(mirror_images)
-    of_one, of_both = (float(np.mean(p.argmax(1) == data.test_labels)) for p in (probabilities, both))
+    model = classifier.model.module if isinstance(classifier.model, nn.MirrorAverage) else classifier.model
+    of_one, of_both = (
+        replace(classifier, model=each).evaluate(data.test_images, data.test_labels).accuracy
+        for each in (model, nn.MirrorAverage(model))
+    )
     return of_one, of_both
 
 

@@ -96,10 +96,10 @@ class Classifier:
 
     def probabilities_of(self, photo: Photo) -> Array:
         """(classes,) probabilities, for garments means over picture and mirror image: shoes in the data point left."""
-        pixels = photo.pixels
-        versions = [pixels, pixels[:, ::-1]] if self.knows_garments else [pixels]
-        mean: Array = self.predict_proba(np.stack(versions)).mean(0)
-        return mean
+        is_one_sided = self.knows_garments and not isinstance(self.model, nn.MirrorAverage)
+        model = nn.MirrorAverage(self.model) if is_one_sided else self.model
+        probabilities: Array = predict_proba(model, self.loader(photo.pixels[np.newaxis]))[0]
+        return probabilities
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file from which `load` makes the same classifier. Raises `nn.FileError`."""
