@@ -32,6 +32,7 @@ from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.folder import METRICS
 from nn.fashion.recipes import RECIPES
+from nn.fashion.settings import changed, named
 from nn.native import one_thread_for_products
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +74,8 @@ class Row:
     @property
     def averages(self) -> bool:
         """Whether the recipe's own accuracy is the averaged one."""
-        return bool(RECIPES[self.recipe.split()[0]].architecture.get("mirrored"))
+        name, *settings = self.recipe.split()
+        return bool(changed(RECIPES[name], dict(map(named, settings))).architecture.get("mirrored"))
 
     @property
     def reached(self) -> float:

@@ -372,6 +372,7 @@ def test_a_point_is_a_recipe_for_so_many_epochs_and_its_line_has_means_over_seed
     assert lines[2] == "| `fast-cnn` | 3 | 10.0 | **91.00 ± 1.41 %** | 92.00 ± 0.00 % | 2 |"
     assert lines[3] == "| `best-cnn` | 3 | 200 | 94.00 % | **95.00 %** | 1 |"
     assert [rows[0].reached for rows in points] == [0.9, 0.95]
+    assert frontier_row("best-cnn architecture.mirrored=false", mirrored=0.95).reached == 0.91
 
 
 def test_the_frontier_trains_what_is_missing_and_writes_page_and_picture(monkeypatch, tmp_path):
