@@ -639,10 +639,10 @@ def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[
     Far away each element takes the place of the next: that changes masks, and which of several is the largest, but no
     element leaves the domain of a function of single ones. A function of matrices may need those near by.
     """
-    moves = [AWAY * np.abs(drawn(rng, x.shape)) for x in arrays]
+    moves = [np.abs(drawn(rng, x.shape)) for x in arrays]
     for points in ([np.roll(x, 1) for x in arrays], arrays):
-        for sign in (1, -1):  # the first may lead out of the domain
-            yield [np.asarray(x * (1 + sign * move)) for x, move in zip(points, moves, strict=True)]
+        for away in (AWAY, -AWAY):  # the first may lead out of the domain
+            yield [np.asarray(x * (1 + away * move)) for x, move in zip(points, moves, strict=True)]
 
 
 def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:

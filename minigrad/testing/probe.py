@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,9 +22,7 @@ TURNS = 16  # neighbours for each element: so each of n is missed with a chance 
 STEEPEST = 4
 SOME = 1000  # entries of many whose median is about that of all
 FEW = 256  # entries that are all looked at, one by one, to locate a failure
-EVENLY = np.arange(2**16, dtype=np.float32) / 2**16
-EVENLY -= EVENLY < 0.5
-MULTIPLES = 2 * EVENLY * EVENLY * EVENLY  # see `drawn`
+RANDOM_BITS, SET_BITS = np.uint32(0x80FFFFFF), np.uint32(0x3F000000)  # of a float32 between 1/2 and 2, or the reverse
 
 
 @dataclass(frozen=True)
@@ -334,8 +333,13 @@ def scale(x: Array) -> Array:
 
 
 def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Random numbers of both signs and of sizes from 1/4 to 2: some elements stand out, and none is nearly left out.
+    """Random numbers of both signs and of sizes from 1/2 to 2: some elements stand out, and none is nearly left out.
 
-    One of 65,536 numbers each, which are looked up, so that there are no arrays in between.
+    Raw random bits are taken for the sign, the lowest bit of the exponent, and the digits of a float32, which is three
+    times as fast as drawing numbers.
     """
-    return np.asarray(MULTIPLES.take(rng.integers(len(MULTIPLES), size=shape, dtype=np.uint16)))
+    size = math.prod(shape)
+    bits = rng.bit_generator.random_raw((size + 1) // 2).view(np.uint32)[:size]
+    bits &= RANDOM_BITS
+    bits |= SET_BITS
+    return bits.view(np.float32).reshape(shape)

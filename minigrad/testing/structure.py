@@ -470,13 +470,15 @@ def single_precision_difference(
     run: Outcome, rounded: list[Array], values: list[Array], gradients: Gradients
 ) -> str | None:
     """How float32 results differ from float64 ones by more than rounding to float32 may explain."""
+    names, found = run.names(), [*values, *run.dense(gradients)]
+    if agrees_to_single(found, [*run.values, *run.dense(run.gradients)]):  # although inputs have been rounded, too
+        return None
     arrays = [x.astype(np.float64) for x in rounded]
     exact = both(run, arrays, run.cotangents)
     if not all(np.isfinite(x).all() for x in exact) or any(a.shape != b.shape for a, b in zip(exact, values)):  # noqa: B905
         return None
-    names, found = run.names(), [*values, *run.dense(gradients)]
     off = [np.asarray(a.astype(np.float64) - b) for a, b in zip(found, exact, strict=True)]
-    allowed, rng = SINGLE**0.5 * sizes_of(exact) + 16 * SINGLE, run.rng()
+    allowed, rng = by_size(exact), run.rng()
     for _ in range(3):
         if np.all(sizes_of(off) <= allowed):
             return None
@@ -486,6 +488,19 @@ def single_precision_difference(
             index = np.unravel_index(int(np.argmax(np.nan_to_num(np.abs(x), nan=np.inf))), x.shape)
             return f"float32 does not agree with float64: {name} is {a[index]:.8g} instead of {b[index]:.8g}"
     return None
+
+
+def agrees_to_single(found: Sequence[Array], exact: Sequence[Array]) -> bool:
+    """Whether all arrays have the shapes of others and are off by less than `by_size`."""
+    if any(a.shape != b.shape for a, b in zip(found, exact, strict=True)):
+        return False
+    return bool(np.all(sizes_of(a - b for a, b in zip(found, exact, strict=True)) <= by_size(exact)))
+
+
+def by_size(exact: Sequence[Array]) -> Array:
+    """How far each of some arrays may be off in float32, by its own size."""
+    allowed: Array = SINGLE**0.5 * sizes_of(exact) + 16 * SINGLE
+    return allowed
 
 
 def rounded_away(
@@ -506,8 +521,8 @@ def rounded_away(
                      for pair in ((others, exact), (again, off)))
     sizes = sizes_of(exact)
     lost = 16 * SINGLE * np.fmax(1.0, largest.on_the_way(made))
-    by_size = SINGLE**0.5 * sizes + lost + 16 * np.maximum(moved, spread)
-    allowed: Array = np.minimum(by_size, SINGLE**0.5 * sizes.max() + 16 * moved)
+    by_own = SINGLE**0.5 * sizes + lost + 16 * np.maximum(moved, spread)
+    allowed: Array = np.minimum(by_own, SINGLE**0.5 * sizes.max() + 16 * moved)
     return allowed
 
 
