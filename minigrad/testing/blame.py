@@ -314,8 +314,13 @@ def rule_line(step: Step, parent: Tensor) -> str | None:
     rules: list[Any] = [rule for x, rule in step.out._edges if x is parent]
     if hasattr(step.operation, "adapted"):  # the rule of another framework
         rules = [getattr(step.operation, "backward", None)]
-    codes = [getattr(getattr(rule, "func", rule), "__code__", None) for rule in rules]
-    return shown_place(codes[0].co_filename, codes[0].co_firstlineno) if codes and codes[0] else None
+    return written_at(rules[0]) if rules else None
+
+
+def written_at(function: Any) -> str | None:
+    """The line where a function begins, if it is written in Python."""
+    code = getattr(getattr(function, "func", function), "__code__", None)
+    return shown_place(code.co_filename, code.co_firstlineno) if code else None
 
 
 def argument_name(step: Step, parent: Tensor) -> str:
@@ -344,20 +349,29 @@ def reproduced(local: Local, options: dict[str, Any]) -> list[str]:
     return reproduction(function, local.probe.arrays, options) if local.alone else []
 
 
-def accusation(local: Local, rng: np.random.Generator, said: Collection[str] = ()) -> str:
-    """The sentence that names an operation, the line that called it, the line of the rule, and the pattern."""
-    step = local.step
-    what = f"blamed: {step.name}, called at {step.line}"
+def accusation(
+    local: Local, rng: np.random.Generator, said: Collection[str] = (), asked: Callable[..., Any] | None = None
+) -> str:
+    """The sentence that names an operation, the line that called it, the line of the rule, and the pattern.
+
+    Args:
+        said: patterns that the report has already.
+        asked: the function that is checked. If that is the operation, the line where it is defined is told: it was the
+            kit that called it, or hypothesis.
+    """
+    step, probe = local.step, local.probe
+    defined = written_at(step.operation) if step.operation is asked else None
+    what = f"blamed: {step.name}, " + (f"defined at {defined}" if defined else f"called at {step.line}")
     if not local.alone:
         return f"{what}: the gradients of what it takes are right, that of its result is not"
-    finite = all(np.isfinite(g).all() for g in local.probe.gradients)
-    place = local.probe.locate(rng, by_entry=False) if finite else None
-    variable = place.variable if place is not None else variable_along(local)
-    if variable is None or not finite:
+    infinite = [i for i, gradient in enumerate(probe.gradients) if not np.isfinite(gradient).all()]
+    place = None if infinite else probe.locate(rng, by_entry=False)
+    variable = infinite[0] if infinite else place.variable if place is not None else variable_along(local)
+    if variable is None:
         return what
-    parent = step.tensors()[variable]
-    line, pattern = rule_line(step, parent), pattern_of(local.probe, variable) if place and place.wrong else None
-    what += f"; the gradient for {argument_name(step, parent)} disagrees" + (f", rule at {line}" if line else "")
+    parent, wrong = step.tensors()[variable], "is not finite" if infinite else "disagrees"
+    line, pattern = rule_line(step, parent), pattern_of(probe, variable) if place and place.wrong else None
+    what += f"; the gradient for {argument_name(step, parent)} {wrong}" + (f", rule at {line}" if line else "")
     return what + (f": there {pattern}" if pattern and pattern not in said else "")
 
 

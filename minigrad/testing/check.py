@@ -537,7 +537,7 @@ class Examination:
             return
         again: list[str] = []
         if local is not None:
-            self.report.details.append(accusation(local, self.rng, self.report.details))
+            self.report.details.append(accusation(local, self.rng, self.report.details, self.request.function))
             again = reproduced(local, self.request.numbers())
         elif run.steps:
             self.report.details.append(unblamed(run.steps))

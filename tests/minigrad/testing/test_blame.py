@@ -225,3 +225,13 @@ def test_a_step_that_takes_nan_is_checked_at_its_other_elements():
     with breaking(Mutant("nanmax", 0, "factor two")):  # a direction of nothing but NaN would have NumPy warn
         report = gradient_report(lambda x: mg.nanmax(mg.where(missing, np.nan, x)), np.arange(1.0, 5), checks=())
     assert any("blamed: nanmax" in detail for detail in report.details)
+
+
+def test_of_a_gradient_that_is_not_finite_the_line_of_the_rule_is_told():
+    def product(a, b):
+        return record(product, value(a) * value(b), (a, lambda grad, out: grad * b),
+                      (b, lambda grad, out: grad * a / 0.0))
+
+    said = blame(lambda x: product(x + 1, x * 2), X)
+    assert "the gradient for `b` is not finite, rule at " in said
+    assert said.endswith(f":{product.__code__.co_firstlineno + 2}")

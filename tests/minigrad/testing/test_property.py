@@ -1,6 +1,7 @@
 """`gradient_property` among other decorators, with every kind of signature, and how its failures look in pytest."""
 
 import inspect
+import os
 import time
 
 import numpy as np
@@ -201,3 +202,14 @@ def test_a_failure_in_pytest_shows_the_report_and_hardly_a_line_of_ours(pytester
     assert len(ours) <= 2, ours
     source = [line for line in lines if line.startswith(("    ", ">")) and "E  " not in line and line.strip()]
     assert len(source) <= 6, source
+
+
+def test_an_operation_that_is_a_property_itself_is_blamed_with_the_line_of_its_definition():
+    def cube(x):
+        return mg.record(cube, mg.value(x) ** 3, (x, lambda grad, out: 2 * grad * x**2))
+
+    with pytest.raises(GradientError) as error:
+        gradient_property(pairs, settings=few)(cube)()
+    assert "blamed: cube, defined at " in str(error.value)
+    assert f"{os.path.basename(__file__)}:{cube.__code__.co_firstlineno}; the gradient for `x`" in str(error.value)
+    assert "hypothesis" not in str(error.value)
