@@ -153,8 +153,8 @@ class GradientAverage:
     of process 0, and the generators that layers have of their own draw other numbers in each. Make it anew when
     parameters are added, frozen or freed.
 
-    Buffers, such as the running averages of batch norm, change by the mean of their changes in all processes; what
-    batch norm normalises by are the samples of its own process.
+    Buffers, such as the running averages of batch norm, change by the mean of their changes in all processes, boolean
+    ones wherever they change in any; what batch norm normalises by are the samples of its own process.
 
     Args:
         model: whose parameters, as far as they require gradients. A loss with parameters of its own goes along in an

@@ -75,16 +75,15 @@ def converted(module: Module, x: Array, numbers: HalfNumbers) -> tuple[list[Laye
             more, x = converted(inner, x, numbers)
             found += more
         return found, x
-    if type(module) not in KINDS:
+    if type(module) in COMPOSED:
+        kind, parts_of = COMPOSED[type(module)]
+        ways = [converted(way, x, numbers)[0] for way in parts_of(module) if way is not None]
+        said: Layer | None = {"kind": kind, "ways": ways}
+    elif type(module) in KINDS:
+        said = KINDS[type(module)](module, numbers)
+    else:
         raise ValueError(f"there is no plain form of {type(module).__name__}, only of the layers of nn.fashion.models")
     out = module(x).numpy()
-    if isinstance(module, layers.Residual | layers.MirrorAverage):
-        shortcut = getattr(module, "shortcut", None)
-        ways = [module.module] if shortcut is None else [module.module, shortcut]
-        kind = "residual" if isinstance(module, layers.Residual) else "mirrorAverage"
-        said: Layer | None = {"kind": kind, "ways": [converted(way, x, numbers)[0] for way in ways]}
-    else:
-        said = KINDS[type(module)](module, numbers)
     shapes = {"in": [*x.shape[1:]], "out": [*out.shape[1:]]}
     return ([said | shapes] if said else []), out
 
@@ -147,5 +146,8 @@ KINDS: dict[type[Module], Callable[[Any, HalfNumbers], Layer | None]] = {
     layers.BatchNorm1d: plain_batch_norm, layers.BatchNorm2d: plain_batch_norm,
     layers.MaxPool2d: plain_max_pool, layers.AdaptiveAvgPool2d: kind_alone("meanPool"),
     layers.ReLU: kind_alone("relu"), layers.Sigmoid: kind_alone("sigmoid"), layers.GELU: plain_gelu,
-    layers.Residual: nothing, layers.MirrorAverage: nothing,  # made of others, see `converted`
+}
+COMPOSED: dict[type[Module], tuple[str, Callable[[Any], list[Module | None]]]] = {  # kind, and the networks within
+    layers.Residual: ("residual", lambda residual: [residual.module, residual.shortcut]),
+    layers.MirrorAverage: ("mirrorAverage", lambda average: [average.module]),
 }

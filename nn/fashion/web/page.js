@@ -17,16 +17,13 @@ function make(tag, attributes = {}, ...children) {
 
 // ---------------------------------------------------------------- the network
 
-/** The probability of each class for as many bytes as an image has, such as a bright garment on black. */
-const probabilities = (pixels) => softmax(through(network, Float32Array.from(pixels, (pixel) => (pixel / 255 - mean) / std)));
+/** For as many bytes as an image has, such as a bright garment on black, the probability of each class by a network. */
+const asking = (network) => (pixels) => softmax(through(network, Float32Array.from(pixels, (pixel) => (pixel / 255 - mean) / std)));
+const probabilities = asking(network);
 
-/** The same for a photo, for garments means over picture and mirror image, since shoes in the data point to the left. */
-function probabilitiesOfPhoto(pixels) {
-  if (!garments) return probabilities(pixels);
-  const mirrored = Array.from(pixels, (_, i) => pixels[i - i % COLUMNS + COLUMNS - 1 - i % COLUMNS]);
-  const [one, other] = [probabilities(pixels), probabilities(mirrored)];
-  return one.map((share, i) => (share + other[i]) / 2);
-}
+/** For photos of garments means over picture and mirror image, since shoes in the data point to the left. */
+const isOneSided = garments && network[0].kind !== "mirrorAverage";
+const probabilitiesOfPhoto = isOneSided ? asking([{ kind: "mirrorAverage", ways: [network], in: [ROWS, COLUMNS] }]) : probabilities;
 
 // ---------------------------------------------------------------- the answer
 
