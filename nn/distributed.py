@@ -1,6 +1,6 @@
 """Training in several processes, which `mpiexec` begins, on one machine or many: each takes a part of every batch.
 
-In a loop of one's own that takes three lines, those with `nn.distributed`:
+In a loop of one's own that takes three lines, those that say `average` and `Parts`:
 
     average = nn.distributed.GradientAverage(model)
     for epoch in range(epochs):
@@ -21,9 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
-from itertools import count
+from itertools import count, zip_longest
 from typing import Any, Literal
-from zlib import crc32
 
 import numpy as np
 
@@ -41,7 +40,6 @@ from nn.processes import (
     abort,
     all_reduce,
     broadcast,
-    exit_all,
     gathered,
     meet,
     rank,
@@ -64,8 +62,8 @@ class Parts:
     """This process's part of every batch of a loader.
 
     All processes go through one order, which is the one a single process would draw. A part has two samples or more, as
-    batch norm needs; where there are fewer samples than that for each, as in a small last batch, the last processes get
-    none: arrays of length 0. What a process draws during an epoch, as dropout and augmentation do, is its own, and is
+    batch norm needs, or is all of a batch of one; where there are fewer samples than that for each, as in a small last
+    batch, the last processes get none: arrays of length 0. What a process draws during an epoch, as dropout and augmentation do, is its own, and is
     decided by where the generators of process 0 stand when the epoch begins, and by its number. This concerns the
     default generator, and those of the loader and its transform.
 
@@ -179,13 +177,14 @@ class GradientAverage:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"GradientAverage takes the reductions 'mean' and 'sum', got {reduction!r:.80}")
         self.reduction, self.number = reduction, next(numbers_of_averages)
-        if size() > 1:
-            meet(f"the making of GradientAverage {self.number} by {reduction} of {trained_of(model)}")
-            generators = moving_parts(model)
-            state, stand = broadcast((model.state_dict(), states_of(generators)))
-            model.load_state_dict(state)
-            put_states(generators, stand)
-            draw_apart(model)
+        if size() == 1:
+            return
+        check_same_networks(model, f"the making of GradientAverage {self.number} by {reduction}")
+        generators = moving_parts(model)
+        state, stand = broadcast((model.state_dict(), states_of(generators)))
+        model.load_state_dict(state)
+        put_states(generators, stand)
+        draw_apart(model)
         self.model, self.parameters = model, [p for p in model.parameters() if p.requires_grad]
         self.before = [buffer.copy() for buffer in self._buffers()]
         arrays = [*(p.data for p in self.parameters), *self.before]
@@ -302,12 +301,7 @@ class DistributedLearner(Learner):
                 if left_off is not None:
                     left_off["callbacks"] = [noted for noted in left_off["callbacks"] if noted[0] in own]
                 self._left_off = left_off
-        try:
-            return super().fit(train, valid if rank() == 0 else None, epochs)
-        except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
-            if size() > 1:
-                exit_all(error)
-            raise
+        return super().fit(train, valid if rank() == 0 else None, epochs)
 
     def _train_epoch(self, train: Any) -> Row:
         return super()._train_epoch(Parts(train))
@@ -341,8 +335,8 @@ class DistributedLearner(Learner):
 
     def _noted(self, row: Row) -> Row:
         check_same(self)
-        row["images_per_second"] = float(all_reduce(row["images_per_second"]))
-        return broadcast(row)
+        rows = gathered(row, "the row of an epoch")
+        return rows[0] | {"images_per_second": sum(each["images_per_second"] for each in rows)}
 
 
 def learned_by(learner: Learner) -> Module:
@@ -359,15 +353,17 @@ def check_parameters_shared(learner: Learner) -> None:
                          f"such as one of shape {others[0].shape}: processes would each learn their own")
 
 
-def trained_of(model: Module) -> str:
-    """What processes have in common if they train the same of one network, in short; not what its layers do."""
-    named, buffers = dict(model.named_parameters()), dict(model.named_buffers())
-    frozen = ", ".join(name for name, parameter in named.items() if not parameter.requires_grad)
-    arrays = {name: parameter.data for name, parameter in named.items()} | buffers
-    outline = [(name, array.shape, array.dtype) for name, array in arrays.items()]
-    counts = f"{len(named)} parameters with {sum(p.size for p in named.values())} elements, {len(buffers)} buffers"
-    code = crc32(repr(outline).encode())  # of what would take too long to say
-    return f"{counts}, names, shapes and dtypes of code {code:08x}, frozen: {frozen or 'none'}"
+def check_same_networks(model: Module, place: str) -> None:
+    """Raise ProcessesDiffer in all processes unless their networks have the same arrays, trained or frozen."""
+    arrays = {name: (p.data, "" if p.requires_grad else ", frozen") for name, p in model.named_parameters()}
+    arrays |= {name: (buffer, ", a buffer") for name, buffer in model.named_buffers()}
+    own = [f"{name} of {array.dtype} {array.shape}{kind}" for name, (array, kind) in arrays.items()]
+    outlines = gathered(own, place)
+    for number, outline in enumerate(outlines):
+        for first, other in zip_longest(outlines[0], outline, fillvalue="nothing more"):
+            if first != other:
+                raise ProcessesDiffer(f"the processes have different networks: where process 0 has {first}, "
+                                      f"process {number} has {other}")
 
 
 def check_same(learner: Learner) -> None:

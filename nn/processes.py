@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -32,7 +32,6 @@ FIRST_SPEAKS = 1.0  # seconds that others wait before they print an error, so th
 END = "the end of the program"
 PATIENCE = 0.01  # seconds between looks whether others have come to the end
 _job: list[Any] = []  # the communicator, or None in a process by itself; empty until somebody asks
-_by_itself: list[str] = []  # what this process is doing that others do by themselves too, see `failing_together`
 
 
 class ProcessesDiffer(RuntimeError):
@@ -101,25 +100,19 @@ def broadcast(thing: Thing, root: int = 0) -> Thing:
     """
     if not 0 <= root < size():
         raise ValueError(f"there is no process {root} to broadcast from: of {size()}, the last one is {size() - 1}")
-    job, is_root = communicator(), rank() == root
-    if job is None:
-        return thing
-    packed = pickle.dumps(thing, 5) if is_root else b""  # before they meet: what cannot be pickled fails here alone
-    meet(f"broadcast from process {root}")
-    packed = job.bcast(packed, root)
-    return thing if is_root else pickle.loads(packed)
+    is_root = rank() == root
+    told: Any = gathered(thing if is_root else None, f"broadcast from process {root}")[root]
+    return thing if is_root else told
 
 
 def gathered(thing: Thing, place: str) -> list[Thing]:
     """What each process calls it with, in their order, in all processes, which `meet` at this place."""
-    meet(place)
-    return gather_unchecked(thing)
-
-
-def gather_unchecked(thing: Thing) -> list[Thing]:
-    """`gathered` where all processes have met already."""
     job = communicator()
-    return [thing] if job is None else job.allgather(thing)
+    if job is None:
+        return [thing]
+    packed = pickle.dumps(thing, 5)  # before they meet: what cannot be pickled fails here alone
+    meet(place)
+    return [pickle.loads(each) for each in job.allgather(packed)]
 
 
 def act_alone() -> None:
@@ -138,13 +131,10 @@ def meet(place: str, first: bool = False, second: bool = False) -> tuple[bool, b
 
     Raises:
         ProcessesDiffer: in all of them, if some are at other places, or at the end of the program.
-        RuntimeError: in what a process does by itself, see `failing_together`.
     """
     job = communicator()
     if job is None:
         return first, second
-    if _by_itself:
-        raise RuntimeError(f"{place} takes all processes, amid {_by_itself[-1]}, which each does by itself")
     told, request = announced(job, place, first, second)
     request.Wait()
     if not agree(told):
@@ -187,7 +177,7 @@ def leave(job: Any) -> None:
     """
     from mpi4py import MPI
 
-    while not MPI.Is_finalized():
+    while not MPI.Is_finalized():  # those that were told may go on, and meet again
         told, request = announced(job, END)
         is_done = False
         while not is_done:
@@ -201,19 +191,15 @@ def leave(job: Any) -> None:
 
 @contextmanager
 def failing_together(what: str) -> Iterator[None]:
-    """Inside, each process does something by itself, and what one of them raises is raised in all.
-
-    All enter it, right after they have met, and inside nobody calls what takes all processes.
-    """
+    """Inside, each process does something by itself, and what one of them raises is raised in all at the end."""
     own: BaseException | None = None
-    _by_itself.append(what)
     try:
         yield
+    except ProcessesDiffer:  # as the others get too, since they are at the end of this
+        raise
     except BaseException as error:
         own = error
-    finally:
-        _by_itself.pop()
-    failures = gather_unchecked(None if own is None else sendable(own))
+    failures = gathered(None if own is None else sendable(own), f"the end of {what}")
     if own is not None:
         raise own
     for number, failure in enumerate(failures):
@@ -288,26 +274,22 @@ def let_others_speak() -> None:
     time.sleep(FIRST_SPEAKS * (1 + rank() / size()))
 
 
-def exit_all(leaving: SystemExit) -> None:
-    """End all processes with the status, or the sentence, with which one of them leaves."""
-    told = leaving.code or 0
-    abort(*((told, "") if isinstance(told, int) else (1, str(told))))
+def abort(status: int, sentence: str = "") -> NoReturn:
+    """Say why, and end all processes at once with this status; if there is but one, by `SystemExit`.
 
-
-def abort(status: int, sentence: str = "") -> None:
-    """Say why, and end all processes at once with this status; if there is but one, only say it.
-
-    An exception that nobody handles does that by itself, and so does `sys.exit(status)` in a callback. Elsewhere that
-    ends the process, and the others are told at the next place where they meet.
+    An exception that nobody handles does that by itself. `sys.exit(status)` ends the process alone, and the others are
+    told at the next place where they meet.
     """
-    job = _job[0] if _job else None
+    job = _job[0] if _job else None  # who ends need not begin with MPI
     if job is not None and job.Get_rank() and sentence:
         let_others_speak()
         sentence = f"{sentence} (in process {job.Get_rank()} of {job.Get_size()})"
     if sentence:
-        print(sentence, file=sys.stderr)
+        with suppress(OSError, ValueError):  # whoever read it may have gone
+            print(sentence, file=sys.stderr)
     if job is not None:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # whoever read it may have gone
+            with suppress(OSError, ValueError):
                 stream.flush()
         job.Abort(status)
+    raise SystemExit(status)

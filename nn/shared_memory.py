@@ -21,12 +21,14 @@ ALIGNMENT = 64  # bytes, of arrays
 def once_a_machine(make: Callable[[], Thing]) -> Thing:
     """What `make` returns, which one process of each machine calls; the others share the memory of its arrays.
 
-    All processes call it, and what `make` raises in one is raised in all; itself it calls nothing that takes all.
-    Shared arrays are read-only, and lie in a file that has no name any more.
+    All processes call it, and what `make` raises in one is raised in all; itself it calls nothing that takes all. Where
+    a machine has several processes, arrays are read-only, and lie in a file that has no name any more: so leave them as
+    they are everywhere.
 
     Raises:
         FileError: if there is no room for such a file, or others cannot read it.
-        ProcessesDiffer: if the processes hand over different functions.
+        ProcessesDiffer: if the processes hand over functions of different names or lines, or if `make` calls what
+            takes all.
     """
     job = communicator()
     if job is None:

@@ -484,14 +484,10 @@ def called_differently():
         "samples": (lambda: [*Parts(nn.DataLoader(samples(53 - own), 10))], "epoch of 53 samples.*of 52 samples"),
         "order": (lambda: [*Parts(nn.DataLoader(samples(), 10, shuffle=own))], "shuffle=False.*shuffle=True"),
         "epochs": (lambda: learner.fit(loader, epochs=1 + own), r"\[0\] at fit\(epochs=1\); .*fit\(epochs=2\)"),
-        "networks": (lambda: GradientAverage(network(*[nn.Linear(8, 8)] * own)), "of 4 parameters .* of 6 parameters"),
-        "frozen": (lambda: GradientAverage(frozen(own)), "frozen: none; .*frozen: 1.bias"),
         "reductions": (lambda: GradientAverage(network(), ["mean", "sum"][own]), "by mean.*by sum"),
         "steps": (lambda: [average(0.0, 1) for average in [GradientAverage(network())] for _ in range(1 + own)]
                   + [distributed.broadcast(1)], r"\[0\] at broadcast.*a step of GradientAverage \d+"),
         "another order": (in_another_order, r"a step of GradientAverage \d+; .*a step of GradientAverage \d+"),
-        "dtypes of parameters": (lambda: GradientAverage(nn.Linear(2, 1, dtype=["f4", "f8"][own])), "and dtypes"),
-        "buffers": (lambda: GradientAverage(network(*[nn.BatchNorm1d(8, affine=False)] * own)), "0 buffers.*3 buffers"),
         "functions": (lambda: distributed.once_a_machine([gathered, frozen][own]), r"\(gathered of .*\(frozen of"),
     }
 
@@ -517,6 +513,20 @@ def processes_that_call_different_things_all_get_a_sentence_that_tells_which():
 
 
 @check
+def networks_that_differ_are_told_by_the_first_array_that_does():
+    own = rank() > 0
+    for model, sentence in (
+        (network(*[nn.Linear(8, 8)] * own), r"where process 0 has .*, process 1 has \d.weight of float32 \(8, 8\)"),
+        (frozen(own), r"has 1.bias of float32 \(8,\), process 1 has 1.bias of float32 \(8,\), frozen"),
+        (nn.Linear(2, 1, dtype=["f4", "f8"][own]), r"has weight of float32 .* has weight of float64"),
+        (nn.Sequential(nn.ReLU(), *[nn.BatchNorm1d(8, affine=False)] * own), "nothing more, .*1.running_mean .*, a "),
+    ):
+        with pytest.raises(distributed.ProcessesDiffer, match=f"different networks: .*{sentence}"):
+            GradientAverage(model)
+    assert distributed.all_reduce(1) == size()  # and may go on
+
+
+@check
 def what_one_process_cannot_do_is_raised_in_it_before_it_meets_the_others():
     with pytest.raises(ValueError, match=f"no process {size()} to broadcast from: of {size()}, the last one is"):
         distributed.broadcast(1, size())
@@ -529,8 +539,10 @@ def what_one_process_cannot_do_is_raised_in_it_before_it_meets_the_others():
 
 @check
 def what_is_made_once_a_machine_calls_nothing_that_takes_all():
-    with pytest.raises(RuntimeError, match=r"all_reduce of .* takes all processes, amid .*<lambda> of line \d+, which"):
+    places = r"\[0\] at all_reduce of .*; \[1.*\] at the end of .*<lambda> of line \d+$"
+    with pytest.raises(distributed.ProcessesDiffer, match=places):
         distributed.once_a_machine(lambda: distributed.all_reduce(np.ones(2)))
+    assert distributed.all_reduce(1) == size()
 
 
 @check
@@ -617,12 +629,12 @@ def test_in_several_processes(name, outcome):
 # ------------------------------------------------------------------------------------------------ how they end
 
 
-def train_until(happens):
+def train_until(happens, everywhere=False):
     """Train; in the last process something happens after the fifth step, while the others wait in the sixth."""
 
     class Happening(nn.Callback):
         def on_batch_end(self, learner):
-            if learner.step == 5 and rank() == size() - 1:
+            if learner.step == 5 and (everywhere or rank() == size() - 1):
                 happens(learner)
 
     model = network()
@@ -644,6 +656,14 @@ def be_interrupted():
 
 def leave():
     train_until(lambda learner: sys.exit("it is over"))
+
+
+def leave_together():
+    """What a program does at its end is done in each process."""
+    try:
+        train_until(lambda learner: sys.exit(3), everywhere=True)
+    finally:
+        print(f"saved by process {rank()}\n", end="", flush=True)
 
 
 def change_a_weight():
@@ -733,7 +753,8 @@ def diverge():
 ENDS = {
     fail: (1, "IndexError: list index out of range"),
     be_interrupted: (130, "KeyboardInterrupt\nin process 2 of 3"),
-    leave: (1, "it is over (in process 2 of 3)"),
+    leave: (1, "it is over\n"),
+    leave_together: (3, "saved by process 2"),
     change_a_weight: (1, "of the processes [2] are not those of process 0"),
     leave_a_loop: (1, "[0, 1] at an epoch of 53 samples, batch_size=10, shuffle=False, drop_last=False; "
                       "[2] at the end of the program"),
