@@ -63,9 +63,9 @@ class Parts:
 
     All processes go through one order, which is the one a single process would draw. A part has two samples or more, as
     batch norm needs, or is all of a batch of one; where there are fewer samples than that for each, as in a small last
-    batch, the last processes get none: arrays of length 0. What a process draws during an epoch, as dropout and augmentation do, is its own, and is
-    decided by where the generators of process 0 stand when the epoch begins, and by its number. This concerns the
-    default generator, and those of the loader and its transform.
+    batch, the last processes get none: arrays of length 0. What a process draws during an epoch, as dropout and
+    augmentation do, is its own, and is decided by where the generators of process 0 stand when the epoch begins, and by
+    its number. This concerns the default generator, and those of the loader and its transform.
 
     What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is after an epoch as if one
     process had seen all samples: the changes of all are added up.

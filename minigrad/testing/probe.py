@@ -335,8 +335,8 @@ def scale(x: Array) -> Array:
 def drawn(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Random numbers of both signs and of sizes from 1/2 to 2: some elements stand out, and none is nearly left out.
 
-    Raw random bits are taken for the sign, the lowest bit of the exponent, and the digits of a float32, which is three
-    times as fast as drawing numbers.
+    Raw random bits, of which a generator by `np.random.default_rng` gives 64 at a time, are taken for the sign, the
+    lowest bit of the exponent, and the digits of a float32: that is three times as fast as drawing numbers.
     """
     size = math.prod(shape)
     bits = rng.bit_generator.random_raw((size + 1) // 2).view(np.uint32)[:size]
