@@ -177,14 +177,13 @@ class GradientAverage:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"GradientAverage takes the reductions 'mean' and 'sum', got {reduction!r:.80}")
         self.reduction, self.number = reduction, next(numbers_of_averages)
-        if size() == 1:
-            return
-        check_same_networks(model, f"the making of GradientAverage {self.number} by {reduction}")
-        generators = moving_parts(model)
-        state, stand = broadcast((model.state_dict(), states_of(generators)))
-        model.load_state_dict(state)
-        put_states(generators, stand)
-        draw_apart(model)
+        if size() > 1:
+            check_same_networks(model, f"the making of GradientAverage {self.number} by {reduction}")
+            generators = moving_parts(model)
+            state, stand = broadcast((model.state_dict(), states_of(generators)))
+            model.load_state_dict(state)
+            put_states(generators, stand)
+            draw_apart(model)
         self.model, self.parameters = model, [p for p in model.parameters() if p.requires_grad]
         self.before = [buffer.copy() for buffer in self._buffers()]
         arrays = [*(p.data for p in self.parameters), *self.before]
