@@ -40,8 +40,10 @@ from nn.processes import (
     abort,
     all_reduce,
     broadcast,
+    exit_all,
     gathered,
     meet,
+    meeting,
     rank,
     reduce_unchecked,
     size,
@@ -228,8 +230,8 @@ class GradientAverage:
                 own.fill(0)
         self._pack_buffers(factor)
         self.sums[:] = factor, total, weight
-        meet(f"a step of GradientAverage {self.number}")
-        reduce_unchecked(self.flat)
+        with meeting(f"a step of GradientAverage {self.number}"):
+            reduce_unchecked(self.flat)
         factors, totals, weights = self.sums.tolist()
         self._unpack_buffers(factors)
         for p, summed, given in zip(self.parameters, self.gradients, self.given, strict=True):
@@ -300,7 +302,12 @@ class DistributedLearner(Learner):
                 if left_off is not None:
                     left_off["callbacks"] = [noted for noted in left_off["callbacks"] if noted[0] in own]
                 self._left_off = left_off
-        return super().fit(train, valid if rank() == 0 else None, epochs)
+        try:
+            return super().fit(train, valid if rank() == 0 else None, epochs)
+        except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
+            if size() > 1 and error.code:
+                exit_all(error)
+            raise
 
     def _train_epoch(self, train: Any) -> Row:
         return super()._train_epoch(Parts(train))

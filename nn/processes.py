@@ -10,7 +10,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
@@ -33,6 +33,7 @@ END = "the end of the program"
 MOST_FLAGS = 2  # that processes tell each other at a place
 PATIENCE = 0.01  # seconds between looks whether others have come to the end
 _job: list[Any] = []  # the communicator, or None in a process by itself; empty until somebody asks
+_out_of_step: list[BaseException] = []  # what made this process turn back on the way through a `meeting`, a signal say
 
 
 class ProcessesDiffer(RuntimeError):
@@ -69,19 +70,19 @@ def all_reduce(array: npt.ArrayLike, op: Literal["sum", "max", "min"] = "sum") -
     own = np.asarray(array)
     if own.dtype.kind not in ("biufc" if op == "sum" else "biuf"):
         raise TypeError(f"all_reduce takes numbers, for {op!r} real ones or for 'sum' complex ones, got {own.dtype}")
-    meet(f"all_reduce of {own.dtype} {own.shape} by {op!r}")
     dtype = np.zeros(0, own.dtype).sum().dtype  # wide enough for sums, and of this machine's byte order
     result = np.array(own, np.float32 if dtype == np.float16 else dtype, order="C")  # MPI knows no half precision
-    reduce_unchecked(result, op)
-    if op != "sum" and own.dtype.kind == "f":
-        unknown = np.array(np.isnan(own), np.int64)
-        reduce_unchecked(unknown, "max")
-        result[unknown > 0] = np.nan
+    unknown = np.array(np.isnan(own) if own.dtype.kind == "f" else False, np.int64)
+    with meeting(f"all_reduce of {own.dtype} {own.shape} by {op!r}"):
+        reduce_unchecked(result, op)
+        if op != "sum" and own.dtype.kind == "f":
+            reduce_unchecked(unknown, "max")
+            result[unknown > 0] = np.nan
     return result
 
 
 def reduce_unchecked(array: Array, op: Literal["sum", "max", "min"] = "sum") -> None:
-    """`all_reduce` of contiguous numbers that MPI knows, in place, where all processes have met already."""
+    """`all_reduce` of contiguous numbers that MPI knows, in place, within a `meeting`."""
     job = communicator()
     if job is not None:
         from mpi4py import MPI
@@ -101,9 +102,13 @@ def broadcast(thing: Thing, root: int = 0) -> Thing:
     """
     if not 0 <= root < size():
         raise ValueError(f"there is no process {root} to broadcast from: of {size()}, the last one is {size() - 1}")
-    is_root = rank() == root
-    told: Any = gathered(thing if is_root else None, f"broadcast from process {root}")[root]
-    return thing if is_root else told
+    job, is_root = communicator(), rank() == root
+    if job is None:
+        return thing
+    packed = pickle.dumps(thing, 5) if is_root else b""  # before they meet: what cannot be pickled fails here alone
+    with meeting(f"broadcast from process {root}"):
+        packed = job.bcast(packed, root)
+    return thing if is_root else pickle.loads(packed)
 
 
 def gathered(thing: Thing, place: str) -> list[Thing]:
@@ -111,9 +116,10 @@ def gathered(thing: Thing, place: str) -> list[Thing]:
     job = communicator()
     if job is None:
         return [thing]
-    packed = pickle.dumps(thing, 5)  # before they meet: what cannot be pickled fails here alone
-    meet(place)
-    return [pickle.loads(each) for each in job.allgather(packed)]
+    packed = pickle.dumps(thing, 5)
+    with meeting(place):
+        found = job.allgather(packed)
+    return [pickle.loads(each) for each in found]
 
 
 def act_alone() -> None:
@@ -124,23 +130,53 @@ def act_alone() -> None:
 # ------------------------------------------------------------------------------------------------ being at one place
 
 
-def meet(place: str, *flags: bool) -> list[bool]:
-    """Wait until all processes have come to a place in the program; returns of each flag whether any of them set it.
+@contextmanager
+def meeting(place: str, *flags: bool) -> Iterator[list[bool]]:
+    """Wait until all processes have come to a place in the program, and inside send what they send each other there.
 
-    Whatever takes all processes begins with it. MPI itself would wait for ever where one process has left a loop before
-    the others, or add up unlike things; the place, which may tell of arguments, shows that before anything is sent.
+    Whatever takes all processes is one. MPI itself would wait for ever where one process has left a loop before the
+    others, or add up unlike things; the place, which may tell of arguments, shows that before anything is sent.
+
+    Gives of each flag whether any process has set it. A process that an exception takes out of here, such as that of a
+    signal's handler, never finds the others again: if it lives on, all end at its next meeting or its end.
 
     Raises:
         ProcessesDiffer: in all of them, if some are at other places, or at the end of the program.
     """
+    try:
+        yield met(place, flags)
+    except ProcessesDiffer:
+        raise
+    except BaseException as error:
+        _out_of_step.append(error)
+        raise
+
+
+def meet(place: str, *flags: bool) -> list[bool]:
+    """A `meeting` at which nothing more is sent."""
+    with meeting(place, *flags) as any_set:
+        return any_set
+
+
+def met(place: str, flags: Sequence[bool]) -> list[bool]:
+    """Wait for the others, see `meeting`."""
     job = communicator()
     if job is None:
         return list(map(bool, flags))
+    end_if_out_of_step()
     told, request = announced(job, place, *flags)
     request.Wait()
     if not agree(told):
         raise ProcessesDiffer(f"the processes wait for each other at different places: {whereabouts(job, place)}")
     return [bool(told[2 + i]) for i in range(len(flags))]
+
+
+def end_if_out_of_step() -> None:
+    """End all processes if this one has turned back amid a meeting, with the status of what made it do so."""
+    if _out_of_step:
+        error = _out_of_step[0]
+        status = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)
+        abort(status if isinstance(status, int) else 1)
 
 
 def announced(job: Any, place: str, *flags: bool) -> tuple[Array, Any]:
@@ -179,16 +215,18 @@ def leave(job: Any) -> None:
     """
     from mpi4py import MPI
 
+    end_if_out_of_step()
     while not MPI.Is_finalized():  # those that were told may go on, and meet again
         told, request = announced(job, END)
         is_done = False
         while not is_done:
-            with suppress(KeyboardInterrupt):
+            with suppress(BaseException):  # of a signal's handler
                 is_done = request.Test()
                 time.sleep(0 if is_done else PATIENCE)  # others may be at work for long, and need the processor
         if agree(told):
             return
-        whereabouts(job, END)
+        with suppress(BaseException):
+            whereabouts(job, END)
 
 
 @contextmanager
@@ -268,16 +306,23 @@ def end_all(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
 def let_others_speak() -> None:
     """Give process 0, and then those before this one, time to say why they end, which ends all."""
-    time.sleep(FIRST_SPEAKS * (1 + rank() / size()))
+    job = begun()
+    time.sleep(FIRST_SPEAKS * (1 + job.Get_rank() / job.Get_size()))
+
+
+def exit_all(leaving: SystemExit) -> NoReturn:
+    """End all processes with the status, or the sentence, with which one of them leaves."""
+    told = leaving.code or 0
+    abort(*((told, "") if isinstance(told, int) else (1, str(told))))
 
 
 def abort(status: int, sentence: str = "") -> NoReturn:
     """Say why, and end all processes at once with this status; if there is but one, by `SystemExit`.
 
-    An exception that nobody handles does that by itself. `sys.exit(status)` ends the process alone, and the others are
-    told at the next place where they meet.
+    An exception that nobody handles does that by itself, and so does `sys.exit` with a status or a sentence in a
+    callback. Elsewhere that ends the process alone, and the others are told at the next place where they meet.
     """
-    job = _job[0] if _job else None  # who ends need not begin with MPI
+    job = begun()
     if job is not None and job.Get_rank() and sentence:
         let_others_speak()
         sentence = f"{sentence} (in process {job.Get_rank()} of {job.Get_size()})"
@@ -290,3 +335,12 @@ def abort(status: int, sentence: str = "") -> NoReturn:
                 stream.flush()
         job.Abort(status)
     raise SystemExit(status)
+
+
+def begun() -> Any:
+    """The communicator where there is one, also if MPI has begun and nothing else yet; None where there is no other."""
+    if _job:
+        return _job[0]
+    mpi = sys.modules.get("mpi4py.MPI")
+    is_running = mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized()
+    return mpi.COMM_WORLD if mpi is not None and is_running and mpi.COMM_WORLD.Get_size() > 1 else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.arrays import Array
 from nn.files import FileError
-from nn.processes import communicator, failing_together, meet
+from nn.processes import communicator, failing_together, meeting
 
 Thing = TypeVar("Thing")
 Layout: TypeAlias = tuple[bytes, list[int], str]
@@ -36,8 +36,8 @@ def once_a_machine(make: Callable[[], Thing]) -> Thing:
     from mpi4py import MPI
 
     name = name_of(make)
-    meet(f"once_a_machine({name})")
-    machine = job.Split_type(MPI.COMM_TYPE_SHARED)
+    with meeting(f"once_a_machine({name})"):
+        machine = job.Split_type(MPI.COMM_TYPE_SHARED)
     is_first, is_shared = machine.Get_rank() == 0, machine.Get_size() > 1
     made, told = None, None
     try:

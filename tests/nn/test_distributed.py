@@ -447,7 +447,7 @@ def what_is_made_once_a_machine_is_shared_and_read_only():
     assert shared["fortran"].sum() == 15
     assert shared["text"] == "x"
     assert not shared["a"].flags.writeable
-    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
+    assert no_file_is_left()
     assert distributed.once_a_machine(lambda: "nothing in arrays") == "nothing in arrays"
 
 
@@ -466,8 +466,13 @@ def what_fails_once_a_machine_fails_in_all_processes_which_may_go_on():
         with pytest.raises(kinds) as caught:
             distributed.once_a_machine(make)
         assert getattr(caught.value, "__notes__", []) == ([f"in process 0 of {size()}"] if rank() else [])
-    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
+    assert no_file_is_left()
     assert distributed.once_a_machine(lambda: 5) == 5
+
+
+def no_file_is_left():
+    distributed.broadcast(0)  # before which process 0 has removed its own
+    return not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
 
 
 def called_differently():
@@ -556,7 +561,7 @@ def a_file_that_another_process_cannot_read_is_an_error_in_all(mapped=shared_mem
             distributed.once_a_machine(lambda: np.ones(3))
     finally:
         shared_memory.mapped = mapped
-    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minigrad-shared")]
+    assert no_file_is_left()
 
 
 @check
@@ -661,9 +666,71 @@ def leave():
 def leave_together():
     """What a program does at its end is done in each process."""
     try:
-        train_until(lambda learner: sys.exit(3), everywhere=True)
+        train_until(lambda learner: sys.exit(), everywhere=True)
     finally:
         print(f"saved by process {rank()}\n", end="", flush=True)
+
+
+class Slow(nn.Module):
+    """So that process 1 waits for process 0."""
+
+    def forward(self, x):
+        time.sleep(0 if rank() else 0.3)
+        return x
+
+
+def signal_later(number, seconds):
+    threading.Timer(seconds, lambda: os.kill(os.getpid(), number)).start()
+
+
+def leave_by_a_signal():
+    """While it waits for others in `fit`, the handler of a signal leaves; and what is to be done at the end is done."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    model = nn.Sequential(Slow(), *network())
+    average = GradientAverage(model)
+    if rank() == 1:
+        signal_later(signal.SIGTERM, 0.8)
+    try:
+        while True:
+            model(samples()[0]).sum().backward()
+            average(0.0, 1)
+    finally:
+        print(f"saved by process {rank()}\n", end="", flush=True)
+
+
+def turn_back():
+    """Handle Ctrl-C while process 0 is waited for."""
+    rank()
+    if rank() == 1:
+        signal_later(signal.SIGINT, 0.5)
+    if rank() == 0:
+        time.sleep(1.5)
+    try:
+        distributed.broadcast({"a": 1})
+        distributed.all_reduce(1)
+    except KeyboardInterrupt:
+        print("turned back", flush=True)
+
+
+def turn_back_and_end():
+    turn_back()
+
+
+def turn_back_and_go_on():
+    turn_back()
+    distributed.all_reduce([1.0])
+    print("the end was reached", flush=True)
+
+
+def be_asked_to_end_at_the_end():
+    """Whoever waits at its end is not disturbed by what a handler raises."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if rank() == 1:
+        subprocess.Popen(["sh", "-c", f"sleep 0.7; kill -TERM {os.getpid()}"])
+        return
+    time.sleep(1.5 if rank() == 0 else 0)
+    if rank() == 0:
+        print("worked on", flush=True)
 
 
 def change_a_weight():
@@ -753,8 +820,12 @@ def diverge():
 ENDS = {
     fail: (1, "IndexError: list index out of range"),
     be_interrupted: (130, "KeyboardInterrupt\nin process 2 of 3"),
-    leave: (1, "it is over\n"),
-    leave_together: (3, "saved by process 2"),
+    leave: (1, "it is over (in process 2 of 3)"),
+    leave_together: (0, "saved by process 2"),
+    leave_by_a_signal: (143, "saved by process 1"),
+    turn_back_and_end: (130, "turned back"),
+    turn_back_and_go_on: (130, "turned back"),
+    be_asked_to_end_at_the_end: (0, "worked on"),
     change_a_weight: (1, "of the processes [2] are not those of process 0"),
     leave_a_loop: (1, "[0, 1] at an epoch of 53 samples, batch_size=10, shuffle=False, drop_last=False; "
                       "[2] at the end of the program"),
