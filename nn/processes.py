@@ -8,7 +8,9 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -266,8 +268,27 @@ def communicator() -> Any:
     The first one who asks has MPI begin, and an exception that nobody handles end all processes from then on.
     """
     if not _job:
-        _job.append(world())
+        with undisturbed():
+            _job.append(world())
     return _job[0]
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Inside, signals that ask a program to end wait: who ends while MPI begins keeps the others waiting for ever."""
+    asked = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+    is_main = threading.current_thread() is threading.main_thread()  # which alone has handlers
+    handlers = {number: signal.getsignal(number) for number in asked if is_main and callable(signal.getsignal(number))}
+    came: list[int] = []
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def world() -> Any:

@@ -849,6 +849,31 @@ def test_when_one_process_fails_all_end_with_its_message(function):
     assert "the end was reached" not in result.stdout
 
 
+ASKED_TO_END_AS_MPI_BEGINS = """
+import os, signal, sys
+from nn import distributed, processes
+
+def interrupted(*arguments, required=processes.required):
+    module = required(*arguments)
+    if module.COMM_WORLD.Get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return module
+
+processes.required = interrupted
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+distributed.broadcast(1)
+print("the end was reached")
+"""
+
+
+@needs_mpi
+def test_a_request_to_end_waits_until_mpi_has_begun():
+    result = mpiexec(3, "-c", ASKED_TO_END_AS_MPI_BEGINS)
+    assert result.returncode == 1
+    assert result.stdout.count("[0, 2] at broadcast from process 0; [1] at the end of the program") == 1, result.stdout
+    assert "the end was reached" not in result.stdout
+
+
 @pytest.fixture
 def nobody_asked(monkeypatch):
     """As in a new process, in which nothing is known of others yet."""
