@@ -40,7 +40,7 @@ from nn.processes import (
     abort,
     all_reduce,
     broadcast,
-    exit_all,
+    ending,
     gathered,
     meet,
     meeting,
@@ -306,7 +306,7 @@ class DistributedLearner(Learner):
             return super().fit(train, valid if rank() == 0 else None, epochs)
         except SystemExit as error:  # of which Python tells nobody, while the others wait for this process
             if size() > 1 and error.code:
-                exit_all(error)
+                abort(*ending(error))
             raise
 
     def _train_epoch(self, train: Any) -> Row:

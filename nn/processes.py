@@ -74,10 +74,10 @@ def all_reduce(array: npt.ArrayLike, op: Literal["sum", "max", "min"] = "sum") -
         raise TypeError(f"all_reduce takes numbers, for {op!r} real ones or for 'sum' complex ones, got {own.dtype}")
     dtype = np.zeros(0, own.dtype).sum().dtype  # wide enough for sums, and of this machine's byte order
     result = np.array(own, np.float32 if dtype == np.float16 else dtype, order="C")  # MPI knows no half precision
-    unknown = np.array(np.isnan(own) if own.dtype.kind == "f" else False, np.int64)
     with meeting(f"all_reduce of {own.dtype} {own.shape} by {op!r}"):
         reduce_unchecked(result, op)
         if op != "sum" and own.dtype.kind == "f":
+            unknown = np.array(np.isnan(own), np.int64)
             reduce_unchecked(unknown, "max")
             result[unknown > 0] = np.nan
     return result
@@ -118,7 +118,7 @@ def gathered(thing: Thing, place: str) -> list[Thing]:
     job = communicator()
     if job is None:
         return [thing]
-    packed = pickle.dumps(thing, 5)
+    packed = pickle.dumps(thing, 5)  # before they meet, as in `broadcast`
     with meeting(place):
         found = job.allgather(packed)
     return [pickle.loads(each) for each in found]
@@ -176,9 +176,7 @@ def met(place: str, flags: Sequence[bool]) -> list[bool]:
 def end_if_out_of_step() -> None:
     """End all processes if this one has turned back amid a meeting, with the status of what made it do so."""
     if _out_of_step:
-        error = _out_of_step[0]
-        status = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)
-        abort(status if isinstance(status, int) else 1)
+        abort(ending(_out_of_step[0])[0])
 
 
 def announced(job: Any, place: str, *flags: bool) -> tuple[Array, Any]:
@@ -322,7 +320,7 @@ def end_all(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         let_others_speak()
         error.add_note(f"in process {rank()} of {size()}")
     sys.__excepthook__(kind, error, trace)
-    abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
+    abort(ending(error)[0])
 
 
 def let_others_speak() -> None:
@@ -331,10 +329,12 @@ def let_others_speak() -> None:
     time.sleep(FIRST_SPEAKS * (1 + job.Get_rank() / job.Get_size()))
 
 
-def exit_all(leaving: SystemExit) -> NoReturn:
-    """End all processes with the status, or the sentence, with which one of them leaves."""
-    told = leaving.code or 0
-    abort(*((told, "") if isinstance(told, int) else (1, str(told))))
+def ending(error: BaseException) -> tuple[int, str]:
+    """The status, and the sentence if `sys.exit` was given one, with which a program ends by this exception."""
+    if isinstance(error, SystemExit):
+        told = error.code or 0
+        return (told, "") if isinstance(told, int) else (1, str(told))
+    return (130 if isinstance(error, KeyboardInterrupt) else 1), ""
 
 
 def abort(status: int, sentence: str = "") -> NoReturn:
