@@ -364,12 +364,12 @@ def accusation(
     what = f"blamed: {step.name}, " + (f"defined at {defined}" if defined else f"called at {step.line}")
     if not local.alone:
         return f"{what}: the gradients of what it takes are right, that of its result is not"
-    infinite = [i for i, gradient in enumerate(probe.gradients) if not np.isfinite(gradient).all()]
-    place = None if infinite else probe.locate(rng, by_entry=False)
-    variable = infinite[0] if infinite else place.variable if place is not None else variable_along(local)
+    broken = [i for i, gradient in enumerate(probe.gradients) if not np.isfinite(gradient).all()]
+    place = None if broken else probe.locate(rng, by_entry=False)
+    variable = broken[0] if broken else place.variable if place is not None else variable_along(local)
     if variable is None:
         return what
-    parent, wrong = step.tensors()[variable], "is not finite" if infinite else "disagrees"
+    parent, wrong = step.tensors()[variable], "is not finite" if broken else "disagrees"
     line, pattern = rule_line(step, parent), pattern_of(probe, variable) if place and place.wrong else None
     what += f"; the gradient for {argument_name(step, parent)} {wrong}" + (f", rule at {line}" if line else "")
     return what + (f": there {pattern}" if pattern and pattern not in said else "")
