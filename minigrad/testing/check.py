@@ -16,12 +16,14 @@ from minigrad.arrays import Array
 from minigrad.testing.blame import Local, StepChecker, accusation, recorded_steps, reproduced, unblamed
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
+from minigrad.testing.outcome import Outcome, changed
 from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Entries, Fault, Probe, drawn, excused_by_kinks, flat, precision, scale, worst_entry
 from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
 from minigrad.testing.rounding import amplified, moved_by_rounding, rounding_explains
-from minigrad.testing.structure import CHECKS, QUARTER, SINGLE, Outcome, both, changed, recorded_casts
+from minigrad.testing.single_precision import SINGLE, recorded_casts
+from minigrad.testing.structure import CHECKS, QUARTER
 from minigrad.testing.subject import (
     Gradients,
     HandWritten,
@@ -29,6 +31,7 @@ from minigrad.testing.subject import (
     SecondOrder,
     Subject,
     TensorSubject,
+    copies,
     not_looked_into,
     spread_by_rounding,
 )
@@ -38,7 +41,6 @@ BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may h
 PARTS = 32  # of a direction with a kink that are looked at alone
 ASIDE = 0.1  # of each element's scale: how far from a kink second derivatives are checked
 NOT_CHECKED = NotImplementedError, np.linalg.LinAlgError, FloatingPointError  # f is of another library, or float32 ends
-AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
@@ -252,9 +254,11 @@ class Examination:
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
                 raise Meaningless(bad)
-            gradients = copies(gradients_of_call(made, copies(cotangents)))
+            handed = gradients_of_call(made, copies(cotangents))
+            gradients = copies(handed)
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
-        run = Outcome(subject, values, cotangents, gradients, self.request.seed, epsilon, steps, casts)
+        results = [*made.values, *handed]
+        run = Outcome(subject, values, cotangents, gradients, results, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
             raise Meaningless([f"f, or its gradient, writes into {name}: copy it first"])
         named = zip(subject.names, gradients, strict=True)
@@ -298,8 +302,9 @@ class Examination:
             return True
         if self.ill_conditioned(run, epsilon):
             return True
-        spread = spread_by_rounding(lambda: both(run, run.copies(), copies(run.cotangents)), self.rng, epsilon)
-        size = np.abs(flat(run.dense(run.gradients))).max(initial=0.0)
+        arrays, cotangents = copies(self.subject.arrays), copies(run.cotangents)
+        spread = spread_by_rounding(lambda: run.at(arrays, cotangents), self.rng, epsilon)
+        size = np.abs(flat(run.dense)).max(initial=0.0)
         return spread is not None and max(spread[len(run.values) :]) > epsilon**0.25 * size
 
     def ill_conditioned(self, run: Outcome, epsilon: float) -> bool:
@@ -326,7 +331,7 @@ class Examination:
         """Judge the gradients along directions, and on request by entries; explain what is wrong."""
         if not any(x.size for x in self.subject.arrays) or not any(value.size for value in run.values):
             return
-        elsewhere = self.elsewhere(run) if self.request.directions > 1 else None
+        elsewhere = run.elsewhere() if self.request.directions > 1 else None
         probe = self.probe(run)
         tried = self.tried(probe, self.request.directions - (elsewhere is not None))
         decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
@@ -396,20 +401,6 @@ class Examination:
         if not self.request.every_entry and len(places) > SAMPLED:
             places = [places[k] for k in self.rng.choice(len(places), SAMPLED, replace=False)]
         return {place: probe.entry(*place) for place in places}
-
-    def elsewhere(self, run: Outcome) -> Outcome | None:
-        """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
-        subject = self.subject
-        for arrays in other_points(subject.arrays, run.rng()):
-            try:
-                made = subject.recorded([x.copy() for x in arrays])
-                values, gradients = copies(made.values), copies(made.gradients(copies(run.cotangents)))
-            except Exception:  # outside of the domain of f
-                continue
-            same = [value.shape for value in values] == [value.shape for value in run.values]
-            if same and all(np.isfinite(x).all() for x in [*values, *gradients] if x is not None):
-                return replace(run, subject=subject.moved_to(arrays), values=values, gradients=gradients)
-        return None
 
     def second_point(self, run: Outcome, first: Probe, known: bool) -> Weighed:
         """What is found along a direction there, and why it is wrong, unless something is known to be wrong."""
@@ -626,23 +617,6 @@ def meaningless(error: Exception) -> Meaningless:
         raise error
     said, notes = f"the gradient raises {type(error).__name__}: {error}", getattr(error, "__notes__", [])
     return Meaningless([f"{said}, {'; '.join(notes)}" if notes else said])
-
-
-def copies(arrays: Iterable[Array | None]) -> list[Any]:
-    """Arrays, or gradients with None where none arrives, as they are now: f or its gradient may write into them."""
-    return [None if x is None else x.copy() for x in arrays]
-
-
-def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
-    """Second points, from far to near: f may not be defined at the first ones.
-
-    Far away each element takes the place of the next: that changes masks, and which of several is the largest, but no
-    element leaves the domain of a function of single ones. A function of matrices may need those near by.
-    """
-    moves = [np.abs(drawn(rng, x.shape)) for x in arrays]
-    for points in ([np.roll(x, 1) for x in arrays], arrays):
-        for away in (AWAY, -AWAY):  # the first may lead out of the domain
-            yield [np.asarray(x * (1 + away * move)) for x, move in zip(points, moves, strict=True)]
 
 
 def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:

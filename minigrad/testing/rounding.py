@@ -12,8 +12,9 @@ import numpy as np
 from minigrad.tensor import Tensor, wrap
 from minigrad.testing.blame import Local, position_in
 from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict
+from minigrad.testing.outcome import Outcome
 from minigrad.testing.probe import Probe
-from minigrad.testing.structure import QUARTER, Outcome
+from minigrad.testing.structure import QUARTER
 from minigrad.testing.subject import COMPUTATIONS, TensorSubject
 from minigrad.transforms import leaves
 
@@ -25,7 +26,7 @@ def amplified(run: Outcome, findings: Sequence[Finding]) -> bool:
         return False
     off = max(finding.difference / abs(finding.analytic) for finding in wrong)
     moved = run.shaken(run.subject.arrays, run.cotangents)[len(run.values) :]
-    sizes = [np.abs(g).max(initial=0.0) for g in run.dense(run.gradients)]
+    sizes = [np.abs(g).max(initial=0.0) for g in run.dense]
     return off <= SHRINK * max(by / size if size else 0.0 for by, size in zip(moved, sizes, strict=True)) < 1 / SHRINK
 
 

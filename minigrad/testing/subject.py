@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
@@ -30,11 +30,13 @@ class Recording:
     """A call of a function that is differentiated as often as one likes.
 
     Attributes:
+        arrays: what it was called with.
         values: the floating outputs.
         gradients: of Σ cotangent · output with respect to each array, for some cotangents.
         outputs, variables: as tensors, of a function of tensors.
     """
 
+    arrays: Sequence[Array]
     values: list[Array]
     gradients: Callable[[Sequence[Array]], Gradients]
     outputs: Sequence[Tensor] = ()
@@ -90,6 +92,11 @@ class Subject(ABC):
         moved = copy(self)
         moved.arrays = list(map(np.asarray, arrays))
         return moved
+
+
+def copies(arrays: Iterable[Array | None]) -> list[Any]:
+    """Arrays, or gradients with None where none arrives, as they are now: f or its gradient may write into them."""
+    return [None if x is None else x.copy() for x in arrays]
 
 
 def is_variable(leaf: Any) -> bool:
@@ -208,7 +215,7 @@ class TensorSubject(Subject):
     @contextmanager
     def at(self, arrays: Sequence[Array]) -> Iterator[list[Tensor]]:
         """Variables that share memory with `arrays`; parameters hold them until the end of the `with`."""
-        variables = [wrap(scalar_if_0d(x)) for x in arrays[: len(self.inputs.names)]]
+        variables = wrapped(arrays[: len(self.inputs.names)])
         for x in variables:
             x.requires_grad = True
         with self.holding(arrays):
@@ -243,21 +250,36 @@ class TensorSubject(Subject):
             with self.holding(arrays):
                 return gradients_of(outputs, cotangents, variables)
 
-        return Recording([out.numpy() for out in outputs], gradients, outputs, variables)
+        return Recording(arrays, [out.numpy() for out in outputs], gradients, outputs, variables)
+
+    def pushed_forward(self, made: Recording, cotangents: Sequence[Array], tangents: Sequence[Array]) -> Gradients:
+        """The Jacobian–vector product of a recorded call: how its gradients change with the cotangents (see `jvp`)."""
+        by = wrapped(cotangents)
+        for c in by:
+            c.requires_grad = True
+        with self.holding(made.arrays), enable_grad():
+            found = swept_from(made.outputs, by, made.variables, create_graph=True)
+            reached = [(found[x], t) for x, t in zip(made.variables, tangents, strict=True) if x in found]
+            return gradients_of([g for g, _ in reached], [t for _, t in reached], by)
 
 
 def gradients_of(outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor]) -> Gradients:
     """The gradients of recorded outputs, as arrays."""
-    found = swept_from(outputs, cotangents, variables)
+    found = swept_from(outputs, wrapped(cotangents), variables)
     return [found[x].numpy() if x in found else None for x in variables]
 
 
+def wrapped(arrays: Iterable[Array]) -> list[Tensor]:
+    """Constants that share memory with arrays."""
+    return [wrap(scalar_if_0d(x)) for x in arrays]
+
+
 def swept_from(
-    outputs: Sequence[Tensor], cotangents: Sequence[Array], variables: Sequence[Tensor], create_graph: bool = False
+    outputs: Sequence[Tensor], cotangents: Sequence[Tensor], variables: Sequence[Tensor], create_graph: bool = False
 ) -> dict[Tensor, Tensor]:
     """One backward pass, which leaves the graph in place."""
     pairs = zip(outputs, cotangents, strict=True)
-    seeds = [(out, wrap(scalar_if_0d(c.astype(out.dtype, copy=False)))) for out, c in pairs if out.requires_grad]
+    seeds = [(out, c.astype(out.dtype, copy=False)) for out, c in pairs if out.requires_grad]
     return sweep(seeds, create_graph, inputs=variables)
 
 
@@ -276,7 +298,8 @@ class SecondOrder(TensorSubject):
 
     def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
         with enable_grad():
-            found = swept_from(self.first.outputs(variables), self.cotangents, variables, create_graph=True)
+            seeds = wrapped(self.cotangents)
+            found = swept_from(self.first.outputs(variables), seeds, variables, create_graph=True)
         return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in variables]
 
 
@@ -323,4 +346,4 @@ class HandWritten(Subject):
             raise TypeError(f"the gradient is called with {takes} ({error})") from None
 
     def recorded(self, arrays: Sequence[Array]) -> Recording:
-        return Recording(self.values(arrays), lambda cotangents: self.gradients(arrays, cotangents))
+        return Recording(arrays, self.values(arrays), lambda cotangents: self.gradients(arrays, cotangents))

@@ -120,6 +120,9 @@ def test_infinities_and_nan_and_any_magnitudes_lead_where_they_lead_in_numpy(ope
     for x in inputs:
         places = np.arange(x.size).reshape(x.shape)
         x[...] = np.where(places % at == 0, np.array(drawn, dtype)[places // at % 4], x)
+    if operation.function.__module__ == "minigrad.ops.products":  # inf or NaN by the order of adding, if one overflows
+        most = float(np.finfo(dtype).max) ** (1 / len(inputs)) / 64
+        inputs = [np.where(np.isinf(x), x, np.clip(x, -most, most)) for x in inputs]
     expected = np.asarray(replace(call, inputs=tuple(inputs)).expected())
     found = values_of(call, inputs)
     rtol = 32 * np.finfo(dtype).eps

@@ -57,3 +57,23 @@ def test_a_backward_pass_that_writes_into_the_result_is_said_to_do_so_first():
     assert report.problems[0] == (
         "the backward pass writes into an array of shape (3,) that exp_whose_rule_writes_into_it has saved")
     assert not any("deterministic" in problem for problem in report.problems)
+
+
+def test_a_call_that_clears_what_the_last_one_returned_is_noticed():
+    returned = [np.zeros(3)]
+
+    def f(x):
+        returned[0][:] = 0
+        returned[0] = np.sin(x)
+        return returned[0]
+
+    report = gradient_report(f, X, gradient=lambda x, cotangent: cotangent * np.cos(x))
+    assert report.problems == [f"output 0 {OVERWRITTEN}"]
+
+
+def test_a_result_that_is_a_view_of_memory_that_is_used_again_is_noticed():
+    both = np.zeros(6)
+    report = gradient_report(
+        lambda x: np.sin(x, out=both[:3]), X, gradient=lambda x, cotangent: np.multiply(cotangent, np.cos(x))
+    )
+    assert report.problems == [f"output 0 {OVERWRITTEN}"]

@@ -202,6 +202,20 @@ def test_a_rule_that_is_no_tensor_operation_of_the_gradient_is_found_by_the_forw
     assert "jvp and vjp disagree" in message(f, X)
 
 
+def test_so_it_is_of_a_rule_for_a_parameter():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.weight = nn.Parameter(np.array([0.5, -1.5, 2.0]))
+
+        def forward(self, x):
+            x = mg.as_tensor(x)
+            return record(self.forward, value(x) * self.weight.data,
+                          (x, lambda grad, out: grad * self.weight),
+                          (self.weight, lambda grad, out: mg.Tensor(grad.data * x.data)))
+
+    assert "jvp and vjp disagree" in message(Scaled(), X)
+
+
 def test_one_wrong_entry_of_many_is_found_by_halving():
     x = np.random.default_rng(0).standard_normal((60, 70))
     wrong = np.zeros((60, 70))

@@ -1,0 +1,161 @@
+"""What a subject gives at its point: values, gradients, and what further calls of it give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from minigrad.arrays import Array
+from minigrad.graph import topological_order
+from minigrad.guards import kept_by_rules, name_of
+from minigrad.tensor import Tensor
+from minigrad.testing.blame import Step
+from minigrad.testing.differences import EPSILON
+from minigrad.testing.probe import drawn
+from minigrad.testing.subject import Gradients, Recording, Subject, copies, spread_by_rounding
+
+AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
+
+
+@dataclass(frozen=True)
+class Twice:
+    """What two backward passes of one call leave behind.
+
+    Attributes:
+        cotangents: the copies that were handed in.
+        handed: the gradients of the first pass, in the arrays that it returned.
+        passes: those of both, as they were then.
+        written: a sentence for what has been written into, if anything has.
+    """
+
+    cotangents: list[Array]
+    handed: Gradients
+    passes: list[list[Array]]
+    written: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A subject with what it gave at its point.
+
+    Attributes:
+        values, gradients: of one call, as they were then; None where no gradient arrives.
+        results: both, in the arrays that it returned.
+        seed: for whatever else a check draws.
+        epsilon: the precision of the least precise results, intermediate ones too: tolerances follow it.
+        steps: what was recorded on the way.
+        casts: what `recorded_casts` has to say of the gradients.
+    """
+
+    subject: Subject
+    values: list[Array]
+    cotangents: list[Array]
+    gradients: Gradients
+    results: Gradients
+    seed: int
+    epsilon: float = EPSILON
+    steps: Sequence[Step] = ()
+    casts: Sequence[str] = ()
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
+
+    def names(self) -> list[str]:
+        """What values and gradients are called."""
+        return [f"output {i}" for i in range(len(self.values))] + [f"the gradient of {x}" for x in self.subject.names]
+
+    def with_zeros(self, gradients: Gradients) -> list[Array]:
+        """Gradients with zeros where none arrives."""
+        return [np.zeros(x.shape) if g is None else g for x, g in zip(self.subject.arrays, gradients, strict=True)]
+
+    @cached_property
+    def dense(self) -> list[Array]:
+        """The gradients with zeros where none arrives."""
+        return self.with_zeros(self.gradients)
+
+    def digits(self, share: float = 0.5) -> float:
+        """A tolerance that leaves a share of the digits."""
+        return float(self.epsilon**share)
+
+    # ---------------------------------------------------------------- further calls
+
+    @cached_property
+    def again(self) -> Recording:
+        """A second call at the same point."""
+        return self.subject.recorded(copies(self.subject.arrays))
+
+    @cached_property
+    def twice(self) -> Twice:
+        """The second call, differentiated twice."""
+        made, cotangents = self.again, copies(self.cotangents)
+        inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)}
+        saved = [(name, kept, kept.tobytes()) for name, kept in inner.values()]
+        handed = made.gradients(cotangents)
+        passes = [copies(self.with_zeros(gradients)) for gradients in (handed, made.gradients(cotangents))]
+        said = [f"an array of shape {kept.shape} that {name} has saved"
+                for name, kept, before in saved if kept.tobytes() != before]
+        if changed(["it"] * len(cotangents), cotangents, self.cotangents):
+            said.insert(0, "the cotangent: copy it first")
+        return Twice(cotangents, handed, passes, f"the backward pass writes into {said[0]}" if said else None)
+
+    def elsewhere(self) -> Outcome | None:
+        """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
+        for arrays in other_points(self.subject.arrays, self.rng()):
+            try:
+                results = self.at(copies(arrays), copies(self.cotangents))
+            except Exception:  # outside of the domain of f
+                continue
+            same = [x.shape for x in results] == [x.shape for x in (*self.values, *self.dense)]
+            if same and all(np.isfinite(x).all() for x in results):
+                values, gradients = copies(results[: len(self.values)]), copies(results[len(self.values) :])
+                there = self.subject.moved_to(arrays)
+                return replace(self, subject=there, values=values, gradients=gradients, results=results)
+        return None
+
+    def at(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+        """Values and gradients for other arrays and cotangents; the next call may write into them."""
+        made = self.subject.recorded(arrays)
+        return [*made.values, *self.with_zeros(made.gradients(cotangents))]
+
+    def shaken(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[float]:
+        """How far rounding inputs, cotangents and results moves values and gradients: far at jumps."""
+        groups = [[np.array(x, order="C") for x in group] for group in (arrays, cotangents)]
+        rng, here = self.rng(), copies(self.at(*groups))
+        moved = spread_by_rounding(lambda: self.at(*groups), rng, self.epsilon) or [0.0] * len(here)
+        for _ in range(3):
+            near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
+                    for group in groups]
+            off = [np.abs(a - b).max(initial=0.0) for a, b in zip(self.at(*near), here, strict=True)]
+            moved = [float(np.maximum(a, np.nan_to_num(b, nan=np.inf))) for a, b in zip(moved, off, strict=True)]
+        return moved
+
+
+def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[list[Array]]:
+    """Second points, from far to near: f may not be defined at the first ones.
+
+    Far away each element takes the place of the next: that changes masks, and which of several is the largest, but no
+    element leaves the domain of a function of single ones. A function of matrices may need those near by.
+    """
+    moves = [np.abs(drawn(rng, x.shape)) for x in arrays]
+    for points in ([np.roll(x, 1) for x in arrays], arrays):
+        for away in (AWAY, -AWAY):  # the first may lead out of the domain
+            yield [np.asarray(x * (1 + away * move)) for x, move in zip(points, moves, strict=True)]
+
+
+def changed(names: Sequence[str], arrays: Sequence[Array], originals: Sequence[Array]) -> str | None:
+    """The name of the first array that is not what it was."""
+    for name, a, b in zip(names, arrays, originals, strict=True):
+        if not np.array_equal(a, b) and not np.array_equal(a, b, equal_nan=True):  # the first is much faster
+            return name
+    return None
+
+
+def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Iterator[tuple[str, Array]]:
+    """(operation, array) for what the rules of a graph close over, and for its values."""
+    for tensor in topological_order(*outputs, until=variables):
+        yield name_of(tensor), tensor._data
+        for kept in kept_by_rules(tensor):
+            yield name_of(tensor), kept._data if isinstance(kept, Tensor) else kept
