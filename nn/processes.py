@@ -107,9 +107,11 @@ def broadcast(thing: Thing, root: int = 0) -> Thing:
     job, is_root = communicator(), rank() == root
     if job is None:
         return thing
-    packed = pickle.dumps(thing, 5) if is_root else b""  # before they meet: what cannot be pickled fails here alone
+    from mpi4py.util.pkl5 import Intracomm  # which sends more than 2 GB, too
+
+    own = pickle.dumps(thing, 5) if is_root else b""  # before they meet: what cannot be pickled fails here alone
     with meeting(f"broadcast from process {root}"):
-        packed = job.bcast(packed, root)
+        packed = Intracomm(job).bcast(pickle.PickleBuffer(own), root)
     return thing if is_root else pickle.loads(packed)
 
 
