@@ -14,8 +14,8 @@ import numpy as np
 from minigrad.allocator import keep_freed_memory
 from minigrad.arrays import Array
 from minigrad.testing.blame import Local, StepChecker, accusation, recorded_steps, reproduced, unblamed
-from minigrad.testing.differences import EPSILON
-from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, steps
+from minigrad.testing.differences import EPSILON, QUARTER
+from minigrad.testing.numeric import SHRINK, Finding, Tolerance, Verdict, judge, step_sizes
 from minigrad.testing.outcome import Outcome, changed
 from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Entries, Fault, Probe, drawn, excused_by_kinks, flat, precision, scale, worst_entry
@@ -23,7 +23,7 @@ from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
 from minigrad.testing.rounding import amplified, moved_by_rounding, rounding_explains
 from minigrad.testing.single_precision import SINGLE, recorded_casts
-from minigrad.testing.structure import CHECKS, QUARTER
+from minigrad.testing.structure import CHECKS
 from minigrad.testing.subject import (
     Gradients,
     HandWritten,
@@ -245,7 +245,7 @@ class Examination:
         Raises:
             Meaningless: if they are unusable.
         """
-        subject, arrays = self.subject, [x.copy() for x in self.subject.arrays]
+        subject, arrays = self.subject, copies(self.subject.arrays)
         with recorded_steps() as steps, recorded_casts() as casts:
             made = recorded_call(subject, arrays)
             values = copies(made.values)  # which the next call, or the gradient, may write into
@@ -257,8 +257,8 @@ class Examination:
             handed = gradients_of_call(made, copies(cotangents))
             gradients = copies(handed)
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
-        results = [*made.values, *handed]
-        run = Outcome(subject, values, cotangents, gradients, results, self.request.seed, epsilon, steps, casts)
+        handed = [*made.values, *handed]
+        run = Outcome(subject, values, cotangents, gradients, handed, self.request.seed, epsilon, steps, casts)
         if name := changed(subject.names, arrays, subject.arrays):
             raise Meaningless([f"f, or its gradient, writes into {name}: copy it first"])
         named = zip(subject.names, gradients, strict=True)
@@ -289,7 +289,7 @@ class Examination:
                 self.report.notes.append(f"an operation is ill-conditioned: {problem}")
             elif problem:
                 self.report.problems.append(problem)
-                self.is_steady = self.is_steady and check not in (CHECKS["untouched"], CHECKS["repeatable"])
+                self.is_steady = self.is_steady and check.__name__ not in ("untouched", "repeatable", "intact")
 
     def is_rounding(self, check: Callable[[Outcome], str | None], problem: str, run: Outcome) -> bool:
         """Whether numbers of a check that do not agree are what rounding may do, unlike a wrong dtype."""
@@ -303,7 +303,7 @@ class Examination:
         if self.ill_conditioned(run, epsilon):
             return True
         arrays, cotangents = copies(self.subject.arrays), copies(run.cotangents)
-        spread = spread_by_rounding(lambda: run.at(arrays, cotangents), self.rng, epsilon)
+        spread = spread_by_rounding(lambda: run.results(arrays, cotangents), self.rng, epsilon)
         size = np.abs(flat(run.dense)).max(initial=0.0)
         return spread is not None and max(spread[len(run.values) :]) > epsilon**0.25 * size
 
@@ -331,7 +331,7 @@ class Examination:
         """Judge the gradients along directions, and on request by entries; explain what is wrong."""
         if not any(x.size for x in self.subject.arrays) or not any(value.size for value in run.values):
             return
-        elsewhere = run.elsewhere() if self.request.directions > 1 else None
+        elsewhere = run.elsewhere if self.request.directions > 1 else None
         probe = self.probe(run)
         tried = self.tried(probe, self.request.directions - (elsewhere is not None))
         decided = [finding for _, finding in tried if finding.verdict is not Verdict.INCONCLUSIVE]
@@ -371,7 +371,7 @@ class Examination:
     def sharpened(self, probe: Probe, direction: list[Any], finding: Finding) -> tuple[list[Any], Finding]:
         """A direction, and the finding along it at smaller steps, where that has a smaller error bar."""
         line = probe.line(direction)
-        for first, step in enumerate(steps(probe.epsilon)[1:5], 1):
+        for first, step in enumerate(step_sizes(probe.epsilon)[1:5], 1):
             closer = line.at(step)
             if closer is None or closer.error >= finding.error:  # noise
                 break

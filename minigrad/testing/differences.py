@@ -17,6 +17,7 @@ import numpy as np
 from minigrad.arrays import Array
 
 EPSILON = float(np.finfo(np.float64).eps)
+QUARTER = EPSILON**0.25  # of the digits are left
 FRACTIONS = np.array([1, 1 / 2, 1 / 4])
 
 

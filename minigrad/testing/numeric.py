@@ -88,7 +88,7 @@ class Tolerance:
     atol: float = 1e-10
 
 
-def steps(epsilon: float) -> list[float]:
+def step_sizes(epsilon: float) -> list[float]:
     """From the best step of a smooth function to the finest that says anything; then a coarse one, for noise."""
     found = [float(epsilon ** (1 / 5))]
     while found[-1] > FINEST * epsilon:
@@ -225,7 +225,7 @@ def judge(line: Line, first: int = 0) -> Finding:
     """
     findings: list[Finding] = []
     moving, confirmed = True, True
-    for step in steps(line.epsilon)[first:]:
+    for step in step_sizes(line.epsilon)[first:]:
         finding = line.at(step)
         if finding is None:
             continue
@@ -247,7 +247,7 @@ def noisy(line: Line, finding: Finding, others: list[Finding]) -> bool:
 
     By chance its error bar may be too small, where values are so coarse that others are of no slope at all.
     """
-    coarse = None if all(x.resolved for x in others) else line.at(steps(line.epsilon)[-1])
+    coarse = None if all(x.resolved for x in others) else line.at(step_sizes(line.epsilon)[-1])
     if coarse is None:
         return False
     return coarse.excuses(finding) or (finding.numeric == 0 and CLOSER * coarse.difference < finding.difference)
@@ -256,7 +256,7 @@ def noisy(line: Line, finding: Finding, others: list[Finding]) -> bool:
 def denied(line: Line, finding: Finding, others: list[Finding]) -> Finding | None:
     """What a larger step denied and the largest one denies too, where the step that agrees sees less than they did."""
     sharper = [x for x in others if x.verdict is Verdict.WRONG and x.difference < finding.allowed]
-    coarse = line.at(steps(line.epsilon)[-1]) if sharper else None
+    coarse = line.at(step_sizes(line.epsilon)[-1]) if sharper else None
     return coarse if coarse is not None and confirming(coarse, sharper) else None
 
 

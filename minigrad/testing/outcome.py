@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +43,8 @@ class Outcome:
     """A subject with what it gave at its point.
 
     Attributes:
-        values, gradients: of one call, as they were then; None where no gradient arrives.
-        results: both, in the arrays that it returned.
+        values, gradients: as they were when a call returned them; None where no gradient arrives.
+        handed: both, in the arrays that were returned, which later calls may have written into.
         seed: for whatever else a check draws.
         epsilon: the precision of the least precise results, intermediate ones too: tolerances follow it.
         steps: what was recorded on the way.
@@ -54,7 +55,7 @@ class Outcome:
     values: list[Array]
     cotangents: list[Array]
     gradients: Gradients
-    results: Gradients
+    handed: list[Any]
     seed: int
     epsilon: float = EPSILON
     steps: Sequence[Step] = ()
@@ -101,35 +102,42 @@ class Outcome:
             said.insert(0, "the cotangent: copy it first")
         return Twice(cotangents, handed, passes, f"the backward pass writes into {said[0]}" if said else None)
 
+    @cached_property
     def elsewhere(self) -> Outcome | None:
         """What f and its gradients are at a second point, where what a rule has kept of the first is wrong."""
         for arrays in other_points(self.subject.arrays, self.rng()):
             try:
-                results = self.at(copies(arrays), copies(self.cotangents))
+                results = self.results(copies(arrays), copies(self.cotangents))
             except Exception:  # outside of the domain of f
                 continue
             same = [x.shape for x in results] == [x.shape for x in (*self.values, *self.dense)]
             if same and all(np.isfinite(x).all() for x in results):
-                values, gradients = copies(results[: len(self.values)]), copies(results[len(self.values) :])
-                there = self.subject.moved_to(arrays)
-                return replace(self, subject=there, values=values, gradients=gradients, results=results)
+                values, gradients = results[: len(self.values)], results[len(self.values) :]
+                return replace(self, subject=self.subject.moved_to(arrays), values=values, gradients=gradients)
         return None
 
-    def at(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
-        """Values and gradients for other arrays and cotangents; the next call may write into them."""
+    def results(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[Array]:
+        """Values and gradients for other arrays and cotangents."""
         made = self.subject.recorded(arrays)
-        return [*made.values, *self.with_zeros(made.gradients(cotangents))]
+        return [*copies(made.values), *copies(self.with_zeros(made.gradients(cotangents)))]
 
-    def shaken(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[float]:
-        """How far rounding inputs, cotangents and results moves values and gradients: far at jumps."""
+    def shaken(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[float] | None:
+        """How far rounding inputs, cotangents and results moves values and gradients: far at jumps.
+
+        None if f, or its gradient, is not defined close by.
+        """
         groups = [[np.array(x, order="C") for x in group] for group in (arrays, cotangents)]
-        rng, here = self.rng(), copies(self.at(*groups))
-        moved = spread_by_rounding(lambda: self.at(*groups), rng, self.epsilon) or [0.0] * len(here)
-        for _ in range(3):
-            near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
-                    for group in groups]
-            off = [np.abs(a - b).max(initial=0.0) for a, b in zip(self.at(*near), here, strict=True)]
-            moved = [float(np.maximum(a, np.nan_to_num(b, nan=np.inf))) for a, b in zip(moved, off, strict=True)]
+        rng = self.rng()
+        try:
+            here = self.results(*groups)
+            moved = spread_by_rounding(lambda: self.results(*groups), rng, self.epsilon) or [0.0] * len(here)
+            for _ in range(3):
+                near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
+                        for group in groups]
+                off = [np.abs(a - b).max(initial=0.0) for a, b in zip(self.results(*near), here, strict=True)]
+                moved = [float(np.maximum(a, np.nan_to_num(b, nan=np.inf))) for a, b in zip(moved, off, strict=True)]
+        except Exception:  # whatever it is
+            return None
         return moved
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.testing.differences import EPSILON, slopes
 from minigrad.testing.numeric import FINEST, SHRINK, Finding, Line, Tolerance, Verdict, judge
-from minigrad.testing.subject import Gradients, Subject, spread_by_rounding
+from minigrad.testing.subject import Gradients, Subject, copies, spread_by_rounding
 
 NEARBY = 1e-7  # so near that what is smooth has the same slopes
 SEEN = 4  # a slope of so many times what is allowed is not overlooked if it is wrong by half
@@ -254,11 +254,18 @@ class Probe:
                     return there or Fault(variable, None, finding, 0, 0)
         return None
 
-    def moved(self, rng: np.random.Generator) -> Probe:
-        """The same comparison at a random point nearby, where there is no kink unless there are many."""
+    def moved(self, rng: np.random.Generator) -> Probe | None:
+        """The same comparison at a random point nearby, where there is no kink unless there are many.
+
+        None if f, or its gradient, is not defined there.
+        """
         arrays = [x + NEARBY * rng.standard_normal(x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
-        made, there = self.subject.recorded(arrays), self.subject.moved_to(arrays)
-        gradients = made.gradients(self.cotangents)
+        try:
+            made = self.subject.recorded(arrays)
+            gradients = copies(made.gradients(copies(self.cotangents)))  # since there are many at once
+        except Exception:  # whatever it is
+            return None
+        there = self.subject.moved_to(arrays)
         return Probe(there, self.cotangents, gradients, self.tolerance, made.values, self.epsilon)
 
     def slope(self, direction: Sequence[Array]) -> float:
@@ -298,11 +305,12 @@ def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.ran
     both sides do not bound the generalised gradient (Clarke, 1975); those of points nearby do. If not all of these
     have been seen several times, there are too many to see the outermost ones.
     """
-    beside = [probe.moved(rng) for _ in range(2)]
-    if any(other.is_wrong(direction) for other in beside for direction in [*wrong[:1], other.random_direction(rng)]):
+    beside = moved_several_times(probe, rng, 2)
+    shown = [(other, direction) for other in beside for direction in [*wrong[:1], other.random_direction(rng)]]
+    if not beside or any(other.is_wrong(direction) for other, direction in shown):
         return False
     size = sum(x.size for x in probe.arrays)  # of few elements each has its turn to be the largest
-    beside += [probe.moved(rng) for _ in range(max(NEIGHBOURS, TURNS * size if size <= FEW else 0) - 2)]
+    beside += moved_several_times(probe, rng, max(NEIGHBOURS, TURNS * size if size <= FEW else 0) - 2)
     for direction in [*wrong, *probe.steepest()]:
         around = np.array([other.slope(direction) for other in beside])
         low, high = around.min(), around.max()
@@ -312,6 +320,11 @@ def excused_by_kinks(probe: Probe, wrong: Sequence[Sequence[Array]], rng: np.ran
         if not low - margin <= probe.slope(direction) <= high + margin:
             return False
     return True
+
+
+def moved_several_times(probe: Probe, rng: np.random.Generator, times: int) -> list[Probe]:
+    """The comparison at points nearby, where it can be made."""
+    return [other for other in (probe.moved(rng) for _ in range(times)) if other is not None]
 
 
 def precision(arrays: Sequence[Any]) -> float:

@@ -29,7 +29,7 @@ def float32(run: Outcome) -> str | None:
     arrays = [x.astype(np.float32) for x in subject.arrays]
     with recorded_steps() as steps, recorded_casts() as casts:
         made = subject.recorded(arrays)
-        gradients = made.gradients(run.cotangents)
+        gradients = made.gradients(copies(run.cotangents))
     if cast := upcasting_step(steps):
         return cast
     if casts or run.casts:
@@ -51,7 +51,7 @@ def float32(run: Outcome) -> str | None:
 def single_precision_difference(run: Outcome, rounded: list[Array], found: list[Array]) -> str | None:
     """How float32 results differ from float64 ones by more than rounding to float32 may explain."""
     arrays = [x.astype(np.float64) for x in rounded]
-    exact = copies(run.at(arrays, run.cotangents))
+    exact = run.results(arrays, copies(run.cotangents))
     if not all(np.isfinite(x).all() for x in exact) or [a.shape for a in exact] != [b.shape for b in found]:
         return None
     off = [np.asarray(a.astype(np.float64) - b) for a, b in zip(found, exact, strict=True)]
@@ -92,8 +92,8 @@ def rounded_away(
     largest = Largest()
     with recording(cut_result), recording(largest):
         made = run.subject.recorded([x.astype(np.float64) for x in near])
-        others = copies([*made.values, *run.with_zeros(made.gradients(run.cotangents))])
-    again = [a - b for a, b in zip(run.at(near, run.cotangents), others, strict=True)]
+        others = copies([*made.values, *run.with_zeros(made.gradients(copies(run.cotangents)))])
+    again = [a - b for a, b in zip(run.results(near, copies(run.cotangents)), others, strict=True)]
     moved, spread = (np.nan_to_num(sizes_of(np.subtract(a, b) for a, b in zip(*pair, strict=True)), nan=np.inf)
                      for pair in ((others, exact), (again, off)))
     sizes = sizes_of(exact)

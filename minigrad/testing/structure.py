@@ -10,6 +10,7 @@ import gc
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from minigrad.arrays import Array
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad
-from minigrad.testing.differences import EPSILON
+from minigrad.testing.differences import EPSILON, QUARTER
 from minigrad.testing.layouts import LAYOUTS, awkward, repeated
 from minigrad.testing.numeric import SHRINK
 from minigrad.testing.outcome import Outcome, changed
@@ -25,7 +26,6 @@ from minigrad.testing.probe import drawn
 from minigrad.testing.single_precision import float32
 from minigrad.testing.subject import TensorSubject, copies, gradients_of
 
-QUARTER = EPSILON**0.25
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
 
 
@@ -114,8 +114,8 @@ def shape_hint(g: Array, x: Array) -> str:
     if not broadcast:
         return ""
     added = g.ndim - x.ndim
-    repeated = [*range(added), *(added + i for i, n in enumerate(x.shape) if n != g.shape[added + i])]
-    axis = repeated[0] if len(repeated) == 1 else tuple(repeated)
+    axes = [*range(added), *(added + i for i, n in enumerate(x.shape) if n != g.shape[added + i])]
+    axis = axes[0] if len(axes) == 1 else tuple(axes)
     return f": broadcasting repeated it, so a sum over axis {axis} is missing"
 
 
@@ -134,10 +134,10 @@ def linear(run: Outcome) -> str | None:
             return f"the cotangent is ignored: two different ones give the same gradient of {name}"
     expected = [2 * a - 3 * b for a, b in zip(run.dense, other, strict=True)]
     mixed = [2 * c - 3 * o for c, o in zip(run.cotangents, others, strict=True)]
-    found = run.with_zeros(backward(mixed))
+    found = copies(run.with_zeros(backward(mixed)))
     if difference := first_difference(names, found, expected, run.digits()):
-        moved = run.shaken(run.subject.arrays, mixed)[len(run.values) :]
-        if first_difference(names, found, expected, run.digits(), moved):
+        moved = run.shaken(run.subject.arrays, mixed)
+        if first_difference(names, found, expected, run.digits(), moved and moved[len(run.values) :]):
             return f"not linear in the cotangent: for 2·c - 3·d, {difference}, which is 2·(that for c) - 3·(that for d)"
     for name, g in zip(run.subject.names, backward([np.zeros(c.shape) for c in mixed]), strict=True):
         if g is not None and g.any():  # a NaN too
@@ -151,7 +151,7 @@ def forward(run: Outcome) -> str | None:
     if not isinstance(subject, TensorSubject):
         return None
     tangents = [drawn(rng, x.shape) for x in subject.arrays]
-    products = subject.pushed_forward(run.again, run.cotangents, tangents)
+    products = subject.pushed_forward(run.again, copies(run.cotangents), tangents)
     pairs = [[(c, p) for c, p in zip(run.cotangents, products, strict=True) if p is not None],
              zip(run.dense, tangents, strict=True)]
     terms = [[np.asarray(a * b) for a, b in those] for those in pairs]
@@ -164,6 +164,17 @@ def forward(run: Outcome) -> str | None:
         f"jvp and vjp disagree: cotangent · jvp is {ahead:.8g}, vjp · tangent is {behind:.8g}. A rule must be written "
         "in tensor operations of `grad`, or derivatives of it are silently wrong"
     )
+
+
+def intact(run: Outcome) -> str | None:
+    """A backward pass gives the same after f was called at another point: what rules use is not lost by that."""
+    names, (first, second) = run.names()[len(run.values) :], run.twice.passes
+    if run.subject.returns_one_number or run.elsewhere is None or first_difference(names, second, first, run.digits()):
+        return None
+    later = run.with_zeros(run.again.gradients(copies(run.cotangents)))
+    if difference := first_difference(names, later, first, run.digits()):
+        return f"after f was called at another point, {difference}: does a rule use memory that each call writes into?"
+    return None
 
 
 # ------------------------------------------------------------------------------------------------ graph and memory
@@ -203,11 +214,11 @@ def unshared(run: Outcome) -> str | None:
 def overwritten(run: Outcome) -> str | None:
     """What changes of the results of the first call when f and its gradient are called again, also at another point."""
     before, others = [*run.values, *run.gradients], [*run.again.values, *run.twice.handed]
-    arrived = [row for row in zip(run.names(), run.results, before, others, strict=True) if row[1] is not None]
+    arrived = [row for row in zip(run.names(), run.handed, before, others, strict=True) if row[1] is not None]
     names, found, before, others = ([*column] for column in zip(*arrived, strict=True))
     if any(map(np.shares_memory, found, others)):  # what is the same at each point may be the same array
         try:
-            run.at([np.asarray(1.001 * x + 0.001) for x in run.subject.arrays], [1.5 * c for c in run.cotangents])
+            run.results([np.asarray(1.001 * x + 0.001) for x in run.subject.arrays], [1.5 * c for c in run.cotangents])
         except Exception:  # whatever it is: f is not defined there
             return None
     return changed(names, found, before)
@@ -252,7 +263,7 @@ def layouts(run: Outcome) -> str | None:
         return fault
     flat, even = ([repeated(x) for x in group] for group in (run.subject.arrays, run.cotangents))
     try:
-        plain = copies(run.at(copies(flat), copies(even)))  # these are other values
+        plain = run.results(copies(flat), copies(even))  # these are other values
     except Exception:  # whatever it is: f is not defined there
         return None
     return layout_fault(run, "zero-stride", repeated, plain) if all(np.isfinite(x).all() for x in plain) else None
@@ -263,16 +274,15 @@ def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], 
     arrays, cotangents = ([laid_out(x) for x in group] for group in (run.subject.arrays, run.cotangents))
     names, tolerance = run.names(), run.digits()
     try:
-        found = run.at(arrays, cotangents)
+        found = run.results(arrays, cotangents)
     except np.linalg.LinAlgError:  # at a point like this, LAPACK finds a pivot of 0 or does not, by the layout
         return None
     except Exception as error:
         return f"{layout} inputs raise {type(error).__name__}: {error}"
     if not first_difference(names, found, expected, tolerance):
         return None
-    try:
-        moved = run.shaken(arrays, cotangents)  # a point where there is no derivative tells nothing
-    except Exception:
+    moved = run.shaken(arrays, cotangents)
+    if moved is None:  # a point where there is no derivative tells nothing
         return None
     difference = first_difference(names, found, expected, tolerance, moved)
     return difference and f"the memory layout makes a difference: for {layout} inputs {difference}"
@@ -281,12 +291,12 @@ def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], 
 def same_input(run: Outcome) -> str | None:
     """f(x, x) has the sum of both partial gradients."""
     arrays = run.subject.arrays
-    count = len(run.subject.names) - len(getattr(run.subject, "parameters", ()))
-    pairs = [(i, j) for i in range(count) for j in range(i + 1, count) if arrays[i].shape == arrays[j].shape]
+    count = len(run.subject.inputs.names)
+    pairs = (pair for pair in combinations(range(count), 2) if arrays[pair[0]].shape == arrays[pair[1]].shape)
     of_shape = defaultdict[tuple[int, ...], list[int]](list)
     for i, x in enumerate(arrays[:count]):
         of_shape[x.shape].append(i)
-    for places in [*pairs[:3], *(group for group in of_shape.values() if len(group) > 2)]:
+    for places in [*islice(pairs, 3), *(group for group in of_shape.values() if len(group) > 2)]:
         try:
             expected, found = separately_and_together(run, places)
         except Exception:  # f does not accept this
@@ -305,7 +315,8 @@ def separately_and_together(run: Outcome, places: Sequence[int]) -> tuple[list[A
     first, *others = places
     for i in others:
         arrays[i] = arrays[first].copy()
-    cotangents = [run.rng().standard_normal(value.shape) for value in subject.values(arrays)]
+    rng = run.rng()
+    cotangents = [rng.standard_normal(value.shape) for value in subject.values(arrays)]
     apart = copies(run.with_zeros(subject.gradients(arrays, cotangents)))
     if not isinstance(subject, TensorSubject):
         arrays = [arrays[first] if i in others else x for i, x in enumerate(arrays)]
@@ -319,8 +330,8 @@ def separately_and_together(run: Outcome, places: Sequence[int]) -> tuple[list[A
 CHECKS: dict[str, Callable[[Outcome], str | None]] = {
     check.__name__: check
     for check in (
-        deterministic, reached, shapes, untouched, unshared, repeatable, linear, forward, freed, layouts, same_input,
-        float32,
+        deterministic, reached, shapes, untouched, unshared, repeatable, linear, forward, intact, freed, layouts,
+        same_input, float32,
     )
 }
 

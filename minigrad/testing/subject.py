@@ -71,6 +71,7 @@ class Subject(ABC):
     """A function of several arrays, and the values of them at which it is checked."""
 
     function: Callable[..., Any]
+    inputs: Inputs
     names: list[str]
     arrays: list[Array]
     returns_one_number = False  # so that a hand-written gradient takes no cotangent

@@ -77,3 +77,72 @@ def test_a_result_that_is_a_view_of_memory_that_is_used_again_is_noticed():
         lambda x: np.sin(x, out=both[:3]), X, gradient=lambda x, cotangent: np.multiply(cotangent, np.cos(x))
     )
     assert report.problems == [f"output 0 {OVERWRITTEN}"]
+
+
+LOST = "after f was called at another point, the gradient of input 0 is "
+
+
+def sine_whose_rule_uses_memory(x):
+    x = mg.as_tensor(x)
+    kept = mg.Tensor(0.0)
+    kept._data = np.cos(x.data, out=memory if x.dtype == np.float64 and x.shape == memory.shape else None)
+    return mg.record(sine_whose_rule_uses_memory, np.sin(x.data), (x, lambda grad, out: grad * kept))
+
+
+def test_a_rule_that_uses_memory_which_each_call_writes_into_is_noticed():
+    report = gradient_report(sine_whose_rule_uses_memory, X)
+    assert len(report.problems) == 1
+    assert report.problems[0].startswith(LOST)
+
+
+def test_so_is_a_gradient_that_uses_what_the_last_call_has_kept():
+    class Sine:
+        def __call__(self, x):
+            self.slopes = np.cos(x)
+            return np.sin(x)
+
+        def gradient(self, x, cotangent):
+            return cotangent * self.slopes
+
+    sine = Sine()
+    report = gradient_report(sine, X, gradient=sine.gradient)
+    assert len(report.problems) == 1
+    assert report.problems[0].startswith(LOST)
+
+
+def test_a_gradient_in_memory_that_is_used_again_hides_no_fault_of_a_layout():
+    def gradient(x):
+        slopes = 3 * x**2 if x.flags.c_contiguous else 3.03 * x**2
+        return np.copyto(used, slopes) or used
+
+    used = np.zeros((3, 4))
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    report = gradient_report(lambda x: (x**3).sum(), x, gradient=gradient, checks=["layouts"])
+    assert report.problems[0].startswith("the memory layout makes a difference")
+
+
+def test_ties_are_a_kink_also_where_gradients_lie_in_memory_that_is_used_again():
+    used = np.zeros(4)
+
+    def gradient(x):
+        used[:] = 0
+        used[np.argsort(x)[-2]] = 1
+        return used
+
+    report = gradient_report(lambda x: np.sort(x)[-2], np.array([1.0, 2.0, 2.0, 2.0]), gradient=gradient, checks=())
+    assert not report.problems
+
+
+def test_a_rule_that_writes_into_its_cotangent_makes_no_wrong_slopes():
+    def square(x):
+        x = mg.as_tensor(x)
+
+        def rule(grad, out):
+            grad.data[...] *= 2
+            return grad * x
+
+        return mg.record(square, x.data**2, (x, rule))
+
+    report = gradient_report(square, X)
+    assert report.problems[0] == "the backward pass writes into the cotangent: copy it first"
+    assert not any("entry" in problem for problem in report.problems)

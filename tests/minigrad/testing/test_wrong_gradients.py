@@ -664,3 +664,24 @@ def test_a_direction_that_is_named_is_one_that_shows_it(seed):
     slopes = re.findall(r"analytic (\S+), numeric (\S+)", str(report))
     assert slopes
     assert all(analytic != numeric for analytic, numeric in slopes)
+
+
+def test_what_cancels_between_two_outputs_where_two_inputs_are_one_is_found():
+    def f(a, b):
+        a, b = mg.as_tensor(a), mg.as_tensor(b)
+        if a is not b:
+            return a * b, a + b
+        added = record(f, np.zeros(a.shape), (a, lambda grad, out: grad))
+        return a * b + added, a + b - added
+
+    assert "does not get the sum of their gradients" in gradient_report(f, X, X[::-1].copy()).problems[0]
+
+
+def test_a_wrong_gradient_that_raises_beside_the_point_is_reported():
+    def gradient(x):
+        if not np.array_equal(x, X):
+            raise ValueError("only here")
+        return 2.1 * x
+
+    report = gradient_report(lambda x: (x**2).sum(), X, gradient=gradient)
+    assert report.state == "WRONG"
