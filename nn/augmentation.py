@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minigrad.arrays import Array
 from minigrad.random import Generator, source
 from nn.data import Arrays
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 
 
 class Compose:
@@ -240,6 +240,4 @@ def as_pixel(transform: object, fill: float, dtype: np.dtype[Any]) -> Any:
 
 def probability(transform: object, p: float) -> float:
     """`p`, or ValueError if it is no probability."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{type(transform).__name__} expects a probability from 0 to 1, got {p}")
-    return p
+    return real(type(transform).__name__, "p", p, 0, 1)

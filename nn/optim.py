@@ -25,6 +25,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
+from nn.functional.settings import real
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -677,9 +678,10 @@ def clip_grad_norm_(
     >>> print(np.round(w.grad.data, 3))
     [0.6 0.8]
     """
-    max_norm, norm_type = float(max_norm), float(norm_type)
-    if not max_norm >= 0 or not norm_type > 0:
-        raise ValueError(f"max_norm is at least 0 and norm_type above 0, got {max_norm:g} and {norm_type:g}")
+    max_norm = real("clip_grad_norm_", "max_norm", max_norm, 0)
+    norm_type = math.inf if norm_type == "inf" else real("clip_grad_norm_", "norm_type", norm_type, 0)
+    if not norm_type:
+        raise ValueError("clip_grad_norm_ expects norm_type to be above 0")
     params = with_gradients(parameters)
     norm = norm_of(np.array([norm_of(grad.data.ravel(order="K"), norm_type) for _, grad in params]), norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
@@ -718,9 +720,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
     Gradients that are recorded, and errors, are as for `clip_grad_norm_`.
     """
-    clip_value = float(clip_value)
-    if not clip_value >= 0:
-        raise ValueError(f"clip_value is at least 0, got {clip_value:g}")
+    clip_value = real("clip_grad_value_", "clip_value", clip_value, 0)
     for p, grad in with_gradients(parameters):
         grad = changeable(p, grad)
         array = grad.numpy()

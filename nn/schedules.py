@@ -15,7 +15,7 @@ from operator import index
 from typing import Any, Literal
 from weakref import WeakKeyDictionary, ref
 
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 from nn.optim import Optimizer
 
 leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # the schedule that was stepped last
@@ -159,7 +159,7 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = whole("StepLR", "step_size", step_size, 1), gamma
+        self.step_size, self.gamma = whole("StepLR", "step_size", step_size, 1), real("StepLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -179,7 +179,8 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones, self.gamma = sorted(map(index, milestones)), gamma
+        self.milestones = sorted(steps_of("MultiStepLR", milestones))
+        self.gamma = real("MultiStepLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -197,7 +198,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma = real("ExponentialLR", "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -221,9 +222,10 @@ class LinearLR(LRScheduler):
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
-            raise ValueError(f"the factors lie between 0 and 1, the first above 0, got {start_factor} and {end_factor}")
-        self.start_factor, self.end_factor = start_factor, end_factor
+        self.start_factor = real("LinearLR", "start_factor", start_factor, 0, 1)
+        self.end_factor = real("LinearLR", "end_factor", end_factor, 0, 1)
+        if not self.start_factor:
+            raise ValueError("LinearLR expects start_factor to be above 0")
         self.total_iters = whole("LinearLR", "total_iters", total_iters, 1)
         super().__init__(optimizer, last_epoch)
 
@@ -243,7 +245,8 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max, self.eta_min = whole("CosineAnnealingLR", "T_max", T_max, 1), eta_min
+        self.T_max = whole("CosineAnnealingLR", "T_max", T_max, 1)
+        self.eta_min = real("CosineAnnealingLR", "eta_min", eta_min)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -294,11 +297,12 @@ class OneCycleLR(LRScheduler):
                 raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
             total_steps = whole("OneCycleLR", "epochs", epochs, 1)
             total_steps *= whole("OneCycleLR", "steps_per_epoch", steps_per_epoch, 1)
-        if not 0 <= pct_start <= 1:
-            raise ValueError(f"pct_start is a part of the cycle, from 0 to 1, got {pct_start}")
+        pct_start = real("OneCycleLR", "pct_start", pct_start, 0, 1)
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
-        if not (div_factor > 0 and final_div_factor > 0):
+        self.div_factor = real("OneCycleLR", "div_factor", div_factor, 0)
+        self.final_div_factor = real("OneCycleLR", "final_div_factor", final_div_factor, 0)
+        if not (self.div_factor and self.final_div_factor):
             raise ValueError(f"the factors divide, so they are above 0, got {div_factor} and {final_div_factor}")
         if cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
             raise ValueError(f"{type(optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
@@ -308,7 +312,6 @@ class OneCycleLR(LRScheduler):
         self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer)
         if cycle_momentum and not all(0 <= momentum < 1 for momentum in self.base_momentums + self.max_momentums):
             raise ValueError(f"momenta are from 0 to less than 1, got {base_momentum} and {max_momentum}")
-        self.div_factor, self.final_div_factor = div_factor, final_div_factor
         peak = pct_start * total_steps - 1  # PyTorch counts these from 1, and the start from 0
         self.phase_ends = [peak, 2 * peak, total_steps - 1] if three_phase else [peak, total_steps - 1]
         for group, highest in zip(optimizer.param_groups, one_per_group("max_lr", max_lr, optimizer), strict=True):
@@ -373,10 +376,10 @@ class SequentialLR(LRScheduler):
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {list(milestones)}")
         for schedule in schedulers:
-            if schedule.optimizer is not optimizer or not isinstance(schedule, LRScheduler):
-                reason = "depends on a metric" if schedule.optimizer is optimizer else "is of another optimizer"
+            if not isinstance(schedule, LRScheduler) or schedule.optimizer is not optimizer:
+                reason = "is of another optimizer" if isinstance(schedule, LRScheduler) else "is no function of steps"
                 raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
-        self.schedulers, self.milestones = list(schedulers), [*map(index, milestones)]
+        self.schedulers, self.milestones = list(schedulers), steps_of("SequentialLR", milestones)
         if self.milestones != sorted(self.milestones):
             raise ValueError(f"milestones come one after the other, got {self.milestones}")
         super().__init__(optimizer, last_epoch)
@@ -430,13 +433,16 @@ class ReduceLROnPlateau(Schedule):
         threshold: float = 1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0, eps: float = 1e-8,
     ) -> None:
-        if not 0 <= factor < 1:
-            raise ValueError(f"factor is at least 0 and less than 1, got {factor}")
+        if real("ReduceLROnPlateau", "factor", factor, 0, 1) == 1:
+            raise ValueError("ReduceLROnPlateau expects factor to be less than 1")
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
             raise ValueError(f"modes are 'min' or 'max' and 'rel' or 'abs', got {mode!r} and {threshold_mode!r}")
         self.optimizer = optimizer
-        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
-        self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
+        self.mode, self.threshold_mode = mode, threshold_mode
+        self.threshold = real("ReduceLROnPlateau", "threshold", threshold)
+        self.factor, self.eps = factor, real("ReduceLROnPlateau", "eps", eps)
+        self.patience = whole("ReduceLROnPlateau", "patience", patience, 0)
+        self.cooldown = whole("ReduceLROnPlateau", "cooldown", cooldown, 0)
         self.min_lrs = one_per_group("min_lr", min_lr, optimizer)
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
@@ -473,10 +479,20 @@ def cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
+def steps_of(name: str, milestones: Iterable[int]) -> list[int]:
+    """Milestones as numbers of steps; ValueError if they are no list of whole numbers."""
+    if not isinstance(milestones, Iterable):
+        raise ValueError(f"{name} expects milestones to be a list of numbers of steps, got {milestones!r:.80}")
+    return [whole(name, "each milestone", step, 0) for step in milestones]
+
+
 def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:
     """One number for each parameter group, from a list of them or from one for all."""
     groups = len(optimizer.param_groups)
-    values = [float(x) for x in value] if isinstance(value, Iterable) else [float(value)] * groups
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        values = [real("a schedule", f"each {name}", x) for x in value]
+    else:
+        values = [real("a schedule", name, value)] * groups
     if len(values) != groups:
         raise ValueError(f"{name} needs one value for each of {groups} parameter groups, got {value}")
     return values

@@ -15,6 +15,7 @@ from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
 from nn.functional.layout import Axes, inverse, memory_axes
 from nn.functional.normalization import checked_eps, recorded_gradient, recorded_normal, rescaled
+from nn.functional.settings import real
 
 __all__ = ["batch_norm"]
 
@@ -53,8 +54,9 @@ def batch_norm(
     """
     x = as_tensor(x)
     eps = checked_eps("batch_norm", eps)
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"batch_norm expects a momentum from 0 to 1, got {momentum}")
+    momentum = real("batch_norm", "momentum", momentum, 0, 1)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("batch_norm takes running_mean and running_var together, got one without the other")
     for estimate in (running_mean, running_var):
         if not isinstance(estimate, np.ndarray | None):
             raise TypeError(f"batch_norm updates arrays in place, got running estimates in a {type(estimate).__name__}")

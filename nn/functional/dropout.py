@@ -9,6 +9,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, where
 from minigrad.arrays import Array
 from minigrad.random import source
+from nn.functional.settings import real
 
 __all__ = ["dropout", "dropout2d"]
 
@@ -30,11 +31,9 @@ def dropout(
     Source: Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 2014.
     """
     x = as_tensor(x)
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout expects a probability from 0 to 1, got {p}")
-    if x.dtype.kind != "f":
+    p = real("dropout", "p", p, 0, 1)
+    if training and x.dtype.kind != "f":
         raise TypeError(f"dropout expects floating values, which can be scaled, got dtype {x.dtype}")
-    p = float(p)  # a small dtype of NumPy would overflow below
     length = 16 if abs(round(p * 65536) - p * 65536) <= 655 * min(p, 1 - p) else 32
     numbers = 1 << length
     dropped = round(p * numbers)

@@ -11,7 +11,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 
 __all__ = ["group_norm", "layer_norm"]
 
@@ -170,6 +170,7 @@ def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
 
 def checked_eps(name: str, eps: float) -> float:
     """What is added to variances, as a plain number, which changes no dtype; ValueError if it is negative."""
-    if not 0 <= eps < inf:
-        raise ValueError(f"{name} expects a finite eps of at least 0, got {eps}")
-    return float(eps)
+    number = real(name, "eps", eps, 0)
+    if number == inf:
+        raise ValueError(f"{name} expects a finite eps, got {eps}")
+    return number

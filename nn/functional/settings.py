@@ -1,7 +1,9 @@
-"""Settings that are whole numbers, such as sizes and axes: checked in one place."""
+"""Settings that are numbers, whole ones such as sizes and axes, or real ones: checked in one place."""
 
 from __future__ import annotations
 
+from math import inf
+from numbers import Real
 from operator import index
 from typing import Any
 
@@ -30,6 +32,19 @@ def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
     if len(given) != 2 or len(numbers) != 2:
         raise ValueError(f"{name} expects {setting} to be one or two integers of at least {least}, got {number!r}")
     return numbers[0], numbers[1]
+
+
+def real(name: str, setting: str, number: Any, least: float = -inf, most: float = inf) -> float:
+    """A setting as a float: of any kind that is a real number, as arrays and tensors with one may be.
+
+    Raises:
+        ValueError: if it is none, or outside of least to most; NaN is.
+    """
+    plain = number.item() if getattr(number, "ndim", None) == 0 else number
+    if not isinstance(plain, Real) or not least <= float(plain) <= most:
+        above = "" if least == -inf else f" of at least {least:g}" if most == inf else f" from {least:g} to {most:g}"
+        raise ValueError(f"{name} expects {setting} to be a number{above}, got {number!r:.80}")
+    return float(plain)
 
 
 def integer(number: Any) -> int | None:

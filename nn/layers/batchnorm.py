@@ -8,7 +8,7 @@ import numpy.typing as npt
 from minigrad import Tensor, TensorLike, as_tensor, is_recomputing
 from nn import functional as F
 from nn.functional.normalization import checked_eps
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 from nn.module import Module, Parameter
 
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
@@ -48,9 +48,8 @@ class BatchNorm(Module):
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         name, num_features = type(self).__name__, whole(type(self).__name__, "num_features", num_features, 0)
-        if momentum is not None and not 0 <= momentum <= 1:
-            raise ValueError(f"{name} expects a momentum from 0 to 1, or None, got {momentum}")
-        self.num_features, self.eps, self.momentum = num_features, checked_eps(name, eps), momentum
+        self.num_features, self.eps = num_features, checked_eps(name, eps)
+        self.momentum = None if momentum is None else real(name, "momentum", momentum, 0, 1)
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None
         estimate = np.result_type(dtype, np.float32)  # in half precision, small changes would be rounded to none

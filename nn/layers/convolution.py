@@ -80,6 +80,9 @@ class Conv2d(Module):
         if self.padding_mode == "zeros" or np.ndim(x) != 4:
             return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         before, after = margins("Conv2d", self.padding, self.kernel_size, self.stride, self.dilation)
+        for size, margin in zip(np.shape(x)[2:], map(max, before, after), strict=True):
+            if margin > {"reflect": size - 1, "circular": size}.get(self.padding_mode, margin if size else 0):
+                raise ValueError(f"Conv2d cannot add {margin} pixels to {size} with padding_mode={self.padding_mode!r}")
         x = pad(x, [(0, 0), (0, 0), *zip(before, after, strict=True)], PADDING_MODES[self.padding_mode])
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 

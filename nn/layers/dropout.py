@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
 from minigrad import Tensor, TensorLike
 from nn import functional as F
+from nn.functional.settings import real
 from nn.module import Module
 
 __all__ = ["Dropout", "Dropout2d"]
@@ -26,11 +25,9 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, generator: np.random.Generator | None = None) -> None:
-        if not (isinstance(p, Real) and 0 <= p <= 1):
-            raise ValueError(f"{type(self).__name__} expects a probability from 0 to 1, got {p}")
         if not isinstance(generator, np.random.Generator | None):
             raise TypeError(f"{type(self).__name__} draws from a numpy.random.Generator, got {generator!r}")
-        self.p: float = p
+        self.p = real(type(self).__name__, "p", p, 0, 1)
         self.generator: np.random.Generator | None = generator
 
     def forward(self, x: TensorLike) -> Tensor:

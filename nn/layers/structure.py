@@ -129,7 +129,8 @@ class MirrorAverage(Module):
 class Sequential(Module):
     """The modules one after the other; their parameters are named `0.weight`, `0.bias`, `1.weight`, …
 
-    A dict of modules gives them other names, by which they are attributes then.
+    A dict of modules gives them other names, by which they are attributes then. A slice is a Sequential of some of
+    them, by the names that they have.
 
     Raises:
         TypeError: if something is no module.
@@ -142,12 +143,19 @@ class Sequential(Module):
     def __init__(self, *modules: Module | dict[str, Module]) -> None:
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
         for name, module in named.items():
-            text = str(name)
-            if not isinstance(module, Module):
-                raise TypeError(f"Sequential expects modules, got {module!r}")
-            if hasattr(type(self), text) or text.startswith("_") or "." in text or not text:
-                raise ValueError(f"Sequential cannot name a module {name!r}: choose one without dots that is not taken")
-            vars(self)[text] = module
+            self._put(str(name), module)
+
+    def append(self, module: Module) -> Sequential:
+        """Put a module at the end, by the next free number; returns this one."""
+        self._put(str(1 + max((int(name) for name in self._named() if name.isdigit()), default=-1)), module)
+        return self
+
+    def _put(self, name: str, module: Any) -> None:
+        if not isinstance(module, Module):
+            raise TypeError(f"Sequential expects modules, got {module!r}")
+        if hasattr(type(self), name) or name.startswith("_") or "." in name or not name:
+            raise ValueError(f"Sequential cannot name a module {name!r}: choose one without dots that is not taken")
+        vars(self)[name] = module
 
     def forward(self, x: TensorLike) -> TensorLike:
         for module in self:
@@ -166,9 +174,7 @@ class Sequential(Module):
 
     def __getitem__(self, index: int | slice) -> Module:
         named = list(self._named().items())
-        if not isinstance(index, slice):
-            return named[index][1]
-        return Sequential({str(i) if name.isdigit() else name: module for i, (name, module) in enumerate(named[index])})
+        return Sequential(dict(named[index])) if isinstance(index, slice) else named[index][1]
 
 
 class Container(Module):
@@ -185,6 +191,10 @@ class Container(Module):
 
     def _own(self, kind: type[Any] | UnionType) -> Iterator[tuple[str, Any]]:
         return chain(super()._own(kind), ((name, part) for name, part in self.checked() if isinstance(part, kind)))
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)  # type: ignore[misc]
+        return type(self)(found) if isinstance(index, slice) else found  # type: ignore[call-arg]
 
     def checked(self) -> Iterator[tuple[str, Any]]:
         """(name, part) of all it holds."""

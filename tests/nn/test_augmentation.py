@@ -98,11 +98,11 @@ def test_images_of_another_number_of_axes_are_refused(transform, shape):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: RandomFlip(1.5), "RandomFlip expects a probability from 0 to 1, got 1.5"),
-        (lambda: RandomErase(2, p=float("nan")), "RandomErase expects a probability from 0 to 1, got nan"),
+        (lambda: RandomFlip(1.5), "RandomFlip expects p to be a number from 0 to 1, got 1.5"),
+        (lambda: RandomErase(2, p=float("nan")), "RandomErase expects p to be a number from 0 to 1, got nan"),
         (lambda: RandomErase(-1), "RandomErase expects size to be an integer of at least 0, got -1"),
         (lambda: RandomShift(-1), "RandomShift expects pixels to be an integer of at least 0, got -1"),
-        (lambda: RandomShift(1, p=1.5), "RandomShift expects a probability from 0 to 1, got 1.5"),
+        (lambda: RandomShift(1, p=1.5), "RandomShift expects p to be a number from 0 to 1, got 1.5"),
         (lambda: Mixup(0.0, 10), "Mixup expects a positive finite alpha, got 0.0"),
         (lambda: Mixup(math.inf, 10), "Mixup expects a positive finite alpha, got inf"),
     ],

@@ -189,7 +189,7 @@ def test_what_is_dropped_for_certain_is_zero_whatever_it_was():
 
 
 def test_dropout_refuses_bad_probabilities_and_integers():
-    with pytest.raises(ValueError, match=r"dropout expects a probability from 0 to 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"dropout expects p to be a number from 0 to 1, got 1\.5"):
         F.dropout([1.0], 1.5)
     with pytest.raises(TypeError, match=r"dropout expects floating values.*got dtype int64"):
         F.dropout(np.ones(3, np.int64))
@@ -227,7 +227,7 @@ def test_dropout2d_is_the_identity_outside_training_and_for_probability_zero_and
 
 
 def test_dropout2d_refuses_bad_probabilities_integers_and_what_is_no_batch_of_images():
-    with pytest.raises(ValueError, match=r"expects a probability from 0 to 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"expects p to be a number from 0 to 1, got 1\.5"):
         F.dropout2d(np.ones((1, 1, 1, 1)), 1.5)
     with pytest.raises(TypeError, match=r"dropout expects floating values.*got dtype int64"):
         F.dropout2d(np.ones((1, 1, 1, 1), np.int64))
@@ -550,9 +550,20 @@ def test_the_gradient_of_a_row_in_half_precision_counts_all_its_uses():
         (lambda: nn.Embedding(3, "2"), ValueError, "Embedding expects embedding_dim to be an integer of at least 0"),
         (lambda: nn.Embedding(3, 2, 1.0), TypeError, "'float' object cannot be interpreted as an integer"),
         (lambda: nn.Dropout(0.5, True), TypeError, "Dropout draws from a numpy.random.Generator, got True"),
-        (lambda: nn.Dropout("half"), ValueError, "Dropout expects a probability from 0 to 1, got half"),
+        (lambda: nn.Dropout("half"), ValueError, "Dropout expects p to be a number from 0 to 1, got 'half'"),
     ],
 )
 def test_settings_of_layers_that_make_no_sense_are_refused(make, error, sentence):
     with pytest.raises(error, match=f"^{sentence}"):
         make()
+
+
+def test_dropout_leaves_whole_numbers_as_they_are_where_it_drops_nothing():
+    assert nn.Dropout().eval()(np.array([1, 2])).data.tolist() == [1, 2]
+    with pytest.raises(TypeError, match="dropout expects floating values"):
+        nn.Dropout()(np.array([1, 2]))
+
+
+def test_batch_norm_takes_running_estimates_together():
+    with pytest.raises(ValueError, match="batch_norm takes running_mean and running_var together"):
+        F.batch_norm(np.ones((2, 2)), np.zeros(2), None)

@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 from collections import OrderedDict
 from copy import deepcopy
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def test_dropout_draws_from_the_default_generator_without_one_of_its_own():
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
 def test_dropout_refuses_what_is_no_probability(p):
-    with pytest.raises(ValueError, match=f"Dropout expects a probability from 0 to 1, got {p}"):
+    with pytest.raises(ValueError, match=f"Dropout expects p to be a number from 0 to 1, got {p}"):
         nn.Dropout(p)
 
 
@@ -162,7 +163,7 @@ def test_dropout2d_drops_whole_channels_in_training_and_only_there():
     assert set(np.unique(scales)) == {0.0, 2.0}
     assert (scales == scales[:, :, :1, :1]).all()
     assert layer.eval()(x) is x
-    with pytest.raises(ValueError, match="Dropout2d expects a probability from 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="Dropout2d expects p to be a number from 0 to 1, got 2"):
         nn.Dropout2d(2)
 
 
@@ -384,7 +385,46 @@ def test_the_modules_of_a_sequential_can_be_given_names():
     assert list(model.state_dict()) == ["first.weight", "first.bias", "last.weight", "last.bias"]
     assert [len(model), model[1], model[-1]] == [3, model.act, model.last]
     assert [name for name, _ in model[1:].named_children()] == ["act", "last"]
-    assert [name for name, _ in nn.Sequential(*model)[1:].named_children()] == ["0", "1"]
+    assert [name for name, _ in nn.Sequential(*model)[1:].named_children()] == ["1", "2"]
+
+
+def test_a_slice_of_a_sequential_takes_the_state_of_the_whole():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+    assert list(model[1:].state_dict()) == ["2.weight", "2.bias"]
+    again = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))[2:]
+    again.load_state_dict({name: x for name, x in model.state_dict().items() if name[0] == "2"})
+    np.testing.assert_array_equal(again[0].weight.numpy(), model[2].weight.numpy())
+
+
+def test_modules_are_appended_by_the_next_free_number():
+    model = nn.Sequential().append(nn.Linear(3, 2)).append(nn.Tanh())
+    assert [name for name, _ in model.named_children()] == ["0", "1"]
+    assert [name for name, _ in model[1:].append(nn.Identity()).named_children()] == ["1", "2"]
+    with pytest.raises(TypeError, match="Sequential expects modules, got 3"):
+        model.append(3)
+
+
+def test_a_slice_of_a_list_of_modules_is_one():
+    modules = nn.ModuleList([nn.Identity(), nn.Tanh(), nn.Linear(2, 1)])
+    assert type(modules[1:]) is nn.ModuleList
+    assert list(modules[1:].state_dict()) == ["1.weight", "1.bias"]
+    assert type(nn.ParameterList([np.ones(2), np.ones(3)])[:1]) is nn.ParameterList
+    assert modules[-1] is modules[2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "padding", "shape", "sentence"),
+    [
+        ("reflect", (0, 3), (1, 1, 3, 3), "Conv2d cannot add 3 pixels to 3 with padding_mode='reflect'"),
+        ("circular", (4, 0), (1, 1, 3, 3), "Conv2d cannot add 4 pixels to 3 with padding_mode='circular'"),
+        ("replicate", (1, 0), (1, 1, 0, 3), "Conv2d cannot add 1 pixels to 0 with padding_mode='replicate'"),
+    ],
+)
+def test_a_convolution_pads_by_no_more_pixels_than_there_are(mode, padding, shape, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        nn.Conv2d(1, 1, 1, padding=padding, padding_mode=mode)(np.ones(shape, np.float32))
+    most = {"reflect": 2, "circular": 3, "replicate": 9}[mode]
+    assert nn.Conv2d(1, 1, 1, padding=most, padding_mode=mode)(np.ones((1, 1, 3, 3))).shape[-1] == 3 + 2 * most
 
 
 @pytest.mark.parametrize("name", ["forward", "training", "_hidden", "parameters", "__class__", "a.b", ""])

@@ -678,9 +678,9 @@ def test_clipping_by_value_limits_every_element_in_place():
 
 
 def test_clipping_to_less_than_nothing_is_refused():
-    with pytest.raises(ValueError, match="max_norm is at least 0 and norm_type above 0, got -1 and 2"):
+    with pytest.raises(ValueError, match="clip_grad_norm_ expects max_norm to be a number of at least 0, got -1"):
         clip_grad_norm_([], -1)
-    with pytest.raises(ValueError, match="clip_value is at least 0, got -1"):
+    with pytest.raises(ValueError, match="clip_grad_value_ expects clip_value to be a number of at least 0, got -1"):
         clip_grad_value_([], -1)
 
 
