@@ -32,7 +32,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--recipe", metavar="NAME", help="what to train, see --list-recipes (default: default)")
     add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")
     add("--published-schedule", action="store_true", help="train as the reference did, not in our better way")
-    add("--data", metavar="DIR", help="folder with four IDX files, .gz or raw, or with a folder of pictures a class")
+    add("--data", type=place, metavar="DIR",
+        help="folder with four IDX files, .gz or raw, or with a folder of pictures a class")
     add("--size", metavar="N|HxW", help="reduce or enlarge the pictures of a folder to so many rows and columns")
     add("--epochs", type=positive(int), metavar="N", help="how often to go through the training images")
     add("--batch-size", type=positive(int), metavar="N", help="images in a step")
@@ -134,8 +135,12 @@ def epilog() -> str:
 def print_anywhere() -> None:
     """Let everything be printed in the encoding of the console: what that lacks becomes a question mark.
 
-    (`nn/console.py` has this for other commands; to import it is to import NumPy, which is later.)
+    A stream that is closed becomes one that swallows everything, so that no file is opened in its place. (For other
+    commands `nn/console.py` has this; to import it is to import NumPy, which is later.)
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # standard error is written like this anyhow
 
@@ -202,6 +207,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run the command; returns its exit status."""
+    is_lost = sys.stdout is None
     try:
         end_like_ctrl_c()
         print_anywhere()
@@ -211,7 +217,7 @@ def main() -> int:
         use_threads(arguments.threads)
         status = command(arguments)
         print(end="", flush=True)  # what could not be written shows now
-        return status
+        return status or (end(1, "train.py: standard output is closed: what was printed is lost") if is_lost else 0)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
         if isinstance(error, BrokenPipeError):  # whoever read the output, `head` say, has gone

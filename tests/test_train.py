@@ -256,6 +256,7 @@ def test_threads_reach_the_numerical_libraries_before_they_are_loaded(data_folde
         (["--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion'"),
         (["--target-accuracy", "nan"], "argument --target-accuracy: invalid percentage value: 'nan'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--data", ""], "argument --data: invalid path value: ''"),
     ],
 )
 def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
@@ -271,8 +272,15 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
         (["--recipe", "cake"], "there is no recipe 'cake', only default, article, article-as-published, "),
         (["--published-schedule"], "the recipe default has no other schedule than its own"),
         (["--data", "nowhere"], "nowhere is not a folder"),
+        (["--data", "/dev/null"], "/dev/null is not a folder"),
         (["--lr", "inf"], "lr is a finite number, got inf"),
-        (["--dropout", "1.5"], "Dropout expects a probability from 0 to 1, got 1.5"),
+        (["--set", f"lr={'1' * 400}"], "lr is a finite number, got 1111"),
+        (["--set", "seed=99999999999999999999"], "seed is an integer of at most 18 digits, got 99999999999999999999"),
+        (["--set", "standardise=1"], "standardise is true or false, got 1"),
+        (["--set", "architecture.batch_norm=False"], "batch_norm is true or false, got 'False'"),
+        (["--set", 'architecture.activation=["relu"]'], "there is no activation ['relu'], only relu"),
+        (["--config", "/dev/zero"], "/dev/zero is no file"),
+        (["--dropout", "1.5"], "Dropout expects p to be a number from 0 to 1, got 1.5"),
         (["--val-size", "600"], "cannot hold out 600 of 600 samples"),
         (["--evaluate", "none.npz"], "cannot read none.npz: No such file or directory"),
         (["--evaluate", "model.bin"], "there is no model.bin: name a model file, or the folder of a run"),
@@ -445,6 +453,51 @@ def test_no_run_replaces_another_one_unasked(run, tmp_path):
     (tmp_path / "runs/default/report.png").write_bytes(b"old")
     assert run(*QUICK, "--quiet", "--out", "runs/default", "--overwrite", without=("matplotlib",))[0] == 0
     assert not (tmp_path / "runs/default/report.png").exists()
+
+
+def test_a_run_that_cannot_be_replaced_as_a_whole_stays_as_a_whole(run, tmp_path):
+    folder = tmp_path / "here"
+    assert run(*QUICK, "--quiet", "--out", "here", without=("matplotlib",))[0] == 0
+    (folder / "report.html").mkdir()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    status, out, err = run(*QUICK, "--quiet", "--out", "here", "--overwrite")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "train.py: cannot replace the run in here: report.html is a folder"
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_folder_without_a_checkpoint_is_not_said_to_be_gone_on_with(run, tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/config.json").write_text("{}")
+    assert run(*QUICK, "--out", "here")[2] == "train.py: here holds a run: replace it with --overwrite\n"
+
+
+def test_an_evaluation_replaces_no_file_of_a_run(run, tmp_path):
+    assert run(*QUICK, "--quiet", "--out", "here", without=("matplotlib",))[0] == 0
+    before = (tmp_path / "here/result.json").read_bytes()
+    status, out, err = run("--evaluate", "here", "--json", "here/result.json")
+    assert (status, out) == (1, "")
+    assert err == "train.py: here/result.json is a file of a run: write to another one\n"
+    assert (tmp_path / "here/result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(("closed", "status"), [("2>&-", 0), (">&-", 1), ("<&- >&- 2>&-", 1)])
+def test_a_console_that_is_closed_loses_what_is_printed_and_nothing_else(data_folder, tmp_path, closed, status):
+    command = f"{sys.executable} {ROOT / 'train.py'} --epochs 1 --val-size 100 --threads 1 --out here {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env=os.environ | {"FASHION_MNIST_DIR": str(data_folder), "PYTHONPATH": str(ROOT)})
+    assert done.returncode == status
+    assert {"model.npz", "checkpoint.npz", "result.json"} <= {path.name for path in (tmp_path / "here").iterdir()}
+    if closed == ">&-":
+        assert done.stderr.splitlines()[-1] == "train.py: standard output is closed: what was printed is lost"
+
+
+def test_a_library_for_pictures_that_is_broken_costs_the_pictures_alone(run, tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('libfreetype.so.6: no such file')")
+    status, out, err = run(*QUICK, "--quiet", "--out", "here", console=UTF8 | {"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert status == 0
+    assert "libfreetype" not in err
+    assert "Saved model.npz, metrics.csv, result.json, config.json, checkpoint.npz in here" in out
 
 
 def test_a_folder_where_a_run_is_at_work_is_refused(start, run):

@@ -2,8 +2,12 @@
 
 import sys
 
-from nn.console import exit_status
-from nn.fashion.commands import main
-
 if __name__ == "__main__":
-    sys.exit(exit_status("python -m nn.fashion", main))
+    try:
+        from nn.console import exit_status  # which takes its time, in which Ctrl-C may come
+        from nn.fashion.commands import main
+
+        status = exit_status("python -m nn.fashion", main)
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

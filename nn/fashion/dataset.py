@@ -77,7 +77,7 @@ class Dataset:
         grey = np.arange(256) / 255
         mean = float(np.average(grey, weights=counts))
         std = float(np.average((grey - mean) ** 2, weights=counts) ** 0.5)
-        if not std > 0:
+        if np.count_nonzero(counts) < 2:
             raise DataError(f"all pixels of the training images are {mean:.0%} grey: there is nothing to learn from")
         return mean, std
 

@@ -24,12 +24,21 @@ def holds_run(folder: Path) -> bool:
 
 
 def remove_run(folder: Path) -> None:
-    """Remove the files of a run from the folder, so that those of two do not mix. Raises FileError."""
+    """Remove the files of a run from the folder, so that those of two do not mix: all or none. Raises FileError."""
+    found = [folder / name for name in FILES_OF_A_RUN if os.path.lexists(folder / name)]
+    if folders := [path.name for path in found if path.is_dir() and not path.is_symlink()]:
+        raise FileError(f"cannot replace the run in {folder}: {folders[0]} is a folder")
     try:
-        for name in FILES_OF_A_RUN:
-            (folder / name).unlink(missing_ok=True)
+        for path in found:
+            path.unlink()
     except OSError as error:
-        raise FileError(f"cannot replace the run in {folder}: {error}") from error
+        raise FileError(f"cannot replace the run in {folder}: {error.strerror}") from error
+
+
+def check_no_file_of_a_run(path: Path | None) -> None:
+    """Raise ValueError if a file that is to be written would replace one of a run."""
+    if path is not None and path.name in FILES_OF_A_RUN and path.exists():
+        raise ValueError(f"{path} is a file of a run: write to another one")
 
 
 def numbered(folder: Path) -> Iterator[Path]:

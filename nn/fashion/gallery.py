@@ -30,12 +30,12 @@ def draw_samples(data: Dataset, path: str | os.PathLike[str], each: int = 12) ->
         each: how many images of each class.
 
     Raises:
-        ValueError: if `each` is below 1, or the ending is unknown.
+        ValueError: if `each` is not from 1 to 100, or the ending is unknown.
         nn.FileError: if the file cannot be written.
         ImportError: if matplotlib is not installed.
     """
-    if each < 1:
-        raise ValueError(f"at least one image of each class is shown, not {each}")
+    if not 1 <= each <= MOST_ROWS:
+        raise ValueError(f"1 to {MOST_ROWS} images of each class are shown, not {each:.4g}")
     classes = data.classes[:MOST_ROWS]
     names = list(map(shortened, classes))
     with figure_for(path, 0.55 * each + 0.5 + 0.1 * max(map(len, names)), 0.55 * len(classes)) as figure:

@@ -39,7 +39,7 @@ def mlp(
     """
     if len(sizes) < 2:
         raise ValueError(f"a network has at least the sizes of its inputs and its outputs, got {list(sizes)}")
-    if activation not in ACTIVATIONS:
+    if activation not in list(ACTIVATIONS):  # which may be anything, from a file
         raise ValueError(f"there is no activation {activation!r}, only {', '.join(ACTIVATIONS)}")
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes[:-1]):
@@ -137,9 +137,10 @@ def build(architecture: Architecture) -> nn.Module:
             see `check_claim`, is not built either.
     """
     arguments = dict(architecture)
+    for switch in SWITCHES & arguments.keys():
+        if not isinstance(arguments[switch], bool):
+            raise ValueError(f"{switch} is true or false, got {arguments[switch]!r:.80}")
     name, mirrored = arguments.pop("name", None), arguments.pop("mirrored", False)
-    if not isinstance(mirrored, bool):
-        raise ValueError(f"mirrored is true or false, got {mirrored!r:.80}")
     if not isinstance(name, str) or name not in BUILDERS:
         raise ValueError(f"there is no network named {name!r:.80}, only {', '.join(BUILDERS)}")
     try:
@@ -154,6 +155,7 @@ def build(architecture: Architecture) -> nn.Module:
 # An architecture that a stranger wrote is a claim. It is held against the arrays that came with it before it is built.
 
 LONGEST = 100  # list in an architecture
+SWITCHES = {"batch_norm", "mirrored"}
 RANGES = {
     "sizes": range(1, 2**24), "channels": range(1, 2**14), "blocks": range(1000), "kernel_size": range(1, 64),
     "size": range(1, 513), "classes": range(1, 1001),

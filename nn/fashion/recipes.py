@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -112,9 +112,10 @@ def fits(setting: Any, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return setting in get_args(hint)
     if hint is float:
-        return isinstance(setting, Real) and not isinstance(setting, bool) and math.isfinite(setting)
+        is_number = isinstance(setting, Real) and not isinstance(setting, bool)
+        return is_number and -sys.float_info.max <= setting <= sys.float_info.max
     if hint is int:
-        return isinstance(setting, Integral) and not isinstance(setting, bool) and abs(int(setting)) < 2**63
+        return isinstance(setting, Integral) and not isinstance(setting, bool) and abs(int(setting)) < 10**18
     return isinstance(setting, get_origin(hint) or hint)
 
 
@@ -124,7 +125,10 @@ def described(hint: Any) -> str:
         return " or ".join(described(each) for each in get_args(hint))
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
-    words = {int: "an integer", float: "a finite number", NoneType: "none", str: "text"}
+    words = {
+        bool: "true or false", int: "an integer of at most 18 digits", float: "a finite number", NoneType: "none",
+        str: "text",
+    }
     return words.get(hint, "an object")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -43,8 +42,12 @@ def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
+    """Whether matplotlib is installed, and works."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 @contextmanager
@@ -66,7 +69,8 @@ def figure_for(path: str | os.PathLike[str], width: float, height: float) -> Ite
     Raises ValueError if the ending is unknown, before anything is drawn, and `nn.FileError` if it cannot be written.
     """
     with empty_figure(width, height) as figure:
-        kind, known = Path(path).suffix.lstrip(".").lower(), sorted(figure.canvas.get_supported_filetypes())
+        known = sorted(figure.canvas.get_supported_filetypes().keys() - {"pgf"})  # which takes TeX
+        kind = Path(path).suffix.lstrip(".").lower()
         if kind not in known:
             raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
         yield figure

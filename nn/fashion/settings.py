@@ -18,6 +18,7 @@ from nn.files import FileError
 TEXTS = "name", "summary", "published", "measured", "published_schedule"  # say what a recipe is, and decide nothing
 NAME = re.compile(r"\w[\w.+-]{0,99}")  # of a recipe, which its folder has too
 HINTS = get_type_hints(Recipe)
+LONGEST = 2**20  # characters of a configuration
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name not in (*TEXTS, "architecture"))
 
 
@@ -68,9 +69,13 @@ def settings_of(recipe: Recipe) -> list[str]:
 def configured(path: str | os.PathLike[str]) -> Recipe:
     """The recipe that the `config.json` of a run says. Raises FileError."""
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise FileError(f"{path} is no file")
         with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-        return recipe_of(config)
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise ValueError("it is too long")
+        return recipe_of(json.loads(text))
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

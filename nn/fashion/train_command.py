@@ -16,7 +16,17 @@ from nn.console import check_ending, say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import CHECKPOINT, check_room, free_folder, holds_run, newest, numbered, own_folder, remove_run
+from nn.fashion.folder import (
+    CHECKPOINT,
+    check_no_file_of_a_run,
+    check_room,
+    free_folder,
+    holds_run,
+    newest,
+    numbered,
+    own_folder,
+    remove_run,
+)
 from nn.fashion.idx import DataError
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
@@ -191,7 +201,8 @@ def shown(arguments: argparse.Namespace) -> list[nn.Callback]:
 def check_free(arguments: argparse.Namespace, folder: Path) -> None:
     """Raise FileError if somebody asked for a folder that holds a run, and for no more."""
     if arguments.out and holds_run(folder) and not (arguments.overwrite or arguments.find_lr):
-        raise nn.FileError(f"{folder} holds a run: go on with it by --resume {folder}, or replace it with --overwrite")
+        go_on = f"go on with it by --resume {folder}, or " if (folder / CHECKPOINT).exists() else ""
+        raise nn.FileError(f"{folder} holds a run: {go_on}replace it with --overwrite")
 
 
 @contextmanager
@@ -290,6 +301,7 @@ def list_recipes() -> None:
 def evaluate(arguments: argparse.Namespace) -> Evaluation:
     """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
     check_ending(arguments.json, ".json")
+    check_no_file_of_a_run(arguments.json)
     classifier = Classifier.load(arguments.evaluate)
     data = loaded(arguments, classifier.size)
     classifier.check(data)

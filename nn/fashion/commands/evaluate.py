@@ -15,6 +15,7 @@ import argparse
 from nn.console import as_path, check_ending, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
+from nn.fashion.folder import check_no_file_of_a_run
 from nn.fashion.report import summary
 from nn.fashion.result import of_test_images, write_json
 
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Print the table."""
     check_ending(given.json, ".json")
+    check_no_file_of_a_run(given.json)
     classifier = Classifier.load(given.model)
     data = load(given.data, size=classifier.size)
     classifier.check(data)

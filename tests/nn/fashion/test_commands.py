@@ -136,7 +136,9 @@ def test_samples_prints_the_pixels_of_an_image(sample, capsys):
     ("flags", "sentence"),
     [
         (["--pixels", "-1"], "there are training images 0 to 5999, not -1"),
-        (["--each", "0"], "at least one image of each class is shown, not 0"),
+        (["--each", "0"], "1 to 100 images of each class are shown, not 0"),
+        (["--each", "99999999999999999999"], "1 to 100 images of each class are shown, not 1e+20"),
+        (["-o", "all.pgf"], "all.pgf cannot be drawn: a picture ends in one of"),
         (["-o", "all.xyz"], "all.xyz cannot be drawn: a picture ends in one of"),
         (["--data", "nowhere"], "nowhere"),
     ],

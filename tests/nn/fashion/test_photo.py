@@ -1,6 +1,7 @@
 """From a photo to 28 x 28 pixels: where the garment is found, what it becomes, and what is refused in a sentence."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -223,6 +224,13 @@ def test_what_is_no_photo_is_refused_in_a_sentence_with_its_path(tmp_path):
             read_photo(tmp_path / name)
         assert sentence in str(raised.value)
         assert str(tmp_path / name) in str(raised.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "photo.jpg")
+    with pytest.raises(nn.FileError, match=r"photo\.jpg is no file"):
+        read_photo(tmp_path / "photo.jpg")
 
 
 def test_a_jpeg_that_is_too_large_is_decoded_at_half_its_size(tmp_path, monkeypatch):
