@@ -95,7 +95,8 @@ class Outcome:
         inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)}
         saved = [(name, kept, kept.tobytes()) for name, kept in inner.values()]
         handed = made.gradients(cotangents)
-        passes = [copies(self.with_zeros(gradients)) for gradients in (handed, made.gradients(cotangents))]
+        first = copies(self.with_zeros(handed))  # before the second pass, which may write into them
+        passes = [first, copies(self.with_zeros(made.gradients(cotangents)))]
         said = [f"an array of shape {kept.shape} that {name} has saved"
                 for name, kept, before in saved if kept.tobytes() != before]
         if changed(["it"] * len(cotangents), cotangents, self.cotangents):

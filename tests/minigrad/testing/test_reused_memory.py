@@ -146,3 +146,12 @@ def test_a_rule_that_writes_into_its_cotangent_makes_no_wrong_slopes():
     report = gradient_report(square, X)
     assert report.problems[0] == "the backward pass writes into the cotangent: copy it first"
     assert not any("entry" in problem for problem in report.problems)
+
+
+def test_a_gradient_that_writes_into_its_cotangent_and_returns_it_differs_from_pass_to_pass():
+    report = gradient_report(lambda x: x**2, X, gradient=lambda x, c: np.multiply(c, 2 * x, out=c))
+    assert report.problems[:3] == [
+        "the backward pass writes into the cotangent: copy it first",
+        "the gradient of input 0 shares memory with the cotangent: return a copy",
+        "two backward passes give different gradients of input 0: is something that was saved changed?",
+    ]
