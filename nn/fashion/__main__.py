@@ -9,5 +9,6 @@ if __name__ == "__main__":
 
         status = exit_status("python -m nn.fashion", main)
     except KeyboardInterrupt:
+        print("python -m nn.fashion: interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)
