@@ -275,7 +275,7 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
         (["--data", "/dev/null"], "/dev/null is not a folder"),
         (["--lr", "inf"], "lr is a finite number, got inf"),
         (["--set", f"lr={'1' * 400}"], "lr is a finite number, got 1111"),
-        (["--set", "seed=99999999999999999999"], "seed is an integer of at most 18 digits, got 99999999999999999999"),
+        (["--set", "seed=99999999999999999999"], "seed is at least 0, and below 2**63, got 99999999999999999999"),
         (["--set", "standardise=1"], "standardise is true or false, got 1"),
         (["--set", "architecture.batch_norm=False"], "batch_norm is true or false, got 'False'"),
         (["--set", 'architecture.activation=["relu"]'], "there is no activation ['relu'], only relu"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -97,8 +97,8 @@ class Recipe:
             if not fits(getattr(self, name), hint):
                 raise ValueError(f"{name} is {described(hint)}, got {getattr(self, name)!r:.80}")
         for name, least in LEAST.items():
-            if (number := getattr(self, name)) is not None and number < least:
-                raise ValueError(f"{name} is at least {least}, got {number}")
+            if (number := getattr(self, name)) is not None and not least <= number < 2**63:
+                raise ValueError(f"{name} is at least {least}{', and below 2**63' * (number > 0)}, got {number}")
         if self.loss == "sigmoid" and self.label_smoothing:
             raise ValueError('label_smoothing goes with the loss "softmax", and would have no effect on "sigmoid"')
         if self.loss == "sigmoid" and self.architecture.get("mirrored"):
@@ -112,11 +112,18 @@ def fits(setting: Any, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return setting in get_args(hint)
     if hint is float:
-        is_number = isinstance(setting, Real) and not isinstance(setting, bool)
-        return is_number and -sys.float_info.max <= setting <= sys.float_info.max
+        return isinstance(setting, Real) and not isinstance(setting, bool) and is_finite(setting)
     if hint is int:
-        return isinstance(setting, Integral) and not isinstance(setting, bool) and abs(int(setting)) < 10**18
+        return isinstance(setting, Integral) and not isinstance(setting, bool)
     return isinstance(setting, get_origin(hint) or hint)
+
+
+def is_finite(number: Real) -> bool:
+    """Whether a float can have this value, or about this."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def described(hint: Any) -> str:
@@ -125,10 +132,7 @@ def described(hint: Any) -> str:
         return " or ".join(described(each) for each in get_args(hint))
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
-    words = {
-        bool: "true or false", int: "an integer of at most 18 digits", float: "a finite number", NoneType: "none",
-        str: "text",
-    }
+    words = {bool: "true or false", int: "an integer", float: "a finite number", NoneType: "none", str: "text"}
     return words.get(hint, "an object")
 
 
