@@ -292,7 +292,7 @@ RECIPES = {
         Recipe(
             name="wide-resnet",
             summary="the same, half as wide again, images shifted, for half an hour",
-            measured="94.83 %",
+            measured="94.90 %",
             architecture={**_residual, "channels": [48, 96, 192], "blocks": [1, 1, 1]},
             epochs=25,
             shift=1,
