@@ -433,14 +433,15 @@ class ReduceLROnPlateau(Schedule):
         threshold: float = 1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0, eps: float = 1e-8,
     ) -> None:
-        if real("ReduceLROnPlateau", "factor", factor, 0, 1) == 1:
+        self.factor = real("ReduceLROnPlateau", "factor", factor, 0, 1)
+        if self.factor == 1:
             raise ValueError("ReduceLROnPlateau expects factor to be less than 1")
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
             raise ValueError(f"modes are 'min' or 'max' and 'rel' or 'abs', got {mode!r} and {threshold_mode!r}")
         self.optimizer = optimizer
         self.mode, self.threshold_mode = mode, threshold_mode
         self.threshold = real("ReduceLROnPlateau", "threshold", threshold)
-        self.factor, self.eps = factor, real("ReduceLROnPlateau", "eps", eps)
+        self.eps = real("ReduceLROnPlateau", "eps", eps)
         self.patience = whole("ReduceLROnPlateau", "patience", patience, 0)
         self.cooldown = whole("ReduceLROnPlateau", "cooldown", cooldown, 0)
         self.min_lrs = one_per_group("min_lr", min_lr, optimizer)

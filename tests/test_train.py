@@ -479,6 +479,8 @@ def test_an_evaluation_replaces_no_file_of_a_run(run, tmp_path):
     assert (status, out) == (1, "")
     assert err == "train.py: here/result.json is a file of a run: write to another one\n"
     assert (tmp_path / "here/result.json").read_bytes() == before
+    for _ in range(2):
+        assert run("--evaluate", "here", "--json", "result.json")[0] == 0  # of no run: its own from before
 
 
 @pytest.mark.parametrize(("closed", "status"), [("2>&-", 0), (">&-", 1), ("<&- >&- 2>&-", 1)])

@@ -37,7 +37,9 @@ def remove_run(folder: Path) -> None:
 
 def check_no_file_of_a_run(path: Path | None) -> None:
     """Raise ValueError if a file that is to be written would replace one of a run."""
-    if path is not None and path.name in FILES_OF_A_RUN and path.exists():
+    if path is None or path.name not in FILES_OF_A_RUN or not path.exists():
+        return
+    if any((path.parent / name).exists() for name in FILES_OF_A_RUN if name != path.name):
         raise ValueError(f"{path} is a file of a run: write to another one")
 
 

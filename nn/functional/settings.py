@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nan
 from numbers import Real
 from operator import index
 from typing import Any
@@ -41,10 +41,14 @@ def real(name: str, setting: str, number: Any, least: float = -inf, most: float 
         ValueError: if it is none, or outside of least to most; NaN is.
     """
     plain = number.item() if getattr(number, "ndim", None) == 0 else number
-    if not isinstance(plain, Real) or not least <= float(plain) <= most:
+    try:
+        found = float(plain) if isinstance(plain, Real) else nan
+    except OverflowError:  # a whole number of hundreds of digits
+        found = nan
+    if not least <= found <= most:
         above = "" if least == -inf else f" of at least {least:g}" if most == inf else f" from {least:g} to {most:g}"
         raise ValueError(f"{name} expects {setting} to be a number{above}, got {number!r:.80}")
-    return float(plain)
+    return found
 
 
 def integer(number: Any) -> int | None:

@@ -269,6 +269,7 @@ def test_the_state_of_another_schedule_is_refused():
         (lambda o: CosineAnnealingLR(o, 1.5), "expects T_max to be an integer of at least 1, got 1.5"),
         (lambda o: StepLR(o, 2, gamma="a"), "StepLR expects gamma to be a number, got 'a'"),
         (lambda o: ExponentialLR(o, None), "ExponentialLR expects gamma to be a number, got None"),
+        (lambda o: StepLR(o, 2, gamma=10**400), "StepLR expects gamma to be a number, got 1000"),
         (lambda o: MultiStepLR(o, 3), "MultiStepLR expects milestones to be a list of numbers of steps, got 3"),
         (lambda o: MultiStepLR(o, [-1, 3]), "expects each milestone to be an integer of at least 0, got -1"),
         (lambda o: CosineAnnealingLR(o, 5, "a"), "CosineAnnealingLR expects eta_min to be a number, got 'a'"),
