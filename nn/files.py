@@ -116,9 +116,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     path = Path(path)
     _, read = _format(path)
     try:
-        # A named pipe would block for ever, and a device need never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise FileError(f"cannot read {path}: it is not a file")
+        check_is_file(path)
         path.open("rb").close()
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {path}: {_reason(error)}") from error
@@ -136,6 +134,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     except Exception as error:  # a hostile file can make the libraries below raise nearly anything
         raise FileError(f"{path} is damaged, or not in the {path.suffix} format: get or save it again") from error
     return arrays, metadata
+
+
+def check_is_file(path: str | os.PathLike[str]) -> None:
+    """Raise OSError unless a path leads to a file: a named pipe would block for ever, and a device need never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is not a file")
 
 
 def save_state(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:

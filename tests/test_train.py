@@ -279,7 +279,7 @@ def test_a_bad_flag_is_refused_with_the_usage(run, flags, sentence):
         (["--set", "standardise=1"], "standardise is true or false, got 1"),
         (["--set", "architecture.batch_norm=False"], "batch_norm is true or false, got 'False'"),
         (["--set", 'architecture.activation=["relu"]'], "there is no activation ['relu'], only relu"),
-        (["--config", "/dev/zero"], "/dev/zero is no file"),
+        (["--config", "/dev/zero"], "cannot read /dev/zero: it is not a file"),
         (["--dropout", "1.5"], "Dropout expects p to be a number from 0 to 1, got 1.5"),
         (["--val-size", "600"], "cannot hold out 600 of 600 samples"),
         (["--evaluate", "none.npz"], "cannot read none.npz: No such file or directory"),

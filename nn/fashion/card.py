@@ -11,7 +11,7 @@ from typing import Any
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.settings import TEXTS
-from nn.files import atomic_write
+from nn.files import atomic_write, check_is_file
 from nn.metrics import Evaluation
 
 Settings = Mapping[str, Any]
@@ -22,6 +22,7 @@ def settings_of_run(path: str | os.PathLike[str]) -> Settings:
     """The settings that a run's folder tells, `path` or the one around it; none if there are none to be read."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     try:
+        check_is_file(folder / "config.json")
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nn.console import without_control
 from nn.fashion.idx import DataError
+from nn.files import check_is_file
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 1000
 LONGEST_NAME = 100  # characters
@@ -45,6 +46,7 @@ def shortened(name: str) -> str:
 def read_names(path: Path) -> tuple[str, ...] | None:
     """The names in a text file, one a line; None if there is no such file. Raises `DataError` if they are no names."""
     try:
+        check_is_file(path)
         with open(path, "rb") as file:
             text = file.read(LARGEST_LIST + 1)
         if len(text) > LARGEST_LIST:

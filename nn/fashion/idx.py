@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.console import without_control
-from nn.files import bounded
+from nn.files import bounded, check_is_file
 
 UNSIGNED_BYTE = 8
 LABEL_TYPES = {UNSIGNED_BYTE: ">u1", 0x0B: ">i2", 0x0C: ">i4"}
@@ -77,6 +77,7 @@ def read(path: Path, item_shape: tuple[int, ...]) -> IdxContent:
     (6000,)
     """
     try:
+        check_is_file(path)
         with open(path, "rb") as stream:
             return parse(stream, str(path), item_shape)
     except OSError as error:

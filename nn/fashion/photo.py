@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nn.extras import required
-from nn.files import FileError
+from nn.files import FileError, check_is_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -134,9 +134,8 @@ def opened_image(path: Path) -> Image:
     images = required("PIL.Image", "reading a picture")
     if path.is_dir():
         raise FileError(f"{path} is a folder: name the photos in it")
-    if path.exists() and not path.is_file():  # a pipe, say, that nothing may ever come from
-        raise FileError(f"{path} is no file")
     try:
+        check_is_file(path)
         with images.open(path) as image:
             if image.width * image.height > LARGEST:  # a JPEG can be decoded at half its size: else it is what it is
                 image.draft("RGB", (image.width // 2, image.height // 2))

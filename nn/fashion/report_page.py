@@ -26,7 +26,7 @@ from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.gallery import shades
 from nn.fashion.settings import TEXTS
-from nn.files import FileError, atomic_write
+from nn.files import FileError, atomic_write, check_is_file
 from nn.metrics import Evaluation
 from nn.tsne import tsne
 
@@ -67,8 +67,11 @@ class Trained:
 
 def read_json(path: Path) -> Mapping[str, Any]:
     """The object in a file, or an empty one if there is no file."""
+    if not path.exists():
+        return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        check_is_file(path)
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, dict):
@@ -81,6 +84,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     try:
+        check_is_file(path)
         with path.open(encoding="utf-8", newline="") as file:
             rows = [{name: float(x) for name, x in row.items() if x} for row in csv.DictReader(file)]
     except (OSError, ValueError, TypeError, csv.Error) as error:

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 from nn.fashion.models import BUILDERS
 from nn.fashion.recipes import Recipe, fits
-from nn.files import FileError
+from nn.files import FileError, check_is_file
 
 TEXTS = "name", "summary", "published", "measured", "published_schedule"  # say what a recipe is, and decide nothing
 NAME = re.compile(r"\w[\w.+-]{0,99}")  # of a recipe, which its folder has too
@@ -69,15 +69,14 @@ def settings_of(recipe: Recipe) -> list[str]:
 def configured(path: str | os.PathLike[str]) -> Recipe:
     """The recipe that the `config.json` of a run says. Raises FileError."""
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise FileError(f"{path} is no file")
+        check_is_file(path)
         with open(path, encoding="utf-8") as file:
             text = file.read(LONGEST + 1)
         if len(text) > LONGEST:
             raise ValueError("it is too long")
         return recipe_of(json.loads(text))
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path} is no config.json of a run: {error!s:.300}") from error
 

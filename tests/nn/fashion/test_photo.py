@@ -229,7 +229,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence_with_its_path(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "photo.jpg")
-    with pytest.raises(nn.FileError, match=r"photo\.jpg is no file"):
+    with pytest.raises(nn.FileError, match=r"photo\.jpg cannot be read as an image: it is not a file"):
         read_photo(tmp_path / "photo.jpg")
 
 

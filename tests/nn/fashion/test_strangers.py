@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import operator
+import os
 import random
 import struct
 import time
@@ -20,11 +21,12 @@ import pytest
 import nn
 from nn.fashion import idx, load
 from nn.fashion.card import settings_of_run
+from nn.fashion.class_names import read_names
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
 from nn.fashion.models import build
 from nn.fashion.recipes import RECIPES
-from nn.fashion.report_page import Trained
+from nn.fashion.report_page import Trained, read_history, read_json
 from nn.fashion.settings import changed, configured
 from nn.fashion.training import Run
 from nn.learner import NonFiniteLoss
@@ -263,4 +265,15 @@ def test_damaged_files_of_a_run_are_one_sentence_in_a_report_and_left_out_of_a_c
     written(tmp_path / "model.npz", MLP)
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert not loads_or_is_refused(tmp_path, load=Trained.read)
+    assert settings_of_run(tmp_path) == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("reader", [lambda path: idx.read(path, ()), read_names, configured, read_json, read_history])
+def test_nobody_waits_for_what_a_pipe_may_never_give(tmp_path, reader):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((nn.FileError, idx.DataError), match="it is not a file"):
+        reader(tmp_path / "pipe")
+    assert settings_of_run(tmp_path) == {}
+    os.mkfifo(tmp_path / "config.json")
     assert settings_of_run(tmp_path) == {}
