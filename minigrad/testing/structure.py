@@ -166,17 +166,6 @@ def forward(run: Outcome) -> str | None:
     )
 
 
-def intact(run: Outcome) -> str | None:
-    """A backward pass gives the same after f was called at another point: what rules use is not lost by that."""
-    names, (first, second) = run.names()[len(run.values) :], run.twice.passes
-    if run.subject.returns_one_number or run.elsewhere is None or first_difference(names, second, first, run.digits()):
-        return None
-    later = run.with_zeros(run.again.gradients(copies(run.cotangents)))
-    if difference := first_difference(names, later, first, run.digits()):
-        return f"after f was called at another point, {difference}: does a rule use memory that each call writes into?"
-    return None
-
-
 # ------------------------------------------------------------------------------------------------ graph and memory
 
 
@@ -222,6 +211,17 @@ def overwritten(run: Outcome) -> str | None:
         except Exception:  # whatever it is: f is not defined there
             return None
     return changed(names, found, before)
+
+
+def intact(run: Outcome) -> str | None:
+    """A backward pass gives the same after f was called at another point: what rules use is not lost by that."""
+    names, (first, second) = run.names()[len(run.values) :], run.twice.passes  # of before the call elsewhere
+    if run.subject.returns_one_number or run.elsewhere is None or first_difference(names, second, first, run.digits()):
+        return None  # a loss by hand often keeps what its gradient uses, and is called just before it
+    later = run.with_zeros(run.again.gradients(copies(run.cotangents)))
+    if difference := first_difference(names, later, first, run.digits()):
+        return f"after f was called at another point, {difference}: does a rule use memory that each call writes into?"
+    return None
 
 
 def freed(run: Outcome) -> str | None:
