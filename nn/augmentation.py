@@ -47,7 +47,7 @@ class RandomFlip:
     """
 
     def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
-        self.p, self.generator = probability(self, p), generator
+        self.p, self.generator = real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         mirrored = source(self.generator).random(len(images)) < self.p
@@ -113,7 +113,7 @@ class RandomShift:
 
     def __init__(self, pixels: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         self.pixels = whole("RandomShift", "pixels", pixels, 0)
-        self.fill, self.p, self.generator = fill, probability(self, p), generator
+        self.fill, self.p, self.generator = fill, real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
@@ -147,7 +147,7 @@ class RandomErase:
 
     def __init__(self, size: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         self.size = whole("RandomErase", "size", size, 0)
-        self.fill, self.p, self.generator = fill, probability(self, p), generator
+        self.fill, self.p, self.generator = fill, real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
@@ -236,8 +236,3 @@ def as_pixel(transform: object, fill: float, dtype: np.dtype[Any]) -> Any:
     if dtype.kind in "iu" and not (float(fill).is_integer() and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max):
         raise ValueError(f"{type(transform).__name__} cannot fill images of {dtype} with {fill}")
     return dtype.type(fill)
-
-
-def probability(transform: object, p: float) -> float:
-    """`p`, or ValueError if it is no probability."""
-    return real(type(transform).__name__, "p", p, 0, 1)
