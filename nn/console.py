@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from nn.files import check_can_write
+
 
 def print_anywhere() -> None:
     """Let everything be printed in the encoding of the console: what that lacks becomes a question mark.
@@ -52,10 +54,18 @@ def as_path(text: str) -> Path:
 as_path.__name__ = "path"  # argparse: "invalid path value"
 
 
-def check_ending(path: Path | None, *endings: str) -> None:
-    """Raise ValueError if a file that is to be written has another ending: it may be something else, a model say."""
-    if path is not None and path.suffix not in endings:
+def check_output(path: Path | None, *endings: str) -> None:
+    """Refuse a file that is to be written, if one is named, before there is anything to write.
+
+    Raises:
+        ValueError: if it has another ending than these: it may be something else, a model say.
+        FileError: if it cannot be written there.
+    """
+    if path is None:
+        return
+    if path.suffix not in endings:
         raise ValueError(f"{path} does not end in {endings[0]}")
+    check_can_write(path)
 
 
 def exit_status(program: str, command: Callable[[], int]) -> int:

@@ -6,6 +6,7 @@ Nothing is pickled, every write is atomic, and whatever is wrong with a file is 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -245,6 +246,28 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
                 temporary.unlink()
     except OSError as error:
         raise FileError(f"cannot write {path}: {_reason(error)} (an earlier file there is unchanged)") from error
+
+
+def check_can_write(path: str | os.PathLike[str]) -> None:
+    """Raise `FileError` if `atomic_write` could not begin, before what is to be written is worked out.
+
+    Nothing is left behind, and no folder made.
+
+    >>> check_can_write("/")
+    Traceback (most recent call last):
+    nn.files.FileError: cannot write /: Is a directory
+    """
+    import tempfile
+    from pathlib import Path
+
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise OSError(os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=next(folder for folder in target.parents if os.path.lexists(folder))):
+            pass
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {_reason(error)}") from error
 
 
 def is_locked(descriptor: int) -> bool:

@@ -532,7 +532,8 @@ def test_a_folder_where_a_run_is_at_work_is_refused(start, run):
     (["--set", "erase"], "--set takes NAME=VALUE, got 'erase'"),
     (["--set", "shift=-1"], "shift is at least 0, got -1"),
     (["--set", "seed=-1"], "seed is at least 0, got -1"),
-    (["--set", "epochs=-1"], "epochs is at least 0, got -1"),
+    (["--set", "epochs=0"], "epochs is at least 1, got 0"),
+    (["--set", "lr=0"], "lr is above 0, got 0: nothing would be learned"),
     (["--set", "dropout_epochs=-3"], "dropout_epochs is at least 0, got -3"),
     (["--patience", "2", "--val-size", "0"], "takes validation images"),
 ])

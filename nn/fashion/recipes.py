@@ -15,7 +15,7 @@ from nn.fashion.dataset import MEAN, STD, Dataset
 from nn.fashion.models import architecture_for
 
 LEAST = {  # of a setting that is a whole number
-    "epochs": 0, "batch_size": 1, "dropout_epochs": 0, "workers": 1, "patience": 1, "val_size": 0, "seed": 0,
+    "epochs": 1, "batch_size": 1, "dropout_epochs": 0, "workers": 1, "patience": 1, "val_size": 0, "seed": 0,
     "shift": 0, "erase": 0,
 }
 
@@ -99,6 +99,8 @@ class Recipe:
         for name, least in LEAST.items():
             if (number := getattr(self, name)) is not None and not least <= number < 2**63:
                 raise ValueError(f"{name} is at least {least}{', and below 2**63' * (number > 0)}, got {number}")
+        if not self.lr > 0:
+            raise ValueError(f"lr is above 0, got {self.lr}: nothing would be learned")
         if self.loss == "sigmoid" and self.label_smoothing:
             raise ValueError('label_smoothing goes with the loss "softmax", and would have no effect on "sigmoid"')
         if self.loss == "sigmoid" and self.architecture.get("mirrored"):

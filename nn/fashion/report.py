@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nn.extras import required
 from nn.fashion.class_names import shortened
-from nn.files import atomic_write
+from nn.files import atomic_write, check_can_write
 from nn.learner import Row
 from nn.lr_finder import LRSearch
 from nn.metrics import Evaluation
@@ -68,14 +68,27 @@ def figure_for(path: str | os.PathLike[str], width: float, height: float) -> Ite
 
     Raises ValueError if the ending is unknown, before anything is drawn, and `nn.FileError` if it cannot be written.
     """
+    kind = picture_format(path)
     with empty_figure(width, height) as figure:
-        known = sorted(figure.canvas.get_supported_filetypes().keys() - {"pgf"})  # which takes TeX
-        kind = Path(path).suffix.lstrip(".").lower()
-        if kind not in known:
-            raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
         yield figure
         with atomic_write(path, "wb") as file:
             figure.savefig(file, format=kind, dpi=120)
+
+
+def picture_format(path: str | os.PathLike[str]) -> str:
+    """The format that the ending of a picture names. Raises ValueError if there is no such format. Needs matplotlib."""
+    canvas = required("matplotlib.backend_bases", "drawing pictures").FigureCanvasBase
+    known = sorted(canvas.get_supported_filetypes().keys() - {"pgf"})  # which takes TeX
+    kind = Path(path).suffix.lstrip(".").lower()
+    if kind not in known:
+        raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
+    return kind
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Refuse a picture before there is anything to draw: raises what `figure_for` would."""
+    picture_format(path)
+    check_can_write(path)
 
 
 def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str], path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import nn
 from nn import xor
 from nn.callbacks import printable
-from nn.console import check_ending, say
+from nn.console import check_output, say
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
@@ -300,7 +300,7 @@ def list_recipes() -> None:
 
 def evaluate(arguments: argparse.Namespace) -> Evaluation:
     """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
-    check_ending(arguments.json, ".json")
+    check_output(arguments.json, ".json")
     check_no_file_of_a_run(arguments.json)
     classifier = Classifier.load(arguments.evaluate)
     data = loaded(arguments, classifier.size)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from nn.console import as_path, check_ending, say
+from nn.console import as_path, check_output, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.folder import check_no_file_of_a_run
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the table."""
-    check_ending(given.json, ".json")
+    check_output(given.json, ".json")
     check_no_file_of_a_run(given.json)
     classifier = Classifier.load(given.model)
     data = load(given.data, size=classifier.size)

@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 import nn
-from nn.console import as_path, check_ending, say
+from nn.console import as_path, check_output, say
 from nn.fashion.classifier import Classifier
 
 
@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> None:
     """Write the file."""
     ending = ".safetensors" if given.safetensors else ".onnx"
     output = given.output or Path(f"model{ending}")
-    check_ending(output, ending)
+    check_output(output, ending)
     classifier = Classifier.load(given.model)
     if given.safetensors:
         nn.save(classifier.model.state_dict(), output, classifier.metadata())

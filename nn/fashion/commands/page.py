@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nn.console import as_path, check_ending, say
+from nn.console import as_path, check_output, say
 from nn.fashion.card import settings_of_run, write_card
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write page and card."""
-    check_ending(given.output, ".html", ".htm")
+    check_output(given.output, ".html", ".htm")
     classifier = Classifier.load(given.model)
     data = load(given.data, size=classifier.size)
     write_page(classifier, data, given.output)

@@ -26,6 +26,7 @@ from nn.console import as_path, say, without_control
 from nn.fashion.classifier import Classifier
 from nn.fashion.gallery import draw_photos, pixels_as_blocks
 from nn.fashion.photo import Photo
+from nn.fashion.report import check_picture
 from nn.files import FileError
 
 UNSURE = 0.5  # a most probable class with less is as likely wrong as right
@@ -45,6 +46,8 @@ def run(given: argparse.Namespace) -> int:
     """Print the answers."""
     if given.top < 1:
         raise ValueError(f"at least one class is shown, not {given.top}")
+    if given.picture:
+        check_picture(given.picture)
     classifier = Classifier.load(given.model)
     if given.picture and any(is_same(given.picture, path) for path in given.photos):
         raise ValueError(f"{given.picture} is one of the photos: give --picture another name")

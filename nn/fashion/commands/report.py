@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from nn.console import as_path, check_ending, say
+from nn.console import as_path, check_output, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.report_page import write_report
@@ -28,6 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write the page."""
-    check_ending(given.output, ".html", ".htm")
+    check_output(given.output or given.runs[0] / "report.html", ".html", ".htm")
     size = Classifier.load(given.runs[0]).size
     say(f"Wrote {write_report(given.runs, load(given.data, size=size), given.output)}")

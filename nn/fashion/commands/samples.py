@@ -14,6 +14,7 @@ from nn.console import as_path, say
 from nn.fashion.dataset import load
 from nn.fashion.gallery import draw_samples, pixels_as_text
 from nn.fashion.pictures import parsed_size
+from nn.fashion.report import check_picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the pixels of one image, or write the gallery."""
+    if given.pixels is None:
+        check_picture(given.output)
     data = load(given.data, size=parsed_size(given.size))
     if given.pixels is not None:
         print(pixels_as_text(data, given.pixels))

@@ -82,6 +82,23 @@ def test_no_photo_is_drawn_over_and_no_model_is_written_over(tmp_path, capsys):
     assert (model.read_bytes(), photo.read_bytes()) == before
 
 
+@pytest.mark.parametrize("arguments", [
+    ["evaluate", "none.npz", "--json"], ["export", "none.npz", "-o"], ["page", "none.npz", "-o"],
+    ["predict", "none.npz", "none.jpg", "--picture"], ["report", "none", "-o"], ["samples", "--data", "none", "-o"],
+], ids=lambda arguments: arguments[0])
+def test_what_cannot_be_written_is_said_before_anything_is_read(arguments, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    ending = {"evaluate": ".json", "export": ".onnx", "page": ".html", "report": ".html"}.get(arguments[0], ".png")
+    file, folder = tmp_path / "file", tmp_path / f"folder{ending}"
+    file.write_text("no folder")
+    folder.mkdir()
+    for output, reason in ((file / f"output{ending}", "Not a directory"), (folder, "Is a directory")):
+        assert commands.main([*arguments, str(output)]) == 1
+        assert capsys.readouterr().err.endswith(f": cannot write {output}: {reason}\n")
+    assert {*tmp_path.iterdir()} == {file, folder}
+    assert not any(folder.iterdir())
+
+
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
 def test_a_model_whose_answers_are_no_numbers_is_refused(factor, tmp_path):
     architecture = {"name": "mlp", "sizes": [784, 10]}
