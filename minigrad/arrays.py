@@ -45,7 +45,9 @@ def scalar_if_0d(array: Array) -> Any:
 
 
 def scalar_of(number: Any) -> Any:
-    """NumPy's scalar for what Python computed of its own numbers; TypeError for what is none of these."""
+    """NumPy's scalar for a 0-d array, or for what Python computed of its own numbers; TypeError for anything else."""
+    if isinstance(number, np.ndarray):
+        return number[()]
     if type(number) not in WEAK:
         raise TypeError(f"record takes a value as NumPy returned it, got {type(number).__name__}: use x.data for it")
     return numeric_array(number)[()]

@@ -56,7 +56,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
     - may hold whatever else it needs: tensors, arrays, numbers, functions; in its closure, its defaults, a
       `functools.partial`, or `self`. If one of these tensors, or the memory of one of these arrays, is updated in
       place through a tensor before the backward pass, that refuses (`guards.py`). It changes nothing of what it holds
-      or is handed.
+      or is handed, and does not return what it holds, which the user may write into.
 
     >>> def square(x):
     ...     return record(square, x.data**2, (x, lambda grad, out: 2 * grad * x))
@@ -75,7 +75,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
         if live:
             out._edges, out._operation = live, operation
             out._requires_grad, out._time = True, clock.tick()
-    if not isinstance(data, NUMPY):  # of Python's numbers alone NumPy made no array; a tensor holds one
+    if not isinstance(data, NUMPY) or not (data.shape or isinstance(data, np.generic)):
         out._data = scalar_of(data)
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
@@ -222,7 +222,7 @@ class Pending:
         self.create_graph = create_graph
         self.gradients: dict[Tensor, Tensor] = {}
         self.own: set[Tensor] = set()  # tensors whose gradient was added up here, in an array that nobody else has
-        for root, gradient in seeds:  # in a new tensor: by `grad is` a rule tells this pass from another, same seed
+        for root, gradient in seeds:  # a new one for each pass: `checkpoint` tells by `grad is` whether it is the same
             self.add(root, gradient if create_graph else wrap(gradient._data))
         self.taken = {id(gradient._data) for gradient in self.gradients.values()}  # the arrays that the user has
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
+from collections.abc import Callable
 from contextlib import ContextDecorator
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class GradMode(threading.local):
@@ -26,6 +31,13 @@ class _SetGradMode(ContextDecorator):
     """
 
     enabled: bool
+
+    def __call__(self, f: F) -> F:
+        """The function, within this context: one that has returned when its work is done."""
+        if inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
+            name = type(self).__name__
+            raise TypeError(f"{name}() would end before {f.__name__}() does anything: write `with {name}():` inside it")
+        return super().__call__(f)
 
     def __enter__(self) -> None:
         grad_mode.previous.append(grad_mode.enabled)

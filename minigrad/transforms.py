@@ -289,24 +289,15 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     def call(*args: Tree, **kwargs: Any) -> Any:
         trace = TracedCall(f, args, kwargs, positions(argnums, len(args)), False)
         blocks = []
-        for position, out in enumerate(trace.outputs):
-            rows = [trace.pull_back(unit) for unit in unit_cotangents(trace.outputs, position)]
+        for out in trace.outputs:
+            units = np.eye(out.size, dtype=out.dtype).reshape(out.size, *out.shape)
+            rows = [trace.swept([out], [wrap(unit)], trace.variables, trace.is_recorded_with([])) for unit in units]
             of_inputs = [stacked([row[i] for row in rows], out, x) for i, x in enumerate(trace.variables)]
             of_arguments = rebuilt(trace.trees, of_inputs)
             blocks.append(of_arguments[0] if np.ndim(argnums) == 0 else tuple(of_arguments))
         return rebuilt(trace.tree, blocks)
 
     return call
-
-
-def unit_cotangents(outputs: Sequence[Tensor], position: int) -> list[list[Tensor]]:
-    """For each element of one output the cotangents that are 1 there and 0 everywhere else."""
-    size, shape = outputs[position].size, outputs[position].shape
-    units = np.eye(size).reshape(size, *shape)
-    return [
-        [wrap((unit if i == position else np.zeros(out.shape)).astype(out.dtype)) for i, out in enumerate(outputs)]
-        for unit in units
-    ]
 
 
 def stacked(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:

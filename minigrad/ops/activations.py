@@ -9,9 +9,9 @@ import numpy as np
 
 from minigrad.arrays import Array, floats, scalar_if_0d
 from minigrad.graph import record
-from minigrad.ops.arithmetic import abs, clip, minimum, multiply, where
+from minigrad.ops.arithmetic import abs, clip, where
 from minigrad.ops.elementwise import exp, expm1, logistic, logistic_density, sigmoid
-from minigrad.ops.limits import in_single, within_range
+from minigrad.ops.limits import in_single, times, within_range
 from minigrad.ops.registry import operation
 from minigrad.ops.special import erfc, error_function
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value
@@ -40,9 +40,14 @@ def rectified(x: Array) -> Any:
 @operation("elementwise", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), kinks=(0,))
 def leaky_relu(x: TensorLike, negative_slope: TensorLike = 0.01) -> Tensor:
     """x where it is positive, else `negative_slope` * x; a tensor as slope learns, it makes a PReLU of this."""
-    return record(leaky_relu, np.where(value(x) > 0, value(x), value(negative_slope) * value(x)),
+    return record(leaky_relu, np.where(value(x) > 0, value(x), value(negative_slope) * np.minimum(value(x), 0)),
                   (x, lambda grad, out: where(value(x) > 0, grad, negative_slope * grad)),
-                  (negative_slope, lambda grad, out: grad * minimum(x, 0)))
+                  (negative_slope, lambda grad, out: grad * below_0(x)))
+
+
+def below_0(x: TensorLike) -> Tensor:
+    """x where it is not positive, else 0: at 0 with the slope of that side, where a minimum would have half of it."""
+    return where(value(x) > 0, 0, x)
 
 
 @operation("elementwise", lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1)), kinks=(0,))
@@ -52,8 +57,8 @@ def elu(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
     Source: Clevert et al., Fast and Accurate Deep Network Learning by Exponential Linear Units, ICLR 2016.
     """
     return record(elu, np.where(value(x) > 0, value(x), value(alpha) * np.expm1(np.minimum(floats(value(x)), 0))),
-                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (alpha * exp(minimum(x, 0))))),
-                  (alpha, lambda grad, out: grad * expm1(minimum(x, 0))))
+                  (x, lambda grad, out: where(value(x) > 0, grad, grad * (alpha * exp(below_0(x))))),
+                  (alpha, lambda grad, out: grad * expm1(below_0(x))))
 
 
 @operation("elementwise", lambda x, beta=1.0: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(beta * x))) / beta)
@@ -62,8 +67,8 @@ def softplus(x: TensorLike, beta: TensorLike = 1.0) -> Tensor:
     with np.errstate(over="ignore", invalid="ignore"):  # of beta * x, where x itself is the result; and of NaN
         scaled = floats(value(beta)) * value(x)
         data = np.where(scaled == np.inf, value(x), np.logaddexp(0, scaled) / value(beta))
-    return record(softplus, data, (x, lambda grad, out: grad * sigmoid(multiply(beta, x))),
-                  (beta, lambda grad, out: -grad * entropy(multiply(beta, x)) / beta / beta))
+    return record(softplus, data, (x, lambda grad, out: grad * sigmoid(times(beta, x))),
+                  (beta, lambda grad, out: -grad * entropy(times(beta, x)) / beta / beta))
 
 
 def entropy(x: Tensor) -> Tensor:

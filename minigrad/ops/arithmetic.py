@@ -66,8 +66,8 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
         exponent = as_tensor(b)
         if exponent.dtype.kind != "f":  # where 0 - 1 is the largest number of an unsigned dtype
             exponent = astype(exponent, out.dtype)
+        # The slope of a ** 0 is 0, where b * a ** (b - 1) would be 0 * inf: 1 / a overflows for subnormal a, too.
         zero_to_zero = (np.abs(value(a)) < np.finfo(out.dtype).tiny) & (exponent.data == 0)
-        # its slope is 0, where b * a ** (b - 1) would be 0 * inf
         return grad * (exponent * power(a, where(zero_to_zero, 1, exponent - 1)))
 
     def to_exponent(grad: Tensor, out: Tensor) -> Tensor:

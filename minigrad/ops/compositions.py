@@ -19,7 +19,19 @@ from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multi
 from minigrad.ops.elementwise import sqrt
 from minigrad.ops.indexing import diagonal, pad, take
 from minigrad.ops.products import matmul
-from minigrad.ops.reductions import Axis, carried_back, count, even_shares, kept_shape, mean, spread, std, sum, var
+from minigrad.ops.reductions import (
+    Axis,
+    carried_back,
+    count,
+    even_shares,
+    kept_shape,
+    mean,
+    spread,
+    std,
+    sum,
+    var,
+    with_value,
+)
 from minigrad.ops.registry import named_after, operation
 from minigrad.ops.shape import (
     alike,
@@ -404,7 +416,7 @@ def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dt
         return covariances / covariances
     deviations = sqrt(diagonal(covariances))
     coefficients = covariances / deviations[:, None] / deviations
-    return coefficients + (np.clip(coefficients.data, -1, 1) - coefficients.data)  # rounding may lead beyond 1: no kink
+    return with_value(coefficients, np.clip(coefficients.data, -1, 1))  # rounding may lead beyond 1, which is no kink
 
 
 @operation("other", np.median, ties=True, nonempty=True)

@@ -44,7 +44,8 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
     if method != "__call__":
         return array_function(self, getattr(ufunc, method), (), inputs, options)
     if options:
-        raise TypeError(no_keyword(ufunc.__name__, next(iter(options))))
+        written_so = "; for array += x write array = array + x" if "out" in options else ""
+        raise TypeError(no_keyword(ufunc.__name__, next(iter(options))) + written_so)
     if ufunc in twins:
         return twins[ufunc](*inputs)
     answers = [types[-1] for types in ufunc.types if "O" not in types]
@@ -112,7 +113,8 @@ def call(operation: Callable[..., Any], function: Callable[..., Any], args: Any,
     """Call `operation` with arguments given as NumPy's `function` takes them: by its names, in its order."""
     theirs = signature_of(function).parameters
     ours = [name for name, p in signature_of(operation).parameters.items() if p.kind is not p.VAR_POSITIONAL]
-    renamed = dict(takewhile(lambda names: names[0] not in ours, zip(theirs, ours, strict=False)))  # `a` is our `x`
+    # The first names of NumPy's that are not ours stand for ours in their place: np.clip's `a` is our `x`.
+    renamed = dict(takewhile(lambda names: names[0] not in ours, zip(theirs, ours, strict=False)))
     positional: tuple[Any, ...] = ()
     keywords: dict[str, Any] = {}
     for name, given in signature_of(function).bind(*args, **kwargs).arguments.items():
@@ -120,7 +122,7 @@ def call(operation: Callable[..., Any], function: Callable[..., Any], args: Any,
         if parameter.kind is parameter.POSITIONAL_ONLY:
             positional = (*positional, given)
         elif parameter.kind is parameter.VAR_POSITIONAL:
-            positional, keywords = (*positional, *keywords.values(), *given), {}
+            positional, keywords = (*positional, *keywords.values(), *given), {}  # what precedes *args has no name
         elif parameter.kind is parameter.VAR_KEYWORD:
             keywords.update(given)
         elif name in ours or name in renamed:

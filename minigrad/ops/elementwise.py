@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.arrays import Array, floats
 from minigrad.graph import record
 from minigrad.ops.arithmetic import subtract, where
-from minigrad.ops.limits import comfortable, kinked, magnitude, or_inf
+from minigrad.ops.limits import comfortable, kinked, magnitude, or_inf, times
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, named_after, operation
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
@@ -72,6 +72,7 @@ def logaddexp2(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad * sigmoid(lead(b, a) * ln(2))))
 
 
+@np.errstate(over="ignore")  # infinitely far ahead is all the same to sigmoid
 def lead(a: TensorLike, b: TensorLike) -> Tensor:
     """a - b; of two infinities 0, so that they share as equals, and of two -inf itself: nothing is to be shared."""
     level = (value(a) == value(b)) & np.isinf(value(a))
@@ -90,8 +91,8 @@ def hypot(a: TensorLike, b: TensorLike) -> Tensor:
 def arctan2(a: TensorLike, b: TensorLike) -> Tensor:
     """The angle of the point (b, a), in radians: arctan(a / b) in the right quadrant; with slope 0 where both are 0."""
     return record(arctan2, np.arctan2(value(a), value(b)),
-                  (a, lambda grad, out: kinked(grad * inverse_part(b, a), hypot(a, b).data == 0, a, b)),
-                  (b, lambda grad, out: kinked(-grad * inverse_part(a, b), hypot(a, b).data == 0, a, b)))
+                  (a, lambda grad, out: kinked(grad * inverse_part(b, a), (value(a) == 0) & (value(b) == 0), a, b)),
+                  (b, lambda grad, out: kinked(-grad * inverse_part(a, b), (value(a) == 0) & (value(b) == 0), a, b)))
 
 
 def cosine(a: TensorLike, b: TensorLike) -> Tensor:
@@ -116,6 +117,7 @@ def inverse_part(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: slope(-2 * grad, cosine(a, b), cosine(b, a))))
 
 
+@np.errstate(over="ignore")  # of a length that is then taken in other units, and of what is finite beside infinity
 def direction(a: Array, b: Array) -> tuple[Any, Any, Any]:
     """a / length, length, unit of length = hypot(a, b): in units in which that neither overflows nor vanishes."""
     length = np.hypot(a, b)
@@ -157,7 +159,7 @@ arctan = unary(np.arctan, lambda x: lambda grad, out: grad / hypot(x, 1) / hypot
 
 sinh    = unary(np.sinh,    lambda x: lambda grad, out: grad * cosh(x), "Hyperbolic sine")
 cosh    = unary(np.cosh,    lambda x: lambda grad, out: grad * sinh(x), "Hyperbolic cosine")
-tanh    = unary(np.tanh,    lambda x: lambda grad, out: 4 * logistic_density(2 * x) * grad, "Hyperbolic tangent")
+tanh    = unary(np.tanh,    lambda x: lambda grad, out: 4 * logistic_density(times(2, x)) * grad, "Hyperbolic tangent")
 arcsinh = unary(np.arcsinh, lambda x: lambda grad, out: grad / hypot(x, 1), "Inverse of sinh")
 arccosh = unary(np.arccosh, lambda x: lambda grad, out: grad / sqrt(x - 1) / sqrt(x + 1), "Inverse of cosh", Domain(1))
 arctanh = unary(np.arctanh, lambda x: lambda grad, out: grad / one_less_square(x), "Inverse of tanh", UNIT)

@@ -186,7 +186,7 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
 
 def on_diagonal(n: int, offset: int) -> tuple[Array, Array]:
     """Rows and columns of the first `n` places of a diagonal."""
-    return np.arange(n) - np.minimum(offset, 0), np.arange(n) + np.maximum(offset, 0)
+    return np.arange(n) - min(offset, 0), np.arange(n) + max(offset, 0)
 
 
 @operation("other", np.diag)
@@ -197,7 +197,7 @@ def diag(v: TensorLike, k: int = 0) -> Tensor:
         return diagonal(v, k)
     if v.ndim != 1:
         raise ValueError(f"diag takes a vector or a matrix, got shape {v.shape}: diagonal takes matrices in a stack")
-    n = v.size + np.abs(k)
+    n = v.size + abs(k)
     return put(np.zeros((n, n), v.dtype), on_diagonal(v.size, k), v)
 
 

@@ -23,7 +23,7 @@ from minigrad.ops.arithmetic import abs, divide, where
 from minigrad.ops.indexing import put, tril
 from minigrad.ops.limits import at_infinity, in_single, kinked, or_inf
 from minigrad.ops.products import multi_dot as multi_dot
-from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread
+from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread, with_value
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import concatenate, expand_dims, moveaxis, squeeze
 from minigrad.ops.steps import needs_gradient
@@ -270,13 +270,12 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> tuple[Ten
     a, b = as_tensor(a), as_tensor(b)
     solution, least, rank, s = np.linalg.lstsq(a.data, b.data, rcond)
     a = a.astype(solution.dtype)
-    between = np.mean([*s, 0][rank - 1 : rank + 1]) / s[0] if rank else 1  # the last value that counts and the next
-    x = pinv(a, between) @ b
-    x = x + (solution - x.data)  # the value is NumPy's, which is the more precise one
+    cutoff = np.mean([*s, 0][rank - 1 : rank + 1]) / s[0] if rank else 1  # below the last that counts, above the next
+    x = with_value(pinv(a, cutoff) @ b, solution)
     residuals = as_tensor(least)
     if least.size:
         squares = ((a @ x - b) ** 2).reshape(len(b), -1).sum(0)
-        residuals = squares + (least - squares.data)
+        residuals = with_value(squares, least)
     return x, residuals, rank, svd(a, compute_uv=False)
 
 

@@ -144,9 +144,12 @@ def center(x: Array, axis: Axis) -> Any:
 def deviations(x: Tensor, axis: Axis, unit: Any) -> Tensor:
     """x - mean(x), exactly 0 where all elements are equal; in units if there are any."""
     x = x if unit is None else x / unit
-    rounded = mean(x, axis, keepdims=True)
-    error: Array = rounded.data - center(x.data, axis)
-    return x - (rounded - error)
+    return x - with_value(mean(x, axis, keepdims=True), center(x.data, axis))
+
+
+def with_value(x: Tensor, data: Array) -> Tensor:
+    """`x` with another value, more precise than what it was computed as, and with its own gradient."""
+    return x + (data - x.data)
 
 
 @operation("reduction", np.max, ties=True, nonempty=True, methods="max")

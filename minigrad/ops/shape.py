@@ -54,7 +54,7 @@ def reshape(x: TensorLike, shape: Shape, *more: int, order: Order = "C") -> Tens
 def in_order(x: Tensor, shape: Any, order: Order) -> Tensor:
     """`x` in another shape: by "F" the first index changes fastest, and by "A" too if `x` lies in memory that way."""
     if order not in ("F", "A"):
-        raise ValueError(f'reshape knows order="C", "F" and "A", got {order!r}')
+        raise ValueError(f'order is "C", "F" or "A", got {order!r}')
     if order == "A" and not x.numpy().flags.fnc:
         return reshape(x, shape)
     return reshape(x.T, tuple(reversed(shape)) if np.ndim(shape) else shape).T

@@ -143,7 +143,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m minigrad.show",
         description="Run a script, unchanged, and write a page that steps through one of its backward passes.",
-        epilog="What follows SCRIPT is passed on to it, but for -o FILE, unless that is given before, too.",
+        epilog="What follows SCRIPT is passed on to it. Only -o FILE is taken from there, unless it was given before "
+        "SCRIPT already.",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE",
                         help="the page to write (default: backprop.html)")

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import re
 import sys
 import threading
 import weakref
@@ -907,18 +908,22 @@ def test_grad_modes_are_restored_when_an_exception_passes():
         assert recorded()
 
 
-def test_a_decorated_generator_function_runs_its_body_in_the_mode_of_whoever_iterates():
-    @mg.no_grad()
-    def decorated():
+def test_a_function_that_is_not_over_when_it_returns_is_not_decorated():
+    def generator():
         yield recorded()
 
-    def inside():
-        with mg.no_grad():
-            yield recorded()
+    async def coroutine():
+        return recorded()
 
-    assert list(decorated()) == [True], "the decorator covers only the call that makes the generator"
-    assert list(inside()) == [False]
-    assert recorded()
+    async def asynchronous():
+        yield recorded()
+
+    for mode in (mg.no_grad, mg.enable_grad):
+        for f in (generator, coroutine, asynchronous):
+            name = mode.__name__
+            sentence = f"{name}() would end before {f.__name__}() does anything: write `with {name}():` inside it"
+            with pytest.raises(TypeError, match=re.escape(sentence)):
+                mode()(f)
 
 
 def test_a_generator_suspended_inside_a_context_leaves_its_mode_to_the_consumer_until_it_is_resumed():

@@ -4,6 +4,9 @@ Wherever the exact value or gradient can be represented it must be found, within
 a change of an input in its last place makes of it). Infinities stand for the limit; where there is none NaN is right.
 """
 
+import warnings
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -119,6 +122,34 @@ def test_an_elementwise_operation_is_right_wherever_its_result_is_representable(
     # of two infinities NaN, PyTorch's answer, is as good as the limit
     may_be_nan = np.any(np.isinf(inputs), 0) if known.arity > 1 else False
     compare(f, inputs, dtype, np.longdouble(0.75), may_be_nan)
+
+
+def warnings_of(compute, *inputs):
+    """What is warned of while something is computed, and the result; None if that is not to be had."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = compute(*inputs)
+    return {str(warning.message) for warning in caught}, found
+
+
+@each_dtype
+@pytest.mark.parametrize(("name", "settings"), [*VARIANTS, ("leaky_relu", {"negative_slope": 0.0})])
+def test_no_warning_comes_with_values_and_gradients_that_are_finite(name, settings, dtype):
+    known = operations[name]
+
+    def f(*xs):
+        return known.function(*xs, **settings)
+
+    for numbers in product(magnitudes(dtype, some=known.arity > 1), repeat=known.arity):
+        tensors = [mg.tensor(x, requires_grad=True) for x in numbers]
+        warned, y = warnings_of(f, *tensors)
+        expected, _ = warnings_of(known.twin, *numbers)
+        if np.isfinite(y.data):
+            assert warned <= expected, (numbers, y)
+        inside = all(domain.low <= x <= domain.high for x, domain in zip(numbers, known.domain, strict=True))
+        if inside and y.requires_grad and not warned:
+            warned, _ = warnings_of(y.backward)
+            assert not (warned and np.isfinite([x.grad.data for x in tensors]).all()), (numbers, warned)
 
 
 # Second derivatives are judged where neither they nor what they are made of leave the range.

@@ -27,13 +27,11 @@ UNSIZED = (  # asked for float64; squares of weights and of steps may overflow; 
     "astype", "average", "gradient", "interp",
 )
 UNLIKE = {  # what is no question of where NumPy's results lead, and why
-    **dict.fromkeys(["var", "std", "nanvar", "nanstd"], "right where NumPy's squares overflow"),
-    "nanmean": "right where NumPy's sum of half precision overflows",
+    **dict.fromkeys(["nanvar", "nanstd"], "the distances of the largest numbers from each other overflow"),
     "average": "its examples square the weights, which may overflow",
     "sinc": "right for large numbers, and 0 at infinity",
     "tensordot": "what BLAS makes of infinities beside nothing depends on its version",
     "multi_dot": "which of the products comes first decides which one overflows",
-    "cumprod": "of half precision NumPy keeps more digits on the way, or not, depending on the axis",
     "interp": "of coordinates that are infinite",
     "gradient": "of coordinates that are infinite",
 }
@@ -49,6 +47,7 @@ def test_value_shape_and_dtype_are_those_of_the_numpy_twin(operation, data):
     expected = np.asarray(call.expected())
     result = call(*map(mg.tensor, call.inputs))
     assert result.dtype == expected.dtype
+    assert result.ndim or isinstance(result.data, np.generic)
     np.testing.assert_allclose(result.numpy(), expected, rtol=1e-12, atol=1e-12, strict=True)
 
 
@@ -111,7 +110,7 @@ def test_values_of_any_size_are_those_of_a_wider_dtype_in_every_precision(operat
 @given(data=st.data(), dtype=st.sampled_from([np.float16, np.float32, np.float64]))
 @np.errstate(all="ignore")
 @pytest.mark.filterwarnings("ignore")
-def test_infinities_and_nan_and_any_magnitudes_lead_where_they_lead_in_numpy(operation, data, dtype):
+def test_infinities_nan_and_any_magnitudes_lead_where_they_lead_in_numpy_or_a_wider_dtype(operation, data, dtype):
     call = data.draw(calls(operation))
     special = magnitudes(dtype, allow_infinity=True, allow_nan=True)
     drawn = data.draw(st.lists(special, min_size=4, max_size=4))
@@ -125,8 +124,11 @@ def test_infinities_and_nan_and_any_magnitudes_lead_where_they_lead_in_numpy(ope
         inputs = [np.where(np.isinf(x), x, np.clip(x, -most, most)) for x in inputs]
     expected = np.asarray(replace(call, inputs=tuple(inputs)).expected())
     found = values_of(call, inputs)
-    rtol = 32 * np.finfo(dtype).eps
-    np.testing.assert_allclose(found, expected, rtol=rtol, atol=np.finfo(dtype).smallest_subnormal, strict=True)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    exact = values_of(call, [x.astype(np.longdouble) for x in inputs]).astype(found.dtype)  # NumPy's way may overflow
+    rtol, atol = 32 * np.finfo(dtype).eps, np.finfo(dtype).smallest_subnormal
+    right = np.any([np.isclose(found, other, rtol, atol, equal_nan=True) for other in (expected, exact)], 0)
+    assert right.all(), (found[~right], expected[~right], exact[~right])
 
 
 @every_operation

@@ -285,6 +285,13 @@ def test_slope_at_zero(f, slope):
     assert gradient(f, 0.0) == slope
 
 
+@pytest.mark.parametrize("f", [mg.leaky_relu, mg.elu, mg.softplus, mg.multiply, mg.hypot, mg.arctan2, mg.logaddexp])
+@pytest.mark.parametrize("x", [-1.5, -0.0, 0.0, 1.5])
+def test_mixed_second_derivatives_are_the_same_in_either_order_also_at_zero(f, x):
+    found = mg.hessian(lambda at: f(at[0], at[1]))(np.array([x, 0.25])).numpy()
+    np.testing.assert_allclose(found, found.T, rtol=1e-14, atol=1e-16)
+
+
 def test_hardtanh_is_flat_on_its_bounds_and_clip_is_not():
     np.testing.assert_array_equal(gradient(mg.hardtanh, [-1.0, 0.0, 1.0]), [0, 1, 0])
     np.testing.assert_array_equal(gradient(lambda x: x.clip(-1, 1), [-1.0, 0.0, 1.0]), [1, 1, 1])

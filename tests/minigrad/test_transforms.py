@@ -111,6 +111,14 @@ def test_vjp_can_be_pulled_back_more_than_once():
         close(pull_back(c)[0], A.T @ c)
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_an_output_whose_slope_is_infinite_leaves_the_others_of_a_jacobian_as_they_are():
+    x = np.array([0.0, 4.0])
+    for unsmooth in (mg.sqrt, mg.log, mg.cbrt, mg.reciprocal):
+        close(mg.jacobian(lambda x, f=unsmooth: (f(x), 2 * x))(x)[1], 2 * np.eye(2))
+        close(mg.jacobian(lambda x, f=unsmooth: {"a": x * x, "b": f(x)})(x)["a"], np.diag(2 * x))
+
+
 def test_jacobians_and_hessians_of_what_is_empty_are_empty():
     three, nothing = np.ones(3), np.zeros((2, 0))
     for f, x, shape in [
