@@ -11,12 +11,19 @@ from minigrad.tensor import Tensor
 
 INTRODUCTION = """# Operations
 
-All operations that can be differentiated, any number of times; `python docs/operations.py` writes this page from the
-registry. Names and arguments are NumPy's where NumPy has the function: then `numpy.NAME(tensor)` works too. NumPy's
-other functions work on the values, where no gradient is needed. Ties and kinks are settled as
-[the conventions](conventions.md) say.
+All operations of minigrad; `python docs/operations.py` writes this page from the registry. All can be differentiated
+any number of times, but for those that are flat between jumps (`sign`, `floor`, `round` and their like), which refuse a
+gradient.
 
-| operation | what it is | defined for | kinks | NumPy's | method |
+Names and arguments are NumPy's where NumPy has the function. Where the column *NumPy's* says yes, `numpy.NAME(tensor)`
+works too; `multi_dot` is `numpy.linalg.multi_dot`, and `sliding_window_view` is in `numpy.lib.stride_tricks`. NumPy's
+other functions work on the values, where no gradient is needed.
+
+*Smooth for* is where the elements lie when the gradient is tested, one condition for all arguments or one for each.
+*Kinks* lists fixed points at which the slope jumps; *ties* means equal elements. Those that depend on other arguments,
+such as the bounds of `clip`, are not listed. Ties and kinks are settled as [the conventions](conventions.md) say.
+
+| operation | what it is | smooth for | kinks | NumPy's | method |
 |---|---|---|---|---|---|
 """
 
