@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nn.ema import WeightAverage
 from nn.files import atomic_write
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 from nn.learner import Callback, Learner, Row
 
 
@@ -110,7 +110,9 @@ class MetricCallback(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         remembered = {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
-        return remembered and remembered | {"metric": self.metric, "mode": self.direction()}
+        if not remembered:
+            return {}
+        return remembered | {"metric": self.metric, "mode": self.direction()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         own = [self.metric, self.direction()]
@@ -171,11 +173,9 @@ class EarlyStopping(MetricCallback):
         self, metric: str = "valid_loss", patience: int = 5, min_delta: float = 0.0,
         mode: Literal["min", "max"] | None = None,
     ) -> None:
-        if not min_delta >= 0:
-            raise ValueError(f"EarlyStopping needs min_delta >= 0, got {min_delta}")
         super().__init__(metric, mode)
         self.patience = whole("EarlyStopping", "patience", patience, 1)
-        self.min_delta, self.waited = min_delta, 0
+        self.min_delta, self.waited = real("EarlyStopping", "min_delta", min_delta, 0), 0
 
     def on_fit_start(self, learner: Learner) -> None:
         super().on_fit_start(learner)
@@ -243,9 +243,8 @@ class AveragedWeights(Callback):
     """
 
     def __init__(self, decay: float, every: int = 1) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"AveragedWeights needs 0 <= decay < 1, got {decay}")
-        self.decay, self.every = decay, whole("AveragedWeights", "every", every, 1)
+        self.decay = real("AveragedWeights", "decay", decay, 0, below=1)
+        self.every = whole("AveragedWeights", "every", every, 1)
 
     def on_fit_start(self, learner: Learner) -> None:
         self.average = WeightAverage(learner.model, self.decay**self.every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import pairwise
-from math import inf, isfinite
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minigrad.arrays import Array
 from minigrad.random import source
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 
 Arrays: TypeAlias = tuple[Array, ...]
 Order: TypeAlias = npt.NDArray[np.intp] | range
@@ -120,14 +120,8 @@ class Normalize:
     """
 
     def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
-        for name, number in (("mean", mean), ("std", std)):
-            if np.ndim(number):
-                raise ValueError(f"Normalize expects one number as {name}, got {number!r:.40}")
-        if not 0 < std < inf:
-            raise ValueError(f"Normalize expects a positive standard deviation, got {std}")
-        if not isfinite(mean):
-            raise ValueError(f"Normalize expects a finite mean, got {mean}")
-        self.mean, self.std = mean, std
+        self.mean = real("Normalize", "mean", mean, above=-inf, below=inf)
+        self.std = real("Normalize", "std", std, above=0, below=inf)
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         white = 255 if images.dtype.kind in "iu" else 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nn.functional.settings import whole
+from nn.functional.settings import real, whole
 from nn.module import Module
 
 
@@ -48,9 +48,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: Module, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"WeightAverage expects a decay from 0 to less than 1, got {decay}")
-        self.model, self.decay, self.updates = model, decay, 0
+        self.model, self.decay, self.updates = model, real("WeightAverage", "decay", decay, 0, below=1), 0
         state, firsts = model.state_dict(), model.first_names()
         wide = {name: array.astype(wider(array.dtype), copy=False) for name, array in state.items()}
         self.state = {name: wide[firsts[name]] for name in wide}  # what has several names has one average

@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.random import Generator, source
 from minigrad.tensor import Tensor
+from nn.functional.settings import real
 
 Fan: TypeAlias = Literal["fan_in", "fan_out"]
 
@@ -24,20 +25,20 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     >>> uniform_(Tensor([0.0, 0.0]), 1.0, 2.0, np.random.default_rng(0)).data.round(3)
     array([1.637, 1.27 ])
     """
-    if not -math.inf < a <= b < math.inf:
-        raise ValueError(f"uniform draws lie in an interval from a to b, got {a} and {b}")
+    a = real("uniform_", "a", a, above=-math.inf)
+    b = real("uniform_", "b", b, a, below=math.inf)
     draws = source(generator).random(tensor.shape, draw_dtype(tensor))
     return fill(tensor, draws * (b - a) + a)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with draws from the normal distribution; ValueError if `std` is negative.
+    """Fill with draws from the normal distribution; ValueError unless `std` is at least 0, and both are finite.
 
     >>> normal_(Tensor([0.0, 0.0]), std=0.1, generator=np.random.default_rng(0)).data.round(3)
     array([ 0.013, -0.013])
     """
-    if not std >= 0:
-        raise ValueError(f"std is at least 0, got {std}")
+    mean = real("normal_", "mean", mean, above=-math.inf, below=math.inf)
+    std = real("normal_", "std", std, 0, below=math.inf)
     draws = source(generator).standard_normal(tensor.shape, draw_dtype(tensor))
     return fill(tensor, draws * std + mean)
 
@@ -121,12 +122,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         param: the negative slope of "leaky_relu", 0.01 by default.
 
     Raises:
-        ValueError: if the nonlinearity is unknown.
+        ValueError: if the nonlinearity is unknown, or `param` is no number.
 
     >>> calculate_gain("leaky_relu", 1.0)
     1.0
     """
-    slope = 0.01 if param is None else param
+    slope = 0.01 if param is None else real("calculate_gain", "param", param)
     gains = dict.fromkeys(LINEAR, 1.0)
     gains |= {"tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + slope**2)), "selu": 0.75}
     if nonlinearity not in gains:

@@ -179,7 +179,7 @@ class Learner:
         return self.history
 
     def _begin(self, train: Iterable[Any]) -> float:
-        """Have callbacks, and the loader, begin or go on; returns how many seconds were trained before."""
+        """Have callbacks, and the loader, begin or go on; returns for how many seconds the history has trained."""
         left_off, self._loader = self._left_off, train
         waiting = [] if left_off is None else list(left_off["callbacks"])
         if left_off is not None and left_off["loader"] is not None:
@@ -196,7 +196,7 @@ class Learner:
                 f"that order: {', '.join(type(callback).__name__ for callback in self.callbacks) or 'it has none'}"
             )
         self._left_off = None
-        return self.history[-1].get("seconds", 0.0) if self.history and left_off is not None else 0.0
+        return self.history[-1].get("seconds", 0.0) if self.history else 0.0
 
     def _train_epoch(self, train: Iterable[tuple[Array, ...]]) -> Row:
         start, samples, sums, weights = perf_counter(), 0, 0.0, 0.0
@@ -212,7 +212,8 @@ class Learner:
                 self.complete = number == self.batches
                 if self.step > before:
                     self._notify("on_batch_end")
-                if self._ends() and not self.complete:  # else what the loader does after its last batch is done
+                # after the last batch, ask the loader once more: what stands after its last yield still runs
+                if self._ends() and not self.complete:
                     break
         if not weights:
             nothing = f"these {samples} samples: {NOTHING_COUNTS}" if samples else "no data: the loader gave no batches"
@@ -232,6 +233,7 @@ class Learner:
         """
         self.optimizer.zero_grad()
         loss = (backward or self._in_one_thread)(inputs, targets)
+        # NaN as a mean over nothing, 0 as a sum of nothing: only then look at the targets
         if (loss != loss or loss == 0) and not self._sum_and_weight(loss, targets)[1]:
             return loss
         self._check_finite(loss, "loss", f"at step {self.step + 1}")
@@ -501,24 +503,23 @@ def evaluate(
     Raises:
         ValueError: if there is no data, or none of it counts, or `workers` is no integer of at least 1.
     """
-    sums, weights, kept = 0.0, 0.0, list[tuple[Array, Array]]()
+    sums, weights, kept, is_empty = 0.0, 0.0, list[tuple[Array, Array]](), True
     confusion: Any = 0  # None as soon as something is no class
     for outputs, targets in forward(model, data, 2, workers):
         part, weight = sum_and_weight(loss, judged(loss, outputs, targets), targets)
-        sums, weights = sums + part, weights + weight
+        sums, weights, is_empty = sums + part, weights + weight, False
         counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))
         confusion = None if confusion is None or counts is None else confusion + counts
         if metrics:
             kept.append((value(outputs), targets))
     if not weights:
-        nothing = isinstance(confusion, int)
-        raise ValueError(f"cannot evaluate on {'no data' if nothing else f'these samples: {NOTHING_COUNTS}'}")
+        raise ValueError(f"cannot evaluate on {'no data' if is_empty else f'these samples: {NOTHING_COUNTS}'}")
     everything = [np.concatenate(arrays) for arrays in zip(*kept, strict=True)]
-    found = {name: number(name, metric(*everything)) for name, metric in (metrics or {}).items()}
+    found = {name: one_number(name, metric(*everything)) for name, metric in (metrics or {}).items()}
     return Evaluation(sums / weights, confusion, found)
 
 
-def number(name: str, result: Any) -> float:
+def one_number(name: str, result: Any) -> float:
     """What a metric returned, if it is a number."""
     try:
         return float(result)

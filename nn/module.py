@@ -141,7 +141,7 @@ class Module:
         return {name: firsts.setdefault(id(attribute), name) for name, attribute in named}
 
     def num_parameters(self) -> int:
-        """How many numbers are trained."""
+        """How many numbers the parameters have, frozen or not."""
         return sum(parameter.size for parameter in self.parameters())
 
     # ---------------------------------------------------------------- modes
@@ -149,12 +149,16 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Set training mode (dropout drops, batch norm uses the batch) here and below; returns the module.
 
-        What is frozen stays in evaluation mode, and a module below with a `train` of its own has the last word.
+        What is frozen stays in evaluation mode, and a module with a `train` of its own answers for all below it.
         """
+        answered: set[int] = set()
         for module in self.modules():
-            module.training = mode and not module.frozen
-        for module in self.modules():
-            if module is not self and getattr(module.train, "__func__", None) is not Module.train:
+            if id(module) in answered:
+                continue
+            if module is self or getattr(module.train, "__func__", None) is Module.train:
+                module.training = mode and not module.frozen
+            else:
+                answered.update(map(id, module.modules()))
                 module.train(mode)
         return self
 

@@ -39,7 +39,14 @@ OF_PYTORCH = {
     "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names",
     "max_lr", "min_lr", "max_momentum", "base_momentum",
 }
-RANGES = {"betas": (0, 1), "dampening": (-math.inf, math.inf)}  # where settings lie that do not lie from 0 to infinity
+# where settings lie, from the first number to less than the second; others are for the subclass that has them to check
+RANGES: dict[str, tuple[float, float]] = {"betas": (0, 1), "dampening": (-math.inf, math.inf)} | dict.fromkeys(
+    [
+        "lr", "initial_lr", "momentum", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value",
+        "nesterov", "maximize", "amsgrad", "centered", "ns_steps", "step",
+    ],
+    (0, math.inf),
+)
 
 
 class Optimizer:
@@ -79,7 +86,8 @@ class Optimizer:
         self.defaults = {"maximize": False, **defaults}
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
-        self._scratch: dict[tuple[Any, int], Array] = {}
+        self._memory: dict[tuple[Any, int], Array] = {}  # by dtype and number, as large as the largest parameter
+        self._views: defaultdict[Tensor, dict[int, Array]] = defaultdict(dict)  # of that, in the shape of each
         if isinstance(params, Tensor | Mapping | Set) or not isinstance(params, Iterable):
             raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
         entries: list[Any] = list(params)
@@ -109,11 +117,13 @@ class Optimizer:
     def check(self, group: Group) -> None:
         """Raise ValueError if a setting is out of range."""
         for name, setting in group.items():
-            low, high = RANGES.get(name, (0, math.inf))
+            if name not in RANGES:
+                continue
+            low, high = RANGES[name]
             is_pair = isinstance(setting, tuple | list) and len(setting) == 2
             numbers = setting if is_pair else [setting]
             in_range = all(isinstance(number, Real) and low <= float(number) < high for number in numbers)
-            if name != "params" and not (in_range and is_pair == (name == "betas")):
+            if not in_range or is_pair != (name == "betas"):
                 what = "are two numbers" if name == "betas" else "is a number"
                 raise ValueError(f"{name} {what} from {low} to less than {high}, got {setting!r}")
 
@@ -142,7 +152,7 @@ class Optimizer:
         """Update a copy of `p` in the next wider dtype, and round that to `p`."""
         wide = Tensor(p.data, dtype=WIDER.get(p.dtype.type, p.dtype))
         self.update(wide, grad.astype(wide.dtype), self.state[p], group)
-        self._scratch = {key: memory for key, memory in self._scratch.items() if key[0] is not wide}
+        self._views.pop(wide, None)  # which would keep the copy, and nobody will ask for them again
         array = p.numpy()
         array[...] = wide.data
         p.data = array
@@ -155,14 +165,17 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def scratch(self, p: Tensor, number: int = 0) -> Array:
-        """Working memory of the shape and dtype of `p`, shared by all parameters: it lasts until the next update."""
-        view = self._scratch.get((p, number))
+        """Working memory of the shape and dtype of `p`, shared by all parameters: it lasts until the next update.
+
+        `descend` works in number 0, and `decayed` returns number 1.
+        """
+        view = self._views[p].get(number)
         if view is None:
-            memory = self._scratch.get((p.dtype, number))
+            memory = self._memory.get((p.dtype, number))
             if memory is None or memory.size < p.size:
                 memory = np.empty(max(other.size for other in self._params()), p.dtype)
-                self._scratch[p.dtype, number] = memory
-            view = self._scratch[p, number] = memory[: p.size].reshape(p.shape)
+                self._memory[p.dtype, number] = memory
+            view = self._views[p][number] = memory[: p.size].reshape(p.shape)
         return view
 
     def descend(self, p: Tensor, direction: Array, lr: float) -> None:
@@ -211,7 +224,12 @@ class Optimizer:
         if not isinstance(state_dict, Mapping) or set(state_dict) != {"state", "param_groups"}:
             given = [*state_dict] if isinstance(state_dict, Mapping) else f"a {type(state_dict).__name__}"
             raise ValueError(f"the state of an optimizer has the keys 'state' and 'param_groups', got {given}")
-        groups = [self._own_settings(group) for group in state_dict["param_groups"]]
+        entries, saved_groups = state_dict["state"], state_dict["param_groups"]
+        if not (isinstance(entries, Mapping) and isinstance(saved_groups, list | tuple)
+                and all(isinstance(each, Mapping) for each in (*entries.values(), *saved_groups))):
+            raise ValueError("the state of an optimizer is a dict of dicts by number, and its parameter groups are a "
+                             f"list of dicts, got {entries!r:.40} and {saved_groups!r:.40}")
+        groups = [self._own_settings(group) for group in saved_groups]
         sizes, own = ([len(group.get("params", ())) for group in each] for each in (groups, self.param_groups))
         if sizes != own:
             raise ValueError(f"the state is of parameter groups of the sizes {sizes}, but this optimizer has {own}")
@@ -224,7 +242,7 @@ class Optimizer:
         if len(params) < sum(sizes):
             raise ValueError("the state gives two parameters the same number")
         states: defaultdict[Tensor, State] = defaultdict(dict)
-        for number, state in state_dict["state"].items():  # from JSON, the numbers come back as strings
+        for number, state in entries.items():  # from JSON, the numbers come back as strings
             if str(number) not in params:
                 raise ValueError(f"the state is of a parameter number {number}, but there are only {len(params)}")
             p = params[str(number)]
@@ -553,8 +571,10 @@ class RMSprop(Optimizer):
             mean = kept(state, "grad_avg", p)
             mean *= alpha
             mean += np.multiply(grad, 1 - alpha, out=scratch)
-            variance = np.subtract(mean_square, np.multiply(mean, mean, out=scratch), out=scratch)
-            np.sqrt(np.maximum(variance, 0, out=scratch), out=scratch)  # rounding can leave it just below 0
+            # after a large gradient the state is wider than `scratch`, in which the squares would overflow
+            room = scratch if scratch.dtype == mean_square.dtype else np.empty_like(mean_square)
+            variance = np.subtract(mean_square, np.square(mean, out=room, dtype=room.dtype), out=room)
+            np.sqrt(np.maximum(variance, 0, out=room), out=scratch)  # rounding can leave it just below 0
         else:
             np.sqrt(mean_square, out=scratch)
         scratch += group["eps"]
@@ -679,9 +699,7 @@ def clip_grad_norm_(
     [0.6 0.8]
     """
     max_norm = real("clip_grad_norm_", "max_norm", max_norm, 0)
-    norm_type = math.inf if norm_type == "inf" else real("clip_grad_norm_", "norm_type", norm_type, 0)
-    if not norm_type:
-        raise ValueError("clip_grad_norm_ expects norm_type to be above 0")
+    norm_type = math.inf if norm_type == "inf" else real("clip_grad_norm_", "norm_type", norm_type, above=0)
     params = with_gradients(parameters)
     norm = norm_of(np.array([norm_of(grad.data.ravel(order="K"), norm_type) for _, grad in params]), norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
@@ -703,6 +721,7 @@ def norm_of(x: Array, p: float) -> float:
     x = x.astype(np.result_type(x, np.float32), copy=False)
     with np.errstate(over="ignore", under="ignore"):
         norm = float(np.linalg.norm(x, p)) if x.size else 0.0
+    # from this bound down, powers of elements are subnormal and have lost digits
     if float(np.finfo(x.dtype).tiny / np.finfo(x.dtype).eps) ** (1 / p) < norm < math.inf:
         return norm
     size = float(np.abs(x).max(initial=0))

@@ -121,9 +121,14 @@ def check_predictions(predictions: Any, samples: int) -> None:
 
 
 def carry_modes_over(model: Module, copies: Sequence[Module]) -> None:
-    """Put each module of the copies into the mode of the model's own."""
+    """Put each module of the copies into the mode of the model's own; ValueError if that has more or fewer by now."""
+    own = list(model.modules())
     for copy in copies:
-        for theirs, ours in zip(copy.modules(), model.modules(), strict=True):
+        modules = list(copy.modules())
+        if len(modules) != len(own):
+            raise ValueError(f"the model had {len(modules)} modules when data_parallel began, and has {len(own)} now: "
+                             "begin anew, since its workers have copies of the former")
+        for theirs, ours in zip(modules, own, strict=True):
             theirs.training = ours.training
 
 

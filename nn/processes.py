@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from minigrad.arrays import Array
 from nn.extras import required
+from nn.functional.settings import integer
 
 Thing = TypeVar("Thing")
 
@@ -102,8 +103,9 @@ def broadcast(thing: Thing, root: int = 0) -> Thing:
     >>> broadcast({"lr": 0.1})
     {'lr': 0.1}
     """
-    if not 0 <= root < size():
-        raise ValueError(f"there is no process {root} to broadcast from: of {size()}, the last one is {size() - 1}")
+    if integer(root) not in range(size()):
+        last = size() - 1
+        raise ValueError(f"there is no process {root!r:.40} to broadcast from: of {size()}, the last one is {last}")
     job, is_root = communicator(), rank() == root
     if job is None:
         return thing
@@ -148,7 +150,16 @@ def meeting(place: str, *flags: bool) -> Iterator[list[bool]]:
         ProcessesDiffer: in all of them, if some are at other places, or at the end of the program.
     """
     try:
-        yield met(place, flags)
+        job = communicator()
+        if job is None:
+            yield list(map(bool, flags))
+            return
+        end_if_out_of_step()
+        told, request = announced(job, place, *flags)
+        request.Wait()
+        if told[0] != -told[1]:
+            raise ProcessesDiffer(f"the processes wait for each other at different places: {whereabouts(job, place)}")
+        yield [bool(told[2 + i]) for i in range(len(flags))]
     except ProcessesDiffer:
         raise
     except BaseException as error:
@@ -162,19 +173,6 @@ def meet(place: str, *flags: bool) -> list[bool]:
         return any_set
 
 
-def met(place: str, flags: Sequence[bool]) -> list[bool]:
-    """Wait for the others, see `meeting`."""
-    job = communicator()
-    if job is None:
-        return list(map(bool, flags))
-    end_if_out_of_step()
-    told, request = announced(job, place, *flags)
-    request.Wait()
-    if not agree(told):
-        raise ProcessesDiffer(f"the processes wait for each other at different places: {whereabouts(job, place)}")
-    return [bool(told[2 + i]) for i in range(len(flags))]
-
-
 def end_if_out_of_step() -> None:
     """End all processes if this one has turned back amid a meeting, with the status of what made it do so."""
     if _out_of_step:
@@ -185,7 +183,7 @@ def announced(job: Any, place: str, *flags: bool) -> tuple[Array, Any]:
     """Tell the others where this process is, by a code of the place, and its flags.
 
     Returns an array, and a request; when that is done, the array holds the largest code of all processes, minus the
-    least one, and of each flag whether any has set it.
+    least one (which tells whether all are at the same place), and of each flag whether any has set it.
     """
     from mpi4py import MPI
 
@@ -193,11 +191,6 @@ def announced(job: Any, place: str, *flags: bool) -> tuple[Array, Any]:
     told = np.zeros(2 + MOST_FLAGS, np.int64)  # as long wherever a process is
     told[: 2 + len(flags)] = code, -code, *map(bool, flags)
     return told, job.Iallreduce(MPI.IN_PLACE, told, MPI.MAX)  # to gather the codes takes four times as long
-
-
-def agree(told: Array) -> bool:
-    """Whether all processes have announced the same place: the largest code is the least one."""
-    return bool(told[0] == -told[1])
 
 
 def whereabouts(job: Any, place: str) -> str:
@@ -225,7 +218,7 @@ def leave(job: Any) -> None:
             with suppress(BaseException):  # of a signal's handler
                 is_done = request.Test()
                 time.sleep(0 if is_done else PATIENCE)  # others may be at work for long, and need the processor
-        if agree(told):
+        if told[0] == -told[1]:
             return
         with suppress(BaseException):
             whereabouts(job, END)

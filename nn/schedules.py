@@ -222,10 +222,8 @@ class LinearLR(LRScheduler):
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        self.start_factor = real("LinearLR", "start_factor", start_factor, 0, 1)
+        self.start_factor = real("LinearLR", "start_factor", start_factor, most=1, above=0)
         self.end_factor = real("LinearLR", "end_factor", end_factor, 0, 1)
-        if not self.start_factor:
-            raise ValueError("LinearLR expects start_factor to be above 0")
         self.total_iters = whole("LinearLR", "total_iters", total_iters, 1)
         super().__init__(optimizer, last_epoch)
 
@@ -300,18 +298,14 @@ class OneCycleLR(LRScheduler):
         pct_start = real("OneCycleLR", "pct_start", pct_start, 0, 1)
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
-        self.div_factor = real("OneCycleLR", "div_factor", div_factor, 0)
-        self.final_div_factor = real("OneCycleLR", "final_div_factor", final_div_factor, 0)
-        if not (self.div_factor and self.final_div_factor):
-            raise ValueError(f"the factors divide, so they are above 0, got {div_factor} and {final_div_factor}")
+        self.div_factor = real("OneCycleLR", "div_factor", div_factor, above=0)
+        self.final_div_factor = real("OneCycleLR", "final_div_factor", final_div_factor, above=0)
         if cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
             raise ValueError(f"{type(optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
         self.total_steps = whole("OneCycleLR", "total_steps", total_steps, 1)
         self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
-        self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer)
-        self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer)
-        if cycle_momentum and not all(0 <= momentum < 1 for momentum in self.base_momentums + self.max_momentums):
-            raise ValueError(f"momenta are from 0 to less than 1, got {base_momentum} and {max_momentum}")
+        self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer, 0, below=1)
+        self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer, 0, below=1)
         peak = pct_start * total_steps - 1  # PyTorch counts these from 1, and the start from 0
         self.phase_ends = [peak, 2 * peak, total_steps - 1] if three_phase else [peak, total_steps - 1]
         for group, highest in zip(optimizer.param_groups, one_per_group("max_lr", max_lr, optimizer), strict=True):
@@ -373,13 +367,14 @@ class SequentialLR(LRScheduler):
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
         last_epoch: int = -1,
     ) -> None:
-        if len(milestones) != len(schedulers) - 1:
-            raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {list(milestones)}")
+        self.milestones = steps_of("SequentialLR", milestones)
+        if len(self.milestones) != len(schedulers) - 1:
+            raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {self.milestones}")
         for schedule in schedulers:
             if not isinstance(schedule, LRScheduler) or schedule.optimizer is not optimizer:
                 reason = "is of another optimizer" if isinstance(schedule, LRScheduler) else "is no function of steps"
                 raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
-        self.schedulers, self.milestones = list(schedulers), steps_of("SequentialLR", milestones)
+        self.schedulers = list(schedulers)
         if self.milestones != sorted(self.milestones):
             raise ValueError(f"milestones come one after the other, got {self.milestones}")
         super().__init__(optimizer, last_epoch)
@@ -433,9 +428,7 @@ class ReduceLROnPlateau(Schedule):
         threshold: float = 1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0, eps: float = 1e-8,
     ) -> None:
-        self.factor = real("ReduceLROnPlateau", "factor", factor, 0, 1)
-        if self.factor == 1:
-            raise ValueError("ReduceLROnPlateau expects factor to be less than 1")
+        self.factor = real("ReduceLROnPlateau", "factor", factor, 0, below=1)
         if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
             raise ValueError(f"modes are 'min' or 'max' and 'rel' or 'abs', got {mode!r} and {threshold_mode!r}")
         self.optimizer = optimizer
@@ -451,13 +444,15 @@ class ReduceLROnPlateau(Schedule):
     def step(self, metrics: float) -> None:
         """Take note of an epoch's metric, and reduce the learning rates if it is time to.
 
-        Raises ValueError if the optimizer has more parameter groups by now, or another schedule leads it.
+        Raises ValueError if that is no number, the optimizer has more parameter groups by now, or another schedule
+        leads it.
         """
+        metric = math.nan if metrics != metrics else real("ReduceLROnPlateau", "the metric", metrics)
         self.lead(self.min_lrs)
         self.last_epoch += 1
         self.num_bad_epochs += 1
-        if self.is_better(float(metrics)):
-            self.best, self.num_bad_epochs = float(metrics), 0
+        if self.is_better(metric):  # NaN is not
+            self.best, self.num_bad_epochs = metric, 0
         if self.cooldown_counter > 0:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
         if self.num_bad_epochs > self.patience:
@@ -487,13 +482,16 @@ def steps_of(name: str, milestones: Iterable[int]) -> list[int]:
     return [whole(name, "each milestone", step, 0) for step in milestones]
 
 
-def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:
+def one_per_group(
+    name: str, value: float | Sequence[float], optimizer: Optimizer, least: float = -math.inf,
+    below: float | None = None,
+) -> list[float]:
     """One number for each parameter group, from a list of them or from one for all."""
     groups = len(optimizer.param_groups)
     if isinstance(value, Iterable) and not isinstance(value, str):
-        values = [real("a schedule", f"each {name}", x) for x in value]
+        values = [real("a schedule", f"each {name}", x, least, below=below) for x in value]
     else:
-        values = [real("a schedule", name, value)] * groups
+        values = [real("a schedule", name, value, least, below=below)] * groups
     if len(values) != groups:
         raise ValueError(f"{name} needs one value for each of {groups} parameter groups, got {value}")
     return values

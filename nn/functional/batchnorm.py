@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from math import gcd
+from math import gcd, inf
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,14 @@ from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
 from nn.functional.layout import Axes, inverse, memory_axes
-from nn.functional.normalization import checked_eps, recorded_gradient, recorded_normal, rescaled
+from nn.functional.normalization import recorded_gradient, recorded_normal, rescaled
 from nn.functional.settings import real
 
 __all__ = ["batch_norm"]
 
 BLOCK = 1 << 18  # elements worked on at a time: they stay in the cache, and threads seldom wait for each other's calls
 SUMS = 1 << 11  # how many are made side by side, of few numbers each and in their dtype; they are added up in double
-JOINED = 4  # rows of so many in one make a row of 8192 elements, see `blocks`
+JOINED = 4  # so many rows of sums in one make 8192 elements, see `blocks`
 
 
 def batch_norm(
@@ -53,7 +53,7 @@ def batch_norm(
     Source: Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training, ICML 2015.
     """
     x = as_tensor(x)
-    eps = checked_eps("batch_norm", eps)
+    eps = real("batch_norm", "eps", eps, 0, below=inf)
     momentum = real("batch_norm", "momentum", momentum, 0, 1)
     if (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm takes running_mean and running_var together, got one without the other")
@@ -170,16 +170,16 @@ def blocks(channels: tuple[Array, ...], *arrays: Array) -> Iterator[tuple[Array,
     buffer of NumPy's loops, 8192 elements: it is then copied into that, row by row.
     """
     m, c = arrays[0].shape
-    width = sums_of(m, c)
+    width = row_width(m, c)
     count, step = m * c // width, max(1, BLOCK // width)
-    joined = gcd(count, step, JOINED)
+    joined = gcd(count, step, JOINED)  # of (12544, 32), 4 rows of width 2048 make one of 8192
     wide = [array.reshape(-1, joined * width) for array in arrays]
     repeated = [np.repeat(array[None], joined * width // c, axis=0).ravel() for array in channels]
     for start in range(0, count // joined, step // joined):
         yield *repeated, *(array[start : start + step // joined] for array in wide)
 
 
-def sums_of(m: int, c: int) -> int:
+def row_width(m: int, c: int) -> int:
     """How many sums are made side by side of (m, c): several rows long, if they can be divided into such parts."""
     return c * gcd(m, max(1, SUMS // c))
 
@@ -199,7 +199,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     for center, block in blocks((mean,), x):
         deviations = block - center
         deviations *= deviations
-        squares.append(deviations.reshape(-1, sums_of(m, c)).sum(0))
+        squares.append(deviations.reshape(-1, row_width(m, c)).sum(0))
     return mean, average(squares)
 
 
@@ -220,7 +220,7 @@ def gradient_sums(grad: Array, x: Array, mean: Array) -> tuple[Array, Array]:
     for center, g, block in blocks((mean,), grad, x):
         deviations = block - center
         deviations *= g
-        products.append(deviations.reshape(-1, sums_of(m, c)).sum(0))
+        products.append(deviations.reshape(-1, row_width(m, c)).sum(0))
     return np.ones(m, grad.dtype) @ grad, np.sum(products, 0).reshape(-1, c).sum(0)
 
 

@@ -21,7 +21,7 @@ BLOCK = 8  # images copied at a time
 
 @operation("other")
 def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """All axes from `start_dim` to `end_dim` in one.
+    """All axes from `start_dim` to `end_dim` in one; a number becomes one axis of length 1.
 
     Raises:
         ValueError: if the input does not have these axes in this order.
@@ -30,6 +30,7 @@ def flatten(x: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     (5, 6)
     """
     x = as_tensor(x)
+    x = x if x.ndim else x.reshape(1)  # a number is taken for one axis, as in PyTorch
     shape = x.shape
     start_dim, end_dim = whole("flatten", "start_dim", start_dim), whole("flatten", "end_dim", end_dim)
     start = start_dim + x.ndim if start_dim < 0 else start_dim

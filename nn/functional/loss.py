@@ -20,6 +20,7 @@ from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import wrap
+from nn.functional.settings import real
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -201,7 +202,7 @@ def weighted_target(
         goal = goal * (1 - label_smoothing) + (goal.sum(0) if is_index else 1) * (label_smoothing / classes)
     if weights is not None:
         goal *= weights
-    goal /= divisor or np.where(counted, nan, 1)
+    goal /= divisor if divisor else np.where(counted, nan, 1)  # 0 / 0 for samples that count; ignored ones stay 0
     return goal, divisor
 
 
@@ -356,8 +357,7 @@ def penalty(parameters: Iterable[Tensor], l1: float = 0.0, l2: float = 0.0) -> T
     >>> penalty([Tensor([1.0, -2.0]), Tensor(3.0)], l1=1.0, l2=0.5).item()
     13.0
     """
-    if not (l1 >= 0 and l2 >= 0):
-        raise ValueError(f"penalty expects l1 and l2 of at least 0, got {l1} and {l2}")
+    l1, l2 = real("penalty", "l1", l1, 0), real("penalty", "l2", l2, 0)
     chosen = list(parameters)
     if not chosen:
         raise ValueError("penalty got no parameters: an iterator such as model.parameters() can be used only once")

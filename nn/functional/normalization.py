@@ -37,7 +37,7 @@ def layer_norm(
     tensor([[-1.,  1.]], dtype=float64)
     """
     x, shape = as_tensor(x), as_shape(normalized_shape)
-    eps = checked_eps("layer_norm", eps)
+    eps = real("layer_norm", "eps", eps, 0, below=inf)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm expects inputs of shape (..., {', '.join(map(str, shape))}), got {x.shape}")
     scale, shift = scale_and_shift("layer_norm", x, shape, weight, bias)
@@ -65,8 +65,8 @@ def group_norm(
     tensor([[-1.,  1., -1.,  1.]], dtype=float64)
     """
     x = as_tensor(x)
-    eps = checked_eps("group_norm", eps)
-    if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
+    eps, num_groups = real("group_norm", "eps", eps, 0, below=inf), whole("group_norm", "num_groups", num_groups, 1)
+    if x.ndim < 2 or x.shape[1] % num_groups:
         raise ValueError(f"group_norm splits channels, the second axis, into {num_groups} groups, got shape {x.shape}")
     n, channels, *rest = x.shape
     split = (num_groups, channels // num_groups, prod(rest))
@@ -166,11 +166,3 @@ def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape as a tuple; one number stands for one axis."""
     lengths = shape if isinstance(shape, Iterable) else [shape]
     return tuple(whole("a shape to normalise over", "its lengths", length, 0) for length in lengths)
-
-
-def checked_eps(name: str, eps: float) -> float:
-    """What is added to variances, as a plain number, which changes no dtype; ValueError if it is negative."""
-    number = real(name, "eps", eps, 0)
-    if number == inf:
-        raise ValueError(f"{name} expects a finite eps, got {eps}")
-    return number

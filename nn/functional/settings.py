@@ -34,20 +34,25 @@ def pair(name: str, setting: str, number: Any, least: int = 1) -> Pair:
     return numbers[0], numbers[1]
 
 
-def real(name: str, setting: str, number: Any, least: float = -inf, most: float = inf) -> float:
+def real(
+    name: str, setting: str, number: Any, least: float = -inf, most: float = inf, *,
+    above: float | None = None, below: float | None = None,
+) -> float:
     """A setting as a float: of any kind that is a real number, as arrays and tensors with one may be.
 
     Raises:
-        ValueError: if it is none, or outside of least to most; NaN is.
+        ValueError: if it is none, outside of least to most, or not `above` and `below` what it has to be; NaN is.
     """
     plain = number.item() if getattr(number, "ndim", None) == 0 else number
     try:
         found = float(plain) if isinstance(plain, Real) else nan
     except OverflowError:  # a whole number of hundreds of digits
         found = nan
-    if not least <= found <= most:
-        above = "" if least == -inf else f" of at least {least:g}" if most == inf else f" from {least:g} to {most:g}"
-        raise ValueError(f"{name} expects {setting} to be a number{above}, got {number!r:.80}")
+    if not least <= found <= most or (above is not None and found <= above) or (below is not None and found >= below):
+        start = f"{least:g}" if above is None else f"above {above:g}"
+        end = f"{most:g}" if below is None else f"less than {below:g}"
+        bounds = "" if (start, end) == ("-inf", "inf") else f" from {start} to {end}"
+        raise ValueError(f"{name} expects {setting} to be a number{bounds}, got {number!r:.80}")
     return found
 
 

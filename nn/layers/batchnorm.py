@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor, is_recomputing
 from nn import functional as F
-from nn.functional.normalization import checked_eps
 from nn.functional.settings import real, whole
 from nn.module import Module, Parameter
 
@@ -48,7 +49,7 @@ class BatchNorm(Module):
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         name, num_features = type(self).__name__, whole(type(self).__name__, "num_features", num_features, 0)
-        self.num_features, self.eps = num_features, checked_eps(name, eps)
+        self.num_features, self.eps = num_features, real(name, "eps", eps, 0, below=inf)
         self.momentum = None if momentum is None else real(name, "momentum", momentum, 0, 1)
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine else None

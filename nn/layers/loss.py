@@ -69,7 +69,8 @@ class ClassLoss(Loss):
 
     def weight_of(self, target: Array) -> float:
         if target.dtype.kind == "f":
-            return float(target.size // target.shape[target.ndim > 1])  # samples, with a number for each class
+            classes = target.shape[1 if target.ndim > 1 else 0]
+            return float(target.size // classes)
         counted = self.counted(target)
         return float(counted.sum() if self.weight is None else np.take(self.weight, target[counted]).sum())
 

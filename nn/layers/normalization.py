@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, as_tensor
 from nn import functional as F
-from nn.functional.normalization import as_shape, checked_eps
-from nn.functional.settings import whole
+from nn.functional.normalization import as_shape
+from nn.functional.settings import real, whole
 from nn.module import Module, Parameter
 
 __all__ = ["GroupNorm", "LayerNorm"]
@@ -35,7 +36,7 @@ class LayerNorm(Module):
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True,
         bias: bool = True, dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.normalized_shape, self.eps = as_shape(normalized_shape), checked_eps("LayerNorm", eps)
+        self.normalized_shape, self.eps = as_shape(normalized_shape), real("LayerNorm", "eps", eps, 0, below=inf)
         self.weight = Parameter(np.ones(self.normalized_shape, dtype)) if elementwise_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, dtype)) if elementwise_affine and bias else None
 
@@ -71,7 +72,8 @@ class GroupNorm(Module):
         num_channels = whole("GroupNorm", "num_channels", num_channels, 0)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm splits channels into equal groups, got {num_channels} for {num_groups} groups")
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, checked_eps("GroupNorm", eps)
+        self.num_groups, self.num_channels = num_groups, num_channels
+        self.eps = real("GroupNorm", "eps", eps, 0, below=inf)
         self.weight = Parameter(np.ones(num_channels, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_channels, dtype)) if affine else None
 

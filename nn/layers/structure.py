@@ -33,6 +33,10 @@ class Flatten(Module):
     def forward(self, x: TensorLike) -> Tensor:
         return F.flatten(x, self.start_dim, self.end_dim)
 
+    def extra_repr(self) -> str:
+        defaults = {"start_dim": 1, "end_dim": -1}
+        return ", ".join(f"{name}={getattr(self, name)}" for name in defaults if getattr(self, name) != defaults[name])
+
 
 class Unflatten(Module):
     """Axis `dim` split into several, one of which may be given as -1: (batch, 784) -> (batch, 28, 28).
@@ -59,6 +63,9 @@ class Unflatten(Module):
             raise ValueError(f"Unflatten splits {wanted}, got shape {x.shape}") from None
         start = self.dim % x.ndim
         return x.reshape((*x.shape[:start], *sizes, *x.shape[start + 1 :]))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Identity(Module):

@@ -261,8 +261,10 @@ def test_a_metric_that_does_not_exist_is_refused_with_those_that_do(callback_typ
     ("make", "sentence"),
     [
         (lambda: EarlyStopping(patience=0), "EarlyStopping expects patience to be an integer of at least 1, got 0"),
-        (lambda: EarlyStopping(min_delta=-1.0), "EarlyStopping needs min_delta >= 0, got -1.0"),
-        (lambda: AveragedWeights(1.0), "AveragedWeights needs 0 <= decay < 1, got 1.0"),
+        (lambda: EarlyStopping(min_delta=-1.0), "EarlyStopping expects min_delta to be a number from 0 to inf, got -1"),
+        (lambda: EarlyStopping(min_delta="x"), "EarlyStopping expects min_delta to be a number from 0 to inf, got 'x'"),
+        (lambda: AveragedWeights(1.0), "AveragedWeights expects decay to be a number from 0 to less than 1, got 1.0"),
+        (lambda: AveragedWeights("0.9"), "AveragedWeights expects decay to be a number .* less than 1, got '0.9'"),
         (lambda: AveragedWeights(0.9, every=0), "AveragedWeights expects every to be an integer of at least 1, got 0"),
     ],
 )

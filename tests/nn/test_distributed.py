@@ -533,8 +533,9 @@ def networks_that_differ_are_told_by_the_first_array_that_does():
 
 @check
 def what_one_process_cannot_do_is_raised_in_it_before_it_meets_the_others():
-    with pytest.raises(ValueError, match=f"no process {size()} to broadcast from: of {size()}, the last one is"):
-        distributed.broadcast(1, size())
+    for root in (size(), -1, "a", None):
+        with pytest.raises(ValueError, match=f"no process {root!r} to broadcast from: of {size()}, the last one is"):
+            distributed.broadcast(1, root)
     try:
         told = distributed.broadcast((lambda: 0) if rank() == 0 else None)
     except (AttributeError, TypeError, pickle.PicklingError):  # a function without a name cannot be sent

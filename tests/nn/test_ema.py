@@ -103,9 +103,9 @@ def test_a_model_without_weights_has_an_average_as_well():
     assert average.state == {}
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan"), None])
 def test_a_decay_that_would_keep_everything_or_diverge_is_refused(decay):
-    with pytest.raises(ValueError, match=f"WeightAverage expects a decay from 0 to less than 1, got {decay}"):
+    with pytest.raises(ValueError, match=f"WeightAverage expects decay to be .* 0 to less than 1, got {decay}"):
         WeightAverage(nn.Linear(1, 1), decay)
 
 

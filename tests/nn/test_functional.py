@@ -503,7 +503,14 @@ def test_flatten_keeps_the_dtype_and_takes_empty_batches_and_integers():
     np.testing.assert_array_equal(F.flatten([[1, 2], [3, 4]]).numpy(), [1, 2, 3, 4])
 
 
-@pytest.mark.parametrize(("axes", "shape"), [((0, -1), ()), ((2, -1), (2, 3)), ((1, 0), (2, 3)), ((-3, 1), (2, 3))])
+def test_flatten_makes_one_axis_of_a_number():
+    x = mg.tensor(2.0, requires_grad=True)
+    out = F.flatten(x)
+    out.backward(np.array([3.0]))
+    assert (out.shape, x.grad.item()) == ((1,), 3.0)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [((1, -1), (1,)), ((2, -1), (2, 3)), ((1, 0), (2, 3)), ((-3, 1), (2, 3))])
 def test_flatten_refuses_axes_that_the_input_does_not_have_in_this_order(axes, shape):
     with pytest.raises(ValueError, match="flatten joins") as caught:
         F.flatten(np.ones(shape), *axes)

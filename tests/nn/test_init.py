@@ -158,8 +158,13 @@ def test_unknown_names_and_impossible_values_are_refused():
         init.kaiming_uniform_(weight, mode="fan")
     with pytest.raises(ValueError, match="no gain is known for 'swish'"):
         init.kaiming_normal_(weight, nonlinearity="swish")
-    with pytest.raises(ValueError, match="std is at least 0, got -1"):
-        init.normal_(weight, std=-1)
+    for std in (-1, None, math.inf):
+        with pytest.raises(ValueError, match=f"normal_ expects std to be a number from 0 to less than inf, got {std}"):
+            init.normal_(weight, std=std)
+    with pytest.raises(ValueError, match=r"normal_ expects mean to be .* above -inf to less than inf, got inf"):
+        init.normal_(weight, math.inf)
+    with pytest.raises(ValueError, match="calculate_gain expects param to be a number, got 'x'"):
+        init.calculate_gain("leaky_relu", "x")
     with pytest.raises(TypeError, match="random draws fill floating tensors only, got dtype int64"):
         init.uniform_(Tensor(np.zeros(2, np.int64)))
 
@@ -179,7 +184,16 @@ def test_filling_between_forward_and_backward_is_caught():
         loss.backward()
 
 
-@pytest.mark.parametrize(("a", "b"), [(2.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])
-def test_uniform_draws_need_an_interval(a, b):
-    with pytest.raises(ValueError, match=f"^uniform draws lie in an interval from a to b, got {a} and {b}"):
+@pytest.mark.parametrize(
+    ("a", "b", "sentence"),
+    [
+        (2.0, 1.0, "b to be a number from 2 to less than inf, got 1.0"),
+        (0.0, np.inf, "b to be a number from 0 to less than inf, got inf"),
+        (np.nan, 1.0, "a to be a number from above -inf to inf, got nan"),
+        (-np.inf, 1.0, "a to be a number from above -inf to inf, got -inf"),
+        ("a", 1.0, "a to be a number from above -inf to inf, got 'a'"),
+    ],
+)
+def test_uniform_draws_need_an_interval(a, b, sentence):
+    with pytest.raises(ValueError, match=f"^uniform_ expects {sentence}"):
         init.uniform_(Tensor([0.0]), a, b)

@@ -225,6 +225,19 @@ def test_unflatten_splits_an_axis_and_flatten_joins_it_again(dim, sizes, shape, 
 
 
 @pytest.mark.parametrize(
+    ("layer", "shown"),
+    [
+        (nn.Flatten(), "Flatten()"),
+        (nn.Flatten(2), "Flatten(start_dim=2)"),
+        (nn.Flatten(0, 1), "Flatten(start_dim=0, end_dim=1)"),
+        (nn.Unflatten(1, [3, -1]), "Unflatten(dim=1, unflattened_size=(3, -1))"),
+    ],
+)
+def test_changes_of_shape_show_the_settings_that_are_not_the_usual_ones(layer, shown):
+    assert repr(layer) == shown
+
+
+@pytest.mark.parametrize(
     ("dim", "sizes", "shape"),
     [(1, (3, 4), (2, 13)), (2, (3, 4), (2, 12)), (-3, (3, 4), (2, 12)), (0, (1,), ()), (1, (3, 4), (0, 13))],
 )

@@ -149,8 +149,10 @@ def test_the_learner_learns_without_validation_and_goes_on_when_asked_again():
     loader = DataLoader(batch(10), 4)
     assert learner.fit(loader, epochs=2) is learner.history
     assert set(learner.history[0]) == {"epoch", "train_loss", "lr", "images_per_second", "seconds"}
+    learner.history[-1]["seconds"] = 1000.0
     learner.fit(loader, epochs=1)
     assert [row["epoch"] for row in learner.history] == [1, 2, 3]
+    assert learner.history[-1]["seconds"] > 1000
     assert (learner.epoch, learner.step) == (3, 9)
 
 
@@ -1082,7 +1084,8 @@ def test_files_and_settings_of_another_kind_are_said(tmp_path):
         Learner(model, SGD(model.parameters(), lr=0.1)).load(tmp_path / "model.npz")
     with pytest.raises(nn.FileError, match="a Linear is no dict of arrays: save what its state_dict"):
         nn.save(model, tmp_path / "model.npz")
-    with pytest.raises(ValueError, match=r"Normalize expects one number as mean, got \[0.5\]"):
-        nn.data.Normalize([0.5], [0.5])
+    for mean, given in (([0.5], r"\[0.5\]"), ("1", "'1'"), (np.inf, "inf")):
+        with pytest.raises(ValueError, match=f"Normalize expects mean to be a number .*less than inf, got {given}"):
+            nn.data.Normalize(mean, 0.5)
     with pytest.raises(TypeError, match=r"a parameter is a Tensor, got \('weight'.* of type tuple: pass model"):
         SGD(model.named_parameters(), lr=0.1)

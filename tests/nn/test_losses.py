@@ -351,10 +351,12 @@ def test_without_factors_the_penalty_is_zero():
     assert F.penalty(nn.Linear(3, 2).parameters()).item() == 0
 
 
-def test_the_penalty_refuses_negative_factors_and_iterators_that_are_used_up():
+def test_the_penalty_refuses_factors_that_are_negative_or_no_numbers_and_iterators_that_are_used_up():
     parameters = nn.Linear(3, 2).parameters()
-    with pytest.raises(ValueError, match=r"l1 and l2 of at least 0, got 0\.0 and -1\.0"):
+    with pytest.raises(ValueError, match=r"penalty expects l2 to be a number from 0 to inf, got -1\.0"):
         F.penalty(parameters, l2=-1.0)
+    with pytest.raises(ValueError, match="penalty expects l1 to be a number from 0 to inf, got '1'"):
+        F.penalty(parameters, l1="1")
     list(parameters)
     with pytest.raises(ValueError, match="penalty got no parameters"):
         F.penalty(parameters, l2=1.0)

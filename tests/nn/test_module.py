@@ -95,6 +95,54 @@ def test_modes_reach_every_module_below():
     assert all(module.training for module in model.modules())
 
 
+class OwnTrain(Module):
+    """Counts how often it is told a mode; then `turn` puts modules below into modes of its own choice."""
+
+    def __init__(self, *parts, turn=lambda parts: None):
+        self.parts, self._turn, self.calls = list(parts), turn, 0
+
+    def train(self, mode=True):
+        self.calls += 1
+        super().train(mode)
+        self._turn(self.parts)
+        return self
+
+
+def test_a_module_with_a_train_of_its_own_decides_for_those_below_that_have_one_too():
+    body = OwnTrain(nn.Dropout(), turn=lambda parts: parts[0].train())
+    outer = OwnTrain(body, nn.Dropout(), turn=lambda parts: parts[0].eval() and parts[0].parts[0].eval())
+    model = nn.Sequential(outer, nn.Dropout())
+    modes = {outer: True, body: False, body.parts[0]: False, outer.parts[1]: True, model[1]: True}
+    for _ in range(2):
+        model.train()
+        assert {module: module.training for module in modes} == modes
+
+
+def test_nested_trains_are_called_once_each():
+    nested = [OwnTrain(nn.Dropout())]
+    for _ in range(9):
+        nested.append(OwnTrain(nested[-1]))
+    nn.Sequential(nested[-1]).eval()
+    assert [module.calls for module in nested] == [1] * 10
+    assert not nested[0].parts[0].training
+
+
+@pytest.mark.parametrize("kind", [lambda a, b: [a, b], lambda a, b: [b, a]])
+def test_a_shared_module_is_in_the_mode_that_a_train_of_its_own_above_it_decides(kind):
+    shared = nn.Dropout()
+    nn.Sequential(*kind(shared, OwnTrain(shared, turn=lambda parts: parts[0].eval()))).train()
+    assert not shared.training
+
+
+def test_a_mode_reaches_every_module_of_a_cycle_and_a_train_of_its_own_once():
+    own = OwnTrain(nn.Dropout())
+    model = nn.Sequential(own, nn.Dropout())
+    own.parts.append(model)
+    model.eval()
+    assert own.calls == 1
+    assert not any(module.training for module in model.modules())
+
+
 def test_inputs_reach_forward_by_position_and_by_name():
     class Weighted(Module):
         def forward(self, x, scale=1.0, *, shift=0.0):

@@ -508,6 +508,16 @@ def test_what_is_no_parameter_is_refused_by_its_type(make, message):
         make(parameter([1.0, 2.0]))
 
 
+@pytest.mark.parametrize("setting", [{"trust": None}, {"mode": "fast"}, {"etas": [0.5, 1.2]}, {"cap": -1.0}])
+def test_a_new_optimizer_has_settings_of_any_kind(setting):
+    p = parameter([1.0])
+    optimizer = Optimizer([p], {"lr": 1.0, **setting})
+    optimizer.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
+    assert optimizer.param_groups == [{"lr": 1.0, "maximize": False, **setting, "params": [p]}]
+    with pytest.raises(ValueError, match="lr is a number from 0 to less than inf, got None"):
+        Optimizer([p], {"lr": None, **setting})
+
+
 def test_an_optimizer_without_an_update_rule_says_so():
     p = parameter([1.0])
     p.grad = Tensor([1.0])
@@ -591,6 +601,10 @@ def spoil(path, value):
     ("change", "message"),
     [
         (lambda saved: saved.pop("state"), "the keys 'state' and 'param_groups'"),
+        (spoil(["state"], []), r"is a dict of dicts by number, and its .* list of dicts, got \[\] and \[{'maximize"),
+        (spoil(["state", 0], None), r"is a dict of dicts by number, .* got {0: None"),
+        (spoil(["param_groups"], None), "groups are a list of dicts, got .* and None"),
+        (spoil(["param_groups", 0], None), r"groups are a list of dicts, got .* and \[None\]"),
         (lambda saved: saved["param_groups"].append({"params": []}), re.escape("of the sizes [2, 0], but")),
         (spoil(["param_groups", 0, "params"], [0]), re.escape("of the sizes [1], but this optimizer has [2]")),
         (spoil(["param_groups", 0, "betas"], (0.9, 2)), "betas are two numbers"),
@@ -678,9 +692,12 @@ def test_clipping_by_value_limits_every_element_in_place():
 
 
 def test_clipping_to_less_than_nothing_is_refused():
-    with pytest.raises(ValueError, match="clip_grad_norm_ expects max_norm to be a number of at least 0, got -1"):
+    with pytest.raises(ValueError, match="clip_grad_norm_ expects max_norm to be a number from 0 to inf, got -1"):
         clip_grad_norm_([], -1)
-    with pytest.raises(ValueError, match="clip_grad_value_ expects clip_value to be a number of at least 0, got -1"):
+    for norm_type in (0, "2"):
+        with pytest.raises(ValueError, match=f"norm_type to be a number from above 0 to inf, got {norm_type!r}"):
+            clip_grad_norm_([], 1.0, norm_type)
+    with pytest.raises(ValueError, match="clip_grad_value_ expects clip_value to be a number from 0 to inf, got -1"):
         clip_grad_value_([], -1)
 
 
@@ -793,18 +810,29 @@ def json_and_back(state):
     return plain
 
 
-@pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop, Adagrad])
-def test_an_optimizer_that_saw_a_huge_gradient_goes_on_from_its_state(kind):
+@needs_longdouble
+@each_case
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e22), (np.float64, 1e200)])
+def test_ordinary_steps_after_one_huge_gradient_are_those_of_the_widest_dtype(kind, settings, dtype, size):
+    gradients = [np.full((2, 3), gradient) for gradient in (size, 1.0, -2.0, 1.0)]
+    p, _ = stepped(kind, settings, dtype, np.ones((2, 3)), gradients)
+    exact, _ = stepped(kind, settings, np.longdouble, np.ones((2, 3)), gradients)
+    np.testing.assert_allclose(p.numpy(), exact.numpy().astype(dtype), rtol=100 * np.finfo(dtype).eps)
+
+
+@each_of([(Adam, {}), (AdamW, {}), (RMSprop, {}), (RMSprop, {"centered": True}), (Adagrad, {})])
+@pytest.mark.parametrize("size", [1.0, 1e29])
+def test_an_optimizer_that_saw_a_huge_gradient_goes_on_from_its_state(kind, settings, size):
     gradients = [np.full(3, 1e30), np.ones(3), np.full(3, 1e28)]
-    p, optimizer = stepped(kind, {}, np.float32, np.ones(3), gradients)
+    p, optimizer = stepped(kind, settings, np.float32, np.ones(3), gradients)
     other = parameter(p.data, np.float32)
     again = kind([other])
     again.load_state_dict(json_and_back(optimizer.state_dict()))
     for w, o in ((p, optimizer), (other, again)):
-        w.grad = Tensor(np.full(3, 1e29, np.float32))
+        w.grad = Tensor(np.full(3, size, np.float32))
         o.step()
     np.testing.assert_array_equal(other.data, p.data)
-    assert len(again._scratch) <= 4  # working memory of the copies is given back
+    assert again._views.keys() <= {other}  # none of the copies, which are given back
 
 
 @pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop, Adagrad])

@@ -252,6 +252,15 @@ def test_products_use_one_thread_inside_and_as_many_as_before_outside():
     assert threads() == before
 
 
+def test_a_model_that_got_another_layer_is_said():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    with data_parallel(model, nn.CrossEntropyLoss(), 2) as backward:
+        backward(*batch(4))
+        model.append(nn.ReLU())
+        with pytest.raises(ValueError, match="had 3 modules when data_parallel began, and has 4 now: begin anew"):
+            backward(*batch(4))
+
+
 @pytest.mark.parametrize("workers", [0, 2.0, "2"])
 def test_the_number_of_workers_is_checked(workers):
     with (
