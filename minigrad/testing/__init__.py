@@ -1,8 +1,10 @@
 """Testing gradients: `gradcheck` needs NumPy alone, strategies and the decorator need hypothesis (the extra `test`).
 
 The idea is in `differences`, short and to be read first: a slope, with an error bar. What it says about an analytic
-value is in `numeric`. The rest in the order of a check: `subject` (what is checked, at which arrays), `probe` (its
-slopes along directions), `structure` (what is no number), `check` (all of it, written into a `report`).
+value is in `numeric`. The rest in the order of a check: `subject` (what is checked, at which arrays), `outcome` (what
+that gave, and gives again), `probe` (its slopes along directions), `structure` and `single_precision` (what else must
+hold), `rounding` (what excuses a difference), `examination` (all of it, written into a `report`), `check` (what people
+call).
 If something is wrong, `blame` (each recorded step on its own), `patterns` (well-known mistakes) and `reproduce` (a line
 that shows it again, in the words of `spelling`) explain it.
 `adapters` bring functions of other frameworks; `mutation` breaks rules to see who notices; `plugin` and `survey` are

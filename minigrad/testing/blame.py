@@ -20,7 +20,7 @@ from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Probe, excused_by_kinks
 from minigrad.testing.reproduce import SourceLine, reproduction, shown_place
 from minigrad.testing.spelling import Name, called
-from minigrad.testing.subject import Recording, SecondOrder, Subject, TensorSubject, copies
+from minigrad.testing.subject import Recording, SecondOrder, Subject, TensorSubject, attempted, copies
 from minigrad.transforms import leaves, rebuilt
 
 MOST_STEPS = 2000
@@ -177,8 +177,8 @@ class StepChecker:
         self, step: Step, probe: Probe, wrong: list[list[Array]] | None, at_kink: bool, alone: bool = True
     ) -> Local:
         """What was found, where what is wrong may be excused by kinks that meet."""
-        excused = bool(wrong) and excused_by_kinks(probe, wrong or [], self.rng)
-        is_wrong = wrong is None or (bool(wrong) and not excused)
+        excused = wrong is not None and wrong != [] and excused_by_kinks(probe, wrong, self.rng)
+        is_wrong = wrong != [] and not excused
         return Local(step, probe, is_wrong, excused or at_kink, alone, wrong[0] if wrong else None)
 
     def checked_within(self, steps: Sequence[Step], position: int) -> Local | None:
@@ -301,11 +301,8 @@ def symmetrised(step: Step, x: TensorLike) -> TensorLike:
 
 def position_in(step: Step) -> int | None:
     """Which of the results of the operation, called again, has the recorded value."""
-    try:
-        results = leaves(step.call({x: x.detach() for x in step.tensors()}))
-    except Exception:  # whatever it is: this call cannot be repeated, so nothing can be said of it
-        return None
-    for position, result in enumerate(results):
+    again = attempted(step.call, {x: x.detach() for x in step.tensors()})  # None if it cannot be repeated
+    for position, result in enumerate(leaves(again)):
         if isinstance(result, Tensor) and np.array_equal(result._data, step.out._data, equal_nan=True):
             return position
     return None
@@ -313,10 +310,7 @@ def position_in(step: Step) -> int | None:
 
 def pieces_of(step: Step) -> list[Step]:
     """What a step is made of, if it is a function of another framework."""
-    try:
-        return step.operation.pieces(step.arguments) if hasattr(step.operation, "pieces") else []
-    except Exception:  # whatever it is: it cannot be looked into
-        return []
+    return attempted(step.operation.pieces, step.arguments) or [] if hasattr(step.operation, "pieces") else []
 
 
 # ------------------------------------------------------------------------------------------------ in words

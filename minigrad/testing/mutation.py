@@ -271,11 +271,13 @@ def chosen_of(operations: Iterable[str] | None, observer: Breaker, report: Mutat
             raise ValueError("there is nothing to break: the check records no operation")
         raise ValueError(f"the check records no operation of yours: for {listed(recorded)}, name them in operations=")
     asked = [operations] if isinstance(operations, str) else list(operations)
+    if not asked:
+        raise ValueError("there is nothing to break: operations= names none")
     names = {name: registry[name].function.__name__ if name in registry else name for name in asked}
     report.composed = {name: observer.callers[inner] for name, inner in names.items()
                        if inner not in recorded and inner in observer.callers}
     lost = [name for name, inner in names.items() if inner not in recorded and name not in report.composed]
-    if lost or not asked:
+    if lost:
         raise ValueError(f"the check records no {', '.join(map(repr, lost))}: it records {listed(recorded)}")
     return set(names.values())
 

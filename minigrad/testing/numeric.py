@@ -16,6 +16,7 @@ from minigrad.arrays import Array
 from minigrad.testing.differences import EPSILON, Slopes, slopes
 
 SHRINK = 16  # from each step to the next, if a kink or a wild curve lies within the step
+MARGIN = 16  # times what rounding is seen to do may still be rounding
 FINEST = 128  # steps of fewer ε than this say nothing
 NOISE = "noise: the numerical slopes of different steps do not agree"
 WILD = "the function changes faster than the steps can follow"
@@ -39,12 +40,14 @@ class Finding:
     """One analytic slope against the numerical one.
 
     Attributes:
+        analytic, numeric, error: both slopes, and how far the numerical one may be off.
         margin: the difference as a fraction of what is tolerated.
         sides: at a kink, the slopes to the left and to the right.
         reason: why the numbers decide nothing, if they do not.
         allowed: how far both may be apart: of slopes smaller than this nothing is known.
         size: of the values and terms that rounding is in proportion to.
         resolved: whether slopes come closer to each other as the step is halved.
+        step: at which this was found, in units of what the slope is by.
     """
 
     verdict: Verdict
@@ -264,7 +267,7 @@ def settled(line: Line, findings: list[Finding]) -> Finding:
     """The verdict where no step agrees, and none is confirmed at once."""
     if not findings:
         return Finding(
-            Verdict.INCONCLUSIVE, line.analytic, np.nan, np.inf, 0.0, reason="f is not finite beside the point"
+            Verdict.INCONCLUSIVE, line.analytic, np.nan, np.inf, 0.0, reason="f has no finite value beside the point"
         )
     telling = [finding for finding in findings if finding.verdict is not Verdict.INCONCLUSIVE]
     for i, finding in reversed(list(enumerate(telling))):

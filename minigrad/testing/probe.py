@@ -12,8 +12,8 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.testing.differences import EPSILON, slopes
-from minigrad.testing.numeric import FINEST, SHRINK, Finding, Line, Tolerance, Verdict, judge
-from minigrad.testing.subject import Gradients, Subject, copies, spread_by_rounding
+from minigrad.testing.numeric import FINEST, MARGIN, SHRINK, Finding, Line, Tolerance, Verdict, judge
+from minigrad.testing.subject import Gradients, Subject, attempted, copies, spread_by_rounding
 
 NEARBY = 1e-7  # so near that what is smooth has the same slopes
 SEEN = 4  # a slope of so many times what is allowed is not overlooked if it is wrong by half
@@ -34,6 +34,11 @@ class Fault:
     finding: Finding
     wrong: int  # of `looked_at` entries
     looked_at: int
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether each entry is right by itself, but not all of them at once."""
+        return self.looked_at > 0 and self.wrong == 0
 
     def is_wrong_for(self, probe: Probe) -> bool:
         """Whether the same entry is wrong at another point too."""
@@ -91,10 +96,9 @@ class Probe:
         def f(t: float) -> Array:
             for to, x, d in zip(moved, self.arrays, direction, strict=True):
                 np.add(x, np.multiply(d, t, out=to), out=to)
-            try:
-                return flat(self.subject.values(moved))
-            except (ArithmeticError, ValueError):  # beside the point, outside of the domain: a singular matrix, say
-                return np.full(self.here.shape, np.nan)
+            values = attempted(self.subject.values, moved)  # beside the point it may be a singular matrix, say
+            found = self.here[:0] if values is None else flat(values)
+            return found if found.shape == self.here.shape else np.full(self.here.shape, np.nan)
 
         analytic = magnitude = 0.0
         for to, g, d in zip(moved, self.gradients, direction, strict=True):
@@ -130,7 +134,7 @@ class Probe:
         least = epsilon**0.5 * size
         if any(not move.max(initial=0.0) <= least for move in moved):
             return True
-        return self.makes_stairs(rng, least, size / SHRINK**2)
+        return self.makes_stairs(rng, least, size / MARGIN**2)
 
     def size_around(self, rng: np.random.Generator) -> float:
         """How large values are, here and a little further around: they may cancel at the point alone."""
@@ -226,7 +230,7 @@ class Probe:
         found = self.along(self.single(variable, index, amount))
         sides = None if found.sides is None else (found.sides[0] / amount, found.sides[1] / amount)
         per = {name: getattr(found, name) / amount for name in ("analytic", "numeric", "error", "allowed", "size")}
-        return replace(found, **per, sides=sides)
+        return replace(found, **per, sides=sides, step=found.step * amount)
 
     def jacobian(self, variable: int) -> Array | None:
         """Numerical derivatives of all outputs by all entries of a variable: (*input, outputs); None if too many."""
@@ -260,13 +264,14 @@ class Probe:
         None if f, or its gradient, is not defined there.
         """
         arrays = [x + NEARBY * rng.standard_normal(x.shape) * s for x, s in zip(self.arrays, self.scales, strict=True)]
-        try:
+
+        def there() -> Probe:
             made = self.subject.recorded(arrays)
             gradients = copies(made.gradients(copies(self.cotangents)))  # since there are many at once
-        except Exception:  # whatever it is
-            return None
-        there = self.subject.moved_to(arrays)
-        return Probe(there, self.cotangents, gradients, self.tolerance, made.values, self.epsilon)
+            subject = self.subject.moved_to(arrays)
+            return Probe(subject, self.cotangents, gradients, self.tolerance, made.values, self.epsilon)
+
+        return attempted(there)
 
     def slope(self, direction: Sequence[Array]) -> float:
         """The analytic slope along a direction."""

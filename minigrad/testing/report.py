@@ -57,13 +57,13 @@ class Report:
 
     @property
     def state(self) -> str:
-        """`WRONG`; `undecided` if nothing is wrong but the numbers say nothing of a part; else `correct`."""
-        return "WRONG" if self.problems else "undecided" if self.undecided else "correct"
+        """`WRONG`; `undecided` if the numbers say nothing of a part, or of most slopes; else `correct`."""
+        return "WRONG" if self.problems else "correct" if self.ok and not self.undecided else "undecided"
 
     def count(self, findings: Sequence[Finding]) -> None:
         """Take the verdicts on some slopes into account."""
         self.verdicts.update(finding.verdict for finding in findings)
-        self.margin = max([self.margin, *(finding.margin for finding in findings)])
+        self.margin = max([self.margin, *(f.margin for f in findings if f.verdict is not Verdict.INCONCLUSIVE)])
         if open_ones := [finding for finding in findings if finding.verdict is Verdict.INCONCLUSIVE]:
             said = f"{len(open_ones)} of {len(findings)} slopes are inconclusive: {open_ones[0].reason}"
             self.notes.append(said)

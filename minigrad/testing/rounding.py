@@ -12,23 +12,23 @@ import numpy as np
 from minigrad.tensor import Tensor, wrap
 from minigrad.testing.blame import Local, position_in
 from minigrad.testing.differences import EPSILON
-from minigrad.testing.numeric import SHRINK, Finding, Verdict
+from minigrad.testing.numeric import MARGIN, Finding, Verdict
 from minigrad.testing.outcome import Outcome
-from minigrad.testing.subject import COMPUTATIONS, TensorSubject
+from minigrad.testing.subject import COMPUTATIONS, TensorSubject, attempted
 from minigrad.transforms import leaves
 
 
 def amplified(run: Outcome, findings: Sequence[Finding]) -> bool:
     """Whether rounding inputs and cotangents moves the gradients, relatively, as far as they are off."""
     wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG]
-    if any(finding.difference > abs(finding.analytic) / SHRINK for finding in wrong):
+    if any(finding.difference > abs(finding.analytic) / MARGIN for finding in wrong):
         return False
     off = max(finding.difference / abs(finding.analytic) for finding in wrong)
     shaken = run.shaken(run.subject.arrays, run.cotangents)
     if shaken is None:
         return False
     moved, sizes = shaken[len(run.values) :], [np.abs(g).max(initial=0.0) for g in run.dense]
-    return off <= SHRINK * max(by / size if size else 0.0 for by, size in zip(moved, sizes, strict=True)) < 1 / SHRINK
+    return off <= MARGIN * max(by / size if size else 0.0 for by, size in zip(moved, sizes, strict=True)) < 1 / MARGIN
 
 
 def rounding_explains(local: Local, rng: np.random.Generator) -> bool:
@@ -72,9 +72,11 @@ def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[
         gradients = subject.gradients(subject.arrays, probe.cotangents)
         return sum(float((g * d).sum()) for g, d in zip(gradients, direction, strict=True) if g is not None)
 
+    def slopes_nearby(direction: list[Any]) -> list[float]:
+        return [slope_nearby(direction) for _ in range(COMPUTATIONS)]
+
     for direction in (probe.random_direction(rng) for _ in range(3)):
-        try:
-            slopes = [slope_nearby(direction) for _ in range(COMPUTATIONS)]
-        except Exception:  # it does not take these, or has several results
+        slopes = attempted(slopes_nearby, direction)
+        if slopes is None:  # it does not take these, or has several results
             return
-        yield direction, SHRINK / 4 * median(abs(a - b) for a, b in combinations(slopes, 2))
+        yield direction, MARGIN / 4 * median(abs(a - b) for a, b in combinations(slopes, 2))

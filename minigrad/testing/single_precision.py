@@ -13,12 +13,19 @@ from minigrad.ops import operations
 from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
 from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step, recorded_steps
-from minigrad.testing.outcome import Outcome
+from minigrad.testing.outcome import Disagreement, Outcome
+from minigrad.testing.spelling import at_index
 from minigrad.testing.subject import Recording, TensorSubject, copies
 from minigrad.transforms import leaves
 
 SINGLE = float(np.finfo(np.float32).eps)
 LARGE = 1e30  # what is smaller fits into float32
+
+
+class OfSinglePrecision(Disagreement):
+    """Numbers that differ as rounding to float32 may make them."""
+
+    epsilon = SINGLE
 
 
 def float32(run: Outcome) -> str | None:
@@ -42,9 +49,8 @@ def float32(run: Outcome) -> str | None:
     for name, single, double in zip(subject.names, results[len(made.values) :], run.dense, strict=True):
         if (bad := ~np.isfinite(single)).any() and np.abs(double).max() < LARGE:
             index = tuple(int(i) for i in np.argwhere(bad)[0])
-            place = f"{name} at {index}" if index else name
-            raise FloatingPointError(f"where the gradient of {place} is {single[index]}, and {double[index]:.8g} in "
-                                     "float64: an array on the way leaves its range")
+            raise FloatingPointError(f"where the gradient of {name}{at_index(index)} is {single[index]}, and "
+                                     f"{double[index]:.8g} in float64: an array on the way leaves its range")
     return single_precision_difference(run, arrays, results)
 
 
@@ -62,8 +68,10 @@ def single_precision_difference(run: Outcome, rounded: list[Array], found: list[
         allowed = np.maximum(allowed, rounded_away(run, arrays, exact, off, rng))
     for name, a, b, x, y in zip(run.names(), found, exact, off, allowed, strict=True):
         if y < np.inf and not sizes_of([x])[0] <= y:
-            index = np.unravel_index(int(np.argmax(np.nan_to_num(np.abs(x), nan=np.inf))), x.shape)
-            return f"float32 does not agree with float64: {name} is {a[index]:.8g} instead of {b[index]:.8g}"
+            worst = np.unravel_index(int(np.argmax(np.nan_to_num(np.abs(x), nan=np.inf))), x.shape)
+            index = tuple(map(int, worst))
+            numbers = f"{a[index]:.8g} instead of {b[index]:.8g}{at_index(index)}"
+            return OfSinglePrecision(f"float32 does not agree with float64: {name} is {numbers}")
     return None
 
 

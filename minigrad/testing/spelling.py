@@ -11,6 +11,11 @@ from minigrad.tensor import Tensor
 LONGEST = 30  # elements of an array that is still spelled out in a message
 
 
+def at_index(index: tuple[int, ...]) -> str:
+    """Where in an array something is, in words; nothing for one without axes."""
+    return f" at {index}" if index else ""
+
+
 def spelled(value: Any) -> str:
     """Python source of a value, which imports `numpy as np`.
 

@@ -20,11 +20,12 @@ from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad
 from minigrad.testing.differences import EPSILON, QUARTER
 from minigrad.testing.layouts import LAYOUTS, awkward, repeated
-from minigrad.testing.numeric import SHRINK
-from minigrad.testing.outcome import Outcome, changed
+from minigrad.testing.numeric import MARGIN
+from minigrad.testing.outcome import Disagreement, Outcome, changed
 from minigrad.testing.probe import drawn
 from minigrad.testing.single_precision import float32
-from minigrad.testing.subject import TensorSubject, copies, gradients_of
+from minigrad.testing.spelling import at_index
+from minigrad.testing.subject import TensorSubject, attempted, copies, gradients_of
 
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
 
@@ -35,9 +36,9 @@ def differing(a: Array, b: Array, tolerance: float, moved: float = 0.0) -> tuple
         return None
     off = np.asarray(a - b)
     worst, largest = np.abs(off, out=off).max(initial=0.0), float(np.abs(b).max(initial=0.0))
-    if moved > largest / SHRINK:  # as after rounding where a function jumps, or where nothing is left of its digits
+    if moved > largest / MARGIN:  # as after rounding where a function jumps, or where nothing is left of its digits
         return None
-    allowed = tolerance * largest + ROUNDING + SHRINK * moved
+    allowed = tolerance * largest + ROUNDING + MARGIN * moved
     if worst <= allowed:
         return None
     off = np.where(a == b, 0.0, np.nan_to_num(off, nan=np.inf, posinf=np.inf))
@@ -63,7 +64,7 @@ def first_difference(
             return f"{name} has shape {np.shape(a)} instead of {np.shape(b)}"
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         if (index := differing(a, b, tolerance, by)) is not None:
-            return f"{name} is {a[index]:.8g} instead of {b[index]:.8g}" + (f" at {index}" if index else "")
+            return f"{name} is {a[index]:.8g} instead of {b[index]:.8g}{at_index(index)}"
     return None
 
 
@@ -160,7 +161,7 @@ def forward(run: Outcome) -> str | None:
     tolerance = max(QUARTER, run.digits())  # both may lose digits, but a rule that is no tensor operation loses all
     if abs(ahead - behind) <= tolerance * scale + ROUNDING * run.epsilon / EPSILON:
         return None
-    return (
+    return Disagreement(
         f"jvp and vjp disagree: cotangent · jvp is {ahead:.8g}, vjp · tangent is {behind:.8g}. A rule must be written "
         "in tensor operations of `grad`, or derivatives of it are silently wrong"
     )
@@ -206,9 +207,8 @@ def overwritten(run: Outcome) -> str | None:
     arrived = [row for row in zip(run.names(), run.handed, before, others, strict=True) if row[1] is not None]
     names, found, before, others = ([*column] for column in zip(*arrived, strict=True))
     if any(map(np.shares_memory, found, others)):  # what is the same at each point may be the same array
-        try:
-            run.results([np.asarray(1.001 * x + 0.001) for x in run.subject.arrays], [1.5 * c for c in run.cotangents])
-        except Exception:  # whatever it is: f is not defined there
+        moved = [np.asarray(1.001 * x + 0.001) for x in run.subject.arrays]
+        if attempted(run.results, moved, [1.5 * c for c in run.cotangents]) is None:
             return None
     return changed(names, found, before)
 
@@ -262,11 +262,10 @@ def layouts(run: Outcome) -> str | None:
     if fault := layout_fault(run, "Fortran-ordered", LAYOUTS["Fortran-ordered"], here):
         return fault
     flat, even = ([repeated(x) for x in group] for group in (run.subject.arrays, run.cotangents))
-    try:
-        plain = run.results(copies(flat), copies(even))  # these are other values
-    except Exception:  # whatever it is: f is not defined there
+    plain = attempted(run.results, copies(flat), copies(even))  # these are other values
+    if plain is None or not all(np.isfinite(x).all() for x in plain):
         return None
-    return layout_fault(run, "zero-stride", repeated, plain) if all(np.isfinite(x).all() for x in plain) else None
+    return layout_fault(run, "zero-stride", repeated, plain)
 
 
 def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], expected: list[Array]) -> str | None:
@@ -297,10 +296,7 @@ def same_input(run: Outcome) -> str | None:
     for i, x in enumerate(arrays[:count]):
         of_shape[x.shape].append(i)
     for places in [*islice(pairs, 3), *(group for group in of_shape.values() if len(group) > 2)]:
-        try:
-            expected, found = separately_and_together(run, places)
-        except Exception:  # f does not accept this
-            continue
+        expected, found = attempted(separately_and_together, run, places) or ([], [])
         if not all(np.isfinite(x).all() for x in expected):
             continue
         if difference := first_difference(["it"] * len(expected), found, expected, run.digits()):

@@ -10,17 +10,18 @@ from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import combinations
 from operator import index
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex, TypeVar
 
 import numpy as np
 
-from minigrad.arrays import Array, scalar_if_0d
+from minigrad.arrays import NUMERIC, Array, scalar_if_0d
 from minigrad.graph import sweep
 from minigrad.modes import enable_grad, no_grad
 from minigrad.recording import Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
 
+T = TypeVar("T")
 Gradients = list[Any]  # one for each variable; None where no gradient arrives
 COMPUTATIONS = 5  # whose median difference says how far rounding goes
 
@@ -95,6 +96,14 @@ class Subject(ABC):
         return moved
 
 
+def attempted(compute: Callable[..., T], *given: Any) -> T | None:
+    """What a computation gives; None where it is not defined, whatever it raises there."""
+    try:
+        return compute(*given)
+    except Exception:
+        return None
+
+
 def copies(arrays: Iterable[Array | None]) -> list[Any]:
     """Arrays, or gradients with None where none arrives, as they are now: f or its gradient may write into them."""
     return [None if x is None else x.copy() for x in arrays]
@@ -134,10 +143,12 @@ def floating_outputs(result: Any) -> list[Any]:
     """
     found = leaves(result)
     for out in found:
-        if not isinstance(out, (Tensor, np.ndarray, np.generic, float, int)):
+        if not isinstance(out, (Tensor, np.ndarray, np.generic, float, int)) or np.iscomplexobj(out):
+            dtype = getattr(out, "dtype", None)
+            what = f"{out!r}, of type {type(out).__name__}" if dtype is None else f"numbers of dtype {dtype}"
             raise TypeError(
-                f"f returned {'' if out is result else 'among others '}{out!r}, of type {type(out).__name__}: "
-                "return tensors, arrays or numbers, or nested lists, tuples and dicts of them"
+                f"f returned {'' if out is result else 'among others '}{what}: "
+                "return tensors, arrays or numbers, all of them real, or nested lists, tuples and dicts of them"
             )
     chosen = [out for out in found if is_variable(out)]
     if not chosen:
@@ -152,7 +163,7 @@ def array_of(leaf: Any) -> Array:
 
 
 class Inputs:
-    """The arguments of a function: the floating arrays in them are variables, the rest stays as it is.
+    """The arguments of a function: the floating arrays in them are variables, the rest is data, and stays as it is.
 
     If `wrt` is given, those in arguments at other positions stay as they are too.
 
@@ -173,6 +184,8 @@ class Inputs:
         named = [path for i, tree in enumerate(inputs) for path in paths(tree, f"input {i}")]
         self.names = [named[place] for place in self.places]
         self.arrays = [array_of(self.leaves[place]) for place in self.places]
+        data = {named[i]: getattr(leaf, "_data", leaf) for i, leaf in enumerate(self.leaves) if i not in self.places}
+        self.data = {name: x for name, x in data.items() if isinstance(x, np.ndarray) and x.dtype.kind in NUMERIC}
 
     def filled(self, variables: Sequence[Any]) -> list[Any]:
         """The arguments with `variables` in the places of the floating arrays."""

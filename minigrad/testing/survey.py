@@ -12,6 +12,7 @@ from minigrad.random import default_generator
 from minigrad.recording import Event, Recorded, enclosing
 from minigrad.tensor import Tensor, wrap
 from minigrad.testing.blame import Step, StepChecker, accusation, reproduced
+from minigrad.testing.subject import attempted
 from minigrad.transforms import leaves, rebuilt
 
 CALLERS = 3  # functions around an operation that are looked at
@@ -74,14 +75,15 @@ class Survey:
         follows from its inputs.
         """
         step, *around = calls
-        local = attempt_at(step, rng)
+        checked = StepChecker(rng).checked
+        local = attempted(checked, step)  # None if it cannot be called again at other points
         if local is None:
             self.unchecked.add(step.name)
             return None
         self.count += 1
         self.operations.add(step.name)
         plain = any(isinstance(x, (np.ndarray, np.generic, float)) for x in step.constants())
-        if not local.is_wrong or (plain and any((o := attempt_at(c, rng)) and not o.is_wrong for c in around)):
+        if not local.is_wrong or (plain and any((o := attempted(checked, c)) and not o.is_wrong for c in around)):
             return None
         again = reproduced(local, {"seed": 0})
         return "\n  ".join([f"the gradient of {step.name} is WRONG", accusation(local, rng), *again])
@@ -95,14 +97,6 @@ class PlaceOfRule:
 
     def __call__(self, grad: Tensor, out: Tensor) -> Tensor:
         raise NotImplementedError("this is only the place of a rule")
-
-
-def attempt_at(step: Step, rng: np.random.Generator) -> Any:
-    """The verdict on a call; None if it cannot be made again."""
-    try:
-        return StepChecker(rng).checked(step)
-    except Exception:  # whatever it is: it cannot be called at other points
-        return None
 
 
 def kind_of(leaf: Any) -> Any:

@@ -53,6 +53,65 @@ def test_many_kinks_beside_what_is_smooth_are_no_fault(zeros, seed):
     assert gradcheck(lambda w: mg.relu(w) * mg.sin(w + 1), weights, seed=seed).state == "correct"
 
 
+def refused(x, is_allowed):
+    assert is_allowed
+    return x
+
+
+def failing(x, is_allowed):
+    if not is_allowed:
+        raise RuntimeError("not defined there")
+    return x
+
+
+@pytest.mark.parametrize("guarded", [refused, failing, lambda x, is_allowed: x[: None if is_allowed else -1]])
+def test_what_f_raises_beside_the_point_or_returns_in_another_shape_hides_no_wrong_gradient(guarded):
+    def at_the_edge(x):
+        return guarded(sine_but_for_one(x), bool((mg.as_tensor(x).numpy() >= 0).all()))
+
+    at_the_end = np.r_[0.0, X]
+    assert gradient_report(at_the_edge, at_the_end, every_entry=True).state == "WRONG"
+    good = gradient_report(lambda x: guarded(mg.sin(x), bool((x.numpy() >= 0).all())), at_the_end)
+    assert (good.state, good.problems) == ("undecided", [])
+
+
+def test_a_function_or_gradient_that_writes_into_what_is_data_is_told():
+    def loss(x, mask):
+        return float((x * np.maximum(mask, 0)).sum())
+
+    def gradient(x, mask):
+        mask[mask < 0] = 0
+        return mask * 1.0
+
+    for mask, options in ((np.array([-1.0, 2.0]), {"wrt": 0}), (np.array([-1, 2]), {})):
+        report = gradient_report(loss, np.array([1.0, 2.0]), mask, gradient=gradient, **options)
+        assert report.problems == ["f, or its gradient, writes into input 1: copy it first"]
+
+    def counting(x, seen):
+        seen += 1
+        return x * x
+
+    assert gradient_report(counting, X, mg.tensor([0])).ok  # a new tensor
+    assert not gradient_report(counting, X, np.zeros(1, int)).ok
+
+
+@pytest.mark.parametrize(("error", "state"), [(NotImplementedError("once"), "correct"), (KeyError("once"), "WRONG")])
+def test_a_gradient_that_has_none_itself_is_reported_and_not_raised(error, state):
+    def once(x):
+        x = mg.as_tensor(x)
+
+        def rule(grad, out):
+            if mg.is_grad_enabled():
+                raise error
+            return 2 * grad * x
+
+        return mg.record(once, x.data**2, (x, rule))
+
+    report = gradient_report(once, X, order=2, checks=())
+    assert report.state == state
+    assert "once" in str(report)
+
+
 def difference_but_for_equals(a, b):
     """a - b, without a gradient where they are equal."""
     a, b = map(mg.as_tensor, (a, b))

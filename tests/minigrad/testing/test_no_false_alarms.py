@@ -79,7 +79,7 @@ def test_what_the_numbers_cannot_decide_is_called_inconclusive_with_the_reason()
     report = gradient_report(lambda x: x**1.5, 0.0)
     assert not report.ok
     assert report.verdicts == {Verdict.INCONCLUSIVE: 1}
-    assert "inconclusive: f is not finite beside the point" in str(report)
+    assert "inconclusive: f has no finite value beside the point" in str(report)
     report = gradcheck(lambda x: x**1.5, np.array([0.0, 1.0, 2.0, 3.0]))
     assert report.verdicts[Verdict.CORRECT] == 3
     assert "inconclusive" in str(report)
@@ -137,6 +137,33 @@ def test_a_wrong_parameter_of_a_large_model_is_located():
     report = gradient_report(Scaled(), np.random.default_rng(0).standard_normal((4, 100)))
     assert not report.ok
     assert "blamed: no single operation" in str(report)
+
+
+def test_a_slope_that_decides_nothing_makes_no_margin_and_a_report_of_most_such_is_undecided():
+    report = gradient_report(lambda x: mg.log(1 - mg.sigmoid(x)), np.array([20.0, 25.0]))
+    assert (report.state, report.ok, report.problems) == ("undecided", False, [])
+    assert report.margin < 1
+
+
+@pytest.mark.parametrize("f", [mg.relu, mg.abs, mg.softsign])
+def test_a_single_element_at_a_kink_is_never_counted_as_smooth(f):
+    assert gradcheck(f, 0.0).verdicts[Verdict.CORRECT] == (0 if f is not mg.softsign else 3)
+
+
+def test_a_buffer_that_two_modules_share_is_one_array_afterwards():
+    class Scaled(nn.Module):
+        def __init__(self, mean):
+            self.mean = mean
+
+        def forward(self, x):
+            self.mean += x.numpy()
+            return x * x
+
+    mean = np.array([1.0, 2.0])
+    model = nn.Sequential(Scaled(mean), Scaled(mean))
+    gradient_report(model, np.ones(2), checks=())
+    assert model[0].mean is model[1].mean is mean
+    np.testing.assert_array_equal(mean, [1, 2])
 
 
 def test_buffers_of_a_module_are_restored():

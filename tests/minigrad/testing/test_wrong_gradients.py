@@ -448,6 +448,7 @@ def test_less_than_one_direction_is_refused():
         (lambda x: (x.numpy() > 0, 3), "f returned no floating output, but bool, int: there is nothing"),
         (lambda x: [], "f returned no floating output, but nothing"),
         (lambda x: None, "f returned None, of type NoneType: return tensors, arrays or numbers"),
+        (lambda x: (x.sum(), x.numpy() * 1j), "f returned among others numbers of dtype complex128: return"),
         (lambda x: (x.sum(), None), "f returned among others None, of type NoneType: return tensors"),
         (lambda x: {"loss": x.sum(), "name": "loss"}, "f returned among others 'loss', of type str: return tensors"),
     ],
