@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")
     add("--published-schedule", action="store_true", help="train as the reference did, not in our better way")
     add("--data", type=place, metavar="DIR",
-        help="folder with four IDX files, .gz or raw, or with a folder of pictures a class")
+        help="folder with four IDX files, .gz or raw, or with one folder of pictures for each class")
     add("--size", metavar="N|HxW", help="reduce or enlarge the pictures of a folder to so many rows and columns")
     add("--epochs", type=positive(int), metavar="N", help="how often to go through the training images")
     add("--batch-size", type=positive(int), metavar="N", help="images in a step")
@@ -44,8 +44,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--l2", type=positive(float, zero=True), metavar="X", help="add X times the sum of w² over all weights")
     add("--raw-pixels", action="store_true", help="feed pixels as bytes from 0 to 255, to see why they are scaled")
     add("--dropout", type=positive(float, zero=True), metavar="P", help="share of activations dropped in training")
-    seed_help = "of everything random; the same result again with as many threads, workers and processes on the machine"
-    add("--seed", type=positive(int, zero=True), metavar="N", help=seed_help)
+    add("--seed", type=positive(int, zero=True), metavar="N", help="seed of everything random; results repeat on the"
+        " same machine with the same numbers of threads, workers and processes")
     add("--val-size", type=positive(int, zero=True), metavar="N", help="training images held out for validation")
     add("--keep", choices=("last", "best"), help="keep the model of the last epoch, or of the best validated one")
     add("--patience", type=positive(int), metavar="N", help="end after N epochs without a lower validation loss")
@@ -54,9 +54,10 @@ def parse_arguments() -> argparse.Namespace:
     add("--find-lr", action="store_true", help="train nothing: try learning rates, suggest one and draw the curve")
     add("--out", type=place, metavar="DIR", help="folder for what a run leaves (default: runs/NAME, or the next free"
         " one of runs/NAME-2, -3, ...)")
-    add("--overwrite", action="store_true", help="replace the run that the folder holds")
+    add("--overwrite", action="store_true", help="replace the run in --out, or without --out the one in runs/NAME")
     add("--resume", type=place, nargs="?", const=True, metavar="DIR",
-        help="go on with the run in a folder (default: the newest one of the recipe), with --epochs N to N in all")
+        help="go on with the run in a folder (default: the newest one of the recipe), with --epochs N to N in all,"
+        " where its schedule is constant")
     add("--evaluate", type=place, metavar="MODEL", help="train nothing: evaluate a model, or a run's folder")
     add("--json", type=place, metavar="FILE", help="with --evaluate: write what it came to for programs")
     add("--target-accuracy", type=per_cent, metavar="P",
@@ -100,15 +101,15 @@ per_cent.__name__ = "percentage"  # argparse: "invalid percentage value"
 
 
 def place(text: str) -> Path:
-    """A converter for argparse: a path, where no shell has expanded the ~ of --out=~/runs.
+    """A converter for argparse: a path, where no shell has expanded the ~ of --out=~/runs; no web address.
 
     (`nn/console.py` has this for other commands; to import it is to import NumPy, which is later.)
     """
     from pathlib import Path
 
-    if not text.strip():
+    if not text.strip() or "://" in text:
         raise ValueError
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))  # of a user that there is not, Path's own raises RuntimeError
 
 
 place.__name__ = "path"  # argparse: "invalid path value"
@@ -127,7 +128,8 @@ def epilog() -> str:
     return "\n\n".join(fill(text, 100, break_long_words=False, break_on_hyphens=False) for text in (
         "The data are looked for in --data, $FASHION_MNIST_DIR, the folder of Debian's dataset-fashion-mnist, "
         "and the cache; then downloaded; and if that fails a bundled sample of 7,000 images is used.",
-        f"Settings for --set: {', '.join(names)}. What they mean stands in nn/fashion/recipes.py.",
+        f"Settings for --set: {', '.join(names)}. What they mean stands in nn/fashion/recipes.py, and of those of "
+        "architecture, of which each network has its own, in nn/fashion/models.py.",
         "mpiexec -n 4 python train.py ... trains in four processes, on one machine or many: see docs/distributed.md.",
     ))
 
@@ -225,7 +227,9 @@ def main() -> int:
         what = f"use {error.filename}" if error.filename else "write what is printed"
         return end(1, f"train.py: cannot {what}: {error.strerror or error}")
     except KeyboardInterrupt:
-        return end(128 + (received or [2])[0], "train.py: interrupted")
+        import signal
+
+        return end(128 + (received[0] if received else signal.SIGINT), "train.py: interrupted")
     except SystemExit as error:
         told = error.code or 0
         return end(told) if isinstance(told, int) else end(1, told)

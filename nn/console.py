@@ -48,7 +48,7 @@ def as_path(text: str) -> Path:
     """A converter for argparse: a path, where no shell has expanded the ~ of --output=~/page.html; no web address."""
     if not text.strip() or "://" in text:
         raise ValueError
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))  # of a user that there is not, Path's own raises RuntimeError
 
 
 as_path.__name__ = "path"  # argparse: "invalid path value"

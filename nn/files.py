@@ -37,6 +37,7 @@ MAX_DEPTH = 100  # of metadata; far from where Python's own recursion ends
 MAX_ARRAYS = 10_000  # of a file; each costs time and memory, however small it is
 MAX_NAME = 9_999  # characters
 MAX_METADATA = 2**22  # bytes of JSON, which become up to thirty times as many in memory
+MAX_JSON = 2**24  # characters of a file; the confusion of 1,000 classes takes 11 million of them
 MAX_MESSAGE = 480  # characters; a message may quote what a stranger wrote
 Arrays = dict[str, np.ndarray]
 
@@ -336,7 +337,7 @@ def _check_amounts(path: Path, arrays: int, metadata: int) -> None:
 def check_json(path: Path, value: object, where: str, *keys: str | int) -> None:
     """Refuse what would not come back from JSON as it went in, naming the entry at fault."""
     if len(keys) > MAX_DEPTH:
-        raise FileError(f"{path}: metadata is nested more than {MAX_DEPTH} deep")
+        raise FileError(f"{path}: {where} is nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -353,6 +354,34 @@ def check_json(path: Path, value: object, where: str, *keys: str | int) -> None:
         )
     elif not (value is None or isinstance(value, str | int | float)):
         raise FileError(f"{path}: {_entry(where, keys)} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a JSON file that may be a stranger's. Raises `FileError` if it cannot be read or has no object.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_write(f"{folder}/config.json") as file:
+    ...         json.dump({"lr": 0.1}, file)
+    ...     read_json(f"{folder}/config.json")
+    {'lr': 0.1}
+    """
+    from pathlib import Path
+
+    path = Path(path)
+    try:
+        check_is_file(path)
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_JSON + 1)
+        if len(text) > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON:,} characters")
+        content = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(f"cannot read {path}: {_reason(error)}") from error
+    if not isinstance(content, dict):
+        raise FileError(f"{path} has no JSON object")
+    check_json(path, content, "its content")
+    return content
 
 
 def _entry(where: str, keys: tuple[str | int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -62,6 +62,15 @@ class Evaluation:
     def f1(self) -> npt.NDArray[np.float64]:
         """(classes,) the harmonic mean of precision and recall."""
         return share(2 * self.counts.diagonal(), self.counts.sum(0) + self.counts.sum(1))
+
+    def of_classes(self, names: Sequence[str]) -> Iterator[tuple[str, float, float, float, int]]:
+        """(name, precision, recall, F1, how many samples) of each class. Raises ValueError unless all are named.
+
+        >>> [*Evaluation(0.5, np.array([[3, 1], [0, 4]])).of_classes(["cat", "dog"])][0]
+        ('cat', 1.0, 0.75, 0.8571428571428571, 4)
+        """
+        columns = self.precision, self.recall, self.f1, self.counts.sum(1)
+        return zip(names, *(column.tolist() for column in columns), strict=True)
 
     def most_confused(self, n: int = 3) -> list[tuple[int, int, int]]:
         """The `n` pairs of classes most often taken for one another, as (class, class, times), both ways together.

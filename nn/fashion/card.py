@@ -10,8 +10,9 @@ from typing import Any
 
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
+from nn.fashion.folder import CONFIG
 from nn.fashion.settings import TEXTS
-from nn.files import atomic_write, check_is_file
+from nn.files import FileError, atomic_write, read_json
 from nn.metrics import Evaluation
 
 Settings = Mapping[str, Any]
@@ -22,11 +23,9 @@ def settings_of_run(path: str | os.PathLike[str]) -> Settings:
     """The settings that a run's folder tells, `path` or the one around it; none if there are none to be read."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     try:
-        check_is_file(folder / "config.json")
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(folder / CONFIG)
+    except FileError:
         return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 def write_card(
@@ -55,7 +54,7 @@ def model_card(classifier: Classifier, evaluation: Evaluation, settings: Setting
         front_matter(classifier, evaluation),
         f"# A classifier of {'garments' if classifier.knows_garments else 'pictures'}",
         description(classifier),
-        *(["## Training", training(known)] if known else []),
+        *(["## Training", training(known, classifier.training.get("epoch"))] if known else []),
         "## How good it is",
         figures(classifier, evaluation),
         "## Limits",
@@ -102,26 +101,24 @@ def description(classifier: Classifier) -> str:
     )
 
 
-def training(settings: Settings) -> str:
-    """A table of what decided how training went."""
+def training(settings: Settings, epoch: Any) -> str:
+    """A table of what decided how training went, and of which epoch the model is."""
     left_out = {*TEXTS, "architecture", "mean", "std"}
-    told = {key: x for key, x in settings.items() if key not in left_out and not isinstance(x, dict)}
-    rows = [f"| {key.replace('_', ' ')} | {in_markdown(str(x))} |" for key, x in told.items() if x not in USUAL]
+    told = {key.replace("_", " "): x for key, x in settings.items() if key not in left_out and not isinstance(x, dict)}
+    told["model of epoch"] = epoch
+    rows = [f"| {in_markdown(key)} | {in_markdown(str(x))} |" for key, x in told.items() if x not in USUAL]
     title = f"By the recipe {in_markdown(str(settings['name']))}:\n\n" if "name" in settings else ""
     return title + "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
 def figures(classifier: Classifier, evaluation: Evaluation) -> str:
     """Accuracy, and a row of figures for each class."""
-    counts = evaluation.counts.sum(1)
     rows = [
         f"| {in_markdown(name)} | {p:.3f} | {r:.3f} | {f:.3f} | {n:,} |"
-        for name, p, r, f, n in zip(
-            classifier.classes, evaluation.precision, evaluation.recall, evaluation.f1, counts, strict=True
-        )
+        for name, p, r, f, n in evaluation.of_classes(classifier.classes)
     ]
-    head = (f"Of {counts.sum():,} test images of {dataset_name(classifier)} it recognises {evaluation.accuracy:.2%};"
-            f" the mean loss (cross-entropy) is {evaluation.loss:.4f}.\n")
+    head = (f"Of {evaluation.counts.sum():,} test images of {dataset_name(classifier)} it recognises"
+            f" {evaluation.accuracy:.2%}; the mean loss (cross-entropy) is {evaluation.loss:.4f}.\n")
     return "\n".join([head, "| class | precision | recall | F1 | images |", "|---|---:|---:|---:|---:|", *rows])
 
 

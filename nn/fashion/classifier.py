@@ -15,6 +15,7 @@ from minigrad.arrays import Array
 from nn.data import DataLoader, Normalize
 from nn.fashion.class_names import checked_names
 from nn.fashion.dataset import CLASSES, SIZE, Dataset
+from nn.fashion.folder import MODEL
 from nn.fashion.idx import DataError
 from nn.fashion.models import build, check_claim, read_size
 from nn.fashion.photo import Photo, read_photo, read_whole
@@ -127,7 +128,7 @@ class Classifier:
         """
         if not os.path.exists(path) and Path(path).suffix not in (".npz", ".safetensors"):
             raise nn.FileError(f"there is no {path}: name a model file, or the folder of a run")
-        path = Path(path) / "model.npz" if Path(path).is_dir() else path
+        path = Path(path) / MODEL if Path(path).is_dir() else path
         state, metadata = nn.load(path)
         try:
             check_claim(metadata["architecture"], state)

@@ -195,10 +195,10 @@ def _read_idx(folder: Path, prefix: str, paths: dict[str, Path]) -> Dataset:
     others = [FILES[part].name for part in FILES if contents[part].md5 != FILES[part].md5]
     named = CLASSES if not others else read_names(paths["train_labels"].with_name("classes.txt"))
     classes, first = _classes_of(contents, paths, named)
-    if others and not prefix and named in (None, CLASSES) and folder != SAMPLE_FOLDER:
-        said = f"{folder} holds data other than the original Fashion-MNIST in {', '.join(others)}"
-        so = "" if named else ", so its classes have numbers: a file classes.txt there can name them, one a line"
-        warnings.warn(without_control(said + so), stacklevel=5)
+    if named is None and not prefix:
+        said = (f"{folder} holds data other than the original Fashion-MNIST in {', '.join(others)}, so its classes have"
+                " numbers: a file classes.txt there can name them, one a line")
+        warnings.warn(without_control(said), stacklevel=5)
     images, labels = (
         {split: contents[f"{split}_{kind}"].array for split in ("train", "test")} for kind in ("images", "labels")
     )

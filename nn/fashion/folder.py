@@ -23,16 +23,22 @@ def holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in FILES_OF_A_RUN)
 
 
-def remove_run(folder: Path) -> None:
-    """Remove the files of a run from the folder, so that those of two do not mix: all or none. Raises FileError."""
+def files_to_replace(folder: Path) -> list[Path]:
+    """The files of a run in the folder. Raises FileError if one is a folder, so that not all could be removed."""
     found = [folder / name for name in FILES_OF_A_RUN if os.path.lexists(folder / name)]
     if folders := [path.name for path in found if path.is_dir() and not path.is_symlink()]:
         raise FileError(f"cannot replace the run in {folder}: {folders[0]} is a folder")
+    return found
+
+
+def remove_all_but(kept: Path) -> None:
+    """Remove the other files of a run beside one, so that those of two do not mix. Raises FileError."""
     try:
-        for path in found:
-            path.unlink()
+        for path in files_to_replace(kept.parent):
+            if path != kept:
+                path.unlink()
     except OSError as error:
-        raise FileError(f"cannot replace the run in {folder}: {error.strerror}") from error
+        raise FileError(f"cannot replace the run in {kept.parent}: {error.strerror}") from error
 
 
 def check_no_file_of_a_run(path: Path | None) -> None:

@@ -137,9 +137,9 @@ def build(architecture: Architecture) -> nn.Module:
             see `check_claim`, is not built either.
     """
     arguments = dict(architecture)
-    for switch in SWITCHES & arguments.keys():
-        if not isinstance(arguments[switch], bool):
-            raise ValueError(f"{switch} is true or false, got {arguments[switch]!r:.80}")
+    for name, setting in arguments.items():
+        if isinstance(setting, bool) is not (is_switch := name in SWITCHES):
+            raise ValueError(f"{name} is {'' if is_switch else 'not '}true or false, got {setting!r:.80}")
     name, mirrored = arguments.pop("name", None), arguments.pop("mirrored", False)
     if not isinstance(name, str) or name not in BUILDERS:
         raise ValueError(f"there is no network named {name!r:.80}, only {', '.join(BUILDERS)}")

@@ -99,8 +99,8 @@ def read_whole(source: str | os.PathLike[str] | Image | npt.NDArray[Any], size: 
            [250, 250, 250]], dtype=uint8)
     """
     with warnings.catch_warnings(action="ignore"):
-        picture = np.asarray(working_copy(source))
-        pixels = grey_pixels(source, size)
+        image = as_rgb(source)
+        picture, pixels = np.asarray(working_copy(image)), grey_pixels(image, size)
     return Photo(pixels, picture, (0, 0, picture.shape[1], picture.shape[0]), ())
 
 

@@ -77,7 +77,7 @@ def read_pictures(
 
     Pictures are made grey; dark stays dark, and light stays light. Their order is a random one. What was read is kept
     in the user's cache folder until a file changes. Files that are no pictures are skipped, with a warning that names
-    them. Needs Pillow.
+    the first five. Needs Pillow.
 
     Args:
         folder: has a folder for each class, or `train` and `test` with such folders.

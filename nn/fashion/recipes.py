@@ -55,8 +55,9 @@ class Recipe:
         published_schedule: the settings of the reference's own schedule, where this recipe has a better one.
 
     Raises:
-        ValueError: if there is no such optimizer, loss, schedule or flip, or nothing else to keep, or labels are to be
-            smoothed, or mirror images averaged, for the loss "sigmoid".
+        ValueError: if a setting is of another type, or outside of its range; if there is no such optimizer, loss,
+            schedule or flip, or nothing else to keep; or if labels are to be smoothed, or mirror images averaged, for
+            the loss "sigmoid".
     """
 
     name: str
@@ -98,9 +99,11 @@ class Recipe:
                 raise ValueError(f"{name} is {described(hint)}, got {getattr(self, name)!r:.80}")
         for name, least in LEAST.items():
             if (number := getattr(self, name)) is not None and not least <= number < 2**63:
-                raise ValueError(f"{name} is at least {least}{', and below 2**63' * (number > 0)}, got {number}")
+                raise ValueError(f"{name} is from {least} to 2**63 - 1, got {number}")
         if not self.lr > 0:
             raise ValueError(f"lr is above 0, got {self.lr}: nothing would be learned")
+        if not 0 <= self.shift_p <= 1:
+            raise ValueError(f"shift_p is from 0 to 1, got {self.shift_p}")
         if self.loss == "sigmoid" and self.label_smoothing:
             raise ValueError('label_smoothing goes with the loss "softmax", and would have no effect on "sigmoid"')
         if self.loss == "sigmoid" and self.architecture.get("mirrored"):

@@ -33,7 +33,7 @@ def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
         f"{'class':<{width}} {'precision':>9} {'recall':>9} {'F1':>9}",
         *(
             f"{name:<{width}} {p:>9.1%} {r:>9.1%} {f1:>9.1%}"
-            for name, p, r, f1 in zip(classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
+            for name, p, r, f1, _ in evaluation.of_classes(classes)
         ),
         "",
         f"Most confused: {', '.join(confused) or 'none'}",

@@ -6,7 +6,6 @@ import base64
 import csv
 import html
 import io
-import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,9 +23,10 @@ from nn.fashion.analysis import Predictions, written_analysis
 from nn.fashion.class_names import shortened
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
+from nn.fashion.folder import CONFIG, METRICS, RESULT
 from nn.fashion.gallery import shades
 from nn.fashion.settings import TEXTS
-from nn.files import FileError, atomic_write, check_is_file
+from nn.files import FileError, atomic_write, check_is_file, read_json
 from nn.metrics import Evaluation
 from nn.tsne import tsne
 
@@ -61,22 +61,9 @@ class Trained:
         """Read the files of a run. Raises `nn.FileError` if the model, or one of them, cannot be read."""
         folder = Path(folder)
         classifier = Classifier.load(folder)
-        config, result = (read_json(folder / name) for name in ("config.json", "result.json"))
-        return cls(folder.resolve().name, classifier, config, result, read_history(folder / "metrics.csv"))
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """The object in a file, or an empty one if there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        check_is_file(path)
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise FileError(f"{path} is damaged: it has no JSON object")
-    return found
+        paths = folder / CONFIG, folder / RESULT
+        config, result = (read_json(path) if path.exists() else {} for path in paths)
+        return cls(folder.resolve().name, classifier, config, result, read_history(folder / METRICS))
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -174,6 +161,7 @@ def cards(run: Trained, evaluation: Evaluation) -> str:
         "test loss": f"{evaluation.loss:.4f}",
         "parameters": f"{run.classifier.model.num_parameters():,}",
         "epochs": str(len(run.history)) if run.history else "",
+        "model of epoch": html.escape(as_words(run.classifier.training.get("epoch", ""))),
         "training": f"{run.history[-1]['seconds']:,.0f} s" if run.history else "",
     }
     given = {name: text for name, text in shown.items() if text}
@@ -183,13 +171,14 @@ def cards(run: Trained, evaluation: Evaluation) -> str:
 def facts(run: Trained, data: Dataset) -> str:
     """What was trained on what, as two columns."""
     versions = {"Python": platform.python_version(), "NumPy": np.__version__, "minigrad": __version__}
-    rows: dict[str, Any] = {"data": data.source, "versions at this report": versions}
+    rows: dict[str, Any] = {}
     left_out = {*TEXTS, "test"}
     for source in (run.config, run.result):
         rows |= {key: value for key, value in source.items() if key not in left_out and value not in (None, {}, [])}
+    rows |= {"judged by": data.source, "versions at this report": versions}  # at the end: nothing replaces them
     cells = [(html.escape(key), html.escape(as_words(value))) for key, value in rows.items()]
     inner = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in cells)
-    intro = f"<p>{html.escape(str(run.config.get('summary', '')))}</p>"
+    intro = paragraphs([str(run.config.get("summary", "")), f"Judged by the test images of: {data.source}"])
     return f"{intro}<details><summary>Settings and versions</summary><table>{inner}</table></details>"
 
 
@@ -204,10 +193,9 @@ def as_words(value: Any) -> str:
 
 def class_table(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """Precision, recall, F1 and how many there are, of each class."""
-    columns = (evaluation.precision, evaluation.recall, evaluation.f1)
     rows = [
-        [html.escape(name), *(f"{column[i]:.1%}" for column in columns), f"{evaluation.counts[i].sum():,}"]
-        for i, name in enumerate(classes)
+        [html.escape(name), f"{p:.1%}", f"{r:.1%}", f"{f1:.1%}", f"{n:,}"]
+        for name, p, r, f1, n in evaluation.of_classes(classes)
     ]
     return html_table(["class", "precision", "recall", "F1", "images"], rows)
 

@@ -13,18 +13,22 @@ from typing import Any
 import numpy as np
 
 from minigrad import __version__
+from nn.console import check_output, say
 from nn.fashion.classifier import Classifier
-from nn.fashion.dataset import Dataset
+from nn.fashion.dataset import Dataset, load
+from nn.fashion.folder import check_no_file_of_a_run
+from nn.fashion.report import summary
 from nn.files import atomic_write, plain
 from nn.metrics import Evaluation
 from nn.native import product_threads
 from nn.processes import size
 
+MOST_THREADS = 1024  # that anything is computed in
+
 
 def scores(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
     """Loss, accuracy, precision, recall and F1 of each class, and the confusion matrix, one list a true class."""
-    columns = evaluation.precision.tolist(), evaluation.recall.tolist(), evaluation.f1.tolist()
-    rows = zip(classes, *columns, evaluation.counts.sum(1).tolist(), strict=True)
+    rows = evaluation.of_classes(classes)
     return {
         "loss": evaluation.loss,
         "accuracy": evaluation.accuracy,
@@ -33,12 +37,28 @@ def scores(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def of_test_images(
-    classifier: Classifier, evaluation: Evaluation, data: Dataset, model: str | os.PathLike[str]
-) -> dict[str, Any]:
-    """What an evaluation on the test images came to, of which model, its file named, and on which data."""
-    about = {"model": os.fspath(model), "training": classifier.training, "data": data_of(data), **environment()}
-    return {"test": scores(evaluation, classifier.classes), **about}
+def evaluate(model: Path, data: Path | str | None, output: Path | None, quiet: bool = False) -> Evaluation:
+    """Evaluate a model on the test images, and print what it comes to.
+
+    Args:
+        model: a file, or the folder of a run.
+        data: the folder to look for them in, see `nn.fashion.dataset.load`.
+        output: a JSON file to write for programs, if one is named.
+        quiet: whether to leave out where the data are from.
+    """
+    check_output(output, ".json")
+    check_no_file_of_a_run(output)
+    classifier = Classifier.load(model)
+    found = load(data, size=classifier.size)
+    classifier.check(found)
+    if not quiet:
+        say(f"Data: {found.source}")
+    evaluation = classifier.evaluate(found.test_images, found.test_labels)
+    if output is not None:
+        about = {"model": os.fspath(model), "training": classifier.training, "data": data_of(found), **environment()}
+        write_json({"test": scores(evaluation, classifier.classes), **about}, output)
+    print(summary(evaluation, classifier.classes))
+    return evaluation
 
 
 def data_of(data: Dataset) -> dict[str, Any]:
@@ -54,7 +74,7 @@ def data_of(data: Dataset) -> dict[str, Any]:
 def environment() -> dict[str, Any]:
     """What computes: where all of it is the same, results are so to the last bit."""
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    threads = product_threads() or (int(limit) if limit.isdecimal() else None)
+    threads = product_threads() or (int(limit) if limit in map(str, range(1, MOST_THREADS + 1)) else None)
     versions = {"minigrad": __version__, "numpy": np.__version__, "python": platform.python_version()}
     return {"threads": threads, "processes": size(), "machine": platform.machine(), "versions": versions}
 

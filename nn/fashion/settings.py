@@ -13,12 +13,12 @@ from typing import Any, get_type_hints
 
 from nn.fashion.models import BUILDERS
 from nn.fashion.recipes import Recipe, fits
-from nn.files import FileError, check_is_file
+from nn.files import FileError, read_json
 
 TEXTS = "name", "summary", "published", "measured", "published_schedule"  # say what a recipe is, and decide nothing
 NAME = re.compile(r"\w[\w.+-]{0,99}")  # of a recipe, which its folder has too
 HINTS = get_type_hints(Recipe)
-LONGEST = 2**20  # characters of a configuration
+FROM_DATA = "size", "classes"  # of a network: of the images, and how many outputs there are
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name not in (*TEXTS, "architecture"))
 
 
@@ -27,7 +27,7 @@ def named(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise ValueError(f"--set takes NAME=VALUE, got {text!r:.80}")
-    if value.lower() == "none" and fits(None, HINTS.get(name, NoneType)):  # of flip it is a name
+    if value.lower() == "none" and fits(None, HINTS.get(name, NoneType)):  # flip=none is text, patience=none is None
         return name, None
     try:
         return name, json.loads(value)
@@ -61,23 +61,17 @@ def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 
 def settings_of(recipe: Recipe) -> list[str]:
-    """The names of all settings of a recipe, those of its network among them."""
+    """The names of all settings of a recipe, those of its network among them, but for what that has from the data."""
     network = inspect.signature(BUILDERS[recipe.architecture["name"]]).parameters
-    return [*SETTINGS, *(f"architecture.{name}" for name in (*network, "mirrored"))]
+    return [*SETTINGS, *(f"architecture.{name}" for name in (*network, "mirrored") if name not in FROM_DATA)]
 
 
 def configured(path: str | os.PathLike[str]) -> Recipe:
     """The recipe that the `config.json` of a run says. Raises FileError."""
+    config = read_json(path)
     try:
-        check_is_file(path)
-        with open(path, encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise ValueError("it is too long")
-        return recipe_of(json.loads(text))
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+        return recipe_of(config)
+    except ValueError as error:
         raise FileError(f"{path} is no config.json of a run: {error!s:.300}") from error
 
 

@@ -8,29 +8,28 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import nn
 from nn import xor
 from nn.callbacks import printable
-from nn.console import check_output, say
+from nn.console import say
 from nn.fashion import report
-from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
 from nn.fashion.folder import (
     CHECKPOINT,
-    check_no_file_of_a_run,
     check_room,
+    files_to_replace,
     free_folder,
     holds_run,
     newest,
     numbered,
     own_folder,
-    remove_run,
 )
 from nn.fashion.idx import DataError
 from nn.fashion.pictures import parsed_size
 from nn.fashion.recipes import RAW_PIXELS, RECIPES, Recipe
-from nn.fashion.result import data_of, of_test_images, write_json
+from nn.fashion.result import data_of, evaluate
 from nn.fashion.settings import changed, configured, named
 from nn.fashion.training import Checkpoint, Run, progress
 from nn.metrics import Evaluation
@@ -46,13 +45,24 @@ FLAGS = {name: name for name in (
 DATA = {"data", "size"}
 SETTINGS = {*FLAGS, "published_schedule", "raw_pixels", "set", "config", "recipe"}
 ALWAYS = {"quiet", "threads"}
-# What is asked for -> why other flags have no effect, and the flags that have one.
+
+
+class Mode(NamedTuple):
+    """What is asked for: the flags that are heard, and why others have no effect."""
+
+    reason: str
+    heard: set[str]
+
+
 MODES = {
-    "evaluate": ("--evaluate trains nothing", {"data", "json", "target_accuracy"}),
-    "resume": ("--resume goes on with the settings of the run", {*DATA, "epochs", "recipe", "out", "target_accuracy"}),
-    "find_lr": ("--find-lr tries learning rates and trains nothing", {*SETTINGS, *DATA, "out"}),
-    "xor": ("the recipe xor has settings and data of its own", {"recipe", "seed"}),
-    "train": ("", {*SETTINGS, *DATA, "out", "overwrite", "dry_run", "target_accuracy"}),
+    "evaluate": Mode("--evaluate trains nothing", {"data", "json", "target_accuracy"}),
+    "resume": Mode(
+        "--resume goes on with the settings of the run", {*DATA, "epochs", "recipe", "out", "target_accuracy"}),
+    "find_lr": Mode("--find-lr tries learning rates and trains nothing",
+                    {*SETTINGS, *DATA, "out"} - {"epochs", "keep", "patience"}),
+    "dry_run": Mode("--dry-run takes one step and evaluates nothing", {*SETTINGS, *DATA, "out", "overwrite"}),
+    "xor": Mode("the recipe xor has settings and data of its own", {"recipe", "seed"}),
+    "train": Mode("", {*SETTINGS, *DATA, "out", "overwrite", "target_accuracy"}),
 }
 
 
@@ -69,14 +79,15 @@ def perform(arguments: argparse.Namespace) -> int:
     """
     is_first = rank() == 0  # asked for before anything can fail, so that one process says it for all
     mode = check_flags(arguments)
-    if mode not in ("train", "resume") or arguments.dry_run:
+    if mode not in ("train", "resume"):
         if not is_first:  # one process is enough
             return 0
         act_alone()
     if arguments.recipe == "xor":
         print(xor.report(*xor.learn(arguments.seed or 0)))
         return 0
-    evaluation = evaluate(arguments) if arguments.evaluate else train(arguments)
+    evaluation = (evaluate(arguments.evaluate, arguments.data, arguments.json, arguments.quiet)
+                  if arguments.evaluate else train(arguments))
     target = arguments.target_accuracy
     if evaluation is not None and target is not None and 100 * evaluation.accuracy < target:
         raise ValueError(f"the test accuracy of {evaluation.accuracy:.2%} is below the target of {target} %")
@@ -89,7 +100,7 @@ def check_flags(arguments: argparse.Namespace) -> str:
         raise ValueError("--json goes with --evaluate: a training run leaves its result.json in its folder")
     if arguments.resume is not None and arguments.evaluate:
         raise ValueError("--resume trains on and --evaluate trains nothing: choose one of them")
-    asked = [mode for mode in ("evaluate", "resume", "find_lr") if is_given(getattr(arguments, mode))]
+    asked = [mode for mode in ("evaluate", "resume", "find_lr", "dry_run") if is_given(getattr(arguments, mode))]
     mode = "xor" if arguments.recipe == "xor" else next(iter(asked), "train")
     reason, heard = MODES[mode]
     given = {name for name, setting in vars(arguments).items() if is_given(setting)} - {mode}
@@ -141,6 +152,7 @@ def train(arguments: argparse.Namespace) -> Evaluation | None:
         say(f"Dry run: the loss of the first batch is {loss:.4f}; {recipe.epochs} epochs would be saved in {folder}")
         return None
     with destination(arguments, folder) as run.folder:
+        run.replaces = holds_run(run.folder)
         return finish(run)
 
 
@@ -214,7 +226,7 @@ def destination(arguments: argparse.Namespace, folder: Path) -> Iterator[Path]:
         return
     with own_folder(folder):
         check_free(arguments, folder)  # again: another run may have ended there by now
-        remove_run(folder)
+        files_to_replace(folder)  # which may be refused, better now than after an epoch
         yield folder
 
 
@@ -223,9 +235,13 @@ def finish(run: Run) -> Evaluation | None:
     run.fit(warn)
     if rank() > 0:
         return None
+    if run.learner.interrupted and run.replaces:
+        say(f"Interrupted before an epoch was saved: the run in {run.folder} is as it was")
+        raise KeyboardInterrupt
     evaluation = run.test()
+    saved = save(run, evaluation)  # before what is printed, which may fail
     print(report.summary(evaluation, run.classifier.classes))
-    save(run, evaluation)
+    say(saved)
     hint_at_pictures()
     if run.learner.interrupted:
         say(f"Interrupted in epoch {run.learner.epoch} of {run.recipe.epochs}: this is the model as it was then. "
@@ -240,16 +256,18 @@ def hint_at_pictures() -> None:
         print("For a report with pictures: pip install matplotlib")
 
 
-def save(run: Run, evaluation: Evaluation) -> None:
-    """Save everything in the folder of the run, or if that cannot be, in a new one for temporary files."""
+def save(run: Run, evaluation: Evaluation) -> str:
+    """Save everything in the folder of the run, or if that cannot be, in a new one for temporary files; says where."""
     folder = run.folder
     try:
+        if run.replaces:  # no epoch could be saved so far
+            run.save_checkpoint()
         saved = run.save(evaluation)
     except nn.FileError as error:
         folder = Path(tempfile.mkdtemp(prefix="minigrad-run-"))
         saved = run.save(evaluation, folder)
         warn(f"{error}; what was trained is in {folder} instead: keep it elsewhere, that folder is a temporary one")
-    say(f"Saved {', '.join(saved)} in {folder}")
+    return f"Saved {', '.join(saved)} in {folder}"
 
 
 def find_lr(run: Run) -> None:
@@ -280,10 +298,14 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
     given = dict(recipe.published_schedule) if arguments.published_schedule else {}
     if arguments.published_schedule and not given:
         raise ValueError(f"the recipe {recipe.name} has no other schedule than its own")
-    given |= {name: setting for flag, name in FLAGS.items() if (setting := getattr(arguments, flag)) is not None}
     if arguments.raw_pixels:
         given |= RAW_PIXELS
-    return changed(recipe, given | dict(map(named, arguments.set)))
+    flags = [(name, setting) for flag, name in FLAGS.items() if (setting := getattr(arguments, flag)) is not None]
+    chosen = [*flags, *map(named, arguments.set)]
+    names = [name for name, _ in chosen]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]:.80} is set twice: name it in one flag, or in one --set")
+    return changed(recipe, given | dict(chosen))
 
 
 def list_recipes() -> None:
@@ -293,20 +315,3 @@ def list_recipes() -> None:
         line = f"{recipe.name:<22}{recipe.published:<30}{recipe.measured:<17}{recipe.summary}"
         print(printable(line, sys.stdout))
     print(f"{'xor':<22}{'predicts 1 for (0, 1)':<30}{'all four right':<17}{xor.SUMMARY}")
-
-
-# ------------------------------------------------------------------------------------------------ evaluation
-
-
-def evaluate(arguments: argparse.Namespace) -> Evaluation:
-    """Evaluate a saved model, named by its file or the folder of its run, on the test images."""
-    check_output(arguments.json, ".json")
-    check_no_file_of_a_run(arguments.json)
-    classifier = Classifier.load(arguments.evaluate)
-    data = loaded(arguments, classifier.size)
-    classifier.check(data)
-    evaluation = classifier.evaluate(data.test_images, data.test_labels)
-    if arguments.json is not None:
-        write_json(of_test_images(classifier, evaluation, data, arguments.evaluate), arguments.json)
-    print(report.summary(evaluation, classifier.classes))
-    return evaluation

@@ -24,18 +24,18 @@ from nn.distributed import DistributedLearner
 from nn.fashion import report
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
-from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT
+from nn.fashion.folder import CHECKPOINT, CONFIG, METRICS, MODEL, RESULT, remove_all_but
 from nn.fashion.models import build, check_claim, read_size
 from nn.fashion.recipes import OPTIMIZERS, Recipe, for_data
-from nn.fashion.result import data_of, environment, scores, write_json
+from nn.fashion.result import MOST_THREADS, data_of, environment, scores, write_json
 from nn.fashion.settings import recipe_of
+from nn.files import check_can_write
 from nn.learner import Callback, Learner, NonFiniteLoss
 from nn.metrics import Evaluation
 from nn.processes import broadcast, rank, size
 from nn.schedules import LRScheduler, OneCycleLR
 from nn.shared_memory import once_a_machine
 
-MOST_THREADS = 1024  # that a checkpoint may have been computed with
 TRIANGLE = {"pct_start": 1 / 7, "anneal_strategy": "linear"}  # a seventh of the steps up, the others down
 SEEN = 5000  # training images that accuracy is measured on after each epoch, beside validation
 SPLIT_SEED = 0  # of the validation split, so that runs with other seeds are judged on the same images
@@ -52,7 +52,8 @@ class Run:
 
     Attributes:
         saved_epoch: the last one whose model is in the folder; is_over: whether an earlier part ended by its patience;
-        made_with: where an earlier part was computed, see `nn.fashion.result.environment`.
+        made_with: where an earlier part was computed, see `nn.fashion.result.environment`;
+        replaces: whether another run is in the folder still, and to stay there until an epoch of this one is over.
 
     Raises:
         ValueError: if the recipe's settings do not fit each other or the data, such as batches of one sample for batch
@@ -60,7 +61,7 @@ class Run:
     """
 
     saved_epoch = 0
-    is_over = False
+    is_over = replaces = False
     made_with: Mapping[str, Any] = {}
 
     def __init__(
@@ -144,7 +145,10 @@ class Run:
             NonFiniteLoss: if training diverges; the message names the last good model.
         """
         if rank() == 0:
-            write_json(asdict(self.recipe), self.folder / CONFIG)
+            if self.replaces:
+                check_can_write(self.folder / CONFIG)
+            else:
+                write_json(asdict(self.recipe), self.folder / CONFIG)
             for sentence in differences(self.made_with, environment()):
                 warn(sentence)
             # Before what shows something, which may fail, on a pipe that was closed, say.
@@ -162,10 +166,14 @@ class Run:
         learner.history[-1]["train_accuracy"] = learner.evaluate(self.seen).accuracy
 
     def save_checkpoint(self) -> None:
-        """Write all that it takes to go on to the folder. Raises `nn.FileError`."""
+        """Write all that it takes to go on to the folder, in place of another run there. Raises `nn.FileError`."""
         is_over = self.learner.stop and not self.learner.interrupted  # ended early, by its own patience
-        state = self.learner.state_dict()
-        Checkpoint(self.recipe, is_over, self.described_data, environment(), state).save(self.folder / CHECKPOINT)
+        state, path = self.learner.state_dict(), self.folder / CHECKPOINT
+        Checkpoint(self.recipe, is_over, self.described_data, environment(), state).save(path)
+        if self.replaces:  # only now: where the disk is full, or the process killed, there is one run or the other
+            remove_all_but(path)
+            write_json(asdict(self.recipe), self.folder / CONFIG)
+            self.replaces = False
 
     @cached_property
     def described_data(self) -> dict[str, Any]:
@@ -252,7 +260,7 @@ class Checkpoint:
             data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
             environment["processes"] = as_count(environment.get("processes", 1), "processes")  # once it was not said
             learner["epoch"], learner["model"] = int(learner["epoch"]), as_arrays(learner["model"])
-            learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]
+            learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]  # or KeyError
             data["size"] = read_size(data["size"]) if "size" in data else None  # earlier versions do not say it
             data["fingerprint"], threads = str(data["fingerprint"]), environment["threads"]
             environment["threads"] = None if threads is None else as_count(threads, "threads", MOST_THREADS)
@@ -282,11 +290,12 @@ class Checkpoints(Callback):
         self.run, self.warn = run, warn
 
     def on_fit_start(self, learner: Learner) -> None:
-        if learner.epoch == 0:
+        if learner.epoch == 0 and not self.run.replaces:
             self.try_to(self.run.save_checkpoint, "the start")
 
     def on_epoch_end(self, learner: Learner) -> None:
-        self.try_to(self.save, f"epoch {learner.epoch}")
+        if learner.complete or not self.run.replaces:
+            self.try_to(self.save, f"epoch {learner.epoch}")
 
     def save(self) -> None:
         run, learner = self.run, self.run.learner

@@ -764,3 +764,17 @@ def test_a_file_from_before_there_were_checksums_is_read(tmp_path):
     numpy.save_file({"w": np.ones(2)}, tmp_path / "old.safetensors", {"minigrad": text})
     arrays, metadata = load(tmp_path / "old.safetensors")
     assert (arrays["w"].tolist(), metadata) == ([1.0, 1.0], {"a": 1})
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    (None, "cannot read .*: No such file or directory"), (b"", "cannot read .*: Expecting value"),
+    (b"\xff\xfe", "cannot read .*: 'utf-8' codec"), (b"[" * 10**5, "cannot read .*: maximum recursion depth"),
+    (b" " * 2**24 + b"{}", "cannot read .*: it has more than 16,777,216 characters"), (b"[1]", "has no JSON object"),
+    (b'{"a":' * 101 + b"1" + b"}" * 101, "its content is nested more than 100 deep"),
+    (b'{"lr": NaN}', r"its content\['lr'\] is nan"), (b'{"lr": 1e999}', r"its content\['lr'\] is inf"),
+], ids=lambda value: f"{value!r:.12}")
+def test_json_of_a_stranger_is_an_object_or_one_sentence(tmp_path, text, sentence):
+    if text is not None:
+        (tmp_path / "config.json").write_bytes(text)
+    with pytest.raises(FileError, match=sentence):
+        files.read_json(tmp_path / "config.json")

@@ -65,6 +65,15 @@ def test_a_class_that_does_not_exist_is_refused(true, predicted):
         confusion_matrix(np.array(true), np.array(predicted), 2)
 
 
+def test_each_class_has_a_row_and_each_row_a_class():
+    found = Evaluation(0.5, np.array([[3, 1, 0], [0, 4, 0], [1, 0, 0]]))
+    rows = [*found.of_classes(["cat", "dog", "cow"])]
+    np.testing.assert_array_equal([row[1:4] for row in rows], np.stack([found.precision, found.recall, found.f1], 1))
+    assert [(row[0], row[4]) for row in rows] == [("cat", 4), ("dog", 4), ("cow", 1)]
+    with pytest.raises(ValueError, match="longer"):
+        [*found.of_classes(["cat", "dog"])]
+
+
 # ---------------------------------------------------------------- what is a class
 
 

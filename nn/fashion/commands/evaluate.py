@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import argparse
 
-from nn.console import as_path, check_output, say
-from nn.fashion.classifier import Classifier
-from nn.fashion.dataset import load
-from nn.fashion.folder import check_no_file_of_a_run
-from nn.fashion.report import summary
-from nn.fashion.result import of_test_images, write_json
+from nn.console import as_path
+from nn.fashion.result import evaluate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +26,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the table."""
-    check_output(given.json, ".json")
-    check_no_file_of_a_run(given.json)
-    classifier = Classifier.load(given.model)
-    data = load(given.data, size=classifier.size)
-    classifier.check(data)
-    say(f"Data: {data.source}")
-    evaluation = classifier.evaluate(data.test_images, data.test_labels)
-    if given.json is not None:
-        write_json(of_test_images(classifier, evaluation, data, given.model), given.json)
-    print(summary(evaluation, classifier.classes))
+    evaluate(given.model, given.data, given.json)

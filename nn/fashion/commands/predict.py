@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("photos", nargs="+", metavar="PHOTO", help="an image file")
     add("--top", type=int, default=3, metavar="K", help="how many classes are shown (default: 3)")
     add("--json", action="store_true", help="print one JSON object for each photo, a line each")
-    add("--picture", type=as_path, metavar="FILE", help="draw each photo, what the network sees, and all probabilities")
+    add("--picture", type=as_path, metavar="FILE",
+        help="draw each photo, what the network sees, and the ten most probable classes")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -256,6 +256,11 @@ def test_valid_data_other_than_the_original_gives_a_single_warning(tmp_path: Pat
     assert caught[0].filename == __file__
 
 
+def test_the_bundled_sample_gives_no_warning_however_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(SAMPLE_FOLDER.parent)
+    assert len(load(SAMPLE_FOLDER.name).train_labels) == 6000
+
+
 # Files that are broken
 
 

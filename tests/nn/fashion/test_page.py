@@ -592,6 +592,15 @@ def test_a_card_leaves_out_what_is_not_known(trained, data):
         assert "## Training" not in model_card(classifier, evaluation, settings)
 
 
+def test_a_card_says_of_which_epoch_the_model_is_and_takes_a_strangers_setting_for_text(trained, data):
+    classifier = trained("mlp")
+    evaluation = classifier.evaluate(data.test_images[:100], data.test_labels[:100])
+    settings = {"architecture": classifier.metadata()["architecture"], "epochs": 4, "[a](b)|c": 1, "batch_size": 2}
+    card = model_card(replace(classifier, training={"epoch": 3}), evaluation, settings)
+    assert "| epochs | 4 |\n| \\[a\\](b)\\|c | 1 |\n| batch size | 2 |\n| model of epoch | 3 |" in card
+    assert "of epoch" not in model_card(replace(classifier, training={}), evaluation, settings)
+
+
 def test_names_cannot_break_a_card(trained, data):
     given = trained("mlp")
     names = ("a|b", "<b>", "two\nlines", *map(str, range(7)))

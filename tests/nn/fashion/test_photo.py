@@ -13,7 +13,7 @@ from nn.fashion.models import build
 
 Image = pytest.importorskip("PIL.Image")
 from benchmarks.photos import BACKGROUNDS, DISTORTIONS, photograph  # noqa: E402
-from nn.fashion.photo import connected, grey_pixels, read_photo  # noqa: E402
+from nn.fashion.photo import connected, grey_pixels, read_photo, read_whole  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,19 @@ def test_the_orientation_of_the_camera_is_undone():
     exif[0x0112] = 6
     turned = np.ascontiguousarray(np.rot90(scene()))
     assert read_photo(saved(turned, exif=exif)).box == (50, 30, 80, 100)
+
+
+def test_a_photo_that_is_seen_as_a_whole_is_opened_once(tmp_path, monkeypatch):
+    exif, opened, path = Image.Exif(), [], tmp_path / "photo.jpg"
+    exif[0x0112] = 6
+    picture = np.random.default_rng(0).integers(0, 256, (700, 600, 3), np.uint8)
+    Image.fromarray(picture).save(path, exif=exif)
+    expected = grey_pixels(path, (28, 20))
+    monkeypatch.setattr(Image, "open", lambda path, open=Image.open: opened.append(path) or open(path))
+    photo = read_whole(path, (28, 20))
+    assert opened == [path]
+    assert photo.picture.shape[0] < photo.picture.shape[1] < 700
+    np.testing.assert_array_equal(photo.pixels, expected)
 
 
 def test_of_an_animation_the_first_picture_counts(tmp_path):

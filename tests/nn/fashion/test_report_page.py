@@ -106,8 +106,9 @@ def test_hidden_features_are_what_the_last_layer_gets(folder, data):
     [
         ("metrics.csv", "epoch,train_loss\n1,abc\n", "metrics.csv is damaged"),
         ("metrics.csv", "epoch,seconds\n1,2\n", "metrics.csv is damaged: each row has an epoch, its train_loss and"),
-        ("config.json", "{", "config.json cannot be read"),
-        ("config.json", "[1]", "config.json is damaged: it has no JSON object"),
+        ("config.json", "{", "config.json: Expecting property name"),
+        ("config.json", "[1]", "config.json has no JSON object"),
+        ("result.json", '{"a": ' + "[" * 900 + "]" * 900 + "}", "result.json: its content is nested more than 100"),
         ("model.npz", "no model", "model.npz"),
     ],
 )
@@ -116,6 +117,23 @@ def test_a_damaged_run_is_refused_and_no_page_is_written(folder, data, name, con
     with pytest.raises(nn.FileError, match=re.escape(sentence)):
         write_report([folder], data)
     assert not (folder / "report.html").exists()
+
+
+def test_a_report_names_the_data_that_it_judges_by_beside_those_of_the_run(folder, data):
+    (folder / "result.json").write_text(json.dumps({"data": {"source": "other pictures"}, "judged by": "a friend"}))
+    page = write_report([folder], data).read_text(encoding="utf-8")
+    assert f"<p>Judged by the test images of: {data.source}</p>" in page
+    assert "<tr><th>data</th><td>source other pictures</td></tr>" in page
+    assert f"<tr><th>judged by</th><td>{data.source}</td></tr>" in page
+
+
+def test_a_report_says_of_which_epoch_the_model_is(folder, data):
+    assert "of epoch" not in write_report([folder], data).read_text(encoding="utf-8")
+    classifier = Classifier.load(folder)
+    classifier.training["epoch"] = "<1>"
+    classifier.save(folder / "model.npz")
+    page = write_report([folder], data).read_text(encoding="utf-8")
+    assert "<b>2</b>epochs</div><div><b>&lt;1&gt;</b>model of epoch" in page
 
 
 def test_a_run_is_named_by_its_folder(folder):

