@@ -67,7 +67,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
     """
     out = wrap(data)
     if grad_mode.enabled:
-        live: tuple[Edge, ...] = ()
+        live: tuple[Edge, ...] = ()  # filled in a loop, at every step: a generator takes twice as long
         for edge in edges:
             x = edge[0]
             if isinstance(x, Tensor) and x._requires_grad:

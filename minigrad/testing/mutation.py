@@ -10,9 +10,11 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
-from types import CellType, FrameType, FunctionType
+from types import CellType, FrameType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -35,20 +37,39 @@ def other_values(array: Any) -> Any:
 
 
 def with_other_values(kept: Any) -> Any:
-    """A floating tensor or array with different numbers, also in a list or tuple; anything else as it is."""
+    """A floating tensor or array with different numbers, also in a list, tuple or dict; anything else as it is."""
     if isinstance(kept, Tensor) and kept.dtype.kind == "f":
         return wrap(other_values(kept._data))
     if isinstance(kept, np.ndarray) and kept.dtype.kind == "f":
         return other_values(kept)
+    if type(kept) is dict:
+        return {key: with_other_values(x) for key, x in kept.items()}
     return type(kept)(map(with_other_values, kept)) if type(kept) in (list, tuple) else kept
 
 
-def with_other_inputs(rule: Rule, parent: Tensor) -> Rule:
-    """The rule closing over other values than those it was made with."""
-    if not isinstance(rule, FunctionType) or rule.__closure__ is None:
-        return rule
-    cells = tuple(CellType(with_other_values(cell.cell_contents)) for cell in rule.__closure__)
-    return FunctionType(rule.__code__, rule.__globals__, rule.__name__, rule.__defaults__, cells)
+def with_other_inputs(rule: Any, parent: Tensor) -> Rule:
+    """The rule with other values in whatever it holds, when it runs: what it closes over may be assigned after all."""
+    return lambda grad, out: holding_other_values(rule)(grad, out)
+
+
+def holding_other_values(rule: Any) -> Any:
+    """A function, a partial, a method or another object that can be called, with other values in what it holds."""
+    if isinstance(rule, partial):
+        inner = holding_other_values(rule.func)
+        return partial(inner, *with_other_values(rule.args), **with_other_values(rule.keywords))
+    if isinstance(rule, MethodType):
+        return MethodType(rule.__func__, holding_other_values(rule.__self__))
+    if isinstance(rule, FunctionType):
+        cells = tuple(CellType(with_other_values(cell.cell_contents)) for cell in rule.__closure__ or ())
+        defaults = with_other_values(rule.__defaults__)
+        other = FunctionType(rule.__code__, rule.__globals__, rule.__name__, defaults, cells)
+        other.__kwdefaults__ = with_other_values(rule.__kwdefaults__)
+        return other
+    if not hasattr(rule, "__dict__"):
+        return with_other_values(rule)
+    other = copy(rule)
+    vars(other).update(with_other_values(vars(rule)))
+    return other
 
 
 def first_slice(gradient: Tensor, parent: Tensor) -> Tensor:
@@ -143,12 +164,12 @@ class MutationReport:
 
 
 class Breaker:
-    """Watches what is recorded, and breaks the rules of one mutant."""
+    """Watches what is recorded, and breaks the rules of one mutant, or those alone of a user's operation."""
 
-    def __init__(self, mutant: Mutant | None) -> None:
-        self.mutant = mutant
+    def __init__(self, mutant: Mutant | None, of_user: bool = False) -> None:
+        self.mutant, self.of_user = mutant, of_user
         self.seen: dict[tuple[str, int], str] = {}  # where each rule is written
-        self.users: set[str] = set()  # operations that are not ours
+        self.users: set[tuple[str, int]] = set()  # rules that are not ours, though names may be the same
         self.callers: dict[str, set[str]] = {}  # functions -> the operations that they are made of
         self.made_a_difference = False
 
@@ -162,19 +183,25 @@ class Breaker:
         for place, position in enumerate(live[: len(edges)]):
             if self.mutant is None:
                 self.note(operation, position, edges[place][1])
-            elif (self.mutant.operation, self.mutant.position) == (name_of_operation(operation), position):
+            elif self.is_broken(operation, position):
                 parent, rule = edges[place]
                 edges[place] = (parent, self.broken(rule, MUTATIONS[self.mutant.mutation](rule, parent), parent.shape))
         if edges:
             out._edges = tuple(edges)
 
+    def is_broken(self, operation: Callable[..., Any], position: int) -> bool:
+        """Whether the mutant breaks this rule."""
+        assert self.mutant is not None
+        mutant = self.mutant.operation, self.mutant.position
+        return mutant == (name_of_operation(operation), position) and not (self.of_user and is_ours(operation))
+
     def note(self, operation: Callable[..., Any], position: int, rule: Rule) -> None:
         """What there is to break, whose it is, and what was running."""
         name, code = name_of_operation(operation), getattr(getattr(rule, "func", rule), "__code__", None)
-        if (name, position) in self.seen:
+        if (name, position) in self.seen and (is_ours(operation) or (name, position) in self.users):
             return
         self.seen[name, position] = shown_place(code.co_filename, code.co_firstlineno) if code else ""
-        self.users |= {name} if str(getattr(operation, "__module__", "")).partition(".")[0] not in OURS else set()
+        self.users |= set() if is_ours(operation) else {(name, position)}
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             self.callers.setdefault(frame.f_code.co_name, set()).add(name)
@@ -193,9 +220,16 @@ class Breaker:
         return compared
 
 
+def is_ours(operation: Callable[..., Any]) -> bool:
+    """Whether an operation is defined in `minigrad` or `nn`."""
+    return str(getattr(operation, "__module__", "")).partition(".")[0] in OURS
+
+
 @contextmanager
-def breaking(mutant: Mutant | None) -> Iterator[Breaker]:
+def breaking(mutant: Mutant | None, of_user: bool = False) -> Iterator[Breaker]:
     """Within this context, and this thread, one rule is wrong; None only notes which rules there are.
+
+    If it is `of_user`, operations of `minigrad` and `nn` with the same name stay as they are.
 
     >>> from minigrad import Tensor
     >>> x = Tensor(3.0, requires_grad=True)
@@ -204,7 +238,7 @@ def breaking(mutant: Mutant | None) -> Iterator[Breaker]:
     >>> x.grad.item()
     -2.0
     """
-    breaker = Breaker(mutant)
+    breaker = Breaker(mutant, of_user)
     with recording(breaker.listen):
         yield breaker
 
@@ -248,11 +282,12 @@ def mutate_rules(
     with breaking(None) as observer:
         check()
     report = MutationReport(lines=observer.seen)
-    chosen = chosen_of(operations, observer, report)
+    chosen, of_users = chosen_of(operations, observer, report), {name for name, _ in observer.users}
     for name, position in sorted(observer.seen):
-        for mutation in faults if name in chosen else ():
+        of_user = (name, position) in observer.users
+        for mutation in faults if name in chosen and (of_user or name not in of_users) else ():
             mutant = Mutant(name, position, mutation)
-            with breaking(mutant) as breaker:
+            with breaking(mutant, of_user) as breaker:
                 if fails(check):
                     report.killed.append(mutant)
                     continue
@@ -264,7 +299,7 @@ def chosen_of(operations: Iterable[str] | None, observer: Breaker, report: Mutat
     """The names of the operations to break; raises if there are none, or one is none."""
     recorded = {name for name, _ in observer.seen}
     if operations is None or operations == "all":
-        chosen = observer.users if operations is None else recorded
+        chosen = {name for name, _ in observer.users} if operations is None else recorded
         if chosen:
             return chosen
         if not recorded:

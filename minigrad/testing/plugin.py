@@ -29,7 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """What is not asked for is not even imported."""
     if config.getoption("check_gradients"):
         config.pluginmanager.register(GradientChecks(), "minigrad-check-gradients")
-    if config.getoption("mutate_rules") is not None:
+    if (asked := config.getoption("mutate_rules")) is not None:
+        if "/" in asked or ".py" in asked:
+            raise pytest.UsageError(f"--mutate-rules={asked} names no operations: name files of tests before it")
         config.pluginmanager.register(RuleMutations(), "minigrad-mutate-rules")
 
 
@@ -40,6 +42,15 @@ class GradientChecks:
         from minigrad.testing.survey import Survey
 
         self.survey = Survey()
+        self.unseen: list[str] = []  # problems of tests that are skipped, or expected to fail
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Note what fixtures record, which is checked with the test."""
+        from minigrad.recording import recording
+
+        with recording(self.survey.listen):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -49,17 +60,27 @@ class GradientChecks:
         try:
             with recording(self.survey.listen):
                 result = yield
-        except BaseException:
-            if problems := self.survey.problems():
+        except BaseException as error:
+            problems = self.survey.problems()
+            if isinstance(error, pytest.skip.Exception | pytest.xfail.Exception) or item.get_closest_marker("xfail"):
+                self.unseen += problems
+            elif problems:
                 item.add_report_section("call", "wrong gradients", "\n\n".join(problems))
             raise
         if problems := self.survey.problems():
             pytest.fail("\n\n".join(problems), pytrace=False)
         return result
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail for wrong gradients that no failing test shows."""
+        if self.unseen and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """How much was checked."""
+        """How much was checked, and what was found in tests of which nothing else is shown."""
         terminalreporter.section("gradients")
+        for problem in self.unseen:
+            terminalreporter.write_line(problem)
         terminalreporter.write_line(str(self.survey))
 
 
@@ -79,7 +100,7 @@ class RuleMutations:
         operations = "all" if asked == "all" else asked.split(",") if asked else None
         if session.testsfailed:
             self.report = "rules are not broken while tests fail as things are"
-        elif not session.config.option.collectonly:
+        elif session.items and not session.config.option.collectonly:
             try:
                 self.report = mutate_rules(lambda: run_again(session.items), operations)
             except ValueError as error:
@@ -87,9 +108,10 @@ class RuleMutations:
         return result
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """The table."""
-        terminalreporter.section("broken gradient rules")
-        terminalreporter.write_line(str(self.report))
+        """The table, if the tests have run again."""
+        if self.report is not None:
+            terminalreporter.section("broken gradient rules")
+            terminalreporter.write_line(str(self.report))
 
 
 def run_again(items: list[pytest.Item]) -> None:

@@ -45,7 +45,8 @@ class Survey:
     def keep(self, step: Step) -> None:
         """Copy a call, and those of the functions around it."""
         given = step.arguments, step.options
-        kind = (getattr(step.operation, "__code__", step.operation), *map(kind_of, leaves([*given])))
+        deciding = leaves([*given, held(step.operation)])
+        kind = (getattr(step.operation, "__code__", step.operation), *map(kind_of, deciding))
         if kind in self.seen:
             return
         self.seen.add(kind)
@@ -97,6 +98,12 @@ class PlaceOfRule:
 
     def __call__(self, grad: Tensor, out: Tensor) -> Tensor:
         raise NotImplementedError("this is only the place of a rule")
+
+
+def held(operation: Any) -> list[Any]:
+    """What a nested function closes over, and what the object of a method has: one code is several operations."""
+    cells = getattr(operation, "__closure__", None) or ()
+    return [*(cell.cell_contents for cell in cells), getattr(getattr(operation, "__self__", None), "__dict__", None)]
 
 
 def kind_of(leaf: Any) -> Any:

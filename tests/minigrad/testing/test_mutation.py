@@ -1,6 +1,7 @@
 """`mutate_rules`: what it breaks, what it refuses, and its report."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -92,6 +93,76 @@ def test_operations_that_are_objects_and_rules_that_are_methods_are_broken():
 
     report = mutate_rules(check, mutations=["factor two"])
     assert [mutant.operation for mutant in report.killed] == ["Scaling"]
+    assert "test_mutation.py:" in str(report)
+
+
+class Squaring:
+    """A rule that is a method, or an object that can be called."""
+
+    def __init__(self, x):
+        self.x = mg.value(x)
+
+    def __call__(self, grad, out):
+        return grad * 2 * self.x
+
+
+def rule_of(x, grad, out):
+    return grad * 2 * x
+
+
+def late(x):
+    rule = lambda grad, out: grad * 2 * kept["x"]  # noqa: E731
+    out = mg.record(late, mg.value(x) ** 2, (x, rule))
+    kept = {"x": mg.value(x)}
+    return out
+
+
+def with_keyword(x):
+    def rule(grad, out, *, factor=2):
+        return grad * factor * mg.as_tensor(x).detach()
+
+    return mg.record(with_keyword, mg.value(x) ** 2, (x, rule))
+
+
+def holding(make):
+    def squared(x):
+        return mg.record(squared, mg.value(x) ** 2, (x, make(x)))
+
+    return squared
+
+
+@pytest.mark.parametrize("squared", [
+    late, with_keyword, holding(Squaring), holding(lambda x: Squaring(x).__call__),
+    holding(lambda x: partial(rule_of, mg.value(x))),
+    holding(lambda x: partial(lambda grad, out, x: grad * 2 * x, x=mg.value(x))),
+    holding(lambda x: lambda grad, out, x=mg.value(x): grad * 2 * x),  # noqa: B008
+    holding(lambda x: lambda grad, out, *, x=mg.value(x): grad * 2 * x),  # noqa: B008
+])
+def test_a_wrong_input_is_tried_however_a_rule_holds_it_and_is_no_error_of_the_kit(squared):
+    def weak():
+        squared(mg.tensor([1.0, 2.0], requires_grad=True)).sum().backward()
+
+    def exact():
+        x = mg.tensor([1.0, 2.0], requires_grad=True)
+        squared(x).sum().backward()
+        assert x.grad.numpy().tolist() == [2, 4]
+
+    assert len(mutate_rules(weak, mutations="wrong input").survived) == 1
+    assert len(mutate_rules(exact, mutations="wrong input").killed) == 1
+
+
+def test_an_operation_with_the_name_of_one_of_minigrad_is_broken_alone():
+    def multiply(x):
+        return mg.record(multiply, mg.value(x) * 2, (x, lambda grad, out: grad * 2))
+
+    def check():
+        x = mg.tensor([1.0, 2.0], requires_grad=True)
+        (np.array([3.0, 1.0]) * multiply(x * 1) * 1).sum().backward()
+        assert x.grad.numpy().tolist() == [6, 2]
+
+    report = mutate_rules(check, mutations=["opposite sign"])
+    assert [(mutant.operation, mutant.position) for mutant in report.killed] == [("multiply", 0)]
+    assert not report.survived + report.equivalent
     assert "test_mutation.py:" in str(report)
 
 

@@ -80,6 +80,57 @@ def test_a_test_that_fails_anyway_keeps_its_own_failure_and_shows_the_gradient_a
     result.stdout.fnmatch_lines(["*assert*== 0*", "*wrong gradients*", "the gradient of cube is WRONG"])
 
 
+def test_a_wrong_rule_in_a_test_of_which_nothing_is_shown_fails_the_run_all_the_same(run):
+    result = run(
+        """
+        @pytest.mark.xfail(reason="unfinished")
+        def test_expected_to_fail():
+            assert cube(leaf(3)).shape == ()
+
+        def test_skipped():
+            cube(leaf(2, 2))
+            pytest.skip("later")
+
+        def test_of_what_is_right():
+            square(leaf(3))
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=1, xfailed=1, skipped=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.stdout.str().count("the gradient of cube is WRONG") == 2
+
+
+def test_what_fixtures_and_each_nested_function_or_method_record_is_checked(run):
+    result = run(
+        """
+        class Power:
+            def __init__(self, n):
+                self.n = n
+
+            def of(self, x):
+                return mg.record(self.of, x.data**self.n, (x, lambda grad, out: grad * 2 * x))
+
+        def power(n):
+            def of(x):
+                return mg.record(of, x.data**n, (x, lambda grad, out: grad * 2 * x))
+            return of
+
+        @pytest.fixture
+        def loss():
+            return cube(leaf(3)).sum()
+
+        def test_fixture(loss): loss.backward()
+        def test_right_method(): Power(2).of(leaf(3))
+        def test_wrong_method(): Power(3).of(leaf(3))
+        def test_right_function(): power(2)(leaf(3))
+        def test_wrong_function(): power(3)(leaf(3))
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=2, failed=3)
+
+
 def test_training_with_everything_a_layer_may_do_raises_no_false_alarm_and_changes_nothing(run):
     tests = """
         def unit(x, norm):  # is handed what follows from x, and is right
@@ -152,6 +203,19 @@ def test_rules_are_broken_one_at_a_time_and_survivors_are_listed(run):
     refused = run(tests, "--mutate-rules=squeare")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     assert "the check records no 'squeare': it records square, sum" in refused.stderr.str()
+
+
+@pytest.mark.parametrize(("options", "status"), [
+    (["--mutate-rules", "test_none.py"], pytest.ExitCode.USAGE_ERROR),
+    (["--mutate-rules", "tests/rules"], pytest.ExitCode.USAGE_ERROR),
+    (["--mutate-rules", "-k", "none"], pytest.ExitCode.NO_TESTS_COLLECTED),
+    (["--mutate-rules", "--collect-only"], pytest.ExitCode.OK),
+])
+def test_no_rule_is_broken_where_no_test_runs(run, options, status):
+    result = run("def test(): square(leaf(1))", *options)
+    assert result.ret == status
+    assert "broken gradient rules" not in result.stdout.str()
+    assert ("names no operations: name files of tests before it" in result.stderr.str()) == (status == 4)
 
 
 def test_rules_are_not_broken_while_tests_fail(run):
