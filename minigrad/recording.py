@@ -308,13 +308,13 @@ def frame_of(operation: Callable[..., Any], innermost: FrameType) -> FrameType |
 
 
 def arguments_in(frame: FrameType) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments that a running function was called with, by position and by name."""
+    """The arguments that a running function was called with, by position and by name; `...` for what it has deleted."""
     code, given = frame.f_code, frame.f_locals
     names = iter(code.co_varnames)
-    by_position = [given[name] for name in islice(names, code.co_argcount)]
-    options = {name: given[name] for name in islice(names, code.co_kwonlyargcount)}
-    if code.co_flags & 0x04:  # *arguments
-        by_position += given[next(names)]
-    if code.co_flags & 0x08:  # **options
-        options |= given[next(names)]
+    by_position = [given.get(name, ...) for name in islice(names, code.co_argcount)]
+    options = {name: given.get(name, ...) for name in islice(names, code.co_kwonlyargcount)}
+    if code.co_flags & 0x04 and isinstance(more := given.get(next(names)), (tuple, list)):  # *arguments, or a new list
+        by_position += more
+    if code.co_flags & 0x08 and isinstance(named := given.get(next(names)), dict):  # **options
+        options |= named
     return tuple(by_position), options

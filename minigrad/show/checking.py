@@ -49,18 +49,23 @@ def verdicts(call: Checkable, rules: dict[int, Rule]) -> dict[int, VerdictShown]
     with np.errstate(all="ignore"), standing(call.drawn), undrawn():  # what is not finite is reported
         for level, (inside, outside) in enumerate(pairwise(of_library)):
             step = step_of(call.event) if level == 0 else step_around(call.event, call.around[level - 1])
-            open_ones = [i for i in rules if i not in found or found[i].verdict == "WRONG"]
+            open_ones = [i for i in rules if i not in found or differs(found[i])]
             here = verdicts_in(call, step, {i: rules[i] for i in open_ones})
             found |= {i: v for i, v in here.items() if level == 0 or v.verdict != "inconclusive"}
             is_last = step is not None and (not takes_arrays(call, step) or (inside and not outside))
-            if not any(v.verdict == "WRONG" for v in found.values()) or (is_last and level == 0):
+            if not any(map(differs, found.values())) or (is_last and level == 0):
                 return found
             if is_last:
                 unseen = [i for i, v in here.items() if v.verdict == "inconclusive"]
                 return found | dict.fromkeys(unseen, MAY_FOLLOW)
             if level and step is None:
                 break
-    return {i: MAY_FOLLOW if v.verdict == "WRONG" else v for i, v in found.items()}
+    return {i: MAY_FOLLOW if differs(v) else v for i, v in found.items()}
+
+
+def differs(verdict: VerdictShown) -> bool:
+    """Whether a rule gives something else than the slopes: so may a right one, if arrays follow from its input."""
+    return verdict.verdict == "WRONG" and verdict.numeric is not None
 
 
 def verdicts_in(call: Checkable, step: Step | None, rules: dict[int, Rule]) -> dict[int, VerdictShown]:
@@ -68,9 +73,12 @@ def verdicts_in(call: Checkable, step: Step | None, rules: dict[int, Rule]) -> d
     place = None if step is None else place_in(call, step)
     if step is None or place is None:
         return dict.fromkeys(rules, undecided("called again, the operation does not give the recorded value"))
+    edges = Edges(call, step, place, rules)
     try:
-        return Edges(call, step, place, rules).verdicts()
+        return edges.verdicts()
     except Exception as error:  # of whatever kind: it is part of what is shown
+        if raising := edges.raising():
+            return raising | verdicts_in(call, step, {i: rules[i] for i in rules if i not in raising})
         return dict.fromkeys(rules, undecided(f"called again, the operation raises {type(error).__name__}"))
 
 
@@ -96,8 +104,13 @@ def takes_arrays(call: Checkable, step: Step) -> bool:
     lattice = any((x == np.rint(x)).all() for x in inputs)
     numbers = [x for x in leaves([step.arguments, step.options])
                if isinstance(x, (np.ndarray, np.floating)) and x.dtype.kind == "f"]
-    others = [x for x in numbers if not any(x is y or (isinstance(y, Tensor) and x is y._data) for y in event.inputs)]
+    others = [x for x in numbers if not is_input(x, event)]
     return any(lattice or x.size == 1 or not ((x == 0) | (x == 1)).all() for x in others)
+
+
+def is_input(x: Any, event: Recorded) -> bool:
+    """Whether an array is an input of an operation, or what one was made of."""
+    return any(x is y or (isinstance(y, Tensor) and x is y._data) for y in event.inputs)
 
 
 def has_few_digits(x: Any) -> bool:
@@ -133,9 +146,7 @@ def step_around(event: Recorded, around: Enclosing) -> Step | None:
     function = around.function()
     if function is None:
         return None
-    copies = [x.copy() if isinstance(x, np.ndarray) else x for x in inside]  # it may write into them
-    arguments, options = rebuilt([around.arguments, around.options], copies)
-    return Step(function, event.result, arguments, options, "")
+    return Step(function, event.result, around.arguments, around.options, "")
 
 
 DATA = Tensor, np.ndarray, np.generic, np.dtype, np.random.Generator, int, float, str, slice, type(None), type(...)
@@ -149,7 +160,8 @@ class PlaceOfResult:
     index: int
 
     def results(self, event: Recorded, step: Step) -> list[Any]:
-        """All that the result may be among, when the step is made."""
+        """All that the result may be among, when the step is made; it may write into arrays that it is handed."""
+        step = step.with_leaves(lambda x: x.copy() if isinstance(x, np.ndarray) and not is_input(x, event) else x)
         if not self.within:
             return leaves(step.call({}))
         events: list[Any] = []
@@ -257,15 +269,29 @@ class Edges:
         self, cotangent: Array, gradients: Sequence[Any], variable_of: dict[int, int]
     ) -> tuple[list[Any], Tolerance]:
         """What the recorded rules themselves give, in the precision that they were recorded in."""
-        out = self.event.result
         found: list[Any] = [None] * len(gradients)
         for i, variable in variable_of.items():
-            with no_grad():
-                raw = self.rules[i](wrap(cotangent.astype(out.dtype)), out)
-                x: Any = self.event.inputs[i]
-                part = np.array(summed_to(raw, x)._data, np.float64)
+            part = self.passed_back(i, cotangent)
             found[variable] = part if found[variable] is None else found[variable] + part
-        return found, Tolerance(max(Tolerance().rtol, float(np.finfo(out.dtype).eps) ** 0.5))
+        return found, Tolerance(max(Tolerance().rtol, float(np.finfo(self.event.result.dtype).eps) ** 0.5))
+
+    def passed_back(self, i: int, cotangent: Array) -> Array:
+        """What one of the recorded rules gives."""
+        out = self.event.result
+        x: Any = self.event.inputs[i]
+        with no_grad():
+            return np.array(summed_to(self.rules[i](wrap(cotangent.astype(out.dtype)), out), x)._data, np.float64)
+
+    def raising(self) -> dict[int, VerdictShown]:
+        """The verdicts on the recorded rules that raise, or give what cannot be a gradient."""
+        found, cotangent = dict[int, VerdictShown](), np.random.default_rng(0).standard_normal(self.event.result.shape)
+        for i in self.rules:
+            try:
+                self.passed_back(i, cotangent)
+            except Exception as error:
+                reason = f"its rule raises {type(error).__name__}: {error}"
+                found[i] = VerdictShown(Verdict.WRONG.value, None, None, None, reason)
+        return found
 
 
 def code_of(function: Any) -> Any:

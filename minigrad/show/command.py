@@ -10,6 +10,7 @@ import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class PassesOfThread:
     """Takes in the backward passes of one thread."""
 
     def __init__(self, all_threads: OnePass) -> None:
-        self.all_threads, self.recorder, self.in_pass = all_threads, Tracer("some"), False
+        self.all_threads, self.recorder, self.in_pass = all_threads, Tracer("some", held=0), False
         self.at_seeds, self.watch = False, Recorder([self.listen])
 
     def listen(self, event: Any) -> None:
@@ -75,12 +76,14 @@ class PassesOfThread:
             self.end(names_around() if self.in_pass else {})
         self.in_pass, self.at_seeds = self.in_pass or begins, is_seed
         self.recorder.listen(event)
+        if begins:  # a function that calls `backward` may have returned when the pass is over
+            self.recorder.named = self.recorder.names_of(names_around())
 
     def end(self, names: dict[int, str]) -> None:
         """If there was a pass, it is over."""
         if self.in_pass:
             self.all_threads.over(self.recorder, names)
-            self.recorder, self.in_pass = Tracer("some"), False
+            self.recorder, self.in_pass = Tracer("some", held=0), False
 
 
 @contextmanager
@@ -98,6 +101,16 @@ def watched_threads(watched: OnePass) -> Iterator[None]:
         watches.pop(threading.get_ident(), None)
 
 
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Within this context, `sys.exit()` is an end like any other."""
+    try:
+        yield
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, see `--help`: 0 if the page was written, 1 if there was no such pass or the script raised."""
     given = parsed(arguments)
@@ -108,10 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.insert(0, str(Path(given.script).resolve().parent))
     output = given.output.resolve()  # the script may go to another directory
     try:
-        with watched_threads(watched):
-            run = runpy.run_module if given.module else runpy.run_path
+        with watched_threads(watched), leaving():
+            run = partial(runpy.run_module, alter_sys=True) if given.module else runpy.run_path
             variables = run(given.script, run_name="__main__")
-    except BaseException:  # of the script, which raises, or ends by sys.exit: that is all it does
+    except BaseException:  # of the script, which raises, or ends by sys.exit(3): that is all it does
         write_page(watched, variables, given, output)
         raise
     if not write_page(watched, variables, given, output):

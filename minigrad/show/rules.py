@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import linecache
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -20,11 +20,20 @@ def rule_shown(rule: Any, number_of: Callable[[Any], int | None]) -> tuple[RuleS
     code = getattr(rule, "__code__", None)
     if code is None:
         return RuleShown(described_rule(rule), "", "", {}), {}
-    kept = inspect.getclosurevars(rule).nonlocals
+    kept = closed_over(rule)
     numbers = {name: number for name, x in kept.items() if (number := number_of(x)) is not None}
     names = {name: described(x) for name, x in kept.items()}
     name = "" if code.co_name == "<lambda>" else code.co_name
     return RuleShown(source_of(code), name, f"{code.co_filename}:{code.co_firstlineno}", names), numbers
+
+
+def closed_over(rule: Any) -> dict[str, Any]:
+    """What a function or a method closes over, by name."""
+    found = dict[str, Any]()
+    for name, cell in zip(rule.__code__.co_freevars, rule.__closure__ or (), strict=True):
+        with suppress(ValueError):  # it is assigned later, as the result of `record` itself
+            found[name] = cell.cell_contents
+    return found
 
 
 def described_rule(rule: Any) -> str:

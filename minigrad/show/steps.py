@@ -44,9 +44,9 @@ class Shown:
         """The value if it is one number, otherwise shape and range."""
         if self.values is not None and len(self.values) == 1 and not self.shape:
             return f"{self.values[0]:.6g}"
-        if self.smallest is None or self.largest is None:
-            return f"{self.shape}"
         bad = f", {self.nans} NaN" * bool(self.nans) + f", {self.infinities} inf" * bool(self.infinities)
+        if self.smallest is None or self.largest is None:
+            return f"{self.shape}{bad}"
         return f"{self.shape} in [{self.smallest:.3g}, {self.largest:.3g}]{bad}"
 
 
@@ -132,8 +132,8 @@ class VerdictShown:
     Attributes:
         verdict: "correct", "WRONG", "kink" (correct: a slope between those of the two sides) or "inconclusive".
         analytic, numeric, error: the slope by the rule, that by differences, and the error bar of that; None if the
-            operation could not be called again.
-        reason: why nothing is known, if so.
+            operation could not be called again, or its rule raises.
+        reason: why nothing is known, if so; what the rule raises.
     """
 
     verdict: str

@@ -241,17 +241,21 @@ class Tracer:
     """Takes in what the engine did, and writes a trace of it.
 
     Of tensors and arrays it holds no more than what is shown of them, but for those that `Trace.check` needs.
+
+    Args:
+        held: for how many operations it holds these.
     """
 
-    def __init__(self, keep: Keep) -> None:
+    def __init__(self, keep: Keep, held: int = MOST_CHECKED) -> None:
         self.trace = Trace()
-        self.whole = keep == "all"
+        self.whole, self.held = keep == "all", held
         self.numbers: dict[int, int] = {}  # id of a tensor or an array that is alive -> its number
         self.alive: dict[int, ref[Any]] = {}  # likewise; what is no more has no id
         self.earlier: dict[int, list[int]] = {}  # id of a leaf that is alive -> the numbers it had before its updates
         self.kept: dict[int, dict[str, int]] = {}  # number of an edge -> name in its rule -> number of a tensor
         self.edge_at: dict[tuple[int, int], int] = {}  # (number of a result, which of its recorded edges) -> of an edge
         self.sweeps: dict[int, int] = {}  # number of a pass -> its number in the trace
+        self.named: dict[int, str] = {}  # number -> the name that it had when the last pass began, if somebody asked
         self.reached: dict[tuple[int, int], int] = {}  # (pass, id of a tensor) -> the number it got something by
         self.room = MOST_OPERATIONS  # for those that were recorded before
         self.since = 0  # the clock's number of the first operation; 0 until there is one
@@ -269,6 +273,8 @@ class Tracer:
         elif isinstance(event, Completed):
             arrived, extras = self.shown(event.arrived), event.tensor._extras
             gradient = self.shown(event.gradient) if extras is not None and extras.hooks else arrived
+            if gradient is not arrived and repr(gradient) == repr(arrived):  # NaN is not equal to NaN
+                gradient = arrived
             number = self.reached.get((event.sweep, id(event.tensor)), self.number(event.tensor))
             steps.append(Complete(number, arrived, gradient, event.is_end, self.sweep(event)))
         elif isinstance(event, Contributed) and (edge := self.edge_of(event)) is not None:
@@ -295,9 +301,9 @@ class Tracer:
             if rule is not None:
                 rules[number] = rule
         written = call_written(event, lambda x: self.numbers.get(id(x)))
-        is_back = next(active(sweep, after_hooks), None) is not None
+        is_back = next(active(sweep, backward, after_hooks), None) is not None
         self.trace.steps.append(Forward(target, written, why_recorded(event), is_back))
-        if rules and len(self.checkable) < MOST_CHECKED:
+        if rules and len(self.checkable) < self.held:
             inside = leaves([event.arguments, event.options])
             numbers = [x for x in inside if isinstance(x, (np.ndarray, np.floating, float))]
             self.checkable.append(Checkable(event, rules, enclosing(event.operation) if numbers else [], drawn))
@@ -404,6 +410,7 @@ class Tracer:
         trace.steps = [renumbered(step, tensors, numbers) for step in steps]
         self.numbers = {key: tensors[n] for key, n in [*self.numbers.items()] if n in tensors}
         self.earlier = {key: [tensors[n] for n in ns if n in tensors] for key, ns in self.earlier.items()}
+        self.named = {tensors[n]: name for n, name in self.named.items() if n in tensors}
         self.edge_at = {(tensors[n], i): numbers[e] for (n, i), e in self.edge_at.items() if e in numbers}
         self.kept = {
             numbers[e]: {name: tensors[n] for name, n in kept.items() if n in tensors}
@@ -414,16 +421,21 @@ class Tracer:
             for call in self.checkable
         ]
 
+    def names_of(self, known: Mapping[int, str]) -> dict[int, str]:
+        """The number of all that is alive -> its name, of those known by id."""
+        tensors, users = self.trace.tensors, dict[int, str]()
+        for key, number in [*self.numbers.items()]:  # of which something may go meanwhile
+            if key in known:
+                values = [*self.earlier.get(key, []), number]  # a leaf has one number for each of its values
+                users |= {n: f"{known[key]} (t {tensors[n].time})" for n in values} | {values[0]: known[key]}
+        return users
+
     def finish(self, known: Mapping[int, str]) -> None:
         """Give everything its name, of those known by id, and let go of what was recorded."""
         if self.operations > MOST_OPERATIONS:
             self.forget()
-        tensors = self.trace.tensors
-        users: dict[int, str] = {}
-        for key, number in self.numbers.items():
-            if key in known:
-                values = [*self.earlier.get(key, []), number]  # a leaf has one number for each of its values
-                users |= {n: f"{known[key]} (t {tensors[n].time})" for n in values} | {values[0]: known[key]}
+        tensors, users = self.trace.tensors, self.names_of(known)
+        users = {n: name for n, name in self.named.items() if name not in users.values()} | users
         called = names_for([x.operation or x.kind for x in tensors], [users.get(x.number) for x in tensors])
         tensors[:] = [replace(tensor, name=name) for tensor, name in zip(tensors, called, strict=True)]
         for number, kept in self.kept.items():

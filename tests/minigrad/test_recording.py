@@ -55,6 +55,22 @@ def test_arguments_given_by_name_or_in_any_number_are_told():
     assert event.arguments == ("ij->i", x)
 
 
+def test_of_arguments_that_an_operation_has_deleted_or_replaced_the_others_are_told():
+    def deleted(x, by, *more, of=1.0, **rest):
+        y, data = x, x.data * by
+        del x, more, of, rest
+        return mg.record(deleted, data, (y, lambda grad, out: grad * by))
+
+    def replaced(x, *more, **rest):
+        more, rest = more[0], None
+        return mg.record(replaced, x.data * more.data, (x, lambda grad, out: rest or grad * more))
+
+    x = leaf([1.0, 2.0])
+    gone, other = recorded(lambda: (deleted(x, 3.0, 4, of=2.0, other=5), replaced(x, x.detach(), other=5)))
+    assert (gone.arguments, gone.options) == ((..., 3.0), {"of": ...})
+    assert (other.arguments, other.options) == ((x,), {})
+
+
 def test_the_place_of_an_operation_of_ones_own_is_where_it_is_called():
     def doubled(x):
         return mg.record(doubled, 2 * x.data, (x, lambda grad, out: 2 * grad))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -382,6 +383,34 @@ def test_a_gradient_without_a_hook_is_not_said_to_have_one():
     assert "by a hook" not in str(seen)
 
 
+def test_a_hook_that_only_looks_at_a_gradient_of_nan_has_changed_nothing():
+    x = leaf([1.0, 2.0])
+    with trace() as seen:
+        y = x * 1.0
+        for watched in (x, y):
+            watched.register_hook(lambda gradient: None)
+        (y.sum() * np.nan).backward()
+    assert "by a hook" not in str(seen)
+
+
+def test_the_sum_of_two_passes_in_a_gradient_is_no_step_forwards():
+    x = leaf([1.0, 2.0])
+    with trace() as seen:
+        (x**3).sum().backward(create_graph=True)
+        (x.grad**2).sum().backward()
+    ahead, back = str(seen).split("backwards\n")
+    assert "add(" not in ahead
+    assert "add(" in back
+
+
+def test_a_trace_that_an_exit_stack_leaves_has_the_names_of_its_user():
+    x = leaf(3.0)
+    with ExitStack() as stack:
+        seen = stack.enter_context(trace())
+        x * 2.0
+    assert "multiply(x, 2.0)" in str(seen)
+
+
 @pytest.mark.parametrize(
     ("call", "written"),
     [
@@ -474,6 +503,11 @@ def test_large_arrays_are_kept_in_little_unless_all_is_asked_for():
     assert len(shown(np.arange(10_000.0), whole=True).values) == 10_000
     bad = shown(np.array([np.nan, np.inf, 1.0]))
     assert (bad.nans, bad.infinities, bad.smallest) == (1, 1, 1)
+
+
+def test_an_array_without_a_finite_element_says_what_is_in_it():
+    assert str(shown(np.array([np.nan, np.inf, -np.inf]))) == "(3,), 1 NaN, 2 inf"
+    assert str(shown(np.zeros((0, 3)))) == "(0, 3)"
 
 
 def test_the_text_of_a_trace_fits_into_eighty_columns():

@@ -72,6 +72,28 @@ def test_a_wrong_rule_of_ones_own_is_found_and_a_rule_that_gives_nan():
     seen.html()
 
 
+RAISING = {
+    "ValueError: a gradient rule returned shape (7,) for an input of shape (2,)": lambda: mg.tensor(np.ones(7)),
+    "TypeError: a gradient rule returned float, not a tensor": lambda: 1.0,
+    "ZeroDivisionError: division by zero": lambda: 1 / 0,
+}
+
+
+@pytest.mark.parametrize("fault", RAISING)
+@pytest.mark.parametrize("by", [2.0, np.array([2.0, 3.0])], ids=["alone", "with an array"])
+def test_a_rule_that_raises_or_gives_no_gradient_is_wrong_and_the_other_is_judged(fault, by):
+    def scaled_product(a, b, by):
+        return mg.record(scaled_product, a.data * b.data * by,
+                         (a, lambda grad, out: RAISING[fault]()), (b, lambda grad, out: grad * a * by))
+
+    with trace() as seen:
+        scaled_product(leaf([1.0, 2.0]), leaf([3.0, 4.0]), by)
+    wrong, right = seen.check().edges
+    assert str(wrong.verdict) == f"WRONG: its rule raises {fault}"
+    assert right.verdict.verdict == "correct"
+    assert "raises" in seen.html()
+
+
 def test_two_positions_of_the_same_tensor_are_judged_apart():
     x = leaf([1.0, 2.0])
     with breaking(Mutant("multiply", 1, "factor two")), trace() as seen:

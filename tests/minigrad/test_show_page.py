@@ -263,6 +263,24 @@ def test_what_a_hook_made_of_a_gradient_is_shown_beside_what_arrived(browser, tm
         assert [word in panel for word in ("before a hook changed it", "12", "7")] == [True] * 3
 
 
+def test_what_comes_after_a_hook_is_no_derivative_of_the_result(browser, tmp_path):
+    x = leaf([1.0, 2.0])
+    with trace() as seen:
+        y = x * 3.0
+        y.register_hook(lambda gradient: gradient * 0.0)
+        total = y.sum()
+        total.backward()
+    with opened(browser, seen, tmp_path) as page:
+        shown = {}
+        for at, step in enumerate(seen.steps):
+            if hasattr(step, "arrived"):
+                page.evaluate(f"goTo({at})")
+                shown[seen.tensors[step.tensor].name] = page.inner_text("#panel")
+    assert "∂total/∂total" in shown["total"]
+    assert "∂" not in shown["y"] + shown["x"]
+    assert "gradient at y" in shown["y"]
+
+
 def test_each_pass_counts_its_own_arrivals_and_a_constant_leads_to_where_it_is_used(browser, tmp_path):
     x, c = leaf(2.0), mg.tensor(3.0)
     with trace() as seen:

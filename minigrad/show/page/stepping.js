@@ -73,7 +73,8 @@ function render() {
   byId("slider").value = at;
   byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
   const seeds = steps.filter((s) => s.kind === "seed" && s.sweep === step.sweep);
-  root = seeds.length === 1 && alike(seeds[0].gradient.values, [1]) ? tensors[seeds[0].tensor].name : "";
+  const isDerivative = seeds.length === 1 && alike(seeds[0].gradient.values, [1]) && !(hooked.get(step.sweep) <= at);
+  root = isDerivative ? tensors[seeds[0].tensor].name : "";
   const until = asked && asked.hides ? at - 1 : at;
   colour(until);
   showSource(steps[until]);

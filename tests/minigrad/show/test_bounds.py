@@ -4,6 +4,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.show import trace, tracing
+from minigrad.show.command import OnePass, watched_threads
 from minigrad.show.steps import Complete, Contribution, Forward, Seed
 
 
@@ -30,3 +31,21 @@ def test_of_many_operations_the_first_and_last_are_kept_and_all_fits_together(mo
     assert text.splitlines()[7] == "  ... 108 operations in between are left out ..."
     assert {edge.verdict.verdict for edge in seen.check().edges if edge.verdict} <= {"correct", "inconclusive"}
     assert seen.html().startswith("<!")
+
+
+def test_names_that_were_known_when_a_pass_began_stay_where_they_were_when_operations_are_left_out(monkeypatch):
+    def run():
+        x = y = mg.tensor(2.0, requires_grad=True)
+        for _ in range(40):
+            y = y * 1.0
+        y.backward()
+        return x.grad
+
+    monkeypatch.setattr(tracing, "MOST_OPERATIONS", 12)
+    watched = OnePass(1)
+    with watched_threads(watched):
+        assert run().item() == 1.0
+    seen = watched.trace({})
+    last = [step.tensor for step in seen.steps if isinstance(step, Forward)][-1]
+    assert seen.left_out == 40 - 12
+    assert {t.name: t.number for t in seen.tensors if t.name in ("x", "y")} == {"x": 0, "y": last}

@@ -216,6 +216,7 @@ ONE_PASS = "import minigrad as mg\nx = mg.tensor(1.0, requires_grad=True)\n(x * 
         (["--pass", "0", "one.py"], 2, "--pass counts from 1, got 0"),
         (["--pass", "7", "one.py"], 1, "the script made 1 backward pass, so there is no page of pass 7"),
         (["none.py"], 1, "the script made no backward pass, so there is no page of pass 1"),
+        (["exit.py"], 1, "the script made no backward pass, so there is no page of pass 1"),
         (["-o", "no/such/page.html", "one.py"], 2, "no/such/page.html cannot be written: make the directory no/such"),
         (["-o", ".", "one.py"], 2, ". cannot be written"),
         (["one.py", "-o"], 2, "-o needs the name of the page to write"),
@@ -226,6 +227,7 @@ ONE_PASS = "import minigrad as mg\nx = mg.tensor(1.0, requires_grad=True)\n(x * 
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, arguments, code, said):
     (tmp_path / "one.py").write_text(ONE_PASS)
     (tmp_path / "none.py").write_text("print('nothing')\n")
+    (tmp_path / "exit.py").write_text("raise SystemExit(0)\n")
     failed = show(*arguments, cwd=tmp_path)
     assert failed.returncode == code
     assert said in failed.stderr.splitlines()[-1]
@@ -248,6 +250,77 @@ def test_the_end_of_a_script_is_its_own_and_the_page_is_written(tmp_path, end, c
     assert done.returncode == alone.returncode == code
     assert (last or alone.stderr.splitlines()[-1]) in done.stderr.splitlines()[-1]
     assert (tmp_path / "backprop.html").exists()
+
+
+IN_A_FUNCTION = """\
+import minigrad as mg
+
+def main():
+    w = mg.tensor(1.0, requires_grad=True)
+    loss = w * w
+    loss.backward()
+    print(w.grad)
+
+main()
+"""
+
+
+AT_THE_TOP = "import minigrad as mg\nw = mg.tensor(1.0, requires_grad=True)\nloss = w * w\nloss.backward()\n"
+
+
+@pytest.mark.parametrize("script", [IN_A_FUNCTION, AT_THE_TOP + "raise SystemExit(0)", AT_THE_TOP + "raise KeyError"])
+def test_names_are_those_that_were_known_when_the_pass_began(tmp_path, script):
+    (tmp_path / "script.py").write_text(script)
+    show("script.py", cwd=tmp_path)
+    assert [tensor["name"] for tensor in told_by(tmp_path / "backprop.html")["tensors"]] == ["w", "loss"]
+
+
+def test_a_name_that_went_on_to_another_tensor_during_a_pass_is_that_of_the_other_alone(tmp_path):
+    (tmp_path / "script.py").write_text("""\
+import minigrad as mg
+x = mg.tensor(1.0, requires_grad=True)
+y = x * 2.0
+z = y * 3.0
+z.backward()
+y = z
+x + 1.0
+""")
+    show("script.py", cwd=tmp_path)
+    assert [t["name"] for t in told_by(tmp_path / "backprop.html")["tensors"]] == ["x", "multiply_1", "y"]
+
+
+def test_the_pass_that_was_found_holds_no_tensor(tmp_path):
+    (tmp_path / "script.py").write_text("""\
+import weakref
+import minigrad as mg
+x = mg.tensor(1.0, requires_grad=True)
+y = x * x
+held = weakref.ref(y)
+y.backward()
+del y
+print(held())
+""")
+    assert show("script.py", cwd=tmp_path).stdout == "None\n"
+
+
+@pytest.mark.parametrize("end", ["", "import sys; sys.exit(0)", "import sys; sys.exit()"])
+def test_the_page_is_opened_when_the_script_has_ended_well(tmp_path, end):
+    (tmp_path / "script.py").write_text(ONE_PASS + end)
+    done = show("--open", "script.py", cwd=tmp_path, BROWSER="echo %s")
+    assert (done.returncode, done.stdout) == (0, (tmp_path / "backprop.html").as_uri() + "\n")
+
+
+def test_threads_end_before_the_page_is_written_also_after_an_exit(tmp_path):
+    (tmp_path / "script.py").write_text(THREAD + "raise SystemExit\n")
+    assert show("script.py", cwd=tmp_path).stderr.startswith("backprop.html: ")
+
+
+def test_a_module_is_the_main_module_while_it_runs(tmp_path):
+    (tmp_path / "module.py").write_text(
+        ONE_PASS + "import pickle, sys\nclass Own: pass\npickle.dumps(Own())\nprint(*sys.argv)\n"
+    )
+    done = show("--module", "module", "a", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'module.py'} a\n"), done.stderr
 
 
 def test_a_module_is_run_by_its_name(tmp_path):

@@ -56,6 +56,33 @@ def test_the_rule_of_an_operation_from_code_without_a_module_is_checked():
     assert {edge.verdict.verdict for edge in seen.check().edges if edge.rule} == {"correct"}
 
 
+def test_a_function_may_delete_its_arguments_and_is_traced_and_checked():
+    def halved(x, *more, **options):
+        h = x * np.array([2.0, 3.0])
+        del x, more, options
+        return h * np.ones(2)
+
+    with mg.detect_anomaly(), trace() as seen:
+        halved(leaf([1.0, 2.0]), 3, other=4).sum().backward()
+    assert {edge.verdict.verdict for edge in seen.check().edges if edge.rule} == {"correct"}
+
+
+def test_a_rule_may_close_over_what_is_not_there_yet_such_as_the_result():
+    class Square:
+        def __call__(self, x):
+            def rule(grad, out):
+                return grad * x * factor if y.shape == grad.shape else grad
+
+            y = record(self, value(x) ** 2, (x, rule))
+            factor = 2.0
+            return y
+
+    with trace() as seen:
+        Square()(leaf(3.0)).backward()
+    assert seen.edges[0].rule.names == {"x": "leaf_1"}
+    assert [edge.verdict.verdict for edge in seen.check().edges] == ["correct"]
+
+
 @pytest.mark.parametrize("name", NASTY, ids=range(len(NASTY)))
 def test_each_step_is_a_line_of_eighty_columns_that_ends_with_its_value(name):
     def operation(x):

@@ -182,6 +182,18 @@ def test_a_check_of_what_a_function_computes_changes_none_of_its_arrays():
     np.testing.assert_array_equal((mean, var), kept)
 
 
+def test_a_check_of_an_operation_that_writes_into_an_array_leaves_it_as_it_is():
+    def counted(x, total):
+        total += x.data
+        return mg.record(counted, x.data * 2, (x, lambda grad, out: grad * 2))
+
+    total = np.zeros(3)
+    with trace() as seen:
+        counted(leaf([1.0, 2.0, 3.0]), total).sum().backward()
+    assert {e.verdict.verdict for e in seen.check().edges if e.verdict} == {"correct"}
+    assert total.tolist() == [1, 2, 3]
+
+
 def test_layers_that_draw_and_keep_moments_are_correct():
     mg.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
