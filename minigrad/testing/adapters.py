@@ -56,6 +56,8 @@ class Adapted:
     """
 
     def __init__(self, f: Callable[..., Any], framework: Torch | Jax, adapter: str) -> None:
+        if not callable(f):
+            raise TypeError(f"{adapter} takes a function or a module, got {f!r:.80}")
         self.adapted, self.adapter, self.framework = f, adapter, framework
         self.parameters = {name: Tensor(x, requires_grad=True) for name, x in framework.parameters(f).items()}
         owner: Any = getattr(f, "__self__", None) if getattr(f, "__name__", "") == "apply" else f
@@ -168,7 +170,10 @@ class Torch:
 
         def gradients(*given: Any) -> list[Any]:
             *variables, grad = (x if x.requires_grad else x.requires_grad_() for x in given)
-            out = leaves(function(*variables))[k]
+            copies = [x.clone() for x in variables]  # a leaf that requires gradients cannot be changed in place
+            out = leaves(function(*copies))[k]
+            if not isinstance(out, self.torch.Tensor):
+                raise TypeError(f"it returned {out!r:.80}, which has no gradient: return torch tensors")
             again = hasattr(function, "of_gradient")
             if not out.requires_grad and not again:
                 return [0 * (x + grad.sum()) for x in variables]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from hypothesis import strategies as st
@@ -30,6 +30,8 @@ from minigrad.testing.values import (
     indices,
     shapes,
 )
+
+Known: TypeAlias = Operation | str | Callable[..., Any]  # an operation, its name, or its function
 
 
 def as_one(result: Any) -> Any:
@@ -62,14 +64,17 @@ class Call:
         return f"{self.operation.name}({arguments}{''.join(f', {k}={v!r}' for k, v in self.options.items())})"
 
 
-def registered(operation: Operation | str) -> Operation:
-    """An operation, or the one of this name; ValueError if there is none."""
-    if isinstance(operation, str) and operation not in operations:
-        raise ValueError(f"there is no operation {operation!r}: see minigrad.ops.operations")
-    return operations[operation] if isinstance(operation, str) else operation
+def registered(operation: Known) -> Operation:
+    """An operation, or the one of this name, or that is this function; ValueError if there is none."""
+    if isinstance(operation, Operation):
+        return operation
+    for name, known in operations.items():
+        if name == operation or known.function is operation:
+            return known
+    raise ValueError(f"there is no operation {operation!r}: see minigrad.ops.operations")
 
 
-def calls(operation: Operation | str) -> st.SearchStrategy[Call]:
+def calls(operation: Known) -> st.SearchStrategy[Call]:
     """Calls of a registered operation with arguments of every shape it takes: by its family, or by its name.
 
     A package that defines operations registers examples for them in its module `testing`, which is imported on demand.
@@ -109,27 +114,31 @@ def register(name: str, examples: st.SearchStrategy[Example]) -> None:
 
     >>> register("mixture", each([((3,), (3,)), ((2, 3), (3,))], share=[0.25, 0.5]))
     """
+    if not isinstance(examples, st.SearchStrategy):
+        raise TypeError(f"register takes a strategy for examples, such as each([((3,), (3,))]), got {examples!r:.80}")
     EXAMPLES[name] = examples
 
 
-def elements_for(operation: Operation | str, position: int = 0) -> st.SearchStrategy[float]:
+def elements_for(operation: Known, position: int = 0) -> st.SearchStrategy[float]:
     """Floats inside the domain of an operation's input, clear of its kinks and of the ends of the domain.
 
     Args:
-        operation: a registered operation, or its name.
+        operation: a registered operation, its function, or its name.
         position: which of its inputs.
     """
     known = registered(operation)
+    if position not in range(known.arity):
+        raise ValueError(f"there is no input {position} of {known.name}: it takes {known.arity}, counted from 0")
     clear = 1 / (4 * LATTICE)
     return elements(known.domain[position], 0.5).filter(lambda x: all(abs(x - kink) > clear for kink in known.kinks))
 
 
 @st.composite
-def at_kinks(draw: st.DrawFn, operation: Operation | str) -> Call:
+def at_kinks(draw: st.DrawFn, operation: Known) -> Call:
     """Calls of an operation many of whose elements lie exactly at a kink, or are equal to each other.
 
     Args:
-        operation: a registered operation that has kinks or ties, or its name.
+        operation: a registered operation that has kinks or ties, its function, or its name.
 
     Raises:
         ValueError: if it has neither.

@@ -24,9 +24,8 @@ from minigrad.guards import name_of_operation
 from minigrad.ops import operations as registry
 from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Rule, Tensor, wrap
-from minigrad.testing.reproduce import shown_place
+from minigrad.testing.reproduce import is_ours, shown_place
 
-OURS = ("minigrad", "nn")
 Mutation = Callable[[Rule, Tensor], Rule]
 
 
@@ -192,16 +191,17 @@ class Breaker:
     def is_broken(self, operation: Callable[..., Any], position: int) -> bool:
         """Whether the mutant breaks this rule."""
         assert self.mutant is not None
-        mutant = self.mutant.operation, self.mutant.position
-        return mutant == (name_of_operation(operation), position) and not (self.of_user and is_ours(operation))
+        mutant, module = (self.mutant.operation, self.mutant.position), getattr(operation, "__module__", None)
+        return mutant == (name_of_operation(operation), position) and not (self.of_user and is_ours(module))
 
     def note(self, operation: Callable[..., Any], position: int, rule: Rule) -> None:
         """What there is to break, whose it is, and what was running."""
         name, code = name_of_operation(operation), getattr(getattr(rule, "func", rule), "__code__", None)
-        if (name, position) in self.seen and (is_ours(operation) or (name, position) in self.users):
+        is_users = not is_ours(getattr(operation, "__module__", None))
+        if (name, position) in self.seen and (not is_users or (name, position) in self.users):
             return
         self.seen[name, position] = shown_place(code.co_filename, code.co_firstlineno) if code else ""
-        self.users |= set() if is_ours(operation) else {(name, position)}
+        self.users |= {(name, position)} if is_users else set()
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             self.callers.setdefault(frame.f_code.co_name, set()).add(name)
@@ -218,11 +218,6 @@ class Breaker:
             return found
 
         return compared
-
-
-def is_ours(operation: Callable[..., Any]) -> bool:
-    """Whether an operation is defined in `minigrad` or `nn`."""
-    return str(getattr(operation, "__module__", "")).partition(".")[0] in OURS
 
 
 @contextmanager

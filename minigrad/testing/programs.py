@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minigrad.arrays import Array
 from minigrad.modes import no_grad
 from minigrad.ops import Domain, Operation, operations
+from minigrad.ops.registry import REAL
 from minigrad.tensor import Tensor, as_tensor
-from minigrad.testing.calls import registered
+from minigrad.testing.calls import Known, registered
 from minigrad.testing.spelling import Name, called, spelled
 from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
 from minigrad.transforms import leaves, rebuilt
@@ -67,7 +69,7 @@ class Program:
         values = {f"x{i}": as_tensor(x) for i, x in enumerate(inputs)}
         for i, line in enumerate(self.lines):
             values[f"y{i}"] = line.run(values)
-        return values[f"y{len(self.lines) - 1}"] if self.lines else +values["x0"]
+        return values[f"y{len(self.lines) - 1}"]
 
     @property
     def __name__(self) -> str:
@@ -76,18 +78,17 @@ class Program:
     def __repr__(self) -> str:
         names = [f"x{i}" for i in range(len(self.inputs))]
         body = [f"    y{i} = {line}" for i, line in enumerate(self.lines)]
-        result = f"y{len(self.lines) - 1}" if self.lines else "+x0"
         values = [f"{name} = {spelled(x)}" for name, x in zip(names, self.inputs, strict=True)]
         return "\n".join([
             "import numpy as np", "import minigrad as mg", "",
-            f"def program({', '.join(names)}):", *body, f"    return {result}", "",
+            f"def program({', '.join(names)}):", *body, f"    return y{len(body) - 1}", "",
             *values, f"mg.testing.gradcheck(program, {', '.join(names)})",
         ])
 
 
 def pruned(inputs: Sequence[Array], lines: Sequence[Statement]) -> Program:
     """The program without what its last line does not need, its variables numbered anew."""
-    needed = {f"y{len(lines) - 1}"} if lines else {"x0"}
+    needed = {f"y{len(lines) - 1}"}
     for i in reversed(range(len(lines))):
         if f"y{i}" in needed:
             needed.update(lines[i].names())
@@ -102,15 +103,19 @@ def pruned(inputs: Sequence[Array], lines: Sequence[Statement]) -> Program:
 
 
 @st.composite
-def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> Program:
+def programs(draw: st.DrawFn, names: Known | Sequence[Known] = (), max_lines: int = 6) -> Program:
     """Random programs of registered operations, with shared nodes, broadcasting and views.
 
     Whatever they compute stays clear of kinks and of moderate size. They shrink to the fewest lines and the simplest
     values; `print(program)` shows runnable Python.
 
     Args:
-        names: of the registered operations to use, by default all that can be applied to whatever tensors there are.
+        names: of the registered operations to use, or of the only one; by default all that can be applied to whatever
+            tensors there are.
         max_lines: how many operations at most.
+
+    Raises:
+        ValueError: if there is no operation of a name, or it cannot be part of programs.
 
     >>> from hypothesis import given
     >>> from minigrad.testing import gradcheck
@@ -119,19 +124,28 @@ def programs(draw: st.DrawFn, names: Sequence[str] = (), max_lines: int = 6) -> 
     ...     gradcheck(program, *program.inputs)
     >>> test()
     """
-    for name in names:
-        registered(name)
-    inputs = draw(st.lists(clear_arrays(full_shapes), min_size=1, max_size=3))
+    several = [names] if isinstance(names, (str, Operation)) or callable(names) else names
+    chosen = [registered(name) for name in several]
+    for known in chosen:
+        if known.name not in composable():
+            raise ValueError(f"{known.name} cannot be put into programs: it is no reduction, nor elementwise with a "
+                             f"gradient. Check it alone, by strategies.calls({known.name!r})")
+    usable = [known.name for known in chosen] or composable()
+    domains = dict.fromkeys([REAL, *(domain for known in chosen for domain in known.domain)])
+    values_in = st.one_of([clear_arrays(full_shapes, domain) for domain in domains])
+    inputs = draw(st.lists(values_in, min_size=1, max_size=3))
     values = {f"x{i}": Tensor(x) for i, x in enumerate(inputs)}
     lines: list[Statement] = []
     for _ in range(draw(st.integers(1, max_lines))):
         for _ in range(ATTEMPTS):
-            line = draw(lines_for(values, names or composable()))
+            line = draw(lines_for(values, usable))
             result = None if line is None else evaluated(line, values)
             if line is not None and result is not None:
                 values[f"y{len(lines)}"] = result
                 lines.append(line)
                 break
+    if not lines:
+        reject()  # where it is the rule, hypothesis says so
     return pruned(inputs, lines)
 
 

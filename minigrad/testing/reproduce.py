@@ -53,7 +53,7 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
             return "", f"mg.{name}", {}
     frames = list(users_frames())
     home = getattr(thing, "__globals__", {})
-    modules: list[Any] = [{} if is_ours(home) else home, *(frame.f_globals for frame in frames)]
+    modules: list[Any] = [{} if is_ours(home.get("__name__")) else home, *(frame.f_globals for frame in frames)]
     scopes = [*modules, *(frame.f_locals for frame in frames)]
     if own.isidentifier() and any(is_named(scope.get(own), thing) for scope in scopes):
         return "", own, {own: thing}
@@ -63,15 +63,15 @@ def named(thing: Any) -> tuple[str, str, dict[str, Any]] | None:
                 return "", name, {name: thing}
     module = str(getattr(thing, "__module__", None))
     root, home_module = path.partition(".")[0], sys.modules.get(module)
-    if path and at(home_module, path) is thing:
-        return ("", path, {root: at(home_module, root)}) if module == "__main__" else (
+    if path and is_named(at(home_module, path), thing):
+        return ("", path, {root: at(home_module, root)}) if module == "__main__" or root in modules[0] else (
             f"from {module} import {root}; ", path, {})
     return ("", own, {own: thing}) if own.isidentifier() and hasattr(thing, "__code__") else None
 
 
-def is_ours(scope: dict[str, Any]) -> bool:
-    """Whether these are the variables of a module of minigrad, or of nn."""
-    return str(scope.get("__name__")).partition(".")[0] in (ENGINE, "nn")
+def is_ours(module: str | None) -> bool:
+    """Whether a module, by its name, is of minigrad or of nn."""
+    return str(module).partition(".")[0] in (ENGINE, "nn")
 
 
 def is_named(held: Any, thing: Any) -> bool:

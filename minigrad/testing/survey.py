@@ -103,7 +103,8 @@ class PlaceOfRule:
 def held(operation: Any) -> list[Any]:
     """What a nested function closes over, and what the object of a method has: one code is several operations."""
     cells = getattr(operation, "__closure__", None) or ()
-    return [*(cell.cell_contents for cell in cells), getattr(getattr(operation, "__self__", None), "__dict__", None)]
+    contents = [attempted(getattr, cell, "cell_contents") for cell in cells]  # None of what is assigned later
+    return [*contents, getattr(getattr(operation, "__self__", None), "__dict__", None)]
 
 
 def kind_of(leaf: Any) -> Any:

@@ -7,7 +7,8 @@ well conditioned, and a failing example shrinks to small numbers. What is drawn 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import ceil, floor, log
 from typing import Any
 
 import numpy as np
@@ -41,21 +42,32 @@ def sized(least: int) -> st.SearchStrategy[tuple[int, ...]]:
 shapes, full_shapes = sized(0), sized(1)
 
 
+def inside(domain: Domain, numbers: Iterable[float]) -> list[float]:
+    return [x for x in numbers if domain.low < x < domain.high and x not in domain.without]
+
+
+def points(domain: Domain, offset: float, many: bool = False) -> list[float]:
+    """The points of a lattice inside a domain, of moderate size; if there are to be many, up to eight times as large.
+
+    Its step is an eighth, or another power of eight where the domain is narrow or far from 0.
+    """
+    most = 3.0 * LATTICE**many
+    low, high = max(domain.low, min(-most, 2 * domain.high)), min(domain.high, max(most, 2 * domain.low))
+    density = float(LATTICE) ** (1 + many - floor(log(high - low, LATTICE)))
+    first, last = ceil(low * density), floor(high * density) - 1
+    # simplest first: hypothesis shrinks towards the first of these
+    lattice = sorted(((k + offset) / density for k in range(first, last + 1)), key=lambda p: (abs(p), p < 0))
+    return inside(domain, lattice)
+
+
 def elements(domain: Domain = REAL, offset: float | None = None) -> st.SearchStrategy[float]:
     """Floats of moderate size inside a domain, now and then 0, 1 or -1.
 
     If `offset` is given they keep clear of kinks: it shifts them against the lattice, of which these are points.
     """
-    low, high = max(domain.low, -3.0), min(domain.high, 3.0)
-    first, last = int(np.ceil(low * LATTICE)), int(np.floor(high * LATTICE)) - 1
-    # simplest first: hypothesis shrinks towards the first of these
-    shift = 0.5 if offset is None else offset
-    points = sorted(((k + shift) / LATTICE for k in range(first, last + 1)), key=lambda p: (abs(p), p < 0))
-    inside, special = (
-        [p for p in some if domain.low < p < domain.high and p not in domain.without]
-        for some in (points, [0.0, 1.0, -1.0] if offset is None else [])
-    )
-    return mostly(st.sampled_from(inside), st.sampled_from(special)) if special else st.sampled_from(inside)
+    usual = st.sampled_from(points(domain, 0.5 if offset is None else offset))
+    special = inside(domain, [0.0, 1.0, -1.0] if offset is None else [])
+    return mostly(usual, st.sampled_from(special)) if special else usual
 
 
 def clear_arrays(
@@ -63,8 +75,7 @@ def clear_arrays(
 ) -> st.SearchStrategy[Array]:
     """float64 arrays with elements of moderate size, clear of kinks; `unique` ones contain no ties."""
     if unique:
-        wide = st.integers(-200, 200).map(lambda k: (k + offset) / LATTICE)
-        return hnp.arrays(np.float64, shape, elements=wide, unique=True)
+        return hnp.arrays(np.float64, shape, elements=st.sampled_from(points(domain, offset, many=True)), unique=True)
     return hnp.arrays(np.float64, shape, elements=elements(domain, offset), fill=st.nothing())
 
 
@@ -83,7 +94,7 @@ def arrays(
     if offset is not None or unique:
         return draw(clear_arrays(shape, domain, 0.5 if offset is None else offset, unique))
     x: Array = draw(hnp.arrays(np.float64, shape, elements=elements(domain), fill=st.nothing()))
-    is_scaled = domain.high == np.inf and domain.low in (-np.inf, 0)
+    is_scaled = domain.high == np.inf and domain.low in (-np.inf, 0) and not any(domain.without)
     others = [(k, False) for k in SCALES if is_scaled] + [(0, True)]
     scale, equal = draw(mostly(st.just((0, False)), st.sampled_from(others)))
     return np.full_like(x, x.flat[0]) if equal and x.size else np.asarray(x * 2.0**scale)
@@ -129,11 +140,13 @@ def tensors(
     ...     assert x.shape == (2, 3) and x.numpy().strides == (-24, -8)
     >>> test()
     """
+    laid_out = {**LAYOUTS, "zero-stride": repeated}
+    if layout not in (None, *laid_out):
+        raise ValueError(f"there is no layout {layout!r}: choose among {', '.join(laid_out)}")
     shape = draw(shape) if isinstance(shape, st.SearchStrategy) else draw(shapes) if shape is None else shape
     x = draw(arrays(shape) if elements is None else hnp.arrays(np.float64, shape, elements=elements))
-    chosen = draw(st.sampled_from([*LAYOUTS, "zero-stride"])) if layout is None else layout
-    laid_out = repeated if chosen == "zero-stride" else LAYOUTS[chosen]
-    tensor = as_tensor(laid_out(x.astype(dtype)))
+    chosen = draw(st.sampled_from([*laid_out])) if layout is None else layout
+    tensor = as_tensor(laid_out[chosen](x.astype(dtype)))
     tensor.requires_grad = requires_grad
     return tensor
 
@@ -273,9 +286,12 @@ def windowings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
 def reshapes(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
     """Shapes with as many elements as `shape`: its sides in another order, merged, split off by ones, or inferred."""
     size = int(np.prod(shape))
-    return st.permutations(shape).flatmap(
-        lambda sides: st.sampled_from([tuple(sides), (size,), (-1,), (1, *sides), (*sides[:-1], -1, 1)])
-    )
+
+    def of(sides: list[int]) -> st.SearchStrategy[tuple[int, ...]]:
+        inferred = [] if 0 in sides[:-1] else [(*sides[:-1], -1, 1)]  # by a side of 0 nothing can be divided
+        return st.sampled_from([tuple(sides), (size,), (-1,), (1, *sides), *inferred])
+
+    return st.permutations(shape).flatmap(of)
 
 
 def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:

@@ -143,6 +143,26 @@ def test_several_results_in_containers_are_checked_and_a_module_in_float32_withi
     assert any("adapt a module itself" in note for note in caught.value.__notes__)
 
 
+def test_a_function_of_torch_may_change_its_inputs_in_place(torch):
+    def without_first_row(x):
+        x[0] = 0
+        return x * x
+
+    for f in (lambda x: x.mul_(2), without_first_row):
+        inputs = X.copy()
+        assert gradcheck(from_torch(f), inputs, order=2).ok
+        assert (inputs == X).all()
+
+
+def test_what_is_no_function_of_torch_is_refused_and_what_returns_no_tensor_is_told_so(torch):
+    with pytest.raises(TypeError, match=r"from_torch takes a function or a module, got 3"):
+        from_torch(3)
+    for f, returned in [(lambda x: x.sum().item(), "3.0"), (lambda x: x.detach().numpy(), "array(")]:
+        text = text_of(from_torch(f), X)
+        assert f"TypeError: it returned {returned}" in text
+        assert "which has no gradient: return torch tensors" in text
+
+
 # ------------------------------------------------------------------------------------------------ JAX
 
 

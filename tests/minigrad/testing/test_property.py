@@ -161,11 +161,20 @@ def failing(x, times):
 failing_lambda = few(gradient_property(pairs)(lambda x: wrong(x)))
 
 
-@pytest.mark.parametrize("test", [failing, failing_lambda])
+class Squares:
+    @staticmethod
+    @few
+    @gradient_property(pairs)
+    def failing_method(x):
+        return wrong(x)
+
+
+@pytest.mark.parametrize("test", [failing, failing_lambda, Squares.failing_method])
 def test_the_line_that_reproduces_a_failing_property_runs_when_pasted(test):
     line = notes_of(test).partition("reproduce: ")[2].split("\n  note")[0].split("\nFailing")[0].split("\nHighest")[0]
+    own = {"failing": failing, "failing_lambda": failing_lambda, "Squares": Squares}
     with pytest.raises(GradientError):
-        exec(line, {"np": np, "mg": mg, "gradcheck": gradcheck, "failing": failing, "failing_lambda": failing_lambda})
+        exec(line, {"np": np, "mg": mg, "gradcheck": gradcheck} | own)
 
 
 def test_what_is_drawn_inside_is_reproduced_by_running_the_test_again():

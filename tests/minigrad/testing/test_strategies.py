@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, find, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import NoSuchExample
+from hypothesis.errors import FailedHealthCheck, NoSuchExample
 
 import minigrad as mg
 import nn
 from minigrad import record
-from minigrad.ops import operations
+from minigrad.ops import Domain, operations
+from minigrad.ops.registry import NONZERO
 from minigrad.testing import GradientError, Verdict, gradcheck, gradient_property, gradient_report
 from minigrad.testing.composed import EXAMPLES
 from minigrad.testing.strategies import (
     LAYOUTS,
+    arrays,
     at_kinks,
     calls,
     cotangents,
@@ -27,6 +29,7 @@ from minigrad.testing.strategies import (
     magnitudes,
     programs,
     register,
+    reshapes,
     tensors,
 )
 
@@ -41,6 +44,16 @@ def cube(x):
     """A cube whose rule has lost a factor: 2 x² instead of 3 x²."""
     x = mg.as_tensor(x)
     return record(cube, x.data**3, (x, lambda grad, out: grad * 2 * x * x))
+
+
+@pytest.fixture
+def registry():
+    """The registry, which forgets afterwards what a test enters."""
+    kept = dict(operations), dict(EXAMPLES)
+    yield operations
+    for table, before in zip((operations, EXAMPLES), kept, strict=True):
+        table.clear()
+        table.update(before)
 
 
 # ------------------------------------------------------------------------------------------------ values
@@ -149,12 +162,47 @@ def test_every_layout_can_be_drawn(layout):
     find(tensors(shape=(2, 3)), has_layout, settings=exists)
 
 
+@pytest.mark.parametrize("domain", [
+    Domain(2.99), Domain(5), Domain(1e9), Domain(high=-4), Domain(10, 20), Domain(-20, -10), Domain(0, 0.05),
+    Domain(-0.05, 0.05), Domain(1, 1 + 1e-9), Domain(2.99, 3.01), Domain(0), Domain(-1, 1), Domain(0, 1), NONZERO,
+], ids=str)
+@pytest.mark.parametrize("options", [{}, {"offset": 0.75}, {"unique": True}], ids=repr)
+@given(data=st.data())
+def test_arrays_lie_in_any_domain(domain, options, data):
+    x = data.draw(arrays((5,), domain, **options))
+    assert ((domain.low < x) & (x < domain.high)).all()
+    assert not np.isin(x, domain.without).any()
+
+
+def test_arrays_are_not_scaled_onto_what_a_domain_leaves_out():
+    odd = tuple(range(-47, 48, 2))  # 16 times the points of the lattice
+    with pytest.raises(NoSuchExample):
+        find(arrays((5,), Domain(without=odd)), lambda x: bool(np.isin(x, odd).any()), settings=quick)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3), (0,), (2, 0), (0, 3), (3, 0, 2)], ids=repr)
+@given(data=st.data())
+def test_reshapes_are_ones_that_numpy_takes(shape, data):
+    assert np.zeros(shape).reshape(data.draw(reshapes(shape))).size == np.zeros(shape).size
+
+
 @pytest.mark.parametrize("name", ["log", "arccos", "reciprocal", "relu", "hardtanh", "sinc"])
 @given(data=st.data())
 def test_elements_lie_in_the_domain_and_clear_of_kinks(name, data):
     x = data.draw(elements_for(name))
     assert operations[name].domain[0].low < x < operations[name].domain[0].high
     assert all(abs(x - kink) > 0.03 for kink in operations[name].kinks)
+
+
+@pytest.mark.parametrize(("strategy", "kind", "said"), [
+    (lambda: tensors(layout="fortran"), ValueError, "no layout 'fortran': choose among C, Fortran-ordered, strided, "),
+    (lambda: elements_for("sin", 1), ValueError, "there is no input 1 of sin: it takes 1, counted from 0"),
+    (lambda: calls(np.sin), ValueError, "there is no operation <ufunc 'sin'>"),
+    (lambda: register("blend", [((3,), (3,))]), TypeError, r"register takes a strategy .*, got \[\(\(3,\), \(3,\)\)\]"),
+])
+def test_what_no_strategy_can_be_made_of_is_said(strategy, kind, said):
+    with pytest.raises(kind, match=said):
+        find(strategy(), lambda drawn: True)
 
 
 @given(c=cotangents(np.ones((2, 3), np.float32)))
@@ -238,7 +286,35 @@ def test_a_program_prints_as_python_that_does_the_same(program):
     ids=["shared node", "one tensor twice", "view", "broadcasting", "long"],
 )
 def test_programs_contain_everything(feature):
-    find(programs(), lambda program: bool(program.lines) and feature(program), settings=exists)
+    find(programs(), feature, settings=exists)
+
+
+@pytest.mark.parametrize("name", ["blend", "linalg.solve", "split", "sign"])
+def test_an_operation_that_cannot_be_put_into_programs_is_refused(registry, name):
+    mg.operation("other", name="blend")(lambda a, b, share: share * a + (1 - share) * b)
+    with pytest.raises(ValueError, match=f"{name} cannot be put into programs: it is no reduction, nor "):
+        find(programs(["sin", name]), lambda program: True)
+
+
+@pytest.mark.parametrize("one", ["sin", mg.sin, operations["sin"]])
+def test_a_single_operation_makes_programs_too(one):
+    program = find(programs(one), lambda program: len(program.lines) == 2, settings=exists)
+    assert [line.name for line in program.lines] == ["sin", "sin"]
+
+
+def test_programs_call_an_operation_whose_domain_is_far_away_or_hypothesis_complains(registry):
+    @settings(database=None, max_examples=20)
+    @given(data=st.data(), seed=seeds)
+    def test(name, data, seed):
+        program = data.draw(programs([name]))
+        assert {line.name for line in program.lines} == {name}
+        gradcheck(program, *program.inputs, seed=seed)
+
+    mg.operation("elementwise", domain=Domain(5), name="far")(lambda x: mg.sqrt(x - 5))
+    mg.operation("elementwise", domain=Domain(0, 0.03), name="too_narrow")(mg.sin)
+    test("far")
+    with pytest.raises(FailedHealthCheck):
+        test("too_narrow")
 
 
 # ------------------------------------------------------------------------------------------------ the decorator
@@ -273,16 +349,6 @@ def test_the_decorator_passes_what_is_right_with_preconditions_and_options():
 
 
 # ------------------------------------------------------------------------------------------------ calls
-
-
-@pytest.fixture
-def registry():
-    """The registry, which forgets afterwards what a test enters."""
-    kept = dict(operations), dict(EXAMPLES)
-    yield operations
-    for table, before in zip((operations, EXAMPLES), kept, strict=True):
-        table.clear()
-        table.update(before)
 
 
 def found_wrong(drawn):
@@ -328,6 +394,12 @@ def test_an_operation_of_no_family_says_how_to_tell_its_arguments_and_then_is_ch
     call = find(calls("blend"), lambda call: call.inputs[0].ndim == 2, settings=exists)
     assert "share=0." in repr(call)
     np.testing.assert_array_equal(call(*call.inputs).numpy(), call.expected())
+
+
+def test_an_operation_may_be_named_by_its_function():
+    assert find(calls(mg.log), lambda call: True).operation is operations["log"]
+    assert find(at_kinks(mg.abs), lambda call: True).operation is operations["abs"]
+    assert find(elements_for(mg.log), lambda x: True) > 0
 
 
 @given(data=st.data())
