@@ -75,7 +75,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
         if live:
             out._edges, out._operation = live, operation
             out._requires_grad, out._time = True, clock.tick()
-    if not isinstance(data, NUMPY) or not (data.shape or isinstance(data, np.generic)):
+    if not isinstance(data, NUMPY) or not (data.ndim or isinstance(data, np.generic)):
         out._data = scalar_of(data)
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])

@@ -87,7 +87,7 @@ class Optimizer:
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self._memory: dict[tuple[Any, int], Array] = {}  # by dtype and number, as large as the largest parameter
-        self._views: defaultdict[Tensor, dict[int, Array]] = defaultdict(dict)  # of that, in the shape of each
+        self._views: dict[tuple[Tensor, int], Array] = {}  # of that, in the shape of each parameter
         if isinstance(params, Tensor | Mapping | Set) or not isinstance(params, Iterable):
             raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
         entries: list[Any] = list(params)
@@ -152,7 +152,8 @@ class Optimizer:
         """Update a copy of `p` in the next wider dtype, and round that to `p`."""
         wide = Tensor(p.data, dtype=WIDER.get(p.dtype.type, p.dtype))
         self.update(wide, grad.astype(wide.dtype), self.state[p], group)
-        self._views.pop(wide, None)  # which would keep the copy, and nobody will ask for them again
+        # Views of the copy would keep it, and nobody will ask for them again.
+        self._views = {key: view for key, view in self._views.items() if key[0] is not wide}
         array = p.numpy()
         array[...] = wide.data
         p.data = array
@@ -169,13 +170,13 @@ class Optimizer:
 
         `descend` works in number 0, and `decayed` returns number 1.
         """
-        view = self._views[p].get(number)
+        view = self._views.get((p, number))
         if view is None:
             memory = self._memory.get((p.dtype, number))
             if memory is None or memory.size < p.size:
                 memory = np.empty(max(other.size for other in self._params()), p.dtype)
                 self._memory[p.dtype, number] = memory
-            view = self._views[p][number] = memory[: p.size].reshape(p.shape)
+            view = self._views[p, number] = memory[: p.size].reshape(p.shape)
         return view
 
     def descend(self, p: Tensor, direction: Array, lr: float) -> None:
