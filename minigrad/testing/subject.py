@@ -165,7 +165,8 @@ def array_of(leaf: Any) -> Array:
 class Inputs:
     """The arguments of a function: the floating arrays in them are variables, the rest is data, and stays as it is.
 
-    If `wrt` is given, those in arguments at other positions stay as they are too.
+    If `wrt` is given, those in arguments at other positions stay as they are too. `data` has, by name, the arrays that
+    are no variables: nobody is to write into them.
 
     Raises:
         ValueError: if there is no such position, or nothing floating in the argument there.

@@ -43,6 +43,7 @@ shapes, full_shapes = sized(0), sized(1)
 
 
 def inside(domain: Domain, numbers: Iterable[float]) -> list[float]:
+    """Those of some numbers that lie in a domain."""
     return [x for x in numbers if domain.low < x < domain.high and x not in domain.without]
 
 
