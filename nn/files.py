@@ -258,17 +258,24 @@ def check_can_write(path: str | os.PathLike[str]) -> None:
     Traceback (most recent call last):
     nn.files.FileError: cannot write /: Is a directory
     """
-    import tempfile
     from pathlib import Path
 
     try:
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise OSError(os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=next(folder for folder in target.parents if os.path.lexists(folder))):
-            pass
+        writable_folder_around(target)
     except OSError as error:
         raise FileError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def writable_folder_around(path: Path) -> Path:
+    """The innermost folder around an absolute path that is there already. Raises OSError if it takes no file."""
+    import tempfile
+
+    place = next(folder for folder in path.parents if os.path.lexists(folder))
+    with tempfile.TemporaryFile(dir=place):
+        return place
 
 
 def is_locked(descriptor: int) -> bool:

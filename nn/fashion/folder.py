@@ -6,13 +6,12 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 
-from nn.files import FileError, is_locked, remove_leftovers
+from nn.files import FileError, is_locked, remove_leftovers, writable_folder_around
 
 CHECKPOINT, MODEL, METRICS, CONFIG, RESULT = "checkpoint.npz", "model.npz", "metrics.csv", "config.json", "result.json"
 FILES_OF_A_RUN = CHECKPOINT, MODEL, METRICS, CONFIG, RESULT, "report.png", "report.html"
@@ -82,10 +81,8 @@ def free_folder(folder: Path) -> Iterator[Path]:
 
 def check_room(folder: Path, size: int) -> None:
     """Raise FileError if files of so many bytes could not be written to the folder; nothing is left behind."""
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=place):
-            free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(writable_folder_around(folder.absolute() / CHECKPOINT)).free
     except OSError as error:
         raise FileError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
     if free < size:
