@@ -11,7 +11,6 @@ from minigrad.modes import no_grad as no_grad
 from minigrad.ops import Domain as Domain
 from minigrad.ops import Operation as Operation
 from minigrad.ops import linalg as linalg
-from minigrad.ops import norm as norm
 from minigrad.ops import operation as operation
 from minigrad.ops import operations as operations
 from minigrad.ops.activations import *
@@ -19,6 +18,7 @@ from minigrad.ops.arithmetic import *
 from minigrad.ops.compositions import *
 from minigrad.ops.elementwise import *
 from minigrad.ops.indexing import *
+from minigrad.ops.linalg import norm as norm
 from minigrad.ops.products import *
 from minigrad.ops.reductions import *
 from minigrad.ops.shape import *

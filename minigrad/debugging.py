@@ -115,7 +115,8 @@ class detect_anomaly(ContextDecorator, threading.local):
         bad = first_bad(contribution._data)
         if bad is not None:
             trap = BACKWARD_TRAPS.get(name_of(out), "")
-            if np.isnan(contribution._data[bad]) and zero_at(grad._data, bad):
+            met = grad._data[bad] if grad.shape == contribution.shape else grad._data
+            if np.isnan(contribution._data[bad]) and np.any(met == 0):
                 trap = dead_branch(name_of(out))
             raise AnomalyError(sentence(f"the gradient that {where} passes back is", contribution._data, bad, trap))
         total = event.after._data
@@ -149,14 +150,6 @@ def dead_branch(name: str) -> str:
         "the gradient 0 met an infinite slope, and 0 · inf is NaN: most likely `where` did not choose this branch, but "
         f"it is computed all the same, so give it {safe}"
     )
-
-
-def zero_at(grad: Array, index: tuple[int, ...]) -> bool:
-    """Whether the gradient that came in is 0 at `index`, or anywhere if it has another shape."""
-    try:
-        return bool(np.all(grad[index] == 0)) if grad.ndim == len(index) else bool((grad == 0).any())
-    except IndexError:
-        return bool((grad == 0).any())
 
 
 def sentence(what: str, array: Array, index: tuple[int, ...], trap: str) -> str:

@@ -24,7 +24,7 @@ import numpy as np
 
 from minigrad.allocator import keep_freed_memory
 from minigrad.arrays import NUMPY, scalar_of
-from minigrad.guards import Freed, check_not_updated, errand, freed_before, freed_here
+from minigrad.guards import Freed, check_not_updated, failed_rule, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
 from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
@@ -205,7 +205,7 @@ def swept(
                 try:
                     pending.add(parent, rule(grad, tensor))
                 except Exception as error:
-                    error.add_note(errand(tensor, parent))
+                    error.add_note(failed_rule(tensor, parent))
                     raise
     return pending
 

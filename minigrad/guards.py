@@ -51,8 +51,8 @@ def name_of_operation(operation: Any) -> str:
     return str(getattr(function, "__name__", "") or type(function).__name__)
 
 
-def errand(tensor: Tensor, parent: Tensor) -> str:
-    """What a rule of `tensor` was doing when it failed."""
+def failed_rule(tensor: Tensor, parent: Tensor) -> str:
+    """Which rule has failed: the one that takes the gradient of `tensor` back to `parent`."""
     line = "" if tensor._extras is None or tensor._extras.line is None else f", recorded at {tensor._extras.line}"
     return (
         f"while computing the gradient that {name_of(tensor)}{line}, whose result has shape {tensor.shape}, "

@@ -19,7 +19,7 @@ import numpy as np
 from minigrad.graph import sweep, topological_order, without_inputs
 from minigrad.hooks import Traced, extras_of, fitted
 from minigrad.modes import enable_grad, grad_mode
-from minigrad.ops import stack
+from minigrad.ops.shape import stack
 from minigrad.tensor import Tensor, as_tensor, wrap
 
 Tree: TypeAlias = Any  # an array, a tensor, a number, or nested tuples, lists and dicts of them

@@ -131,7 +131,7 @@ SHARED_NAMES = {
     **dict.fromkeys(["evaluate", "find_lr", "save", "train"], "what `train.py` does when asked, by the flag's name"),
     "OfThread": "what a file keeps for each thread",
     **dict.fromkeys([
-        "_reason", "blocks", "entries", "image_size", "name_of", "names_in", "number", "parsed",
+        "_reason", "blocks", "entries", "image_size", "name_of", "names_in", "parsed",
         "plain", "positions", "progress", "share", "spread", "widened",
     ], INSIDE_ONE_FILE),
 }

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.arrays import Array, floats
 from minigrad.graph import record
 from minigrad.ops.arithmetic import subtract, where
-from minigrad.ops.limits import comfortable, kinked, magnitude, or_inf, times
+from minigrad.ops.limits import kinked, magnitude, or_inf, powers_fit, times
 from minigrad.ops.registry import NONZERO, POSITIVE, REAL, Domain, named_after, operation
 from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
 
@@ -122,7 +122,7 @@ def direction(a: Array, b: Array) -> tuple[Any, Any, Any]:
     """a / length, length, unit of length = hypot(a, b): in units in which that neither overflows nor vanishes."""
     length = np.hypot(a, b)
     largest = np.maximum(np.abs(a), np.abs(b)).astype(length.dtype)
-    if comfortable(largest):
+    if powers_fit(largest):
         return a / length, length, 1
     infinite, unit = np.isinf(largest), magnitude(largest)
     a, b = (np.where(infinite, np.sign(x) * np.isinf(x), x / unit) for x in (a, b))

@@ -70,15 +70,15 @@ def at_infinity(x: Tensor, infinite: Any) -> Tensor:
     return where(infinite, np.sign(x.data) * np.isinf(x.data), x)
 
 
-def comfortable(x: Array, p: float = 2) -> bool:
-    """Whether sums of the p-th powers of such non-negative numbers are well inside of the range of the dtype."""
-    low, high = comfort(x.dtype, max(2, p, -p))
+def powers_fit(x: Array, p: float = 2) -> bool:
+    """Whether sums of the p-th powers of non-negative numbers of this size neither overflow nor vanish in the dtype."""
+    low, high = fitting_sizes(x.dtype, max(2, p, -p))
     return bool(np.all((x > low) & (x < high)))
 
 
 @cache
-def comfort(dtype: np.dtype[Any], p: float) -> tuple[Any, Any]:
-    """Two roots of the ends of the range."""
+def fitting_sizes(dtype: np.dtype[Any], p: float) -> tuple[Any, Any]:
+    """Between which sizes p-th powers are far from both ends of the range: the (2p)-th roots of the ends."""
     return np.finfo(dtype).tiny ** (0.5 / p), np.finfo(dtype).max ** (0.5 / p)
 
 

@@ -18,7 +18,7 @@ from minigrad.graph import record
 from minigrad.ops.arithmetic import astype, where
 from minigrad.ops.elementwise import exp
 from minigrad.ops.indexing import diagonal
-from minigrad.ops.limits import comfortable, in_single, kinked, magnitude, or_inf
+from minigrad.ops.limits import in_single, kinked, magnitude, or_inf, powers_fit
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import along, concatenate, flip, moveaxis
 from minigrad.tensor import Tensor, TensorLike, as_tensor
@@ -53,7 +53,7 @@ def accumulated(function: Callable[..., Any], x: Array, axis: Axis, *keepdims: b
     return function(x, axis, np.float32, None, *keepdims).astype(HALF)
 
 
-def number(n: float, dtype: np.dtype[Any]) -> Any:
+def divisor(n: float, dtype: np.dtype[Any]) -> Any:
     """A count to divide by: of single precision beside float16, which ends at 65504."""
     return np.float32(n) if dtype == HALF else n
 
@@ -82,7 +82,7 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType 
     x = as_tensor(x)
     shape = x.shape
     return record(mean, np.mean(x.data, axis, keepdims=keepdims),
-                  (x, lambda grad, out: spread(grad / number(count(shape, axis), grad.dtype), shape, axis)))
+                  (x, lambda grad, out: spread(grad / divisor(count(shape, axis), grad.dtype), shape, axis)))
 
 
 @operation("other", np.var, nonempty=True, methods="var")
@@ -123,7 +123,7 @@ def in_units(function: Callable[[Array], Any], x: Array, axis: Axis, degree: int
     """
     with np.errstate(all="ignore"):
         data = function(x)
-    if comfortable(data, p):
+    if powers_fit(data, p):
         return data, None
     reduce, start = (np.max, 0) if p >= 0 else (np.min, np.inf)  # the element that makes the most of the sum
     unit = magnitude(reduce(np.abs(x * 1.0), axis, keepdims=True, initial=start))
@@ -186,7 +186,7 @@ def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
     largest, below = from_largest(x.data, axis)
     data = np.log(np.sum(np.exp(below), axis, keepdims=keepdims))
     return record(logsumexp, data + largest.reshape(np.shape(data)),
-                  (x, lambda grad, out: softened(x, grad, out, axis)))
+                  (x, lambda grad, out: logsumexp_rule(x, grad, out, axis)))
 
 
 def from_largest(x: Array, axis: Axis) -> tuple[Array, Array]:
@@ -202,8 +202,8 @@ def from_largest(x: Array, axis: Axis) -> tuple[Array, Array]:
     return largest, below
 
 
-def softened(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
-    """The gradient of logsumexp: `grad` weighted with softmax(x), 0 where all are -inf."""
+def logsumexp_rule(x: Tensor, grad: Tensor, out: Tensor, axis: Axis) -> Tensor:
+    """gradient = grad * softmax(x), and 0 where all are -inf."""
     vanished = out.data.reshape(kept_shape(x.shape, axis)) == -np.inf
     if np.any(vanished):
         grad, x = where(vanished.reshape(grad.shape), 0, grad), where(vanished, 0, x)

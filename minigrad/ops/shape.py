@@ -130,21 +130,21 @@ def alike(tensors: Iterable[TensorLike]) -> list[Tensor]:
 @operation("other", np.concatenate)
 def concatenate(tensors: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
     """The tensors one after the other along an existing axis; flattened first if `axis` is None."""
-    parts = [x if axis is not None else reshape(x, -1) for x in alike(tensors)]
-    data = np.concatenate([x.data for x in parts], 0 if axis is None else axis)
-    along = 0 if axis is None else index(axis)
-    ends, before = np.cumsum([x.shape[along] for x in parts]), (slice(None),) * (along % data.ndim)
-    return record(concatenate, data, *[(x, reading((*before, slice(end - x.shape[along], end))))
-                                       for x, end in zip(parts, ends, strict=True)])
+    inputs = [x if axis is not None else reshape(x, -1) for x in alike(tensors)]
+    axis = 0 if axis is None else index(axis)
+    data = np.concatenate([x.data for x in inputs], axis)
+    ends, before = np.cumsum([x.shape[axis] for x in inputs]), (slice(None),) * (axis % data.ndim)
+    return record(concatenate, data, *[(x, reading((*before, slice(end - x.shape[axis], end))))
+                                       for x, end in zip(inputs, ends, strict=True)])
 
 
 @operation("other", np.stack)
 def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """The tensors one after the other along a new axis."""
-    parts = alike(tensors)
-    data = np.stack([x.data for x in parts], axis)
+    inputs = alike(tensors)
+    data = np.stack([x.data for x in inputs], axis)
     before = (slice(None),) * (index(axis) % data.ndim)
-    return record(stack, data, *[(x, reading((*before, i))) for i, x in enumerate(parts)])
+    return record(stack, data, *[(x, reading((*before, i))) for i, x in enumerate(inputs)])
 
 
 def reading(place: Any) -> Rule:
