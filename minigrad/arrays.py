@@ -11,6 +11,10 @@ Array: TypeAlias = npt.NDArray[Any]
 
 NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
 NUMPY = (np.ndarray, np.generic)  # what NumPy computes: arrays, and its own scalars
+# In which many numbers are added up: 2048 + 1 is 2048 in float16, and 2²⁴ + 1 is 2²⁴ in float32.
+WIDER: dict[Any, np.dtype[Any]] = {
+    np.dtype(np.float16): np.dtype(np.float32), np.dtype(np.float32): np.dtype(np.float64),
+}
 WEAK = frozenset([float, int, bool])  # Python's numbers: their dtype gives way to an array's
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.allocator import keep_freed_memory
-from minigrad.arrays import NUMPY, scalar_of
+from minigrad.arrays import NUMPY, WIDER, scalar_of
 from minigrad.guards import Freed, check_not_updated, failed_rule, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
@@ -293,7 +293,7 @@ def depending_on(inputs: Sequence[Tensor], order: list[Tensor]) -> set[Tensor]:
 
 def unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sum `gradient` over the axes along which an input of this shape was repeated by broadcasting."""
-    summed = gradient.sum(axis=repeated_axes(gradient.shape, shape))
+    summed = gradient.sum(axis=repeated_axes(gradient.shape, shape), dtype=WIDER.get(gradient.dtype))
     return summed if summed._data.shape == shape else summed.reshape(shape)
 
 

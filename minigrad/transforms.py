@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minigrad.graph import sweep, topological_order, without_inputs
+from minigrad.guards import Freed
 from minigrad.hooks import Traced, extras_of, fitted
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops.shape import stack
@@ -81,19 +82,26 @@ class TracedCall:
             result = f(*[fresh.get(i, arg) for i, arg in enumerate(args)], **kwargs)
         if has_aux and not (isinstance(result, (tuple, list)) and len(result) == 2):
             raise TypeError(f"with has_aux a function returns a pair (value, anything), got {type(result).__name__}")
-        self.tree: Tree = result[0] if has_aux else result
-        self.aux: Any = result[1] if has_aux else None
-        self.outputs = [as_tensor(leaf) for leaf in leaves(self.tree)]
-        for out in self.outputs:
-            if out.dtype.kind != "f":
-                raise TypeError(f"only floating results have derivatives, this function returned {out.dtype}")
-        order = topological_order(*self.outputs, until=self.variables)
+        tree, aux = result if has_aux else (result, None)
+        self.outputs = [self.output(leaf) for leaf in leaves(tree)]
+        beside = [x for x in leaves(aux) if isinstance(x, Tensor) and not isinstance(x._edges, Freed)]
+        order = topological_order(*self.outputs, *beside, until=self.variables)
         others = {parent for tensor in order for parent, _ in tensor._edges}.difference(self.variables)
         # Something outside of this call may be differentiated: what a variable comes from, or another leaf, unless that
         # was a variable of a call that is over.
         calls = [None if x._extras is None else x._extras.traced for x in others if x.is_leaf]
         outside = any(call is None or call.running for call in calls)
         self.nested = outside or any(not x.is_leaf for x in self.variables)
+        self.value, self.aux = self.released(rebuilt(tree, self.outputs)), self.released(aux)
+
+    def output(self, leaf: Any) -> Tensor:
+        """One of the results that are differentiated."""
+        if leaf is None:
+            raise TypeError("only floating results have derivatives, this function returned None")
+        out = as_tensor(leaf)
+        if out.dtype.kind != "f":
+            raise TypeError(f"only floating results have derivatives, this function returned {out.dtype}")
+        return out
 
     def variable(self, leaf: Any) -> Tensor:
         """A tensor to differentiate with respect to; connected with `leaf` if that requires gradients itself."""
@@ -134,20 +142,24 @@ class TracedCall:
     def one(self) -> list[Tensor]:
         """The cotangent of the single number that the function returned."""
         if len(self.outputs) != 1 or self.outputs[0].size != 1:
-            shapes = ", ".join(str(out.shape) for out in self.outputs)
+            shapes = ", ".join(str(out.shape) for out in self.outputs) or "none"
             raise ValueError(f"only a function that returns one number has a gradient, this one returned {shapes}")
         out = self.outputs[0]
         return [wrap(np.ones(out.shape, out.dtype))]
 
-    def value(self) -> Tree:
-        """What the function returned, without the graph unless a surrounding transform needs it."""
-        kept = self.nested and grad_mode.enabled
-        return rebuilt(self.tree, [out if kept else out.detach() for out in self.outputs])
+    def released(self, tree: Tree) -> Tree:
+        """What the function returned, its tensors without the graph unless a surrounding transform needs it."""
+        if self.nested and grad_mode.enabled:
+            return tree
+        return rebuilt(tree, [leaf.detach() if isinstance(leaf, Tensor) else leaf for leaf in leaves(tree)])
 
 
 def positions(argnums: int | Sequence[int], count: int) -> list[int]:
     """The positions of the variables among `count` positional arguments."""
-    numbers = [index(number) for number in np.atleast_1d(argnums).tolist()]
+    try:
+        numbers = [index(number) for number in np.atleast_1d(argnums).tolist()]
+    except TypeError:
+        raise TypeError(f"argnums is the position of an argument, or several, got {argnums!r}") from None
     for number in numbers:
         if not -count <= number < count:
             raise TypeError(f"argnums={argnums} asks for argument {number}, but {count} are given by position")
@@ -190,7 +202,7 @@ def value_and_grad(
     def call(*args: Tree, **kwargs: Any) -> Any:
         trace = TracedCall(f, args, kwargs, positions(argnums, len(args)), has_aux)
         gradients = rebuilt(trace.trees, trace.pull_back(trace.one()))
-        value = (trace.value(), trace.aux) if has_aux else trace.value()
+        value = (trace.value, trace.aux) if has_aux else trace.value
         return value, gradients[0] if np.ndim(argnums) == 0 else tuple(gradients)
 
     return call
@@ -203,7 +215,8 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool 
         f: returns one number, or with `has_aux` a pair of it and anything else.
         argnums: the position of the argument to differentiate with respect to; for several positions the result is a
             tuple. An argument may be a nested container of arrays, its gradient is then one too.
-        has_aux: return (gradient, the second thing that `f` returned).
+        has_aux: return (gradient, the second thing that `f` returned), tensors in it without their graph unless a
+            surrounding transform needs it.
 
     Raises:
         ValueError: when called, if `f` does not return one number, or `argnums` names an argument twice.
@@ -237,9 +250,9 @@ def vjp(f: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[A
     trace = TracedCall(f, primals, {}, range(len(primals)), has_aux)
 
     def pull_back(cotangent: Tree) -> tuple[Tree, ...]:
-        return tuple(rebuilt(trace.trees, trace.pull_back(like(cotangent, trace.tree, "cotangents"))))
+        return tuple(rebuilt(trace.trees, trace.pull_back(like(cotangent, trace.value, "cotangents"))))
 
-    return (trace.value(), pull_back, trace.aux) if has_aux else (trace.value(), pull_back)
+    return (trace.value, pull_back, trace.aux) if has_aux else (trace.value, pull_back)
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
@@ -256,7 +269,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]
     cotangents = [trace.variable(np.zeros(out.shape, out.dtype)) for out in trace.outputs]
     gradients = trace.swept(trace.outputs, cotangents, trace.variables, True)
     products = trace.swept(gradients, directions, cotangents, trace.is_recorded_with(directions))
-    return trace.value(), rebuilt(trace.tree, products)
+    return trace.value, rebuilt(trace.value, products)
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, ...]:
@@ -295,7 +308,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
             of_inputs = [stacked([row[i] for row in rows], out, x) for i, x in enumerate(trace.variables)]
             of_arguments = rebuilt(trace.trees, of_inputs)
             blocks.append(of_arguments[0] if np.ndim(argnums) == 0 else tuple(of_arguments))
-        return rebuilt(trace.tree, blocks)
+        return rebuilt(trace.value, blocks)
 
     return call
 

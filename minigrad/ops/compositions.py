@@ -17,7 +17,7 @@ from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, astype, divide, maximum, minimum, multiply, positive, where
 from minigrad.ops.elementwise import sqrt
-from minigrad.ops.indexing import diagonal, pad, take
+from minigrad.ops.indexing import constant, diagonal, pad, take
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import (
     Axis,
@@ -56,11 +56,6 @@ __all__ = [
     "average", "cov", "corrcoef", "median", "quantile", "percentile",
     "nansum", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin",
 ]
-
-
-def constant(x: Any) -> Any:
-    """An argument that has no gradient: the array of a tensor, unless that asks for one."""
-    return np.asarray(x) if isinstance(x, Tensor) else x
 
 
 def axes_of(x: Tensor, axis: Any) -> tuple[int, ...]:
@@ -434,6 +429,8 @@ def quantile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", k
     The methods to interpolate are NumPy's. Equal elements share the gradient evenly, `q` gets none.
     """
     a, q = as_tensor(a), constant(q)
+    if isinstance(q, (int, float)) and a.dtype.kind == "f":
+        q = a.dtype.type(q)  # as NumPy rounds it
     return record(quantile, np.quantile(a.data, q, axis, method=method, keepdims=keepdims),
                   (a, lambda grad, out: quantile_rule(a, grad, q, axis, method)))
 
@@ -560,8 +557,9 @@ def accumulate_rule(x: Tensor, grad: Tensor, out: Tensor, axis: Any) -> Tensor:
     new[..., 1:] = extremes[..., 1:] != extremes[..., :-1]
     order = np.cumsum(attained, -1)
     k = order - np.maximum.accumulate(np.where(new, order - 1, 0), -1)
-    share = wrap((attained / k).astype(x.dtype))
-    return moveaxis(share * carried_back(moveaxis(grad, along, (-1,)), 1 - share), (-1,), along)
+    share = wrap(attained / k)  # in float64, since 1 - 1 / k is soon 1
+    shared = share * carried_back(moveaxis(grad, along, (-1,)), 1 - share)
+    return moveaxis(shared.astype(grad.dtype), (-1,), along)
 
 
 running(maximum, np.maximum, "Largest element so far along an axis; equal ones share the gradient evenly")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view as numpy_windows
 
-from minigrad.arrays import Array
+from minigrad.arrays import WIDER, Array
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import operation
@@ -22,7 +22,8 @@ __all__ = [
     "sliding_window_view",
 ]
 
-def plain(index: Any) -> tuple[Any, ...]:
+
+def index_parts(index: Any) -> tuple[Any, ...]:
     """An index as a tuple with one part for each axis, lists and the like in it as arrays, which is how NumPy reads it.
 
     These are copies: changing the list between the passes changes no gradient.
@@ -40,9 +41,9 @@ def positions(part: Any) -> Any:
     return array if array.size or array is part else array.astype(np.intp)  # an empty list is no list of floats
 
 
-def detached(x: Any) -> Any:
-    """The array of a tensor, anything else as it is."""
-    return x.data if isinstance(x, Tensor) else x
+def constant(x: Any) -> Any:
+    """An argument that has no gradient: the array of a tensor, unless that asks for one."""
+    return np.asarray(x) if isinstance(x, Tensor) else x
 
 
 def may_repeat(index: tuple[Any, ...]) -> bool:
@@ -53,9 +54,16 @@ def may_repeat(index: tuple[Any, ...]) -> bool:
 @operation("other", lambda x, index: x[index], methods="__getitem__")
 def getitem(x: TensorLike, index: Any) -> Tensor:
     """`x[index]` for every kind of index NumPy knows; an element that is read twice gets both gradients."""
-    x, index = as_tensor(x), plain(index)
+    x, index = as_tensor(x), index_parts(index)
     shape = x.shape
-    return record(getitem, x.numpy()[index], (x, lambda grad, out: add_at(np.zeros(shape, grad.dtype), index, grad)))
+    return record(getitem, x.numpy()[index], (x, lambda grad, out: scattered(grad, index, shape)))
+
+
+def scattered(grad: Tensor, index: Any, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of `shape` with `grad` added at `index`; in a wider dtype if an element may be named many times."""
+    wide = WIDER.get(grad.dtype, grad.dtype) if may_repeat(index) else grad.dtype
+    added = add_at(np.zeros(shape, wide), index, grad.astype(wide, copy=False))  # mixed, it takes nine times as long
+    return added.astype(grad.dtype, copy=False)
 
 
 def updated(update: Callable[..., Any]) -> Callable[[Array, Any, Array], Array]:
@@ -76,7 +84,7 @@ def add_at(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
         TypeError: if a gradient would have to flow through integers.
         ValueError: if the values do not fit the index.
     """
-    x, index = as_tensor(x), plain(index)
+    x, index = as_tensor(x), index_parts(index)
     total, added = copy_for(add_at, x, values), value(values)
     try:
         if may_repeat(index):
@@ -115,7 +123,7 @@ def put(x: TensorLike, index: Any, values: TensorLike) -> Tensor:
     >>> put([1.0, 2.0, 3.0], slice(1, None), 0.0)
     tensor([1., 0., 0.], dtype=float64)
     """
-    x, index = as_tensor(x), plain(index)
+    x, index = as_tensor(x), index_parts(index)
     data = copy_for(put, x, values)
     data[index] = value(values)
     return record(put, data,
@@ -137,7 +145,7 @@ def lasting(shape: tuple[int, ...], index: Any) -> Any:
 def take(x: TensorLike, indices: npt.ArrayLike, axis: int | None = None, mode: Any = "raise") -> Tensor:
     """The elements at integer positions along an axis; of the flattened tensor if `axis` is None."""
     x, axis = along(x, axis, without_axes=True)
-    places = np.take(np.arange(x.shape[axis]), detached(indices), mode=mode)  # checked and wrapped by NumPy
+    places = np.take(np.arange(x.shape[axis]), constant(indices), mode=mode)  # checked and wrapped by NumPy
     return x[(*[slice(None)] * axis, places)]
 
 
@@ -159,7 +167,7 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = -1) -
 def repeat(x: TensorLike, repeats: npt.ArrayLike, axis: int | None = None) -> Tensor:
     """Each element repeated, the same number of times or its own; of the flattened tensor if `axis` is None."""
     x, axis = along(x, axis, without_axes=True)
-    return take(x, np.repeat(np.arange(x.shape[axis]), detached(repeats)), axis)
+    return take(x, np.repeat(np.arange(x.shape[axis]), constant(repeats)), axis)
 
 
 @operation("other", np.sort, ties=True)
@@ -242,6 +250,6 @@ def sliding_window_view(x: TensorLike, window_shape: Shape, axis: Shape | None =
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
         places = numpy_windows(np.arange(size).reshape(shape), window_shape, axis)
-        return add_at(np.zeros(size, grad.dtype), places, grad).reshape(shape)
+        return scattered(grad, (places,), (size,)).reshape(shape)
 
     return record(sliding_window_view, numpy_windows(x.numpy(), window_shape, axis), (x, rule))

@@ -21,7 +21,7 @@ from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, divide, where
 from minigrad.ops.indexing import put, tril
-from minigrad.ops.limits import at_infinity, in_single, kinked, or_inf
+from minigrad.ops.limits import at_infinity, in_single, kinked, magnitude, or_inf
 from minigrad.ops.products import multi_dot as multi_dot
 from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread, with_value
 from minigrad.ops.registry import operation
@@ -236,10 +236,17 @@ def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> A
 
 def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
     """Townsend, equation 31, for `u` alone: with b = u.T @ a = diag(s) @ vh nothing else is needed."""
-    b, inner = u.mT @ a, u.mT @ grad
+    unit = unit_of(a)
+    b, inner = u.mT @ (a / unit), u.mT @ grad
     squares = (b * b).sum(-1)
     return (u @ (inverse_gaps(squares) * (inner - inner.mT)) @ b
-            + (grad - u @ inner) @ (b / expand_dims(squares, -1)))
+            + (grad - u @ inner) @ (b / expand_dims(squares, -1))) / unit
+
+
+def unit_of(a: Tensor) -> Array:
+    """A power of two near the largest element of each matrix: in such units squares stay within the range."""
+    unit: Array = magnitude(np.max(np.abs(a.data), (-2, -1), keepdims=True, initial=0))
+    return unit
 
 
 @operation("other", np.linalg.pinv, name="linalg.pinv")
@@ -252,8 +259,10 @@ def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
     a = as_tensor(a)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        p, g = out.mT, grad.mT
-        return -(p @ grad @ p) + (g - a @ (out @ g)) @ out @ p + p @ out @ (g - (g @ out) @ a)
+        unit = unit_of(a)
+        x, y, g = a / unit, out * unit, grad.mT / unit
+        p = y.mT
+        return (-(p @ g.mT @ p) + (g - x @ (y @ g)) @ y @ p + p @ y @ (g - (g @ y) @ x)) / unit
 
     if rcond is None:  # NumPy's own is float64's, and takes what rounding leaves of a 0 in float32 for a value
         rcond = max(1e-15, max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if a.dtype.kind == "f" else 0.0)
@@ -336,15 +345,17 @@ def greatest(x: Tensor, axis: Axis, keepdims: bool = False) -> Tensor:
 
 
 def norm_rule(x: Tensor, scaled: Tensor, total: Tensor, grad: Tensor, axis: tuple[int, ...], p: float) -> Tensor:
-    """grad * sign(x) * (|x| / total) ** (p - 1), and 0 where the total is 0, or where x is and p < 1."""
+    """grad * sign(x) * (|x| / total) ** (p - 1), and 0 where the total is 0, or where x is and p < 2."""
     if p == 0:
         raise TypeError("norm with ord=0 counts elements, so its derivative is zero almost everywhere: use x.detach()")
     share = scaled / or_inf(total)
-    flat = (x.data == 0) | (total.data == 0) if p < 1 else False
+    flat = (x.data == 0) | (total.data == 0) if p < 2 else False
     if p == 2:
         slope = share
     elif p > 0 and p % 2 == 0:  # smooth at 0
         slope = share ** (p - 1)
     else:
         slope = as_tensor(np.where(flat, 0, np.sign(x.data))) * where(flat, 1, abs(share)) ** (p - 1)
+    if 1 < p < 2:
+        slope = kinked(slope, flat, x)  # infinitely steep there
     return kinked(spread(grad, x.shape, axis) * slope, (total.data == 0) & (p != 1), x, axis=axis)

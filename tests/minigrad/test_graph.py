@@ -459,6 +459,13 @@ def test_the_sweep_sums_a_gradient_over_whatever_broadcasting_repeated(data):
         np.testing.assert_allclose(x.grad.numpy(), expected.reshape(x.shape), rtol=1e-12, atol=1e-12, strict=True)
 
 
+@pytest.mark.parametrize(("dtype", "times"), [(np.float16, 20_000), (np.float32, 10**6)])
+def test_a_gradient_loses_no_digits_however_often_an_input_was_repeated(dtype, times):
+    x, each = leaf([0.0, 0.0], dtype), dtype(0.1)
+    (x * np.full((times, 2), each)).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.full(2, float(each) * times), rtol=4 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
 def test_a_gradient_has_the_dtype_of_its_tensor_whatever_the_graph_computes_in(dtype):
     x = leaf([1.0, 2.0], dtype)

@@ -136,6 +136,17 @@ def test_what_numpy_refuses_as_an_index_is_refused_likewise(index):
             call()
 
 
+@pytest.mark.parametrize(("dtype", "times"), [(np.float16, 20_000), (np.float32, 10**5)])
+@pytest.mark.parametrize("read", [
+    lambda x, n: x[np.zeros(n, int)], lambda x, n: mg.take(x, np.zeros(n, int)), lambda x, n: mg.repeat(x, n),
+    lambda x, n: mg.pad(x, (0, n - 1), mode="edge"), lambda x, n: mg.tile(x, n), lambda x, n: x.broadcast_to((n,)),
+], ids=["index", "take", "repeat", "pad", "tile", "broadcast_to"])
+def test_the_gradient_of_an_element_that_is_read_many_times_loses_no_digits(read, dtype, times):
+    x, each = mg.tensor(np.ones(1, dtype), requires_grad=True), dtype(0.1)
+    (read(x, times) * each).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [float(each) * times], rtol=4 * np.finfo(dtype).eps)
+
+
 def test_a_list_that_changes_between_the_passes_changes_no_gradient():
     places = [0, 0]
     x = mg.tensor([1.0, 2.0], requires_grad=True)

@@ -911,6 +911,52 @@ def test_the_pseudo_inverse_of_float32_takes_no_rounding_for_a_value(shape, rank
     np.testing.assert_allclose(single.data, np.linalg.pinv(a.astype(float), 1e-5), atol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [2.0**-80, 2.0**80])
+@pytest.mark.parametrize(("f", "degree"), [
+    (mg.linalg.inv, -1), (mg.linalg.pinv, -1), (lambda a: mg.linalg.pinv(a[:, :2]), -1),
+    (lambda a: mg.linalg.solve(a, [1.0, 2, 3]), -1), (lambda a: mg.linalg.lstsq(a[:, :2], [1.0, 2, 3])[0], -1),
+    (lambda a: mg.linalg.svd(a)[0], 0), (lambda a: mg.linalg.svd(a)[2], 0), (lambda a: mg.linalg.svd(a)[1], 1),
+    (lambda a: mg.linalg.eigh(a)[0], 1), (lambda a: mg.linalg.eigh(a)[1], 0), (lambda a: mg.linalg.qr(a)[0], 0),
+    (lambda a: mg.linalg.qr(a)[1], 1), (mg.linalg.cholesky, 0.5), (lambda a: mg.linalg.norm(a, "nuc"), 1),
+    (lambda a: mg.linalg.norm(a, 2), 1), (lambda a: mg.linalg.slogdet(a)[1], 0),
+], ids=["inv", "pinv", "pinv of tall", "solve", "lstsq", "U", "Vh", "S", "eigenvalues", "eigenvectors", "Q", "R",
+        "cholesky", "nuclear norm", "norm 2", "slogdet"])
+def test_linear_algebra_of_tiny_and_huge_matrices_has_the_gradients_that_its_degree_tells(f, degree, unit):
+    def slopes(unit):
+        a = np.array([[3, 1, 0.5], [1, 2, 0.25], [0.5, 0.25, 1]]) * unit
+        a = mg.tensor(a.astype(np.float32), requires_grad=True)
+        out = f(a)
+        cotangent = np.cos(np.arange(out.size)).reshape(out.shape) * unit ** ((1 - degree) / 2)
+        out.backward(cotangent.astype(np.float32))
+        return a.grad.numpy().astype(float) * unit ** ((1 - degree) / 2)
+
+    usual = slopes(1)
+    np.testing.assert_allclose(slopes(unit), usual, atol=1e-5 * np.abs(usual).max())
+
+
+def test_a_zero_has_no_second_derivative_in_a_norm_of_order_below_2_and_does_no_harm_to_others():
+    second = mg.hessian(lambda x: mg.linalg.norm(x, 1.5))
+    hessian = second(np.array([0.0, 1, 3])).numpy()
+    np.testing.assert_allclose(hessian[1:, 1:], second(np.array([1.0, 3])).numpy())
+    assert np.isnan(hessian[0, 0])
+    np.testing.assert_array_equal([hessian[0, 1:], hessian[1:, 0]], 0)
+
+
+@pytest.mark.parametrize("q", [0.3, 0.7])
+def test_a_quantile_of_half_precision_and_its_gradient_are_of_one_place(q):
+    x = mg.tensor(np.arange(2000, dtype=np.float16), requires_grad=True)
+    y = mg.quantile(x, q)
+    y.backward()
+    np.testing.assert_allclose((x.grad.numpy().astype(float) * np.arange(2000)).sum(), y.item(), atol=0.25)
+
+
+@pytest.mark.parametrize("extreme", [mg.maximum, mg.minimum])
+def test_many_equal_elements_share_the_gradient_of_a_running_extreme_evenly_in_half_precision(extreme):
+    x = mg.tensor(np.zeros(10_000, np.float16), requires_grad=True)
+    extreme.accumulate(x)[-1].backward()
+    np.testing.assert_allclose(x.grad.numpy().astype(float) * 10_000, 1, rtol=1e-2)
+
+
 def test_qr_of_almost_dependent_rows_keeps_the_digits_of_its_gradient():
     a = np.random.default_rng(0).standard_normal((4, 4))
     a[0] = a[1] + 1e-8 * np.random.default_rng(2).standard_normal(4)

@@ -103,6 +103,23 @@ def test_has_aux_hands_the_second_thing_on():
     assert (aux, pull_back(1.0)[0].item()) == ("note", 6)
 
 
+def test_what_has_aux_hands_on_holds_no_graph_unless_something_outside_may_be_differentiated():
+    def f(x):
+        return (x * x).sum(), {"mean": x.mean(), "kind": "text", "nothing": None}
+
+    x, scale = np.array([1.0, 3.0]), mg.tensor(2.0, requires_grad=True)
+    (_, of_both), _ = mg.value_and_grad(f, has_aux=True)(x)
+    for aux in (of_both, mg.grad(f, has_aux=True)(x)[1], mg.vjp(f, x, has_aux=True)[2]):
+        assert np.asarray(aux["mean"]) == 2
+        assert (aux["kind"], aux["nothing"]) == ("text", None)
+    inner = mg.grad(lambda x: (x.sum(), (x**3).sum()), has_aux=True)
+    assert mg.grad(lambda x: inner(x)[1])(x).numpy().tolist() == [3, 27]
+    _, beside = mg.grad(lambda x: ((x * x).sum(), scale * 3), has_aux=True)(x)
+    beside.backward()
+    assert scale.grad.item() == 3
+
+
+
 def test_vjp_can_be_pulled_back_more_than_once():
     value, pull_back = mg.vjp(lambda x: A @ x, x0)
     close(value, A @ x0)
@@ -416,7 +433,7 @@ def test_a_recording_tells_of_a_checkpointed_input_as_complete_once():
     ((0, 5), TypeError, "asks for argument 5, but 2 are given"),
     ((0, 0), ValueError, "names the same argument twice"),
     ((1, -1), ValueError, "names the same argument twice"),
-    (0.5, TypeError, "float"),
+    (0.5, TypeError, "position of an argument, or several, got 0.5"),
 ])
 def test_argnums_that_name_no_argument_or_one_twice_are_refused(transform, argnums, error, message):
     with pytest.raises(error, match=message):
