@@ -72,7 +72,7 @@ class Step:
 
     def spelled(self, names: dict[Tensor, Any], line: SourceLine) -> str:
         """The call as Python source."""
-        other = self.with_leaves(lambda x: line.leaf(names.get(x, x) if isinstance(x, Tensor) else x, None))
+        other = self.with_leaves(lambda x: line.leaf(names.get(x, x) if isinstance(x, Tensor) else x))
         return called(line.name(self.operation), other.arguments, other.options)
 
 
@@ -150,13 +150,13 @@ class StepChecker:
     ) -> tuple[Probe, list[list[Array]] | None, bool]:
         """A function's gradients, directions along which they are wrong, and whether a kink was met.
 
-        None for the directions if a gradient is not finite where the values are.
+        None for the directions if a gradient is not finite where the values are, or raises anything.
         """
         made, cotangents = self.recorded_for_random(subject)
         if self.order == 2:
             subject = SecondOrder(subject, cotangents)
             made, cotangents = self.recorded_for_random(subject)
-        gradients = copies(made.gradients(copies(cotangents)))
+        gradients = copies(attempted(made.gradients, copies(cotangents)) or (x * np.nan for x in subject.arrays))
         probe = Probe(subject, cotangents, gradients, self.tolerance, copies(made.values))
         if not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all():
             return probe, None, False
@@ -203,11 +203,8 @@ class StepChecker:
         if not isinstance(self.whole, TensorSubject):
             return False
         nearby = [x * (1 + 1e-3 * self.rng.standard_normal(x.shape)) for x in self.whole.arrays]
-        try:
-            with self.whole.at(nearby) as variables:
-                moved = steps_of(self.whole, variables)
-        except Exception:  # whatever it is: f is not defined there
-            return False
+        with self.whole.at(nearby) as variables:
+            moved = attempted(steps_of, self.whole, variables) or []
         if position >= len(moved) or moved[position].operation is not steps[position].operation:
             return False
         return not all(same_number(a, b) for a, b in zip(steps[position].constants(), moved[position].constants()))  # noqa: B905
@@ -277,11 +274,8 @@ def steps_of(subject: TensorSubject, variables: Sequence[Tensor]) -> list[Step]:
 def arguments_at(whole: TensorSubject, direction: Sequence[Array], t: float) -> list[list[Array]]:
     """What the tensors are that each step takes, if the variables are moved; none where f is not defined there."""
     moved = [np.asarray(x + t * d) for x, d in zip(whole.arrays, direction, strict=True)]
-    try:
-        with whole.at(moved) as variables:
-            return [[x._data for x in step.tensors()] for step in steps_of(whole, variables)]
-    except Exception:  # whatever it is
-        return []
+    with whole.at(moved) as variables:
+        return [[x._data for x in step.tensors()] for step in attempted(steps_of, whole, variables) or []]
 
 
 def same_number(a: Any, b: Any) -> bool:
@@ -371,6 +365,8 @@ def accusation(
     what = f"blamed: {step.name}, " + (f"defined at {defined}" if defined else f"called at {step.line}")
     if not local.alone:
         return f"{what}: the gradients of what it takes are right, that of its result is not"
+    if attempted(probe.subject.gradients, probe.arrays, copies(probe.cotangents)) is None:
+        return f"{what}: it is its gradient that raises this"
     broken = [i for i, gradient in enumerate(probe.gradients) if not np.isfinite(gradient).all()]
     place = None if broken else probe.locate(rng, by_entry=False)
     variable = broken[0] if broken else place.variable if place is not None else variable_along(local)

@@ -100,7 +100,8 @@ class Examination:
         except Meaningless as error:
             self.report.problems += error.problems
             if error.run is not None:
-                self.blame(error.run, self.checker(error.run).first_wrong(error.run.steps)[0])
+                found = (checker.first_wrong(error.run.steps)[0] for checker in self.checkers(error.run))
+                self.blame(error.run, next((local for local in found if local is not None), None))
 
     # ---------------------------------------------------------------- the first run
 
@@ -120,7 +121,8 @@ class Examination:
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
                 raise Meaningless(bad)
-            handed = gradients_of_call(made, copies(cotangents))
+            unfinished = Outcome(subject, values, cotangents, [], [], self.request.seed, steps=steps)
+            handed = gradients_of_call(made, unfinished)
             gradients = copies(handed)
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
         handed = [*made.values, *handed]
@@ -143,6 +145,8 @@ class Examination:
             Meaningless: if the function is not deterministic.
         """
         for check in checks:
+            if not self.is_steady and check in (CHECKS["forward"], CHECKS["float32"]):  # to them another fault
+                continue
             try:
                 problem = check(run)
             except Exception as error:  # of whatever kind: it is part of what is reported
@@ -325,14 +329,17 @@ class Examination:
 
         What is not finite there, though all gradients are finite, has had no part in them.
         """
-        checker = self.checker(run)
-        start, kinks = 0, False
-        while True:
-            local, kink = checker.first_wrong(run.steps, start)
-            kinks = kinks or kink
-            if local is None or all(np.isfinite(g).all() for g in local.probe.gradients):
-                return local, kinks
-            start = next((i for i, step in enumerate(run.steps) if step is local.step), len(run.steps)) + 1
+        for checker in self.checkers(run):
+            start, kinks = 0, False
+            while True:
+                local, kink = checker.first_wrong(run.steps, start)
+                kinks = kinks or kink
+                if local is None or all(np.isfinite(g).all() for g in local.probe.gradients):
+                    break
+                start = next((i for i, step in enumerate(run.steps) if step is local.step), len(run.steps)) + 1
+            if local is not None:
+                break
+        return local, kinks
 
     def accused(self, weighed: Weighed, fault: Fault | None) -> Local | None:
         """The first step that is wrong where the whole is: at the wrong entry, or along the directions that show it."""
@@ -340,13 +347,17 @@ class Examination:
         if fault is not None and fault.index is not None:
             amount = probe.scales[fault.variable][fault.index]
             directions.insert(0, probe.single(fault.variable, fault.index, amount))
-        checker = self.checker(weighed.run)
-        found = (checker.first_wrong_along(weighed.run.steps, direction) for direction in directions[:2])
+        found = (checker.first_wrong_along(weighed.run.steps, direction)
+                 for checker in self.checkers(weighed.run) for direction in directions[:2])
         return next((x for x in found if x is not None and not self.explained_by_rounding(x, weighed)), None)
 
-    def checker(self, run: Outcome) -> StepChecker:
-        """What checks steps of a run; while a line is tried, only such that can be checked on their own."""
-        return StepChecker(self.rng, self.tolerance, self.order, run.subject if self.explained else None)
+    def checkers(self, run: Outcome) -> list[StepChecker]:
+        """What checks steps of a run; while a line is tried, only such that can be checked on their own.
+
+        For second derivatives the first ones of all steps come first: a right rule may call an operation that is wrong.
+        """
+        whole = run.subject if self.explained else None
+        return [StepChecker(self.rng, self.tolerance, order, whole) for order in range(1, self.order + 1)]
 
     # ---------------------------------------------------------------- in words
 
@@ -359,7 +370,7 @@ class Examination:
         """
         report = self.report
         report.undecided += [said for said in weighed.undecided if said not in report.undecided]
-        report.notes += weighed.notes
+        report.notes += [said for said in weighed.notes if said not in report.notes]
         if not weighed.wrong:
             return
         if not self.explained:
@@ -470,12 +481,12 @@ def recorded_call(subject: Subject, arrays: list[Array]) -> Recording:
         raise error_of_gradient(error) from error
 
 
-def gradients_of_call(made: Recording, cotangents: Sequence[Array]) -> Gradients:
+def gradients_of_call(made: Recording, run: Outcome) -> Gradients:
     """The gradients of a call; raises `Meaningless` if they raise anything."""
     try:
-        return made.gradients(cotangents)
+        return made.gradients(copies(run.cotangents))
     except Exception as error:
-        raise error_of_gradient(error) from error
+        raise error_of_gradient(error, run) from error
 
 
 def is_of_hypothesis(error: Exception) -> bool:
@@ -483,12 +494,12 @@ def is_of_hypothesis(error: Exception) -> bool:
     return type(error).__module__.startswith("hypothesis")
 
 
-def error_of_gradient(error: Exception) -> Meaningless:
+def error_of_gradient(error: Exception, run: Outcome | None = None) -> Meaningless:
     """What is reported of an error of a gradient, whatever it is. Raises those of hypothesis, which are none."""
     if is_of_hypothesis(error):
         raise error
     said, notes = f"the gradient raises {type(error).__name__}: {error}", getattr(error, "__notes__", [])
-    return Meaningless([f"{said}, {'; '.join(notes)}" if notes else said])
+    return Meaningless([f"{said.rstrip('.')}, {'; '.join(notes)}" if notes else said], run)
 
 
 def not_finite(named: Iterable[tuple[str, Any]]) -> list[str]:

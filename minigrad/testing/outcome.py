@@ -132,13 +132,15 @@ class Outcome:
     def shaken(self, arrays: Sequence[Array], cotangents: Sequence[Array]) -> list[float] | None:
         """How far rounding inputs, cotangents and results moves values and gradients: far at jumps.
 
-        None if f, or its gradient, is not defined close by.
+        None if f, or its gradient, is not defined close by, or does not take rounded results.
         """
         groups = [[np.array(x, order="C") for x in group] for group in (arrays, cotangents)]
         rng = self.rng()
         try:
             here = self.results(*groups)
-            moved = spread_by_rounding(lambda: self.results(*groups), rng, self.epsilon) or [0.0] * len(here)
+            moved = spread_by_rounding(lambda: self.results(*groups), rng, self.epsilon)
+            if moved is None:
+                return None
             for _ in range(3):
                 near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
                         for group in groups]

@@ -15,7 +15,7 @@ from itertools import combinations, islice
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.graph import topological_order
+from minigrad.graph import repeated_axes, topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad
 from minigrad.testing.differences import EPSILON, QUARTER
@@ -108,15 +108,10 @@ def shape_hint(g: Array, x: Array) -> str:
     """What may have been forgotten."""
     if g.shape == x.shape[::-1]:
         return ": it is transposed"
-    try:
-        broadcast = np.broadcast_shapes(g.shape, x.shape) == g.shape
-    except ValueError:
+    axes = attempted(repeated_axes, g.shape, x.shape)
+    if axes is None:
         return ""
-    if not broadcast:
-        return ""
-    added = g.ndim - x.ndim
-    axes = [*range(added), *(added + i for i, n in enumerate(x.shape) if n != g.shape[added + i])]
-    axis = axes[0] if len(axes) == 1 else tuple(axes)
+    axis = axes[0] if len(axes) == 1 else axes
     return f": broadcasting repeated it, so a sum over axis {axis} is missing"
 
 

@@ -24,6 +24,7 @@ from minigrad.transforms import leaves, rebuilt
 T = TypeVar("T")
 Gradients = list[Any]  # one for each variable; None where no gradient arrives
 COMPUTATIONS = 5  # whose median difference says how far rounding goes
+PATIENCE = 40  # times as many operations as usual: rounded, what iterates until it converges may never end
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,19 @@ class Recording:
     variables: Sequence[Tensor] = ()
 
 
+class Counted:
+    """A listener that counts operations, and raises FloatingPointError when there are more than `most`."""
+
+    def __init__(self, most: float = np.inf) -> None:
+        self.count, self.most = 0, most
+
+    def __call__(self, event: Any) -> None:
+        self.count += isinstance(event, Recorded)
+        if self.count > self.most:
+            said = f"where f goes on after {self.most:,} operations: does it iterate until it converges?"
+            raise FloatingPointError(said)
+
+
 def spread_by_rounding(
     compute: Callable[[], Sequence[Array]], rng: np.random.Generator, epsilon: float
 ) -> list[float] | None:
@@ -58,12 +72,15 @@ def spread_by_rounding(
             noise = 1 + 4 * epsilon * rng.standard_normal(event.result.shape)
             event.result._data = scalar_if_0d(np.asarray(event.result._data * noise, event.result.dtype))
 
+    exact = Counted()
     try:
-        with recording(rounded):
+        with recording(exact):
+            compute()
+        with recording(rounded), recording(Counted(PATIENCE * exact.count)):
             found = [[np.copy(x) for x in compute()] for _ in range(COMPUTATIONS)]
         pairs = combinations(found, 2)
         apart = [[np.abs(a - b).max(initial=0.0) for a, b in zip(*pair, strict=True)] for pair in pairs]
-    except Exception:  # f refuses what is rounded, or has other shapes then
+    except Exception:  # f refuses what is rounded, has other shapes then, or does not end
         return None
     return [float(np.nan_to_num(of_pairs, nan=np.inf)) for of_pairs in np.median(apart, 0)]
 

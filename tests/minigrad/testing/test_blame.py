@@ -46,6 +46,39 @@ def unit(x):
 # ------------------------------------------------------------------------------------------------ who it was
 
 
+def test_what_a_right_rule_calls_is_blamed_for_a_wrong_second_derivative_and_not_the_rule():
+    def cosine(x):
+        x = mg.as_tensor(x)
+        return record(cosine, np.cos(x.data), (x, lambda grad, out: grad * mg.sin(x)))
+
+    def sine(x):
+        x = mg.as_tensor(x)
+        return record(sine, np.sin(x.data), (x, lambda grad, out: grad * cosine(x)))
+
+    def sine_with_constant_cosine(x):
+        x = mg.as_tensor(x)
+        return record(sine_with_constant_cosine, np.sin(x.data), (x, lambda grad, out: grad * np.cos(x.data)))
+
+    assert blame(sine, np.array([0.5, 1.0]), order=2).startswith("blamed: cosine, called at ")
+    assert "blamed: sine_with_constant_cosine" in blame(sine_with_constant_cosine, X, order=2, checks=())
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_operation_whose_gradient_raises_is_blamed(order):
+    def fails(x):
+        x = mg.as_tensor(x)
+        return record(fails, x.data * 1, (x, lambda grad, out: grad.nothing()))
+
+    def twice(x):
+        x = mg.as_tensor(x)
+        return record(twice, x.data**2, (x, lambda grad, out: 2 * grad * (fails(x) if order == 2 else x)))
+
+    f = twice if order == 2 else fails
+    said = blame(lambda x: f(mg.exp(x)).sum(), X, order=order)
+    assert said.startswith("blamed: fails, called at ")
+    assert said.endswith(": it is its gradient that raises this")
+
+
 @pytest.mark.parametrize("step", [normalised, unit])
 def test_a_step_that_is_handed_numbers_of_its_input_is_not_blamed_for_others(step):
     assert gradient_report(step, X).ok

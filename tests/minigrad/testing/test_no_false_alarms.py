@@ -250,6 +250,25 @@ def test_what_float32_cannot_hold_is_no_fault_of_the_function(f):
         assert not report.problems, str(report)
 
 
+@pytest.mark.parametrize("in_single", [1e-3, 1e-5, 1e-12])
+def test_what_iterates_until_it_converges_is_checked_although_it_never_does_when_rounded(in_single):
+    def root(x):
+        y = mg.as_tensor(x) * 0 + 1.0
+        while np.abs((y * y - x).data).max() > (1e-12 if y.dtype == np.float64 else in_single):
+            y = (y + x / y) / 2
+        return y
+
+    report = gradcheck(root, np.array([2.0, 3.0]))
+    assert report.state == "correct"
+    goes_on = [note for note in report.notes if note.startswith("not checked: float32, where f goes on after ")]
+    assert len(goes_on) == (in_single == 1e-12)
+
+
+def test_a_note_is_printed_once():
+    report = gradcheck(lambda x: mg.relu(x) - mg.relu(-x), np.zeros(3))
+    assert report.notes == ["several kinks meet here: each operation's own slope is one of those allowed"]
+
+
 @pytest.mark.parametrize("far", [16.0, 18.0, 40.0, 100.0, 700.0])
 @pytest.mark.parametrize("f", [mg.softmax, mg.log_softmax, mg.sigmoid, mg.tanh])
 def test_second_derivatives_that_cancel_far_out_are_not_called_wrong(f, far):

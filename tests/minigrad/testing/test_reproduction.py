@@ -81,6 +81,21 @@ def right_first_derivative(x):
     return record(right_first_derivative, x.data**3, (x, lambda grad, out: grad * (3 * x.data**2)))
 
 
+def product_of_four(a, b, c, d):
+    return record(product_of_four, value(a) * value(b) * value(c) * value(d),
+                  (a, lambda grad, out: 2 * grad * b * c * d), (b, lambda grad, out: grad * a * c * d),
+                  (c, lambda grad, out: grad * a * b * d), (d, lambda grad, out: grad * a * b * c))
+
+
+def sorted_backwards(x):
+    order = np.argsort(value(x))
+    return record(sorted_backwards, np.sort(value(x)), (x, lambda grad, out: grad[order]))
+
+
+def raising(x):
+    return record(raising, np.sin(value(x)), (x, lambda grad, out: grad.cosine()))
+
+
 def layer(x, w):
     return np.tanh(x @ w)
 
@@ -93,7 +108,7 @@ shortened = lambda x: cut(x)  # noqa: E731
 tripled_object, model = Tripled(), Cutting()
 OWN = {name: globals()[name] for name in (
     "tripled", "cut", "cut_in_dict", "right_first_derivative", "layer", "layer_gradient", "shortened", "tripled_object",
-    "model",
+    "model", "product_of_four", "sorted_backwards", "raising",
 )}
 ARGUMENTS = [
     (), ([0, 0, 1],), (np.array([0, 1]),), (slice(0, 2),), (slice(None, None, -1), Ellipsis), ("ij -> j",),
@@ -182,6 +197,23 @@ def test_arrays_that_are_too_long_are_replaced_where_others_show_the_fault_too()
     far = LONG.copy()
     far[0, 0] = 100
     assert pasted(gradient_report(wrong_far_out, far)) is None
+
+
+@pytest.mark.parametrize("size", [5, 10, 20])
+def test_arrays_that_are_too_long_together_are_replaced_as_well(size):
+    inputs = np.random.default_rng(0).standard_normal((4, size))
+    assert not outcome(pasted(gradient_report(product_of_four, *inputs)), **OWN).ok
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fault_at_ties_that_not_every_direction_shows_is_reproduced(seed):
+    line = pasted(gradient_report(sorted_backwards, np.array([2.0, 2.0, 1.0]), seed=seed))
+    assert not outcome(line, **OWN).ok
+
+
+def test_a_gradient_that_raises_is_reproduced():
+    for report in (gradient_report(lambda x: raising(x * 2).sum(), X), gradient_report(layer, X, X.T, gradient=layer)):
+        assert not outcome(pasted(report), **OWN).ok
 
 
 def test_a_line_is_whole_in_a_report_with_many_problems():
