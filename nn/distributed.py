@@ -28,7 +28,7 @@ import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.random import default_generator
-from minigrad.tensor import wrap
+from minigrad.tensor import TensorLike, value, wrap
 from minigrad.transforms import leaves
 from nn.data import Arrays, DataLoader, Order, divided
 from nn.layers.structure import ModuleList
@@ -69,8 +69,9 @@ class Parts:
     augmentation do, is its own, and is decided by where the generators of process 0 stand when the epoch begins, and by
     its number. This concerns the default generator, and those of the loader and its transform.
 
-    What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is after an epoch as if one
-    process had seen all samples: the changes of all are added up.
+    After an epoch that went through all batches, these generators stand in all processes where those of process 0 do.
+    What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is then as if one process had seen
+    all samples: the changes of all are added up.
 
     Raises TypeError if it is given anything but a `DataLoader`, whose `order` and `batch` it uses, and when an epoch
     begins `ProcessesDiffer` if the processes have loaders of other numbers of samples, or with other settings.
@@ -96,21 +97,32 @@ class Parts:
         loader = self.loader
         ways = f"shuffle={loader.shuffle}, drop_last={loader.drop_last}"
         meet(f"an epoch of {loader.num_samples} samples, batch_size={loader.batch_size}, {ways}")
-        moving = moving_parts({"default": default_generator(), "loader": self.loader})
-        put_states(moving, broadcast(states_of(moving)))
-        order = self.loader.order()
-        counting = {name: part for name, part in moving.items() if not isinstance(part, np.random.Generator)}
+        moving = stand_together({"default": default_generator(), "loader": loader})
+        order = loader.order()
         draw_apart(moving)
-        return self._batches(order, counting)
+        return self._batches(order, moving)
 
-    def _batches(self, order: Order, counting: Mapping[str, Any]) -> Iterator[Arrays]:
-        before, batch_size = states_of(counting), self.loader.batch_size
+    def _batches(self, order: Order, moving: Mapping[str, Any]) -> Iterator[Arrays]:
+        before, batch_size = states_of(moving), self.loader.batch_size
         for start in range(0, len(self) * batch_size, batch_size):
             batch = order[start : start + batch_size]
             parts = divided(len(batch), size())
-            yield self.loader.batch(batch[parts[rank()] if rank() < len(parts) else slice(0)])
-        if counting and size() > 1:
-            put_states(counting, merged(before, gathered(states_of(counting), "the end of an epoch's samples")))
+            if rank() < len(parts):
+                yield self.loader.batch(batch[parts[rank()]])
+            else:  # a transform need not take a batch of none: it has the part of process 0, and then forgets it
+                stand = states_of(moving)
+                first = self.loader.batch(batch[parts[0]])
+                put_states(moving, stand)
+                yield tuple(array[:0] for array in first)
+        if size() > 1:
+            put_states(moving, merged(before, gathered(states_of(moving), "the end of an epoch's samples")))
+
+
+def stand_together(thing: Any) -> dict[str, Any]:
+    """Have all in a thing that has a state stand where it stands in process 0; returns it, by where it is."""
+    parts = moving_parts(thing)
+    put_states(parts, broadcast(states_of(parts)))
+    return parts
 
 
 def draw_apart(thing: Any) -> None:
@@ -129,11 +141,13 @@ def draw_apart(thing: Any) -> None:
 def merged(before: Any, after: Sequence[Any]) -> Any:
     """A state with the changes that each process made to it; of what is neither numbers nor bits, that of process 0.
 
+    Where a generator stands is no number in this sense, as it counts nothing: that of process 0 is kept, too.
+
     >>> merged({"seen": 5, "bit": np.array([True, False])}, [{"seen": 6, "bit": np.array([False, False])},
     ...                                                       {"seen": 7, "bit": np.array([True, True])}])
     {'seen': 8, 'bit': array([False,  True])}
     """
-    if isinstance(before, Mapping):
+    if isinstance(before, Mapping) and "bit_generator" not in before:
         return {name: merged(old, [state[name] for state in after]) for name, old in before.items()}
     if isinstance(before, list | tuple):
         fits = all(type(new) is type(before) and len(new) == len(before) for new in after)
@@ -152,6 +166,9 @@ class GradientAverage:
     All processes make one, and call it after each backward pass. When it is made they take over the weights and buffers
     of process 0, and the generators that layers have of their own draw other numbers in each. Make it anew when
     parameters are added, frozen or freed.
+
+    Gradients of several batches may add up before a step. With "sum" call it once then, with the sums of losses and of
+    weights: it would multiply what it has added up before by the number of processes.
 
     Buffers, such as the running averages of batch norm, change by the mean of their changes in all processes, boolean
     ones wherever they change in any; what batch norm normalises by are the samples of its own process.
@@ -181,29 +198,29 @@ class GradientAverage:
         self.reduction, self.number = reduction, next(numbers_of_averages)
         if size() > 1:
             check_same_networks(model, f"the making of GradientAverage {self.number} by {reduction}")
-            generators = moving_parts(model)
-            state, stand = broadcast((model.state_dict(), states_of(generators)))
-            model.load_state_dict(state)
-            put_states(generators, stand)
-            draw_apart(model)
+            model.load_state_dict(broadcast(model.state_dict()))
+            draw_apart(stand_together(model))
         self.model, self.parameters = model, [p for p in model.parameters() if p.requires_grad]
         self.before = [buffer.copy() for buffer in self._buffers()]
         arrays = [*(p.data for p in self.parameters), *self.before]
-        lengths = [*(array.size for array in arrays), len(self.parameters), len(self.before), 3]
+        lengths = [*(array.size for array in arrays), len(self.parameters), len(self.before), 2]
         dtype = np.result_type(np.float32, *(array.dtype for array in arrays if array.dtype.kind == "f"))
         self.flat = np.zeros(sum(lengths), dtype)
         *views, self.given, self.changed, self.sums = np.split(self.flat, np.cumsum(lengths)[:-1])
         shaped = [view.reshape(array.shape) for view, array in zip(views, arrays, strict=True)]
         self.gradients, self.shares = shaped[: len(self.parameters)], shaped[len(self.parameters) :]
 
-    def __call__(self, loss: float, weight: float) -> float:
+    def __call__(self, loss: TensorLike, weight: float) -> float:
         """Average the gradients, and the loss, which is returned.
 
         Args:
-            loss: of this process's part of the batch.
+            loss: of this process's part of the batch: one number, or a tensor of one.
             weight: how much it counts: what the loss is a mean over, which is the number of samples, or with ignored
                 labels or weights of classes what `loss_function.weight_of(labels)` says; 0 takes no part.
+
+        A batch that weighs nothing in all processes leaves the gradients as they are, and its loss is 0 or NaN.
         """
+        loss = float(np.asarray(value(loss)).item())
         if size() == 1:
             return loss
         own = loss if self.reduction == "sum" else loss * weight
@@ -218,47 +235,48 @@ class GradientAverage:
     def add_up(self, total: float, weight: float) -> tuple[float, float]:
         """Give each parameter the mean of its gradients in all processes, or their sum, and none where none had any.
 
-        Returns the sums of both numbers over all processes; the second says how much the gradients count in a mean.
+        Returns the sums of both numbers over all processes. The second says how much the gradients count in a mean;
+        where it is 0 they stay as they are.
         """
         is_sum = self.reduction == "sum"
-        factor = float(weight > 0) if is_sum else float(weight)
-        self.given[:] = [p.grad is not None and factor != 0 for p in self.parameters]
-        for p, own, given in zip(self.parameters, self.gradients, self.given, strict=True):
-            if p.grad is not None and given:
-                np.multiply(p.grad.data, factor, out=own, dtype=own.dtype)
+        self.given[:] = [p.grad is not None for p in self.parameters]
+        for p, own in zip(self.parameters, self.gradients, strict=True):
+            if p.grad is not None and weight:
+                np.multiply(p.grad.data, 1 if is_sum else weight, out=own, dtype=own.dtype)
             else:
                 own.fill(0)
-        self._pack_buffers(factor)
-        self.sums[:] = factor, total, weight
+        self._pack_buffers(weight)
+        self.sums[:] = total, weight
         with meeting(f"a step of GradientAverage {self.number}"):
             reduce_unchecked(self.flat)
-        factors, totals, weights = self.sums.tolist()
-        self._unpack_buffers(factors)
+        totals, weights = self.sums.tolist()
+        self._unpack_buffers(weights)
         for p, summed, given in zip(self.parameters, self.gradients, self.given, strict=True):
-            p.grad = wrap((summed / (1 if is_sum else factors)).astype(p.dtype, copy=False)) if given else None
+            if given and (weights or p.grad is None):
+                p.grad = wrap((summed / (1 if is_sum or not weights else weights)).astype(p.dtype, copy=False))
         return totals, weights
 
-    def _pack_buffers(self, factor: float) -> None:
+    def _pack_buffers(self, weight: float) -> None:
         """Put this process's share of each buffer into the flat array, and whether it has changed it."""
         for i, (buffer, before, share) in enumerate(zip(self._buffers(), self.before, self.shares, strict=True)):
             is_real = before.dtype.kind == "f"
-            self.changed[i] = factor != 0 and not np.array_equal(buffer, before, equal_nan=is_real)
-            if factor == 0:
+            self.changed[i] = weight != 0 and not np.array_equal(buffer, before, equal_nan=is_real)
+            if weight == 0:
                 share.fill(0)
             elif is_real:  # the value itself: a change from infinity is none, and one from what is large is rounded off
-                np.multiply(buffer, factor, out=share, casting="same_kind")
+                np.multiply(buffer, weight, out=share, casting="same_kind")
             else:  # the change, which is small enough to be exact
-                np.multiply(buffer.astype(np.int64) - before.astype(np.int64), factor, out=share, casting="same_kind")
+                np.multiply(buffer.astype(np.int64) - before.astype(np.int64), weight, out=share, casting="same_kind")
 
-    def _unpack_buffers(self, factors: float) -> None:
+    def _unpack_buffers(self, weights: float) -> None:
         """Give each buffer the mean of all processes, and leave it alone where none has changed it."""
         for buffer, before, share, changed in zip(self._buffers(), self.before, self.shares, self.changed, strict=True):
             if changed and before.dtype.kind == "f":
-                before[...] = share / factors
+                before[...] = share / weights
             elif changed and before.dtype == bool:
                 before ^= share != 0  # as changed by any
             elif changed:
-                before += np.rint(share / factors).astype(np.int64).astype(before.dtype)
+                before += np.rint(share / weights).astype(np.int64).astype(before.dtype)
             buffer[...] = before
 
     def _buffers(self) -> list[Array]:
@@ -341,12 +359,13 @@ class DistributedLearner(Learner):
 
     def _noted(self, row: Row) -> Row:
         check_same(self)
+        stand_together({"default": default_generator(), "loader": self._loader})  # process 0 may draw as it evaluates
         rows = gathered(row, "the row of an epoch")
         return rows[0] | {"images_per_second": sum(each["images_per_second"] for each in rows)}
 
 
 def learned_by(learner: Learner) -> Module:
-    """Model and loss, which may have parameters too."""
+    """The model and the loss as one module, since a loss may have parameters too."""
     return ModuleList([part for part in (learner.model, learner.loss) if isinstance(part, Module)])
 
 

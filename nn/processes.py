@@ -174,9 +174,10 @@ def meet(place: str, *flags: bool) -> list[bool]:
 
 
 def end_if_out_of_step() -> None:
-    """End all processes if this one has turned back amid a meeting, with the status of what made it do so."""
+    """End all processes if this one has turned back amid a meeting, with what made it do so, and its status."""
     if _out_of_step:
-        abort(ending(_out_of_step[0])[0])
+        error = _out_of_step[0]
+        abort(ending(error)[0], f"this process left the others amid a meeting: {error!r}")
 
 
 def announced(job: Any, place: str, *flags: bool) -> tuple[Array, Any]:

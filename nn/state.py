@@ -1,4 +1,4 @@
-"""Where things stand: what is drawn from and counted while a network is trained, found and put back.
+"""State that moves during training, such as random generators and counters: found, saved and restored.
 
 A thing has a state if it is a random generator, or has `state_dict()` and `load_state_dict(state)`: dicts and lists of
 arrays, numbers and text. What is made of others need not know: its parts are found by walking its attributes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -25,8 +26,8 @@ def moving_parts(thing: Any) -> dict[str, Any]:
     """All in a thing that has a state, by where it is: generators of layers, and what a transform counts, say.
 
     It is looked for in attributes, lists, tuples and dicts, and in what functions and methods hold, their defaults too;
-    not in the global variables of a function. What is at several places is found at the first of them. A model counts
-    as its layers: its weights have names of their own.
+    not in the global variables of a function. What is at several places is found at the first of them, and what has a
+    state may hold others that have one. A model counts as its layers: its weights have names of their own.
 
     >>> import nn
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5, generator=np.random.default_rng(0)))
@@ -41,7 +42,6 @@ def moving_parts(thing: Any) -> dict[str, Any]:
         seen.add(id(part))
         if has_state(part):
             found[path] = part
-            continue
         inside = [(f"{path}.{name}" if path else str(name), item) for name, item in entries(part)]
         waiting += reversed(inside)  # the first is the next
     return found
@@ -83,12 +83,12 @@ def held_by(function: FunctionType) -> list[tuple[Any, Any]]:
 def states_of(parts: Mapping[str, Any]) -> State:
     """The state of each of these parts, a copy."""
     generator = np.random.Generator
-    return {name: part.bit_generator.state if isinstance(part, generator) else part.state_dict()
+    return {name: part.bit_generator.state if isinstance(part, generator) else deepcopy(part.state_dict())
             for name, part in parts.items()}
 
 
 def put_states(parts: Mapping[str, Any], states: Mapping[str, Any]) -> None:
-    """Have each of these parts stand where it stood then. Raises ValueError if the states are those of other parts."""
+    """Restore each of these parts to its state. Raises ValueError if the states are those of other parts."""
     if set(parts) != set(states):
         raise ValueError(f"it has the states of {sorted(states)}, but here these have one: {sorted(parts)}")
     for name, part in parts.items():

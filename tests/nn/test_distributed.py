@@ -251,20 +251,23 @@ def half_and_double_precision_keep_their_dtypes():
 
 @check
 def running_averages_of_batch_norm_are_the_means_of_all_and_the_same_everywhere():
-    norm = nn.BatchNorm1d(36, momentum=0.5)
-    model = nn.Sequential(nn.Flatten(), norm, nn.Linear(36, CLASSES))
     loader = nn.DataLoader(samples(), batch_size=50)  # and 3, of which some processes get none
-    DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1)).fit(loader, epochs=1)
+    norms = [nn.BatchNorm1d(36, momentum=0.5) for _ in range(2)]
+    for norm, reduction in zip(norms, ("mean", "sum"), strict=True):
+        model = nn.Sequential(nn.Flatten(), norm, nn.Linear(36, CLASSES))
+        optimizer = nn.optim.SGD(model.parameters(), lr=0.01)
+        DistributedLearner(model, optimizer, nn.CrossEntropyLoss(reduction=reduction)).fit(loader, epochs=1)
+        assert are_the_same_everywhere(weights(model))
     mean, var = np.zeros(36), np.ones(36)
     for first, last in ((0, 50), (50, 53)):
         batch = samples()[0][first:last].reshape(-1, 36)
         parts = [batch[part] for part in divided(len(batch), size())]
         mean = 0.5 * mean + 0.5 * batch.mean(0)
         var = 0.5 * var + 0.5 * np.average([part.var(0, ddof=1) for part in parts], axis=0, weights=[*map(len, parts)])
-    np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(norm.running_var, var, rtol=1e-4)
-    assert norm.num_batches_tracked == 2
-    assert are_the_same_everywhere(weights(model))
+    for norm in norms:
+        np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(norm.running_var, var, rtol=1e-4)
+        assert norm.num_batches_tracked == 2
 
 
 @check
@@ -290,26 +293,152 @@ def each_process_drops_something_else_and_all_of_it_is_decided_by_the_seed():
 
 @check
 def an_alternating_flip_mirrors_each_image_every_second_epoch_whichever_process_gets_it():
-    seen = []
+    images = samples()[0]
     nn.manual_seed(2)
     flip = AlternatingFlip(53)
 
-    def noted(images, numbers):
-        mirrored, = flip(images, numbers)
-        seen.append((numbers, (mirrored != images).any((1, 2))))
-        return mirrored, numbers
+    def flipped(images, numbers):
+        return *flip(images, numbers), numbers
 
-    loader = nn.DataLoader((samples()[0], np.arange(53)), batch_size=10, shuffle=True, transform=noted)
+    loader = nn.DataLoader((images, np.arange(53)), batch_size=10, shuffle=True, transform=flipped)
     epochs = []
     for _ in range(3):
-        seen.clear()
-        assert len([*Parts(loader)]) == len(loader)
+        seen = [(numbers, (mirrored != images[numbers]).any((1, 2))) for mirrored, numbers in Parts(loader)]
+        assert len(seen) == len(loader)
         numbers, mirrored = map(np.concatenate, zip(*chain.from_iterable(gathered(seen)), strict=True))
         assert len(numbers) == 53
         epochs.append(mirrored[numbers.argsort()])
     assert np.array_equal(epochs[0], ~epochs[1])
     assert np.array_equal(epochs[0], epochs[2])
     assert are_the_same_everywhere(flip.next_mirrored)
+
+
+class Noise:
+    """Counts images, draws from a generator of its own, and cannot take a batch of none."""
+
+    def __init__(self, keeps_generator):
+        self.seen, self.generator, self.keeps_generator = 0, np.random.default_rng(0), keeps_generator
+
+    def __call__(self, images, numbers):
+        self.seen += len(images)
+        return np.stack([image + np.float32(self.generator.integers(10**6)) for image in images]), numbers
+
+    def state_dict(self):
+        return {"seen": self.seen} | ({"rng": self.generator.bit_generator.state} if self.keeps_generator else {})
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+        if self.keeps_generator:
+            self.generator.bit_generator.state = state["rng"]
+
+
+@check
+def a_transform_that_has_a_state_draws_from_its_generator_other_numbers_in_each_process():
+    images = samples()[0]
+    for keeps_generator in (False, True):
+        noise = Noise(keeps_generator)
+        loader = nn.DataLoader((images, np.arange(53)), 10, transform=noise)
+        noises = [noisy[:, 0, 0] - images[numbers, 0, 0] for _ in range(3) for noisy, numbers in Parts(loader)]
+        everywhere = np.concatenate([np.concatenate(each) for each in gathered(noises)]).round()
+        assert len(everywhere) == 3 * 53
+        assert len(np.unique(everywhere)) > 150
+        assert noise.seen == 3 * 53
+        assert len(set(map(repr, gathered(noise.generator.bit_generator.state)))) == 1
+
+
+@check
+def a_part_without_samples_has_the_shapes_and_dtypes_of_one_with_some_and_is_not_transformed():
+    class Halved(nn.DataLoader):
+        def batch(self, chosen):
+            images, numbers = super().batch(chosen)
+            return images[:, ::2], numbers.astype(np.int16)
+
+    *_, (images, numbers) = Parts(Halved((samples()[0], np.arange(53)), 51, transform=Noise(keeps_generator=True)))
+    assert (images.shape[1:], images.dtype, numbers.dtype) == ((3, 6), np.float32, np.int16)
+    assert gathered(len(numbers)) == [2] + [0] * (size() - 1)
+    model = network()
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters()))
+    learner.fit(nn.DataLoader((samples()[0], samples()[1]), 51, transform=Noise(keeps_generator=False)))
+    assert learner.step == 2
+
+
+@check
+def what_all_draw_between_epochs_is_the_same_everywhere():
+    rng, images = nn.manual_seed(0), samples()[0]
+    for _ in range(3):
+        chosen = rng.permutation(53)
+        loader = nn.DataLoader((images, chosen), 10, shuffle=True, transform=RandomShift(1))
+        numbers = gathered([numbers for _, numbers in Parts(loader)])
+        assert np.array_equal(np.sort(np.concatenate([*chain(*numbers)])), np.arange(53))
+
+    class Draw(nn.Callback):
+        drawn = ()
+
+        def on_epoch_end(self, learner):
+            self.drawn = (*self.drawn, rng.random())
+
+    draw, model = Draw(), network(nn.Dropout(0.5))
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[draw])
+    learner.fit(nn.DataLoader(samples(), 10), nn.DataLoader(samples(), 10, shuffle=True), epochs=3)
+    assert len(set(draw.drawn)) == 3
+    assert len(set(gathered(draw.drawn))) == 1
+
+
+@check
+def a_batch_that_weighs_nothing_leaves_gradients_as_one_process_does():
+    images, labels = samples(24)
+    labels = np.where(np.arange(24) // 8 == 1, -100, labels)  # none counts in the second of three batches
+    loss_function = nn.CrossEntropyLoss()
+    for accumulates in (False, True):
+        ends = []
+        for parts in (Parts, iter):  # together, and each process by itself
+            model = network()
+            average = GradientAverage(model) if parts is Parts else lambda loss, weight: loss
+            optimizer = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            for inputs, targets in parts(nn.DataLoader((images, labels), 8)):
+                if not accumulates:
+                    optimizer.zero_grad()
+                loss = loss_function(model(inputs), targets)
+                loss.backward()
+                average(loss.item(), loss_function.weight_of(targets))
+                optimizer.step()
+            ends.append(weights(model))
+        np.testing.assert_allclose(*ends, rtol=1e-4, atol=1e-6)
+        assert are_the_same_everywhere(ends[0])
+    average = GradientAverage(layer := nn.Linear(2, 2))
+    if rank() == 1:
+        layer.bias.grad = nn.Parameter(np.zeros(2, np.float32)).detach()
+    average(np.nan, 0)
+    assert layer.bias.grad.numpy().tolist() == [0, 0]  # which momentum would follow, everywhere
+    assert layer.weight.grad is None
+
+
+@check
+def gradients_of_several_batches_add_up():
+    for reduction in ("mean", "sum"):
+        loss_function, ends = nn.CrossEntropyLoss(reduction=reduction), []
+        for parts in (Parts, iter):  # together, and each process by itself
+            model, total, weight = network(), 0.0, 0
+            average = GradientAverage(model, reduction) if parts is Parts else lambda loss, weight: loss
+            for inputs, targets in parts(nn.DataLoader(samples(), 51)):  # the last batch has two
+                loss = loss_function(model(inputs), targets)
+                loss.backward()
+                total, weight = total + loss.item(), weight + len(targets)
+                if reduction == "mean":
+                    average(loss, len(targets))
+            if reduction == "sum":
+                total = average(total, weight)
+            ends.append(np.concatenate([p.grad.numpy().ravel() for p in model.parameters()]))
+        np.testing.assert_allclose(*ends, rtol=1e-4, atol=1e-6)
+
+
+@check
+def a_validation_loss_that_is_not_finite_is_raised_in_all_which_may_go_on():
+    model, (images, labels) = network(), samples()
+    learner = DistributedLearner(model, nn.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(nn.learner.NonFiniteLoss, match="the validation loss became nan after step 6"):
+        learner.fit(nn.DataLoader((images, labels), 10), nn.DataLoader((images * np.nan, labels), 10))
+    assert len(learner.fit(nn.DataLoader((images, labels), 10))) == 1
 
 
 @check
@@ -825,7 +954,7 @@ ENDS = {
     leave_together: (0, "saved by process 2"),
     leave_by_a_signal: (143, "saved by process 1"),
     turn_back_and_end: (130, "turned back"),
-    turn_back_and_go_on: (130, "turned back"),
+    turn_back_and_go_on: (130, "this process left the others amid a meeting: KeyboardInterrupt() (in process 1 of 3)"),
     be_asked_to_end_at_the_end: (1, "[0] at broadcast from process 0; [1, 2] at the end of the program"),
     change_a_weight: (1, "of the processes [2] are not those of process 0"),
     leave_a_loop: (1, "[0, 1] at an epoch of 53 samples, batch_size=10, shuffle=False, drop_last=False; "
@@ -968,6 +1097,19 @@ def test_a_change_that_each_process_made_is_kept():
     assert result["bits"].tolist() == [False, True, True]
     assert merged({"seen": [1, (2, 3)]}, [{"seen": [2, (2, 3)]}, {"seen": [1, (4, 3)]}]) == {"seen": [2, (4, 3)]}
     assert merged([1], [[1, 2], [1]]) == [1, 2]
+    generators = [np.random.default_rng(seed) for seed in range(3)]
+    assert len({generator.integers(2**32, dtype=np.uint32) for generator in generators}) == 3  # each keeps 32 bits more
+    states = [{"rng": generator.bit_generator.state} for generator in generators]
+    assert merged(states[0], states[1:]) == states[1]
+
+
+def test_the_average_of_a_loss_takes_a_number_or_a_tensor_of_one():
+    average = GradientAverage(network())
+    losses = [1, np.float32(1), nn.Parameter(np.ones(1)), nn.Parameter(np.ones(())) * 1]
+    assert [average(loss, 4) for loss in losses] == [1.0] * 4
+    assert all(type(average(loss, 4)) is float for loss in losses)
+    with pytest.raises(ValueError, match="size 1"):
+        average(nn.Parameter(np.ones(2)), 4)
 
 
 def test_a_file_that_there_was_no_room_for_is_not_left_behind(monkeypatch, tmp_path):

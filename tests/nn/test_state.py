@@ -95,6 +95,20 @@ def test_states_are_copies_and_put_everything_back():
     np.testing.assert_array_equal(parts["flip"].next_mirrored, states["flip"]["next_mirrored"])
 
 
+def test_what_has_a_state_may_hold_a_generator_and_others_that_have_one():
+    counter = Counter()
+    counter.generator, counter.inner = rng(), Counter()
+    assert moving_parts([counter]) == {"0": counter, "0.generator": counter.generator, "0.inner": counter.inner}
+
+
+def test_states_are_copies_even_where_a_part_gives_its_own_arrays():
+    counter = Counter()
+    counter.count = np.zeros(2)
+    states = states_of({"counter": counter})
+    counter.count += 1
+    assert states["counter"]["count"].tolist() == [0, 0]
+
+
 def test_states_of_other_parts_are_refused():
     with pytest.raises(ValueError, match=r"it has the states of \['other'\], but here these have one: \['rng'\]"):
         put_states({"rng": rng()}, {"other": {}})
@@ -104,12 +118,24 @@ def test_states_of_other_parts_are_refused():
 
 # ---------------------------------------------------------------- the learner
 
+class Noisy(Counter):
+    """Whose state is its count alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = rng(6)
+
+    def __call__(self, x, y, _):
+        return super().__call__(x + self.generator.random(x.shape), y)
+
+
 TRANSFORM = {
     "default generator": lambda: Compose(
         RandomFlip(), AlternatingFlip(30), RandomShift(1), RandomErase(2), Mixup(0.2, 3)),
     "own generators": lambda: Compose(
         RandomFlip(generator=rng(1)), AlternatingFlip(30, rng(2)), RandomShift(1, generator=rng(3)),
         RandomErase(2, generator=rng(4)), Mixup(0.2, 3, generator=rng(5))),
+    "a count and a generator": Noisy,
     "a function": lambda: partial(lambda generator, x, y, _: (x + generator.random(x.shape), y), rng(6)),
 }
 CALLBACKS = {
@@ -118,6 +144,7 @@ CALLBACKS = {
     "best": lambda: [KeepBest("train_loss")],
     "patience": lambda: [EarlyStopping("train_loss", patience=2, min_delta=0.05)],
     "all": lambda: [AveragedWeights(0.9), KeepBest("train_loss"), EarlyStopping("train_loss", patience=3)],
+    "all, the other way round": lambda: CALLBACKS["all"]()[::-1],
 }
 
 
@@ -147,12 +174,27 @@ def test_training_that_goes_on_from_a_file_needs_no_luck(tmp_path, transform, ca
     saved = [nn.callbacks.AfterEpoch(lambda learner: learner.save(tmp_path / f"{learner.epoch}.npz"))]
     straight.callbacks += saved
     straight.fit(loader, epochs=6)
-    for epoch in range(1, len(straight.history)):
+    for epoch in range(1, len(straight.history) + 1):
         other, loader = learner_and_loader(transform, callbacks, workers)
         nn.manual_seed(99)
         other.load(tmp_path / f"{epoch}.npz")
         other.fit(loader, epochs=6 - epoch)
         assert ending(other) == ending(straight), epoch
+
+
+@pytest.mark.parametrize("callbacks", CALLBACKS)
+def test_training_goes_on_from_a_file_of_its_end_as_if_it_had_not_ended(tmp_path, callbacks):
+    straight, loader = learner_and_loader("default generator", callbacks, 1)
+    straight.fit(loader, epochs=6)
+    for epochs in range(1, 6):
+        first, loader = learner_and_loader("default generator", callbacks, 1)
+        first.fit(loader, epochs=epochs)
+        first.save(tmp_path / "a.npz")
+        other, loader = learner_and_loader("default generator", callbacks, 1)
+        other.load(tmp_path / "a.npz")
+        assert ending(other) == ending(first), "what the file holds is the model that training ended with"
+        other.fit(loader, epochs=6 - epochs)
+        assert ending(other) == ending(straight), epochs
 
 
 def test_a_file_may_be_saved_again_before_training_goes_on(tmp_path):
