@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 import time
@@ -13,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from pathlib import Path
     from types import FrameType
 
 received: list[int] = []  # signals that asked for the end, beside Ctrl-C
@@ -25,6 +23,8 @@ def parse_arguments() -> argparse.Namespace:
     """The flags; those left out keep the recipe's setting."""
     import argparse
 
+    from nn.console import as_path
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=epilog()
     )
@@ -32,7 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--recipe", metavar="NAME", help="what to train, see --list-recipes (default: default)")
     add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")
     add("--published-schedule", action="store_true", help="train as the reference did, not in our better way")
-    add("--data", type=place, metavar="DIR",
+    add("--data", type=as_path, metavar="DIR",
         help="folder with four IDX files, .gz or raw, or with one folder of pictures for each class")
     add("--size", metavar="N|HxW", help="reduce or enlarge the pictures of a folder to so many rows and columns")
     add("--epochs", type=positive(int), metavar="N", help="how often to go through the training images")
@@ -50,16 +50,16 @@ def parse_arguments() -> argparse.Namespace:
     add("--keep", choices=("last", "best"), help="keep the model of the last epoch, or of the best validated one")
     add("--patience", type=positive(int), metavar="N", help="end after N epochs without a lower validation loss")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting of the recipe, see below")
-    add("--config", type=place, metavar="FILE", help="take the recipe from an earlier run's config.json")
+    add("--config", type=as_path, metavar="FILE", help="take the recipe from an earlier run's config.json")
     add("--find-lr", action="store_true", help="train nothing: try learning rates, suggest one and draw the curve")
-    add("--out", type=place, metavar="DIR", help="folder for what a run leaves (default: runs/NAME, or the next free"
+    add("--out", type=as_path, metavar="DIR", help="folder for what a run leaves (default: runs/NAME, or the next free"
         " one of runs/NAME-2, -3, ...)")
     add("--overwrite", action="store_true", help="replace the run in --out, or without --out the one in runs/NAME")
-    add("--resume", type=place, nargs="?", const=True, metavar="DIR",
+    add("--resume", type=as_path, nargs="?", const=True, metavar="DIR",
         help="go on with the run in a folder (default: the newest one of the recipe), with --epochs N to N in all,"
         " where its schedule is constant")
-    add("--evaluate", type=place, metavar="MODEL", help="train nothing: evaluate a model, or a run's folder")
-    add("--json", type=place, metavar="FILE", help="with --evaluate: write what it came to for programs")
+    add("--evaluate", type=as_path, metavar="MODEL", help="train nothing: evaluate a model, or a run's folder")
+    add("--json", type=as_path, metavar="FILE", help="with --evaluate: write what it came to for programs")
     add("--target-accuracy", type=per_cent, metavar="P",
         help="exit with status 1 if test accuracy is below P per cent")
     add("--threads", type=positive(int), metavar="N", help="threads for matrix products (default: what"
@@ -100,21 +100,6 @@ def per_cent(text: str) -> float:
 per_cent.__name__ = "percentage"  # argparse: "invalid percentage value"
 
 
-def place(text: str) -> Path:
-    """A converter for argparse: a path, where no shell has expanded the ~ of --out=~/runs; no web address.
-
-    (`nn/console.py` has this for other commands; to import it is to import NumPy, which is later.)
-    """
-    from pathlib import Path
-
-    if not text.strip() or "://" in text:
-        raise ValueError
-    return Path(os.path.expanduser(text))  # of a user that there is not, Path's own raises RuntimeError
-
-
-place.__name__ = "path"  # argparse: "invalid path value"
-
-
 def epilog() -> str:
     """The end of the help; what is imported for it is imported only then."""
     if not {"-h", "--help"} & set(sys.argv):
@@ -134,19 +119,6 @@ def epilog() -> str:
     ))
 
 
-def print_anywhere() -> None:
-    """Let everything be printed in the encoding of the console: what that lacks becomes a question mark.
-
-    A stream that is closed becomes one that swallows everything, so that no file is opened in its place. (For other
-    commands `nn/console.py` has this; to import it is to import NumPy, which is later.)
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # standard error is written like this anyhow
-
-
 def is_silent() -> bool:
     """Whether this is one of several processes, and not the first: that one says everything.
 
@@ -155,16 +127,21 @@ def is_silent() -> bool:
     return any(os.environ.get(name, "0") != "0" for name in RANKS)
 
 
-def use_threads(count: int | None) -> None:
-    """Limit the threads of matrix products: the libraries read this when NumPy is imported, which is later.
+def use_threads() -> None:
+    """Limit the threads of matrix products to --threads: the libraries read this when NumPy is imported, which is next.
 
     One is the default. On two cores a second one made training a tenth faster at times, and eight times slower beside
     other work, since each waits for the other in a loop.
     """
+    import argparse
+
+    early = argparse.ArgumentParser(add_help=False)
+    early.add_argument("--threads", nargs="?")
+    count = early.parse_known_args()[0].threads
     for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         name = f"{library}_NUM_THREADS"
         if count is not None or name not in os.environ:
-            os.environ[name] = str(count or 1)
+            os.environ[name] = count or "1"
 
 
 def end_like_ctrl_c() -> None:
@@ -184,8 +161,11 @@ def end_like_ctrl_c() -> None:
             signal.signal(number, note)
 
 
-def command(arguments: argparse.Namespace) -> int:
+def command() -> int:
     """Do what the flags say; returns the exit status."""
+    if is_silent():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    arguments = parse_arguments()
     import warnings
 
     from nn import FileError
@@ -201,42 +181,28 @@ def command(arguments: argparse.Namespace) -> int:
     try:
         return train_command.perform(arguments)
     except MemoryError:
-        return end(1, "train.py: there is not enough memory for this network with batches of this size")
+        sys.exit("train.py: there is not enough memory for this network with batches of this size")
     except (DataError, FileError, ImportError, NonFiniteLoss, ProcessesDiffer, ValueError) as error:
         where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))  # in which process, if in another one
-        return end(1, without_control(f"train.py: {error}{where}"))
+        sys.exit(without_control(f"train.py: {error}{where}"))
 
 
 def main() -> int:
     """Run the command; returns its exit status."""
-    is_lost = sys.stdout is None
     try:
         end_like_ctrl_c()
-        print_anywhere()
-        if is_silent():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        arguments = parse_arguments()
-        use_threads(arguments.threads)
-        status = command(arguments)
-        print(end="", flush=True)  # what could not be written shows now
-        return status or (end(1, "train.py: standard output is closed: what was printed is lost") if is_lost else 0)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain again when it flushes
-        if isinstance(error, BrokenPipeError):  # whoever read the output, `head` say, has gone
-            return end(1)
-        what = f"use {error.filename}" if error.filename else "write what is printed"
-        return end(1, f"train.py: cannot {what}: {error.strerror or error}")
+        use_threads()
+        from nn.console import exit_status
+
+        return exit_status("train.py", command, end)
     except KeyboardInterrupt:
-        import signal
-
-        return end(128 + (received[0] if received else signal.SIGINT), "train.py: interrupted")
-    except SystemExit as error:
-        told = error.code or 0
-        return end(told) if isinstance(told, int) else end(1, told)
+        return end(130, "train.py: interrupted")
 
 
-def end(status: int, sentence: str = "") -> int:
+def end(status: int, sentence: str) -> int:
     """Say why the command ends; where it is one of several processes, all fail now. Returns the exit status."""
+    if status == 130 and received:
+        status = 128 + received[0]
     if status and "mpi4py.MPI" in sys.modules:
         sys.modules["nn.processes"].abort(status, sentence)
     elif sentence and not is_silent():

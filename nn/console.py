@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from nn.files import check_can_write
+from nn.processes import ending
 
 
 def print_anywhere() -> None:
@@ -68,49 +69,43 @@ def check_output(path: Path | None, *endings: str) -> None:
     check_can_write(path)
 
 
-def exit_status(program: str, command: Callable[[], int]) -> int:
+def complain(status: int, sentence: str) -> int:
+    """Say why a command ends, if that is to be said; returns the status."""
+    if sentence:
+        with suppress(OSError):
+            say(sentence, sys.stderr)
+    return status
+
+
+def exit_status(program: str, command: Callable[[], int], end: Callable[[int, str], int] = complain) -> int:
     """Run a command to its end; returns its exit status, or 1 if not all that it printed has arrived.
 
     Args:
         program: the name that a sentence on standard error begins with.
         command: prints what it likes, and returns its exit status or raises `SystemExit`, as argparse does.
+        end: told the status and the sentence, which may be empty.
     """
-    closed = sys.stdout is None
+    is_lost, sentence = sys.stdout is None, ""
     print_anywhere()
     try:
-        status = _returned(command)
+        try:
+            status = command()
+        except SystemExit as stop:
+            status, sentence = ending(stop)
         sys.stdout.flush()
+        if is_lost and not status:
+            status, sentence = 1, f"{program}: standard output is closed: what was printed is lost"
     except BrokenPipeError:  # whoever read the output, `head` say, has gone
-        return _silenced(1)
+        status = 1
     except OSError as error:
         what = f"use {error.filename}" if error.filename else "write what is printed"
-        return _complaint(f"{program}: cannot {what}: {error.strerror or error}", 1)
+        status, sentence = 1, f"{program}: cannot {what}: {error.strerror or error}"
     except MemoryError:
-        return _complaint(f"{program}: there is not enough memory", 1)
+        status, sentence = 1, f"{program}: there is not enough memory"
     except KeyboardInterrupt:
-        return _complaint(f"{program}: interrupted", 130)
-    return _complaint(f"{program}: standard output is closed: what was printed is lost", 1) if closed else status
-
-
-def _returned(command: Callable[[], int]) -> int:
-    try:
-        return command()
-    except SystemExit as stop:
-        if not isinstance(stop.code, str):
-            return stop.code or 0
-        print(stop.code, file=sys.stderr)
-        return 1
-
-
-def _complaint(sentence: str, status: int) -> int:
-    with suppress(OSError):
-        say(sentence, sys.stderr)
-    return _silenced(status)
-
-
-def _silenced(status: int) -> int:
-    """The status, once Python can no longer complain when it flushes at the end."""
-    for stream in (sys.stdout, sys.stderr):
+        status, sentence = 130, f"{program}: interrupted"
+    status = end(status, sentence)
+    for stream in (sys.stdout, sys.stderr):  # so that Python cannot complain when it flushes them at the end
         with suppress(OSError, ValueError):
             stream.flush()
             continue
