@@ -14,7 +14,9 @@ from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
 from nn.functional.layout import Axes, inverse, memory_axes
+from nn.functional.linear import column_sums
 from nn.functional.normalization import recorded_gradient, recorded_normal, rescaled
+from nn.functional.precision import widened
 from nn.functional.settings import real
 
 __all__ = ["batch_norm"]
@@ -64,24 +66,22 @@ def batch_norm(
     channels = x.shape[1]
     weight = as_tensor(np.ones(channels, x.dtype) if weight is None else weight)
     bias = as_tensor(np.zeros(channels, x.dtype) if bias is None else bias)
-    if x.dtype == np.float16:  # in which squares overflow from 256 on
-        wide = batch_norm(x.astype(np.float32), running_mean, running_var, weight, bias, training, momentum, eps)
-        return wide.astype(np.result_type(x.dtype, weight.dtype, bias.dtype))
+    x, given = widened(x)
+    dtype = np.result_type(given, weight.dtype, bias.dtype)
     if not training and running_mean is not None and running_var is not None:
         scale = weight / np.sqrt(running_var + eps).astype(x.dtype)
         shift = bias - running_mean.astype(x.dtype) * scale
-        return x * along_channels(scale, x) + along_channels(shift, x)
-    count = x.size // max(channels, 1)
-    if not len(x):  # as of a process that has no part of a batch: nothing to normalise by, or to take note of
-        return x * along_channels(weight, x) + along_channels(bias, x)
-    if count < 2:
+        return (x * along_channels(scale, x) + along_channels(shift, x)).astype(dtype, copy=False)
+    if not x.size:  # as of a process that has no part of a batch: nothing to normalise by, or to take note of
+        return (x * along_channels(weight, x) + along_channels(bias, x)).astype(dtype, copy=False)
+    if x.size // max(channels, 1) < 2:
         raise ValueError(f"batch_norm needs more than one value a channel to train on, got shape {x.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # a variance may not fit its dtype
         out, mean, var = by_the_batch(x, weight, bias, eps)
         if training and running_mean is not None and running_var is not None and not is_recomputing():
             running_mean += momentum * (mean - running_mean)
             running_var += momentum * (var - running_var)
-    return out
+    return out.astype(dtype, copy=False)
 
 
 def check_shapes(x: Tensor, given: list[Any]) -> None:
@@ -221,7 +221,7 @@ def gradient_sums(grad: Array, x: Array, mean: Array) -> tuple[Array, Array]:
         deviations = block - center
         deviations *= g
         products.append(deviations.reshape(-1, row_width(m, c)).sum(0))
-    return np.ones(m, grad.dtype) @ grad, np.sum(products, 0).reshape(-1, c).sum(0)
+    return column_sums(grad), np.sum(products, 0).reshape(-1, c).sum(0)
 
 
 def gradient_of_rows(grad: Array, x: Array, factor: Array, slope: Array, offset: Array) -> Array:

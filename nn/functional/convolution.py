@@ -21,6 +21,7 @@ from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
+from nn.functional.linear import column_sums
 from nn.functional.settings import Pair, pair, whole
 
 __all__ = ["conv2d"]
@@ -107,7 +108,7 @@ def conv2d(
 
 
 def margins(name: str, padding: Any, kernel: tuple[int, ...], stride: Any, dilation: Any) -> tuple[Pair, Pair]:
-    """How many (rows, columns) a padding puts before images and after them, as numbers or words say."""
+    """How many (rows, columns) a padding, given in numbers or as a word, adds before and after images."""
     if not isinstance(padding, str) or padding != "same":
         numbers = pair(name, "padding", 0 if isinstance(padding, str) and padding == "valid" else padding, least=0)
         return numbers, numbers
@@ -154,7 +155,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geomet
         each = each.transpose(*memory_axes(each[..., 0]), 3)
         a, b, c, channels = each.shape
         lines = each.reshape(a * b, c * channels)  # long rows are summed in half the time
-        return wrap((np.ones(len(lines), lines.dtype) @ lines).reshape(c, channels).sum(0))  # as in `linear`
+        return wrap(column_sums(lines).reshape(c, channels).sum(0))
 
     return record(convolution, channels_first(data),
                   (x, to_x),
@@ -225,7 +226,7 @@ def summed_products(x: Array, grad: Array, geometry: Geometry) -> Array:
         piece = row if total.size <= 4 * row else max(1, len(patches))
         a, b = (m.reshape(len(m) // piece, piece, m.shape[1]) for m in (patches, parts[part].reshape(-1, kernels)))
         products = (a.swapaxes(1, 2) @ b).reshape(len(a), total.size)
-        total += (np.ones(len(a), products.dtype) @ products).reshape(total.shape)
+        total += column_sums(products).reshape(total.shape)
     return np.ascontiguousarray(total.reshape(*geometry.kernel, channels, kernels).transpose(3, 2, 0, 1))
 
 

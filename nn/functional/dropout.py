@@ -9,6 +9,7 @@ import numpy as np
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, where
 from minigrad.arrays import Array
 from minigrad.random import source
+from nn.functional.precision import widened
 from nn.functional.settings import real
 
 __all__ = ["dropout", "dropout2d"]
@@ -65,13 +66,11 @@ def dropout2d(
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, CVPR 2015, section 3.2.
     """
-    x = as_tensor(x)
+    x, dtype = widened(x)
     if x.ndim != 4:
         raise ValueError(f"dropout2d expects images of shape (batch, channels, height, width), got {x.shape}")
-    if x.dtype == np.float16:  # which the scale may overflow
-        return dropout2d(x.astype(np.float32), p, training, generator).astype(np.float16)
     mask = dropout(np.ones((*x.shape[:2], 1, 1), x.dtype), p, training, generator)
-    return x * mask if training and p else x
+    return (x * mask if training and p else x).astype(dtype, copy=False)
 
 
 def random_bits(n: int, generator: np.random.Generator, kind: type[np.unsignedinteger[Any]]) -> Array:

@@ -16,6 +16,7 @@ from minigrad.tensor import Rule, wrap
 __all__ = ["embedding", "linear"]
 
 T = TypeVar("T", Tensor, Array)
+SUMMED = 4096  # rows that are added up in one go
 
 
 @operation("other")
@@ -52,11 +53,8 @@ def linear(x: TensorLike, weight: TensorLike, bias: TensorLike | None = None) ->
     def to_weight(grad: Tensor, out: Tensor) -> Tensor:
         return rows(grad).T @ rows(x) if is_grad_enabled() else wrap(rows(grad.data).T @ rows(inputs))
 
-    def to_bias(grad: Tensor, out: Tensor) -> Tensor:  # summed by a product, which takes a third of the time of a sum
-        if is_grad_enabled():
-            return grad
-        each = rows(grad.data)
-        return wrap(np.ones(len(each), each.dtype) @ each)
+    def to_bias(grad: Tensor, out: Tensor) -> Tensor:
+        return grad if is_grad_enabled() else wrap(column_sums(rows(grad.data)))
 
     edges: list[tuple[Tensor, Rule]] = [(x, to_x), (weight, to_weight)]
     if bias is not None:
@@ -76,6 +74,16 @@ def product(a: Array, b: Array, by_columns: bool) -> Array:
     """a @ b, that lies in memory column by column or row by row."""
     result: Array = (b.T @ a.T).T if by_columns else a @ b
     return result
+
+
+def column_sums(x: Array) -> Array:
+    """The sum of each column: (m, n) -> (n,). Made by products, which take a third of the time of a sum.
+
+    In float32 a sum of 100,000 rows would lose half of its digits, one of 4,096 loses two.
+    """
+    parts = (x[start : start + SUMMED] for start in range(0, len(x), SUMMED)) if len(x) > SUMMED else (x,)
+    sums = [np.ones(len(part), x.dtype) @ part for part in parts]
+    return sums[0] if len(sums) == 1 else np.sum(sums, 0, np.float64).astype(x.dtype)
 
 
 def rows(x: T) -> T:
@@ -110,8 +118,6 @@ def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None =
         raise ValueError(f"embedding expects indices from 0 to {len(weight) - 1}, got {outside[0]}")
     if padding_idx is not None and index(padding_idx) not in range(-len(weight), len(weight)):
         raise ValueError(f"embedding expects padding_idx to be one of {len(weight)} indices, got {padding_idx}")
-    if weight.dtype == np.float16:  # in which a row's gradient would stop growing at 2048 times it is used
-        return embedding(indices, weight.astype(np.float32), padding_idx).astype(np.float16)
     found = weight[places]
     if padding_idx is None:
         return found

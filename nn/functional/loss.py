@@ -1,7 +1,6 @@
 """Losses.
 
-Those of half precision are computed in single, where neither squares nor sums nor counts overflow, and rounded in the
-end. PyTorch's `size_average` and `reduce`, which `reduction` replaced, do not exist, nor do weights of `mse_loss` and
+PyTorch's `size_average` and `reduce`, which `reduction` replaced, do not exist, nor do weights of `mse_loss` and
 `l1_loss`: what follows them there is best given by name.
 """
 
@@ -20,6 +19,7 @@ from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import wrap
+from nn.functional.precision import widened
 from nn.functional.settings import real
 
 Reduction = Literal["none", "mean", "sum"]
@@ -61,10 +61,7 @@ def cross_entropy(
     >>> cross_entropy([[2.0, 0.0]], np.array([0]))
     tensor(0.12692801, dtype=float64)
     """
-    logits = as_tensor(logits)
-    if logits.dtype.type is np.float16:
-        wide = cross_entropy(logits.astype(np.float32), target, weight, ignore_index, reduction, label_smoothing)
-        return wide.astype(np.float16)
+    logits, dtype = widened(logits)
     check_settings(reduction, label_smoothing, ignore_index)
     axis = class_axis("cross_entropy", logits)
     goal, divisor = weighted_target(logits, target, weight, ignore_index, reduction, label_smoothing)
@@ -84,7 +81,7 @@ def cross_entropy(
         total = losses.sum(0)
     elif not divisor:
         total *= nan  # also the mean over no samples, whose factors and so gradients are 0
-    return record(cross_entropy, total, (logits, to_logits))
+    return record(cross_entropy, total, (logits, to_logits)).astype(dtype, copy=False)
 
 
 def softmax_losses(x: Array, goal: Array) -> tuple[Array, Any, Array, Array]:
@@ -121,7 +118,7 @@ def nll_loss(
     >>> nll_loss(np.log([[0.25, 0.75]]), np.array([0])).item()
     1.3862943611198906
     """
-    x, dtype = widened(as_tensor(log_probabilities))
+    x, dtype = widened(log_probabilities)
     axis = class_axis("nll_loss", x)
     check_settings(reduction, ignore_index=ignore_index)
     goal, divisor = weighted_target(x, target, weight, ignore_index, reduction, 0.0)
@@ -296,11 +293,6 @@ def smooth_l1_loss(
     inner = clip(error, -beta, beta)  # what lies outside of it has a slope of its own, also where it is infinite
     quadratic = inner * (inner / beta) * 0.5 if x.dtype.type(beta) else 0
     return reduced(quadratic + relu(abs(error) - beta), reduction, dtype)
-
-
-def widened(x: Tensor) -> tuple[Tensor, np.dtype[Any]]:
-    """`x`, in single precision if it comes in half, and the dtype it came in."""
-    return x.astype(np.float32) if x.dtype == np.float16 else x, x.dtype
 
 
 def times(losses: Tensor, factor: Tensor | Array) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -13,6 +13,7 @@ from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from nn.functional.convolution import Geometry, channels_first, channels_last, each_place, geometry_of, image_size
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
+from nn.functional.precision import widened
 from nn.functional.settings import Pair, pair, whole
 
 __all__ = ["adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "max_pool2d"]
@@ -47,9 +48,10 @@ def max_pool2d(
     tensor([[[[ 5.,  7.],
               [13., 15.]]]], dtype=float64)
     """
-    x = as_tensor(x)
+    x, dtype = widened(x)
     refuse_indices("max_pool2d", return_indices)
-    return widened(x, largest, *pool_geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode))
+    geometry, extra = pool_geometry("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
+    return largest(x, geometry, extra).astype(dtype, copy=False)
 
 
 def avg_pool2d(
@@ -66,19 +68,19 @@ def avg_pool2d(
     tensor([[[[ 2.5,  4.5],
               [10.5, 12.5]]]], dtype=float64)
     """
-    x = as_tensor(x)
+    x, dtype = widened(x, np.float64)  # its sums are added up one after the other
     geometry, extra = pool_geometry("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     size = geometry.kernel[0] * geometry.kernel[1]
     divisor = None if divisor_override is None else whole("avg_pool2d", "divisor_override", divisor_override)
     if divisor == 0:
         raise ValueError("avg_pool2d cannot divide by a divisor_override of 0")
-    means = widened(x, weighted_sum, [1 / (divisor or size)] * size, geometry, extra)
+    means = weighted_sum(x, [1 / (divisor or size)] * size, geometry, extra)
     if divisor or (extra == (0, 0) and (count_include_pad or geometry.padding == (0, 0))):
-        return means
+        return means.astype(dtype, copy=False)
     # Means of fewer elements are made larger afterwards: sums of all could be too large for the dtype.
     windows = zip(image_size(x), geometry.kernel, geometry.stride, geometry.padding, extra, strict=True)
     rows, columns = (counts(*axis, count_include_pad) for axis in windows)
-    return means * (size / np.outer(rows, columns)).astype(x.dtype)
+    return (means * (size / np.outer(rows, columns)).astype(x.dtype)).astype(dtype, copy=False)
 
 
 def counts(length: int, kernel: int, stride: int, padding: int, extra: int, include_padding: bool) -> Array:
@@ -98,11 +100,11 @@ def adaptive_avg_pool2d(x: TensorLike, output_size: OutputSize) -> Tensor:
     tensor([[[[2., 3.],
               [5., 6.]]]], dtype=float64)
     """
-    x = as_tensor(x)
+    x, dtype = widened(x, np.float64)
     (height, width), (rows, columns) = adaptive_sizes("adaptive_avg_pool2d", x, output_size)
     if height % rows == 0 and width % columns == 0:
-        return avg_pool2d(x, (height // rows, width // columns))
-    return widened(x, lambda x: averaged(averaged(x, 2, rows), 3, columns))
+        return avg_pool2d(x, (height // rows, width // columns)).astype(dtype, copy=False)
+    return averaged(averaged(x, 2, rows), 3, columns).astype(dtype, copy=False)
 
 
 def averaged(x: Tensor, axis: int, parts: int) -> Tensor:
@@ -172,12 +174,6 @@ def refuse_indices(name: str, return_indices: bool) -> None:
     """Raise ValueError if asked for what nothing here would take."""
     if return_indices:
         raise ValueError(f"{name} returns no indices: leave out return_indices, gradients find their way without")
-
-
-def widened(x: Tensor, pool: Callable[..., Tensor], *settings: Any) -> Tensor:
-    """What `pool` makes of `x`, with half precision computed in double: values and gradients are sums of many."""
-    is_half = x.dtype == np.float16
-    return pool(x.astype(np.float64), *settings).astype(x.dtype) if is_half else pool(x, *settings)
 
 
 # ------------------------------------------------------------------------------------------------ operations

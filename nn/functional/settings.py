@@ -16,7 +16,7 @@ def whole(name: str, setting: str, number: Any, least: int | None = None) -> int
     """A setting as an int: of any kind that `operator.index` accepts, but no boolean.
 
     Raises:
-        ValueError: if it is none, or less than `least`.
+        ValueError: if it is no integer, or less than `least`.
     """
     found = integer(number)
     if found is None or (least is not None and found < least):
@@ -41,7 +41,7 @@ def real(
     """A setting as a float: of any kind that is a real number, as arrays and tensors with one may be.
 
     Raises:
-        ValueError: if it is none, outside of least to most, or not `above` and `below` what it has to be; NaN is.
+        ValueError: if it is no number, or not within `least` and `most`, `above` and `below`; NaN never is.
     """
     plain = number.item() if getattr(number, "ndim", None) == 0 else number
     try:
