@@ -2,64 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import minigrad as mg
-from benchmarks.timing import Contestants, installed
+from benchmarks.timing import Contestant, Contestants, installed
 
 LENGTH = 1000
 
 
-def minigrad_chain() -> float:
-    """The chain here."""
-    x, factor = mg.tensor(1.0, requires_grad=True), mg.tensor(1.0001, requires_grad=True)
-    y = x
+def chain(x: Any, factor: Any) -> Any:
+    """The product of `x` and so many times `factor`, of whatever engine they are."""
     for _ in range(LENGTH):
-        y = y * factor
-    y.backward()
-    assert x.grad is not None
-    return float(x.grad.item())
+        x = x * factor
+    return x
 
 
-def torch_chain() -> float:
+def backward_chain(make: Callable[..., Any], **settings: Any) -> Contestant:
+    """The chain where tensors, made by `make`, have a `backward`."""
+
+    def derivative() -> float:
+        x, factor = make(1.0, **settings), make(1.0001, **settings)
+        chain(x, factor).backward()
+        return float(x.grad)
+
+    return derivative
+
+
+def torch_chain() -> Contestant:
     """The chain in PyTorch."""
     import torch
 
-    x, factor = torch.tensor(1.0, requires_grad=True), torch.tensor(1.0001, requires_grad=True)
-    y = x
-    for _ in range(LENGTH):
-        y = y * factor
-    y.backward()
-    return float(x.grad)
+    return backward_chain(torch.tensor, requires_grad=True)
 
 
-def autograd_chain() -> float:
+def autograd_chain() -> Contestant:
     """The chain in HIPS autograd."""
     from autograd import grad
 
-    def chain(x: float, factor: float) -> float:
-        y = x
-        for _ in range(LENGTH):
-            y = y * factor
-        return y
-
-    return float(grad(chain, (0, 1))(1.0, 1.0001)[0])
+    return lambda: float(grad(chain, (0, 1))(1.0, 1.0001)[0])
 
 
-def mygrad_chain() -> float:
+def mygrad_chain() -> Contestant:
     """The chain in MyGrad, which recurses: the longest it can is about this long."""
     import mygrad
 
-    x, factor = mygrad.tensor(1.0), mygrad.tensor(1.0001)
-    y = x
-    for _ in range(LENGTH):
-        y = y * factor
-    y.backward()
-    return float(x.grad)
+    return backward_chain(mygrad.tensor)
 
 
 def contestants() -> Contestants:
     """All that are installed, by name; nobody writes this in NumPy by hand, since its derivative is one power."""
-    return {"minigrad": minigrad_chain} | installed({
-        "PyTorch": ("torch", lambda: torch_chain),
-        "HIPS autograd": ("autograd", lambda: autograd_chain),
-        "MyGrad": ("mygrad", lambda: mygrad_chain),
+    return {"minigrad": backward_chain(mg.tensor, requires_grad=True)} | installed({
+        "PyTorch": ("torch", torch_chain), "HIPS autograd": ("autograd", autograd_chain),
+        "MyGrad": ("mygrad", mygrad_chain),
     })

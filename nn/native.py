@@ -11,26 +11,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from threading import Lock
 
+# Of OpenBLAS, which NumPy's wheels bring along; other libraries are left alone.
 THREADS_OF_OPENBLAS = "scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"
-
-
-class ProductThreads:
-    """How many threads OpenBLAS, which NumPy's wheels bring along, computes a product with; others are left alone.
-
-    The setting holds for the whole process, so the last one who wanted a single thread puts it back.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.before = Lock(), 0, 0
-
-    def change(self, more: int) -> None:
-        """Take note of one more, or one less, who wants a single thread."""
-        with self.lock:
-            if self.users == 0:
-                self.before = product_threads() or 0
-            self.users += more
-            if self.before:
-                product_threads(1 if self.users else self.before)
 
 
 def product_threads(count: int | None = None) -> int | None:
@@ -44,7 +26,9 @@ def product_threads(count: int | None = None) -> int | None:
     return int(getattr(library, name.format("get"))())
 
 
-_product_threads = ProductThreads()
+_lock = Lock()
+# Of each who wants a single thread, how many there were: so the last one to leave puts back what the first one found.
+_before: list[int | None] = []
 
 
 @contextmanager
@@ -53,8 +37,11 @@ def one_thread_for_products() -> Iterator[None]:
 
     With threads of its own it computes one product at a time in the whole process.
     """
-    _product_threads.change(+1)
+    with _lock:
+        _before.append(product_threads())
+        product_threads(1)
     try:
         yield
     finally:
-        _product_threads.change(-1)
+        with _lock:
+            product_threads(_before.pop())
