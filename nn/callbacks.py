@@ -106,7 +106,7 @@ class MetricCallback(Callback):
         self.metric, self.mode = metric, mode
 
     def on_fit_start(self, learner: Learner) -> None:
-        self.best = -math.inf
+        self.learner, self.best = learner, -math.inf
 
     def state_dict(self) -> dict[str, Any]:
         remembered = {name: getattr(self, name) for name in self.REMEMBERED if hasattr(self, name)}
@@ -147,7 +147,7 @@ class MetricCallback(Callback):
 
 
 class EarlyStopping(MetricCallback):
-    """Ends training when a metric has not improved for some epochs.
+    """Ends training when a metric has not improved for some epochs; it stays ended where it is loaded from a file.
 
     Args:
         metric: an entry of the history; the less the better if its name ends in "loss", else the more.
@@ -181,6 +181,11 @@ class EarlyStopping(MetricCallback):
         super().on_fit_start(learner)
         self.waited = 0
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.waited >= self.patience:  # it had ended
+            self.learner.stop = True
+
     def on_epoch_end(self, learner: Learner) -> None:
         self.waited = 0 if self.improved(learner, self.min_delta) else self.waited + 1
         if self.waited >= self.patience:
@@ -190,7 +195,8 @@ class EarlyStopping(MetricCallback):
 class KeepBest(MetricCallback):
     """Puts the weights after the best epoch, the first one of equals, back into the model when training ends.
 
-    They are kept in memory; if training ends with an exception, the model is left as it is.
+    They are kept in memory; if training ends with an exception, the model is left as it is. Another `fit` starts from
+    them, but from the last weights where `Learner.load` has it go on with the training that ended.
 
     Args:
         metric: an entry of the history; the less the better if its name ends in "loss", else the more. If None, the
@@ -204,20 +210,24 @@ class KeepBest(MetricCallback):
         ValueError: after the first epoch, if there is no such metric.
     """
 
-    REMEMBERED = ("best", "epoch", "state")
+    REMEMBERED = ("best", "epoch", "state", "own")
 
     def __init__(self, metric: str | None = None, mode: Literal["min", "max"] | None = None) -> None:
         super().__init__(metric, mode)
         self.state: dict[str, NDArray[Any]] | None = None
+        self.own: dict[str, NDArray[Any]] | None = None  # the last weights, once the best are in the model
 
     def on_fit_start(self, learner: Learner) -> None:
         super().on_fit_start(learner)
-        self.state = None
+        self.state = self.own = None
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         if self.state is None:  # of what is best nothing is left
             self.best = -math.inf
+        if self.own is not None:
+            self.learner.model.load_state_dict(self.own)
+            self.own = None
 
     def on_epoch_end(self, learner: Learner) -> None:
         if self.improved(learner):
@@ -225,6 +235,7 @@ class KeepBest(MetricCallback):
 
     def on_fit_end(self, learner: Learner) -> None:
         if self.state is not None:  # kept: training that goes on from a file may not become better
+            self.own = learner.model.state_dict()
             learner.model.load_state_dict(self.state)
 
 

@@ -28,6 +28,7 @@ from nn.layers.batchnorm import BatchNorm
 from nn.layers.convolution import PADDING_MODES
 from nn.layers.pooling import Pool2d
 from nn.module import Module, Parameter
+from nn.summary import zeros_of
 
 OPSET, IR_VERSION = 18, 8  # of 2022: what is deployed knows them
 SAMPLES = 3  # of the example that tells the shapes
@@ -72,7 +73,7 @@ def export_onnx(
     required("onnx.helper", "writing an ONNX file")
     given = np.dtype(np.uint8 if transform else dtype or input_dtype(model))
     graph = OnnxGraph(onnx, {id(parameter): name for name, parameter in model.named_parameters()})
-    sample = Value("input", np.zeros((SAMPLES, *input_shape), given))
+    sample = Value("input", zeros_of("export_onnx", SAMPLES, input_shape, given))
     inputs = [graph.described(sample)]
     with model.in_mode(training=False), no_grad():
         value = sample if transform is None else standardised(graph, transform, sample)
@@ -86,8 +87,7 @@ def export_onnx(
     try:
         onnx.checker.check_model(file, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = "parameters and inputs of a model have one dtype there, float32 where bytes are made floats"
-        raise ValueError(f"ONNX cannot express this model ({reason}): {error}") from error
+        raise ValueError(f"ONNX cannot express this model: {error}") from error
     with atomic_write(path, "wb") as target:
         target.write(file.SerializeToString())
 

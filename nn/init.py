@@ -98,23 +98,24 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | No
     """Uniform over ±gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010, eq. 16).
 
     Raises:
-        ValueError: if the tensor has fewer than two axes.
+        ValueError: if the tensor has fewer than two axes, or `gain` is negative.
 
     >>> weight = xavier_uniform_(Tensor(np.zeros((4, 20))))
     >>> bool((abs(weight.data) <= 0.5).all())
     True
     """
-    bound = gain * math.sqrt(6.0 / max(1, sum(fans(tensor))))
+    bound = real("xavier_uniform_", "gain", gain, 0) * math.sqrt(6.0 / max(1, sum(fans(tensor))))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010, eq. 12)."""
+    gain = real("xavier_normal_", "gain", gain, 0)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(1, sum(fans(tensor)))), generator)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By how much the weights before a nonlinearity are scaled up to make good for what it takes away.
+    """The factor of weights that makes up for how much the nonlinearity after them shrinks signals.
 
     Args:
         nonlinearity: "linear", "conv1d", ..., "sigmoid": 1; "tanh": 5/3; "relu": √2; "leaky_relu": √(2 / (1 + param²));
@@ -159,6 +160,8 @@ def draw_dtype(tensor: Tensor) -> Any:
 
 def fill(tensor: Tensor, values: Any) -> Tensor:
     """Write `values` into the tensor's own memory."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"an initialiser fills a Tensor in place, got a {type(tensor).__name__}")
     tensor.data = array = tensor.numpy()  # first of all, for a recorded result is refused here
     array[...] = values
     tensor.data = array

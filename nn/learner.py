@@ -27,7 +27,7 @@ from nn.module import Module
 from nn.optim import Optimizer
 from nn.parallel import Backward, data_parallel, in_order
 from nn.schedules import LRScheduler
-from nn.state import moving_parts, put_states, states_of
+from nn.state import has_state, moving_parts, put_states, states_of
 
 Row = dict[str, float]
 NOTHING_COUNTS = "every label is one that the loss ignores, or of a class of weight 0"
@@ -62,11 +62,19 @@ class Callback:
         """At once when Ctrl-C asks training to end, which it does after the current step; amid anything: be brief."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What is remembered from epoch to epoch, for `Learner.save`: dicts, lists, arrays, numbers and text."""
+        """What to remember from epoch to epoch, for `Learner.save`, in dicts, lists, arrays, numbers and text."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from such a state, right after `on_fit_start`."""
+
+
+def check_kind(name: str, part: Any, kind: Any, what: str = "") -> None:
+    """Raise TypeError unless a part of a learner is of this kind; `what` says how that is called."""
+    if isinstance(part, type):
+        raise TypeError(f"{part.__name__} is a class: pass an object that is made of it, {part.__name__}(...)")
+    if not isinstance(part, kind):
+        raise TypeError(f"Learner expects {name} to be {what or f'of the kind {kind.__name__}'}, got {part!r:.80}")
 
 
 def check_parameters(optimizer: Optimizer, *modules: Any) -> None:
@@ -121,10 +129,16 @@ class Learner:
         workers: int = 1,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
+        loss = CrossEntropyLoss() if loss is None else loss
+        check_kind("model", model, Module)
+        check_kind("optimizer", optimizer, Optimizer)
+        check_kind("loss", loss, Callable)
+        check_kind("scheduler", scheduler, object)
+        check_kind("callbacks", callbacks, Iterable, "a list of them")
+        check_kind("metrics", metrics or {}, Mapping, "functions by name")
         callbacks = list(callbacks)
-        for part in (model, optimizer, loss, scheduler, *callbacks):
-            if isinstance(part, type):
-                raise TypeError(f"{part.__name__} is a class: pass an object that is made of it, {part.__name__}(...)")
+        for callback in callbacks:
+            check_kind("each callback", callback, Callback)
         workers = whole("Learner", "workers", workers, 1)
         if scheduler is not None and not isinstance(scheduler, LRScheduler):
             kind = type(scheduler).__name__
@@ -136,8 +150,7 @@ class Learner:
         if "loss" in self.metrics:
             raise ValueError("a metric cannot be named 'loss', which is what the history has the loss under")
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.loss = loss if loss is not None else CrossEntropyLoss()
-        self.callbacks, self.workers = callbacks, workers
+        self.loss, self.callbacks, self.workers = loss, callbacks, workers
         self.history: list[Row] = []
         self.epoch = self.step = self.epochs = self.batches = 0
         self.batch_loss = 0.0
@@ -170,10 +183,10 @@ class Learner:
                 row = self._train_epoch(train)
                 self._notify("on_evaluation_start")
                 if valid is not None:
-                    evaluation = self.evaluate(valid)
-                    self._check_finite(evaluation.loss, "validation loss", f"after step {self.step}")
-                    row |= {f"valid_{name}": number for name, number in evaluation.numbers().items()}
-                self.history.append(self._noted(row | {"seconds": perf_counter() - start}))
+                    row |= {f"valid_{name}": number for name, number in self.evaluate(valid).numbers().items()}
+                row = self._noted(row | {"seconds": perf_counter() - start})
+                self._check_finite(row.get("valid_loss", 0.0), "validation loss", f"after step {self.step}")
+                self.history.append(row)
                 self._notify("on_epoch_end")
             self._notify("on_fit_end")
         return self.history
@@ -229,7 +242,8 @@ class Learner:
         """Take one step on a batch; returns its loss before the step. Raises NonFiniteLoss, and then takes none.
 
         `backward` computes the loss and the gradients, by default in this thread. No step is taken either if all labels
-        are ignored: a mean over no samples, which is NaN, has no slope.
+        are ignored: a mean over no samples, which is NaN, has no slope. Gradients of parameters that the optimizer has
+        not add up: freeze those, and none are computed.
         """
         self.optimizer.zero_grad()
         loss = (backward or self._in_one_thread)(inputs, targets)
@@ -412,13 +426,13 @@ def said_of(part: str) -> Iterator[None]:
 @contextmanager
 def undone(*parts: Any) -> Iterator[None]:
     """Inside is a trial: afterwards the parts that have a state, and all generators, are as they were before."""
-    states = [(part, part.state_dict()) for part in parts if hasattr(part, "state_dict")]
+    moving = {str(i): part for i, part in enumerate(parts) if isinstance(part, Module) or has_state(part)}
+    states = states_of(moving)
     with noting() as generators:
         try:
             yield
         finally:
-            for part, state in states:
-                part.load_state_dict(state)
+            put_states(moving, states)
             put(generators)
 
 
@@ -505,7 +519,8 @@ def evaluate(
     """
     sums, weights, kept, is_empty = 0.0, 0.0, list[tuple[Array, Array]](), True
     confusion: Any = 0  # None as soon as something is no class
-    for outputs, targets in forward(model, data, 2, workers):
+    for outputs, given in forward(model, data, 2, workers):
+        targets = np.asarray(value(given))
         part, weight = sum_and_weight(loss, judged(loss, outputs, targets), targets)
         sums, weights, is_empty = sums + part, weights + weight, False
         counts = confusion_of(value(outputs), targets, getattr(loss, "counted", None))

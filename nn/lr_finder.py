@@ -81,7 +81,9 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
                     break
     finally:
         learner.scheduler, learner.step = scheduler, step
-        optimizer.zero_grad()
+        for part in (model, learner.loss, optimizer):
+            if hasattr(part, "zero_grad"):  # a loss may be a function
+                part.zero_grad()
     if ignored > steps - 2:
         raise ValueError(f"find_lr needs two batches that count, got {steps} of which in {ignored} {NOTHING_COUNTS}")
     if len(losses) < 2:

@@ -10,7 +10,7 @@ from dataclasses import is_dataclass
 from itertools import chain
 from reprlib import recursive_repr
 from types import MappingProxyType, NoneType, SimpleNamespace, UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -198,7 +198,7 @@ class Module:
                 module.training = mode
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or fill those that there are with zeros."""
+        """Forget the gradients of all parameters, or fill the existing ones with zeros."""
         for parameter in self.parameters():
             grad = parameter.grad
             parameter.grad = None if set_to_none or grad is None else Tensor(np.zeros_like(grad.data))
@@ -269,9 +269,11 @@ class Module:
 
     # ---------------------------------------------------------------- how it is shown
 
-    if TYPE_CHECKING:  # a table of all layers, put here by `summary.py`
+    def summary(self, input_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> str:
+        """A table of all layers for one sample of this shape, see `nn.summary.summary`."""
+        from nn.summary import summary  # which imports this file
 
-        def summary(self, input_shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> str: ...
+        return summary(self, input_shape, dtype)
 
     def extra_repr(self) -> str:
         """What a layer shows of its settings, between the brackets of its repr."""
@@ -287,6 +289,34 @@ class Module:
         if not children:
             return f"{type(self).__name__}({self.extra_repr()}){total}"
         return "\n".join([f"{type(self).__name__}({self.extra_repr()}{total}", *children, ")"])
+
+
+FIXED_DTYPE = "give layers their dtype when they are made, as in nn.Linear(3, 2, dtype=np.float64)"
+ON_CPU = f"leave it out, all is on the CPU; {FIXED_DTYPE}"
+INSTEAD = {  # of methods of PyTorch's modules
+    "add_module": "write self.name = module", "register_module": "write self.name = module",
+    "register_parameter": "write self.name = nn.Parameter(array)",
+    "register_buffer": "write self.name = array, or self._name = array if it is not to be saved",
+    "apply": "write for module in model.modules(): function(module)",
+    "get_submodule": "write dict(model.named_modules())[name]",
+    "get_parameter": "write dict(model.named_parameters())[name]",
+    "to": ON_CPU, "cuda": ON_CPU, "cpu": ON_CPU,
+    "half": FIXED_DTYPE, "float": FIXED_DTYPE, "double": FIXED_DTYPE,
+}
+
+
+class Elsewhere:
+    """In place of a method that a module has only if its class defines it: an AttributeError that says what to do."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, module: Module | None, kind: type) -> Any:
+        raise AttributeError(f"a module has no {self.name}: {INSTEAD[self.name]}", name=self.name, obj=module)
+
+
+for _name in INSTEAD:
+    setattr(Module, _name, Elsewhere(_name))
 
 
 class Paths(threading.local):

@@ -110,7 +110,7 @@ class Optimizer:
                 fault = "is given twice" if p in seen else "requires no gradients" if p.is_leaf else "is no leaf"
                 raise ValueError(f"a parameter of shape {p.shape} {fault}, so it cannot be optimized")
             seen.add(p)
-        group = plain({**self.defaults, **param_group, "params": params})
+        group = plain_settings({**self.defaults, **param_group, "params": params})
         self.check(group)
         self.param_groups.append(group)
 
@@ -256,10 +256,10 @@ class Optimizer:
         """The settings of a saved group without those that choose between PyTorch's implementations."""
         if group.get("decoupled_weight_decay", self.decoupled) != self.decoupled:
             raise ValueError(f"the state decays weights in another way than {type(self).__name__}: Adam, or AdamW")
-        own = {name: setting for name, setting in group.items() if name not in OF_PYTORCH}
-        if getattr(own.get("lr"), "ndim", None) == 0:  # a tensor of PyTorch's
-            own["lr"] = own["lr"].item()
-        return {"maximize": False, **plain(own)}  # older files do not name it
+        own = plain_settings({name: setting for name, setting in group.items() if name not in OF_PYTORCH})
+        if isinstance(own.get("lr"), float) and -1e-12 < own["lr"] < 0:  # PyTorch's linear schedules may end there
+            own["lr"] = 0.0
+        return {"maximize": False, **own}  # older files do not name it
 
     def _checked(self, name: str, entry: Any, p: Tensor) -> Any:
         """One entry of the state of a parameter: a copy of an array, or the number of steps."""
@@ -267,8 +267,9 @@ class Optimizer:
             array = np.asarray(entry).copy()
             if array.shape != p.shape or array.dtype.kind != "f":
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, but its parameter has {p.shape}")
+            dtypes = [array.dtype] if hasattr(entry, "dtype") else []  # lists, from JSON, do not tell
             with np.errstate(over="ignore"):
-                narrow = array.astype(np.result_type(p.dtype, np.float32), copy=False)
+                narrow = array.astype(np.result_type(p.dtype, np.float32, *dtypes), copy=False)
             return narrow if np.isfinite(narrow).all() else array
         if name != "step":
             kind, own = type(self).__name__, ", ".join(sorted(self.state_arrays)) or "nothing"
@@ -633,6 +634,12 @@ class Adagrad(Optimizer):
         change = np.divide(grad, root, out=scratch)
         change *= float(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
         p.data -= change
+
+
+def plain_settings(group: Mapping[str, Any]) -> Group:
+    """The settings of a group, with Python's numbers in place of arrays and tensors of one, also PyTorch's."""
+    numbers: Group = plain({name: x.item() if getattr(x, "ndim", None) == 0 else x for name, x in group.items()})
+    return numbers
 
 
 def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:

@@ -21,6 +21,10 @@ from nn.optim import Optimizer
 leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # the schedule that was stepped last
 
 
+# what PyTorch's schedules keep beside what begins with an underscore, and here follows from other settings
+OF_PYTORCH = {"default_min_lr", "mode_worse"}
+
+
 class Schedule:
     """What sets the learning rates of an optimizer, step by step: only one of them at a time."""
 
@@ -60,6 +64,9 @@ class Schedule:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue where the schedule was whose `state_dict` this is.
 
+        A state of PyTorch's schedule of the same name is taken as it is, but for MultiStepLR, OneCycleLR and
+        SequentialLR, which keep something else.
+
         Raises:
             ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
         """
@@ -68,14 +75,16 @@ class Schedule:
 
     def put_state(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the settings and the count, and leave the optimizer as it is."""
-        vars(self).update({name: deepcopy(entry) for name, entry in state_dict.items() if name != "schedulers"})
+        vars(self).update({name: deepcopy(state_dict[name]) for name in self.state_dict() if name != "schedulers"})
 
     def check_state(self, state_dict: Mapping[str, Any]) -> None:
         """Raise ValueError unless it is the state of such a schedule."""
-        own = self.state_dict()
-        if not isinstance(state_dict, Mapping) or set(state_dict) != set(own):
-            given = sorted(state_dict) if isinstance(state_dict, Mapping) else f"a {type(state_dict).__name__}"
-            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {given}")
+        own, given, kind = self.state_dict(), list[str](), f"a {type(state_dict).__name__}"
+        if isinstance(state_dict, Mapping):
+            beside = {name for name in state_dict if str(name)[:1] == "_" or name in OF_PYTORCH}
+            given = sorted(set(state_dict) - (beside - set(own)))
+        if given != sorted(own):
+            raise ValueError(f"{type(self).__name__} has the state {sorted(own)}, got {given or kind}")
         for name, entry in own.items():
             if form(state_dict[name]) != form(entry):
                 raise ValueError(f"{name} is like {entry} in this schedule, got {state_dict[name]!r:.80}")
@@ -312,6 +321,8 @@ class OneCycleLR(LRScheduler):
             if last_epoch == -1:
                 group["initial_lr"] = highest / div_factor
         super().__init__(optimizer, last_epoch)
+        for group, first in zip(optimizer.param_groups, self.base_lrs, strict=True):  # PyTorch's looks for them there
+            group.update(max_lr=first * self.div_factor, min_lr=first / self.final_div_factor)
 
     def anneal(self, step: int, borders: Sequence[float]) -> float:
         """What goes from border to border, one phase after the other, at this step."""
@@ -335,7 +346,8 @@ class OneCycleLR(LRScheduler):
             momenta = zip(self.base_momentums, self.max_momentums, strict=True)
             for group, (lowest, highest) in zip(self.optimizer.param_groups, momenta, strict=True):
                 momentum = self.anneal(step, [highest, lowest, highest, highest])
-                group.update({"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum})
+                cycled = {"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum}
+                group.update(cycled, base_momentum=lowest, max_momentum=highest)
 
 
 class SequentialLR(LRScheduler):

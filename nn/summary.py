@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -65,7 +65,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
         for name, module, _ in modules:  # an attribute is found before the method of the class
             vars(module)["forward"] = watched(name, module, module.forward)
         with model.in_mode(training=False), no_grad():
-            model(np.zeros((1, *input_shape), dtype))
+            model(zeros_of("summary", 1, input_shape, dtype))
     finally:
         for _, module, attributes in modules:
             vars(module).clear()
@@ -77,7 +77,11 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     return "\n".join(map("  ".join, aligned))
 
 
-Module.summary = summary  # type: ignore[method-assign, assignment]
+def zeros_of(name: str, samples: int, input_shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """So many samples of this shape; TypeError if it is none."""
+    if not isinstance(input_shape, Sequence):
+        raise TypeError(f"{name} expects input_shape to be that of one sample, such as (784,), got {input_shape!r:.80}")
+    return np.zeros((samples, *input_shape), dtype)
 
 
 def multiply_adds(module: Module, output: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""The names of the classes of somebody's data: as many as a network may tell apart, short, and fit to be printed."""
+"""The names of the classes of somebody's data: a limited number, short, and safe to print."""
 
 from collections.abc import Sequence
 from pathlib import Path

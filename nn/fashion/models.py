@@ -13,6 +13,7 @@ import numpy as np
 import nn
 from nn.fashion.dataset import SIZE
 from nn.fashion.idx import LARGEST_SIDE
+from nn.functional.settings import integer
 
 Architecture = Mapping[str, Any]
 Size = tuple[int, int]  # rows and columns of an image; in model files it is a list
@@ -184,13 +185,9 @@ def _check_numbers(argument: str, value: Any) -> None:
     is_single = argument in ("kernel_size", "classes")
     numbers = [value] if is_single else value
     listed = isinstance(numbers, list | tuple) and 0 < len(numbers) <= LONGEST
-    if not listed or not all(_is_whole(number) and number in allowed for number in numbers):
+    if not listed or not all((found := integer(n)) is not None and found in allowed for n in numbers):
         wanted = "a whole number" if is_single else f"a list of 1 to {LONGEST} whole numbers"
         raise ValueError(f"{argument} is not {wanted} from {allowed.start} to {allowed.stop - 1:,}: {value!r:.80}")
-
-
-def _is_whole(number: Any) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _weight_shapes(architecture: Architecture) -> Iterator[tuple[int, ...]]:

@@ -57,7 +57,7 @@ def as_layers(model: Module, sample: Array, numbers: HalfNumbers) -> list[Layer]
         sample: (1, ...) that goes through it, to see its shapes.
 
     Raises:
-        ValueError: if there is another layer, or one with settings or numbers that cannot be told.
+        ValueError: if there is another layer, or one whose settings or numbers this form cannot express.
 
     >>> numbers = HalfNumbers()
     >>> as_layers(layers.Sequential(layers.Flatten(), layers.ReLU()), np.ones((1, 2, 2)), numbers)

@@ -1,4 +1,4 @@
-"""What is said and drawn of a trained classifier."""
+"""The summary and the pictures of a trained classifier."""
 
 from __future__ import annotations
 

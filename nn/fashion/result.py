@@ -1,4 +1,4 @@
-"""What a program wants to know of a run or an evaluation, as plain data."""
+"""The results of a run or an evaluation as plain data, for other programs."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import fields, replace
 from types import NoneType
 from typing import Any, get_type_hints
 
@@ -81,7 +81,8 @@ def recipe_of(config: Any) -> Recipe:
         raise ValueError("it is no object with settings")
     if unknown := [name for name in config if name not in HINTS]:
         raise ValueError(f"a recipe has no setting {unknown[0]!r:.80}")
-    if missing := [field.name for field in fields(Recipe) if is_required(field) and field.name not in config]:
+    required = [name for name, each in inspect.signature(Recipe).parameters.items() if each.default is each.empty]
+    if missing := [name for name in required if name not in config]:
         raise ValueError(f"it lacks the setting {missing[0]}")
     recipe = Recipe(**config)
     if not NAME.fullmatch(recipe.name):
@@ -90,8 +91,3 @@ def recipe_of(config: Any) -> Recipe:
     if not isinstance(network, str) or network not in BUILDERS:
         raise ValueError(f"there is no network named {network!r:.80}, only {', '.join(BUILDERS)}")
     return recipe
-
-
-def is_required(field: Field[Any]) -> bool:
-    """Whether a recipe has no default for it."""
-    return field.default is MISSING and field.default_factory is MISSING

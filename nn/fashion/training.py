@@ -400,7 +400,7 @@ class EvaluationModeAfter(Callback):
 
 
 class Objective(nn.CrossEntropyLoss):
-    """What training makes small: the loss a recipe names, and its penalties on weights. A mean over samples, always."""
+    """What training minimises: a recipe's loss plus its penalties on weights; always a mean over samples."""
 
     def __init__(self, recipe: Recipe, weights: Sequence[nn.Parameter]) -> None:
         super().__init__(label_smoothing=recipe.label_smoothing)

@@ -11,24 +11,28 @@ from nn.layers.function import Function
 __all__ = ["ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
 
 
+@dataclass(repr=False, eq=False)
 class ReLU(Function):
     """Rectifier max(x, 0), elementwise."""
 
     function = staticmethod(F.relu)
 
 
+@dataclass(repr=False, eq=False)
 class Sigmoid(Function):
     """Logistic function 1 / (1 + exp(-x)), elementwise."""
 
     function = staticmethod(F.sigmoid)
 
 
+@dataclass(repr=False, eq=False)
 class Tanh(Function):
     """Hyperbolic tangent, elementwise."""
 
     function = staticmethod(F.tanh)
 
 
+@dataclass(repr=False, eq=False)
 class SiLU(Function):
     """x * sigmoid(x), elementwise."""
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
-
 import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, pad
 from minigrad.random import Generator
 from nn import functional as F
-from nn import init
 from nn.functional.convolution import margins
 from nn.functional.settings import Pair, pair, whole
-from nn.module import Module, Parameter
+from nn.layers.linear import weight_and_bias
+from nn.module import Module
 
 __all__ = ["Conv2d"]
 
@@ -68,13 +66,8 @@ class Conv2d(Module):
         self.dilation, self.padding_mode = pair("Conv2d", "dilation", dilation), padding_mode
         before, _ = margins("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
         self.padding = padding if isinstance(padding, str) else before
-        self.weight = Parameter(np.empty((out_channels, in_channels // groups, *self.kernel_size), dtype))
-        init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
-        self.bias = Parameter(np.empty(out_channels, dtype)) if bias else None
-        if self.bias is not None:
-            fan_in = prod(self.weight.shape[1:])
-            bound = 1 / sqrt(fan_in) if fan_in else 0
-            init.uniform_(self.bias, -bound, bound, generator=generator)
+        shape = out_channels, in_channels // groups, *self.kernel_size
+        self.weight, self.bias = weight_and_bias(shape, bias, dtype, generator)
 
     def forward(self, x: TensorLike) -> Tensor:
         if self.padding_mode == "zeros" or np.ndim(x) != 4:

@@ -1,4 +1,4 @@
-"""What activation functions and losses have in common: they are functions with settings."""
+"""The base of activation functions and losses: functions with settings."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import prod, sqrt
 from operator import index
 
 import numpy as np
@@ -16,6 +16,20 @@ from nn.functional.settings import whole
 from nn.module import Module, Parameter
 
 __all__ = ["Embedding", "Linear"]
+
+
+def weight_and_bias(
+    shape: tuple[int, ...], has_bias: bool, dtype: npt.DTypeLike, generator: Generator | None
+) -> tuple[Parameter, Parameter | None]:
+    """What a linear layer or a convolution learns, uniform within ±1/sqrt(fan_in) at first; `shape` is the weight's."""
+    weight = Parameter(np.empty(shape, dtype))
+    init.kaiming_uniform_(weight, a=sqrt(5), generator=generator)
+    if not has_bias:
+        return weight, None
+    bias, fan_in = Parameter(np.empty(shape[0], dtype)), prod(shape[1:])
+    bound = 1 / sqrt(fan_in) if fan_in else 0
+    init.uniform_(bias, -bound, bound, generator=generator)
+    return weight, bias
 
 
 class Linear(Module):
@@ -47,12 +61,7 @@ class Linear(Module):
         in_features = whole("Linear", "in_features", in_features, 0)
         out_features = whole("Linear", "out_features", out_features, 0)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(np.empty((out_features, in_features), dtype))
-        init.kaiming_uniform_(self.weight, a=sqrt(5), generator=generator)
-        self.bias = Parameter(np.empty(out_features, dtype)) if bias else None
-        if self.bias is not None:
-            bound = 1 / sqrt(in_features) if in_features else 0
-            init.uniform_(self.bias, -bound, bound, generator=generator)
+        self.weight, self.bias = weight_and_bias((out_features, in_features), bias, dtype, generator)
 
     def forward(self, x: TensorLike) -> Tensor:
         return F.linear(x, self.weight, self.bias)

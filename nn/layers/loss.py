@@ -36,7 +36,9 @@ class Loss(Function):
     def sum_and_weight(self, loss: TensorLike, target: TensorLike) -> tuple[float, float]:
         """What a batch adds to a mean over many: the sum of its losses, and the weight that a mean divides it by.
 
-        Σ sum / Σ weight over batches is the mean over all of them at once, whatever the reduction.
+        Σ sum / Σ weight over batches is the mean over all of them at once, whatever the reduction; but where all
+        targets of a batch have weight 0, a mean is undefined and so gives no sum: smoothed labels, which have one there
+        too, count only with reduction="sum".
 
         Args:
             loss: what this loss was for the batch.

@@ -137,7 +137,8 @@ class Sequential(Module):
     """The modules one after the other; their parameters are named `0.weight`, `0.bias`, `1.weight`, …
 
     A dict of modules gives them other names, by which they are attributes then. A slice is a Sequential of some of
-    them, by the names that they have.
+    them, by the names that they have. Otherwise it changes as a list does: `model[-1] = Linear(512, 10)` is a new head.
+    Where modules are taken out or put between, names that are numbers are given anew.
 
     Raises:
         TypeError: if something is no module.
@@ -156,6 +157,40 @@ class Sequential(Module):
         """Put a module at the end, by the next free number; returns this one."""
         self._put(str(1 + max((int(name) for name in self._named() if name.isdigit()), default=-1)), module)
         return self
+
+    def extend(self, modules: Iterable[Module]) -> Sequential:
+        """Put modules at the end; returns this one."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Put a module before the one at this place; returns this one."""
+        self.append(module)
+        named = list(self._named().items())
+        named.insert(index, named.pop())
+        self._arrange(named)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Take out the module at this place, and return it."""
+        module = list(self)[index]
+        del self[index]
+        return module
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self._put(list(self._named())[index], module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        named = list(self._named().items())
+        del named[index]
+        self._arrange(named)
+
+    def _arrange(self, named: Sequence[tuple[str, Module]]) -> None:
+        """Have these in place of those there are."""
+        for name in self._named():
+            del vars(self)[name]
+        vars(self).update({str(i) if name.isdigit() else name: module for i, (name, module) in enumerate(named)})
 
     def _put(self, name: str, module: Any) -> None:
         if not isinstance(module, Module):

@@ -197,3 +197,15 @@ def test_filling_between_forward_and_backward_is_caught():
 def test_uniform_draws_need_an_interval(a, b, sentence):
     with pytest.raises(ValueError, match=f"^uniform_ expects {sentence}"):
         init.uniform_(Tensor([0.0]), a, b)
+
+
+@pytest.mark.parametrize("initialiser", [init.xavier_uniform_, init.xavier_normal_])
+def test_a_negative_gain_is_refused_by_its_name(initialiser):
+    with pytest.raises(ValueError, match=f"^{initialiser.__name__} expects gain to be a number from 0 to inf, got -1"):
+        initialiser(Tensor(np.ones((3, 3))), gain=-1)
+
+
+@pytest.mark.parametrize("initialiser", [init.normal_, init.uniform_, init.zeros_])
+def test_an_array_is_no_tensor_to_fill(initialiser):
+    with pytest.raises(TypeError, match="an initialiser fills a Tensor in place, got a ndarray"):
+        initialiser(np.ones(3))

@@ -417,6 +417,64 @@ def test_modules_are_appended_by_the_next_free_number():
         model.append(3)
 
 
+def test_a_head_is_replaced_as_in_a_list():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))
+    model[-1] = head = nn.Linear(2, 5)
+    assert [name for name, _ in model.named_children()] == ["0", "1", "2"]
+    assert model[2] is head
+    assert model(np.ones((4, 3), np.float32)).shape == (4, 5)
+    named = nn.Sequential({"body": nn.Linear(3, 2), "head": nn.Linear(2, 1)})
+    named[1] = head
+    assert named.head is head
+    with pytest.raises(IndexError):
+        model[3] = head
+    with pytest.raises(TypeError, match="Sequential expects modules, got 3"):
+        model[0] = 3
+    assert len(model) == 3
+
+
+@given(st.data())
+def test_a_sequential_changes_as_a_list_does(data):
+    modules = [nn.Identity() for _ in range(4)]
+    model, expected = nn.Sequential(*modules), list(modules)
+    for name in data.draw(st.lists(st.sampled_from(["del", "del some", "insert", "extend", "pop", "set"]), max_size=6)):
+        index, new = data.draw(st.integers(-2, 2)), [nn.Identity(), nn.Identity()]
+        if name == "insert":
+            assert model.insert(index, new[0]) is model
+            expected.insert(index, new[0])
+        elif name == "extend":
+            assert model.extend(new) is model
+            expected.extend(new)
+        elif name == "del some":
+            del model[index:], expected[index:]
+        elif len(expected) < 2:
+            continue
+        elif name == "del":
+            del model[index % len(expected)], expected[index % len(expected)]
+        elif name == "pop":
+            assert model.pop() is expected.pop()
+        else:
+            model[index % len(expected)] = expected[index % len(expected)] = new[0]
+        assert list(model) == expected
+        assert [name for name, _ in model.named_children()] == [str(i) for i in range(len(expected))]
+
+
+def test_words_stay_names_where_numbers_are_given_anew():
+    model = nn.Sequential({"stem": nn.Linear(3, 2), "head": nn.Linear(2, 1)})
+    model.insert(1, nn.Tanh()).insert(1, nn.ReLU())
+    assert [name for name, _ in model.named_children()] == ["stem", "1", "2", "head"]
+    del model[0]
+    assert [name for name, _ in model.named_children()] == ["0", "1", "head"]
+    with pytest.raises(TypeError, match="Sequential expects modules, got None"):
+        model.insert(0, None)
+    assert len(model) == 3
+
+
+def test_a_setting_that_a_layer_has_not_is_refused_by_its_own_name():
+    with pytest.raises(TypeError, match=r"ReLU.__init__\(\) got an unexpected keyword argument 'inplace'"):
+        nn.ReLU(inplace=True)
+
+
 def test_a_slice_of_a_list_of_modules_is_one():
     modules = nn.ModuleList([nn.Identity(), nn.Tanh(), nn.Linear(2, 1)])
     assert type(modules[1:]) is nn.ModuleList

@@ -1077,6 +1077,29 @@ def test_a_class_in_place_of_its_object_is_said(make, message):
         make(model, SGD(model.parameters(), lr=0.1))
 
 
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda m, o: Learner(m, None), "Learner expects optimizer to be of the kind Optimizer, got None"),
+    (lambda m, o: Learner(m.parameters(), o), "Learner expects model to be of the kind Module, got <generator"),
+    (lambda m, o: Learner(m, o, "mse"), "Learner expects loss to be of the kind Callable, got 'mse'"),
+    (lambda m, o: Learner(m, o, callbacks=Callback()), "Learner expects callbacks to be a list of them, got <nn"),
+    (lambda m, o: Learner(m, o, callbacks=[print]), "each callback to be of the kind Callback, got <built-in"),
+    (lambda m, o: Learner(m, o, metrics=[len]), "Learner expects metrics to be functions by name, got"),
+])
+def test_a_part_of_another_kind_is_refused_when_the_learner_is_made(make, message):
+    model = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=message):
+        make(model, SGD(model.parameters(), lr=0.1))
+
+
+def test_targets_in_a_list_are_evaluated_as_they_are_trained_on():
+    learner, (inputs, targets) = learner_of(metrics={"size": lambda outputs, targets: len(targets)}), batch()
+    as_list = [(inputs, targets.tolist())]
+    learner.fit(as_list, as_list)
+    expected = learner.evaluate([(inputs, targets)])
+    assert learner.evaluate(as_list).numbers() == expected.numbers()
+    np.testing.assert_array_equal(learner.evaluate(as_list).confusion, expected.confusion)
+
+
 def test_files_and_settings_of_another_kind_are_said(tmp_path):
     model = nn.Linear(2, 2)
     nn.save(model.state_dict(), tmp_path / "model.npz")

@@ -164,6 +164,20 @@ def test_training_is_the_same_with_a_search_before_it(steps):
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
+def test_a_search_leaves_no_gradients_to_what_the_optimizer_has_not_either():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.scale = nn.Parameter([1.0])
+
+        def forward(self, logits, targets):
+            return nn.functional.cross_entropy(logits * self.scale, targets)
+
+    model, loss = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), Scaled()
+    data = DataLoader((np.eye(2, dtype=np.float32), np.arange(2)), 2)
+    find_lr(Learner(model, SGD(model[1].parameters()), loss), data, steps=5)
+    assert [p.grad for p in (*model.parameters(), loss.scale)] == [None] * 5
+
+
 def test_a_search_leaves_frozen_layers_alone():
     model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
     model[0].freeze()
@@ -209,6 +223,22 @@ def test_what_a_transform_counts_is_put_back():
     loader = nn.DataLoader((images, np.arange(30) % 2, np.arange(30)), 7, transform=flip)
     nn.find_lr(nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1)), loader, steps=8)
     np.testing.assert_array_equal(flip.next_mirrored, before)
+
+
+def test_a_generator_that_a_transform_draws_from_itself_is_put_back():
+    class Noise:
+        def __init__(self):
+            self.generator = np.random.default_rng(0)
+
+        def __call__(self, images, labels):
+            return images + self.generator.standard_normal(images.shape).astype(np.float32), labels
+
+    noise = Noise()
+    before = noise.generator.bit_generator.state
+    model = nn.Linear(4, 2)
+    loader = nn.DataLoader((np.ones((30, 4), np.float32), np.arange(30) % 2), 7, transform=noise)
+    nn.find_lr(nn.Learner(model, nn.optim.SGD(model.parameters(), lr=0.1)), loader, steps=8)
+    assert noise.generator.bit_generator.state == before
 
 
 def test_what_the_loss_falls_back_from_is_no_suggestion(monkeypatch):

@@ -536,6 +536,35 @@ def test_the_repr_is_the_tree_with_parameter_counts():
     assert repr(nn.Dropout(0.25)) == "Dropout(p=0.25)"
 
 
+# ------------------------------------------------------------------------------------------------ what is elsewhere
+
+
+@pytest.mark.parametrize(("name", "sentence"), [
+    ("register_buffer", "a module has no register_buffer: write self.name = array"),
+    ("to", "a module has no to: leave it out, all is on the CPU; give layers their dtype when they are made"),
+    ("apply", r"a module has no apply: write for module in model.modules\(\): function\(module\)"),
+    ("get_submodule", r"a module has no get_submodule: write dict\(model.named_modules\(\)\)\[name\]"),
+])
+def test_a_method_of_pytorch_that_there_is_not_says_what_to_do(name, sentence):
+    model = nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(AttributeError, match=sentence):
+        getattr(model, name)
+    assert not hasattr(model, name)
+
+
+def test_a_class_may_have_those_methods_and_attributes_itself():
+    class Own(nn.Module):
+        def __init__(self):
+            self.half = nn.Linear(2, 2)
+
+        def to(self, device):
+            return device
+
+    assert Own().to("moon") == "moon"
+    assert [*Own().state_dict()] == ["half.weight", "half.bias"]
+    assert [*nn.Sequential({"half": nn.Linear(2, 2)}).state_dict()] == ["half.weight", "half.bias"]
+
+
 # ------------------------------------------------------------------------------------------------ who watches
 
 

@@ -835,6 +835,25 @@ def test_an_optimizer_that_saw_a_huge_gradient_goes_on_from_its_state(kind, sett
     assert {of for of, _ in again._views} <= {other}  # none of the copies, which are given back
 
 
+@pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop])
+def test_a_state_that_a_huge_gradient_has_widened_stays_wide_when_it_is_loaded(kind):
+    p, optimizer = stepped(kind, {}, np.float32, np.ones(3), [np.full(3, 1e20)])
+    for array in (array for array in optimizer.state[p].values() if isinstance(array, np.ndarray)):
+        array *= 1e-30  # as it becomes in time
+    other = parameter(p.data, np.float32)
+    again = kind([other])
+    again.load_state_dict(optimizer.state_dict())
+    for name, array in optimizer.state[p].items():
+        assert getattr(again.state[other][name], "dtype", None) == getattr(array, "dtype", None)
+        np.testing.assert_array_equal(again.state[other][name], array)
+
+
+@pytest.mark.parametrize("lr", [np.array(0.1), Tensor(0.1), np.float32(0.1)])
+def test_a_setting_may_be_an_array_of_one_number(lr):
+    assert type(optim_lr := Adam([parameter([1.0])], lr=lr).param_groups[0]["lr"]) is float
+    assert optim_lr == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop, Adagrad])
 @pytest.mark.parametrize(("size", "kept_in"), [(1e18, np.float32), (1e20, np.float64), (np.nan, np.float32)])
 def test_only_squares_that_overflow_are_computed_in_a_wider_dtype_and_the_step_counts_once(kind, size, kept_in):

@@ -104,6 +104,38 @@ def test_a_state_moves_to_pytorch_and_back(name, data, seed):
         np.testing.assert_allclose(copy.data, expected, **tolerance)
 
 
+def test_a_state_of_pytorch_at_the_end_of_a_linear_decay_is_taken_for_all_that_rounding_leaves():
+    theirs = torch.ones(2, requires_grad=True)
+    reference = torch.optim.Adam([theirs], lr=0.1)
+    decay = torch.optim.lr_scheduler.LinearLR(reference, end_factor=0.0, total_iters=5)
+    for _ in range(5):
+        reference.step()
+        decay.step()
+    assert reference.param_groups[0]["lr"] < 0
+    optimizer = optim.Adam([Tensor([1.0, 1.0], requires_grad=True)])
+    optimizer.load_state_dict(reference.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0
+    state = reference.state_dict()
+    state["param_groups"][0]["lr"] = -1e-6
+    with pytest.raises(ValueError, match="lr is a number from 0 to less than inf, got -1e-06"):
+        optimizer.load_state_dict(state)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_state_saved_amid_a_cycle_goes_on_with_that_of_pytorch(name):
+    _, _, optimizer, reference = twins(name, {"lr": 0.1}, np.random.default_rng(0))
+    schedule = schedules.OneCycleLR(optimizer, 0.5, total_steps=20)
+    reference_schedule = torch.optim.lr_scheduler.OneCycleLR(reference, 0.5, total_steps=20)
+    for _ in range(5):
+        schedule.step()
+        reference.step()
+        reference_schedule.step()
+    reference.load_state_dict(with_tensors(optimizer.state_dict()))
+    compare_schedules(optimizer, reference, schedule, reference_schedule, 10)
+    optimizer.load_state_dict(reference.state_dict())
+    compare_schedules(optimizer, reference, schedule, reference_schedule, 5)
+
+
 def test_a_state_of_pytorch_may_have_the_names_of_its_parameters():
     theirs = torch.nn.Linear(2, 2)
     reference = torch.optim.Adam(theirs.named_parameters(), lr=0.25)
@@ -279,3 +311,37 @@ def test_a_plateau_is_left_as_in_pytorch(metrics, arguments):
         schedule.step(metric)
         reference_schedule.step(metric)
         assert schedule.get_last_lr() == reference_schedule.get_last_lr()
+
+
+@pytest.mark.parametrize("name", ["StepLR", "ExponentialLR", "LinearLR", "CosineAnnealingLR"])
+@settings(deadline=None)
+@given(data=st.data(), steps=st.integers(0, 12))
+def test_a_schedule_goes_on_from_the_state_of_that_of_pytorch(name, data, steps):
+    _, _, optimizer, reference = twins("SGD", {"lr": 0.3}, np.random.default_rng(0))
+    arguments, other = (SCHEDULES[name](data.draw) for _ in range(2))
+    reference_schedule = getattr(torch.optim.lr_scheduler, name)(reference, **arguments)
+    for _ in range(steps):
+        reference.step()
+        reference_schedule.step()
+    schedule = getattr(schedules, name)(optimizer, **other)
+    kept = set(schedule.state_dict())
+    schedule.load_state_dict(reference_schedule.state_dict())
+    assert set(schedule.state_dict()) == kept
+    compare_schedules(optimizer, reference, schedule, reference_schedule, 10)
+
+
+def test_a_plateau_goes_on_from_the_state_of_that_of_pytorch():
+    _, _, optimizer, reference = twins("SGD", {"lr": 0.3}, np.random.default_rng(0))
+    reference_schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(reference, patience=2)
+    reference_schedule.step(1.0)
+    reference_schedule.step(1.0)
+    schedule = schedules.ReduceLROnPlateau(optimizer)
+    schedule.load_state_dict(reference_schedule.state_dict())
+    for _ in range(5):
+        schedule.step(1.0)
+        reference_schedule.step(1.0)
+        assert schedule.get_last_lr() == reference_schedule.get_last_lr()
+    with pytest.raises(ValueError, match=r"MultiStepLR has the state|milestones is like"):
+        schedules.MultiStepLR(optimizer, [3]).load_state_dict(
+            torch.optim.lr_scheduler.MultiStepLR(reference, [3]).state_dict()
+        )

@@ -182,3 +182,9 @@ def test_a_model_that_knows_its_layers_parent_has_a_summary():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     model[0].parent = model
     assert [row[0] for row in table(model, (2,))[0]] == ["0", "1"]
+
+
+@pytest.mark.parametrize("shape", [4, None])
+def test_a_shape_that_is_none_is_refused_in_a_sentence(shape):
+    with pytest.raises(TypeError, match=f"summary expects input_shape to be that of one sample, .* got {shape}"):
+        nn.Linear(4, 2).summary(shape)
