@@ -297,7 +297,7 @@ RECIPES = {
         Recipe(
             name="wide-resnet",
             summary="the same, half as wide again, images shifted, for half an hour",
-            measured="94.86 %",
+            measured="94.87 %",
             architecture={**_residual, "channels": [48, 96, 192], "blocks": [1, 1, 1]},
             epochs=25,
             shift=1,
