@@ -61,9 +61,7 @@ def seconds_per_call(contestant: Contestant, calls: int, clock: Callable[[], flo
 
 
 def take_turns(
-    contestants: Mapping[str, Contestant],
-    rounds: int = 30,
-    calls: int = 20,
+    contestants: Mapping[str, Contestant], rounds: int = 30, calls: int = 20,
     clock: Callable[[Contestant, int], float] = seconds_per_call,
 ) -> dict[str, list[float]]:
     """Seconds a call of each contestant, one figure a round: what the clock says of it and the number of calls.

@@ -43,13 +43,8 @@ class DataLoader:
     """
 
     def __init__(
-        self,
-        arrays: Sequence[Array],
-        batch_size: int = 1,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        generator: np.random.Generator | None = None,
-        transform: Callable[..., Arrays] | None = None,
+        self, arrays: Sequence[Array], batch_size: int = 1, shuffle: bool = False, drop_last: bool = False,
+        generator: np.random.Generator | None = None, transform: Callable[..., Arrays] | None = None,
     ) -> None:
         if hasattr(arrays, "shape"):
             raise TypeError(f"DataLoader expects a tuple of arrays, got one array of shape {arrays.shape}")

@@ -35,13 +35,8 @@ SAMPLES = 3  # of the example that tells the shapes
 
 
 def export_onnx(
-    model: Module,
-    path: str | os.PathLike[str],
-    input_shape: Sequence[int],
-    *,
-    dtype: npt.DTypeLike | None = None,
-    transform: Normalize | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    model: Module, path: str | os.PathLike[str], input_shape: Sequence[int], *, dtype: npt.DTypeLike | None = None,
+    transform: Normalize | None = None, metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model of the layers of `nn` as an ONNX file, in evaluation mode. Needs the library onnx.
 

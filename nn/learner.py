@@ -120,14 +120,8 @@ class Learner:
     """
 
     def __init__(
-        self,
-        model: Module,
-        optimizer: Optimizer,
-        loss: Module | None = None,
-        scheduler: LRScheduler | None = None,
-        callbacks: Sequence[Callback] = (),
-        workers: int = 1,
-        metrics: Mapping[str, Metric] | None = None,
+        self, model: Module, optimizer: Optimizer, loss: Module | None = None, scheduler: LRScheduler | None = None,
+        callbacks: Sequence[Callback] = (), workers: int = 1, metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         loss = CrossEntropyLoss() if loss is None else loss
         check_kind("model", model, Module)

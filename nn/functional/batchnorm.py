@@ -27,14 +27,8 @@ JOINED = 4  # so many rows of sums in one make 8192 elements, see `blocks`
 
 
 def batch_norm(
-    x: TensorLike,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: TensorLike | None = None,
-    bias: TensorLike | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
+    x: TensorLike, running_mean: Array | None, running_var: Array | None, weight: TensorLike | None = None,
+    bias: TensorLike | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel.
 

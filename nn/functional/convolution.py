@@ -55,13 +55,8 @@ class Geometry(NamedTuple):
 
 
 def conv2d(
-    x: TensorLike,
-    weight: TensorLike,
-    bias: TensorLike | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair | str = 0,
-    dilation: int | Pair = 1,
-    groups: int = 1,
+    x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, stride: int | Pair = 1,
+    padding: int | Pair | str = 0, dilation: int | Pair = 1, groups: int = 1,
 ) -> Tensor:
     """Cross-correlation of images with kernels, which the field calls convolution.
 

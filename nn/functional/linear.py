@@ -81,9 +81,11 @@ def column_sums(x: Array) -> Array:
 
     In float32 a sum of 100,000 rows would lose half of its digits, one of 4,096 loses two.
     """
-    parts = (x[start : start + SUMMED] for start in range(0, len(x), SUMMED)) if len(x) > SUMMED else (x,)
-    sums = [np.ones(len(part), x.dtype) @ part for part in parts]
-    return sums[0] if len(sums) == 1 else np.sum(sums, 0, np.float64).astype(x.dtype)
+    if len(x) > SUMMED:
+        parts = [column_sums(x[start : start + SUMMED]) for start in range(0, len(x), SUMMED)]
+        return np.sum(parts, 0, np.float64).astype(x.dtype)
+    sums: Array = np.ones(len(x), x.dtype) @ x
+    return sums
 
 
 def rows(x: T) -> T:

@@ -32,12 +32,8 @@ __all__ = [
 
 @operation("other")
 def cross_entropy(
-    logits: TensorLike,
-    target: TensorLike,
-    weight: npt.ArrayLike | None = None,
-    ignore_index: int = -100,
-    reduction: Reduction = "mean",
-    label_smoothing: float = 0.0,
+    logits: TensorLike, target: TensorLike, weight: npt.ArrayLike | None = None, ignore_index: int = -100,
+    reduction: Reduction = "mean", label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross-entropy between softmax(logits) and the target, stable for logits of any size.
 

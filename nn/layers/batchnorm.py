@@ -40,13 +40,8 @@ class BatchNorm(Module):
     axes: tuple[int, ...] = ()
 
     def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: npt.DTypeLike = np.float32,
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, dtype: npt.DTypeLike = np.float32,
     ) -> None:
         name, num_features = type(self).__name__, whole(type(self).__name__, "num_features", num_features, 0)
         self.num_features, self.eps = num_features, real(name, "eps", eps, 0, below=inf)

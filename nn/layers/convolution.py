@@ -41,18 +41,9 @@ class Conv2d(Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        dtype: npt.DTypeLike = np.float32,
-        generator: Generator | None = None,
+        self, in_channels: int, out_channels: int, kernel_size: int | Pair, stride: int | Pair = 1,
+        padding: int | Pair | str = 0, dilation: int | Pair = 1, groups: int = 1, bias: bool = True,
+        padding_mode: str = "zeros", dtype: npt.DTypeLike = np.float32, generator: Generator | None = None,
     ) -> None:
         in_channels = whole("Conv2d", "in_channels", in_channels, least=0)
         out_channels = whole("Conv2d", "out_channels", out_channels, least=0)

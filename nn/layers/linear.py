@@ -51,11 +51,7 @@ class Linear(Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        dtype: npt.DTypeLike = np.float32,
+        self, in_features: int, out_features: int, bias: bool = True, dtype: npt.DTypeLike = np.float32,
         generator: Generator | None = None,
     ) -> None:
         in_features = whole("Linear", "in_features", in_features, 0)
