@@ -122,7 +122,7 @@ def epilog() -> str:
 def is_silent() -> bool:
     """Whether this is one of several processes, and not the first: that one says everything.
 
-    (`nn/processes.py` knows it better, from MPI; to import it is to import NumPy, which is later.)
+    (`nn/processes.py` knows it better, from MPI, which begins later.)
     """
     return any(os.environ.get(name, "0") != "0" for name in RANKS)
 
