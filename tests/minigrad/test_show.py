@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
+from minigrad.arrays import WIDER
 from minigrad.show import graph, trace
 from minigrad.show.bends import MOST_BENDS, bent
 from minigrad.show.layout import layout, levels
@@ -330,9 +331,8 @@ def replayed(told):
             parent = told["edges"][step["edge"]]["source"]
             to = told["tensors"][parent]["value"]
             raw = as_array(step["raw"])
-            wide = np.promote_types(raw.dtype, np.float32)  # sums of float16 are accumulated in float32
-            part = raw.sum(axis=tuple(step["axes"]), dtype=wide).astype(raw.dtype)
-            part = part.reshape(to["shape"]).astype(to["dtype"])
+            wide = raw.astype(WIDER.get(raw.dtype, raw.dtype))  # in which the sweep adds up
+            part = wide.sum(axis=tuple(step["axes"])).reshape(to["shape"]).astype(to["dtype"])
             sums[parent] = sums[parent] + part if parent in sums else part
         elif step["kind"] == "complete":
             number = step["tensor"]
