@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.arrays import Array
+from minigrad.arrays import Array, native
 from minigrad.graph import record
 from minigrad.ops.arithmetic import astype, where
 from minigrad.ops.elementwise import exp
@@ -46,10 +46,10 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(n for n, kept in zip(shape, kept_shape(shape, axis), strict=True) if kept == 1)
 
 
-def accumulated(function: Callable[..., Any], x: Array, axis: Axis, *keepdims: bool) -> Any:
-    """A sum, running or not, added up in float32 for float16: there 2048 + 1 is 2048."""
-    if x.dtype != HALF:
-        return function(x, axis, None, None, *keepdims)
+def accumulated(function: Callable[..., Any], x: Array, axis: Axis, *keepdims: bool, dtype: DType = None) -> Any:
+    """A sum, running or not, added up in float32 for float16, unless told otherwise: there 2048 + 1 is 2048."""
+    if x.dtype != HALF or dtype is not None:
+        return function(x, axis, dtype, None, *keepdims)
     return function(x, axis, np.float32, None, *keepdims).astype(HALF)
 
 
@@ -66,11 +66,12 @@ def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
 @operation("reduction", np.sum, methods="sum")
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
     """Sum of the elements, added up in another dtype if one is given."""
-    if dtype is not None:
-        return astype(sum(astype(x, dtype), axis, keepdims), dtype)
     x = as_tensor(x)
+    dtype = None if dtype is None else native(dtype)
+    if dtype is not None and not x.dtype.kind == dtype.kind == "f":
+        return astype(sum(astype(x, dtype), axis, keepdims), dtype)
     shape = x.shape
-    return record(sum, accumulated(np.add.reduce, x.data, axis, keepdims),
+    return record(sum, accumulated(np.add.reduce, x.data, axis, keepdims, dtype=dtype),
                   (x, lambda grad, out: spread(grad, shape, axis)))
 
 

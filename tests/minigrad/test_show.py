@@ -331,8 +331,8 @@ def replayed(told):
             parent = told["edges"][step["edge"]]["source"]
             to = told["tensors"][parent]["value"]
             raw = as_array(step["raw"])
-            wide = raw.astype(WIDER.get(raw.dtype, raw.dtype))  # in which the sweep adds up
-            part = wide.sum(axis=tuple(step["axes"])).reshape(to["shape"]).astype(to["dtype"])
+            part = raw.sum(axis=tuple(step["axes"]), dtype=WIDER.get(raw.dtype))  # as the sweep adds up
+            part = part.reshape(to["shape"]).astype(to["dtype"])
             sums[parent] = sums[parent] + part if parent in sums else part
         elif step["kind"] == "complete":
             number = step["tensor"]
