@@ -19,6 +19,7 @@ from minigrad import Tensor, TensorLike
 from minigrad.graph import watches
 from minigrad.guards import libraries
 from minigrad.notebook import shown_by
+from minigrad.ops.dispatch import Missing
 
 libraries.add(__name__.partition(".")[0])  # a line of this package is not the user's
 
@@ -304,19 +305,8 @@ INSTEAD = {  # of methods of PyTorch's modules
     "half": FIXED_DTYPE, "float": FIXED_DTYPE, "double": FIXED_DTYPE,
 }
 
-
-class Elsewhere:
-    """In place of a method that a module has only if its class defines it: an AttributeError that says what to do."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, module: Module | None, kind: type) -> Any:
-        raise AttributeError(f"a module has no {self.name}: {INSTEAD[self.name]}", name=self.name, obj=module)
-
-
-for _name in INSTEAD:
-    setattr(Module, _name, Elsewhere(_name))
+for _name, _instead in INSTEAD.items():
+    setattr(Module, _name, Missing("module", _name, _instead))
 
 
 class Paths(threading.local):

@@ -167,16 +167,16 @@ INSTEAD = {
 
 
 class Missing:
-    """In place of an attribute that a tensor does not have: an AttributeError that says what to write.
+    """In place of an attribute that a thing does not have: an AttributeError that says what to do.
 
     One for each name, and not one `__getattr__`: with that, Python looks up every attribute the slow way.
     """
 
-    def __init__(self, name: str, instead: str) -> None:
-        self.name, self.instead = name, instead
+    def __init__(self, thing: str, name: str, instead: str) -> None:
+        self.thing, self.name, self.instead = thing, name, instead
 
-    def __get__(self, tensor: Tensor | None, kind: type) -> Any:
-        raise AttributeError(f"a tensor has no {self.name}: write {self.instead}", name=self.name, obj=tensor)
+    def __get__(self, owner: Any, kind: type) -> Any:
+        raise AttributeError(f"a {self.thing} has no {self.name}: {self.instead}", name=self.name, obj=owner)
 
 
 def no_mask(tensor: Tensor) -> Any:
@@ -191,7 +191,7 @@ def answer_for_arrays() -> None:
     for name in {*dir(np.ndarray), *operations}:
         if name.isidentifier() and name[0] != "_" and not hasattr(Tensor, name):
             other = f"minigrad.{name}(x)" if name in operations else f"x.numpy().{name}, which carries no gradient"
-            setattr(Tensor, name, Missing(name, INSTEAD.get(name, other)))
+            setattr(Tensor, name, Missing("tensor", name, f"write {INSTEAD.get(name, other)}"))
 
 
 def reader(name: str) -> Callable[[Tensor], Any]:
