@@ -469,3 +469,15 @@ def test_a_batch_is_counted_once_also_when_it_is_computed_again(momentum, dtype,
     for wrappers in ([mg.checkpoint], [mg.checkpoint, lambda f: mg.checkpoint(lambda x: f(x) * 1.0)]):
         for name, array in trained(*wrappers).items():
             np.testing.assert_array_equal(array, once[name], err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 0), (2, 3, 0), (0, 3, 4)])
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False)])
+def test_what_is_empty_stays_empty_and_is_not_taken_note_of(layer, shape):
+    before = layer.state_dict()
+    out = layer(np.zeros(shape, np.float32))
+    assert out.shape == shape
+    out.sum().backward()
+    for name in ("running_mean", "running_var"):
+        if name in before:
+            np.testing.assert_array_equal(layer.state_dict()[name], before[name])

@@ -635,3 +635,14 @@ def test_embedding_refuses_a_weight_that_is_no_matrix(shape):
 def test_activations_of_integers_and_booleans_are_those_of_the_same_numbers(function, dtype):
     x = np.array([0, 1, 3, 100]).astype(dtype)
     np.testing.assert_allclose(function(x).numpy(), function(x.astype(float)).numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("layer", [
+    nn.Linear(1, 2), nn.BatchNorm1d(2), nn.LayerNorm(2), nn.Sequential(nn.Unflatten(1, (2, 1, 1)), nn.Conv2d(2, 2, 1)),
+], ids=["linear", "batch norm", "layer norm", "convolution"])
+def test_the_gradient_of_a_bias_loses_few_digits_however_many_rows_there_are(layer):
+    rows, each = 100_000, np.float32(0.1)
+    x = np.random.default_rng(0).standard_normal((rows, 1 if isinstance(layer, nn.Linear) else 2)).astype(np.float32)
+    (layer(x) * each).sum().backward()
+    bias = dict(layer.named_parameters())["1.bias" if isinstance(layer, nn.Sequential) else "bias"]
+    np.testing.assert_allclose(bias.grad.numpy(), float(each) * rows, rtol=4e-5)  # summed in one go: 5e-4
