@@ -36,8 +36,6 @@ REFUSED = {
     ("MaxPool2d", "3d_input"): "takes batches of images",
     ("Conv2d", "no_batch_dim"): "takes batches of images",
     ("MaxPool2d", "return_indices"): "there are no indices",
-    ("BatchNorm1d", "zero_batch"): "needs more than one value a channel to train on",
-    ("BatchNorm2d", "zero_batch"): "needs more than one value a channel to train on",
     ("BatchNorm1d", "affine_not_bias"): "an argument `bias` that PyTorch's norms of batches have had only of late",
     ("BatchNorm2d", "affine_not_bias"): "an argument `bias` that PyTorch's norms of batches have had only of late",
     ("GroupNorm", "1d_affine_not_bias"): "an argument `bias` that PyTorch's norms of groups have had only of late",
