@@ -63,7 +63,7 @@ def keras_cnn_step(size: int, calls: int) -> Workload:
 
 
 def deep_cnn_step(size: int) -> Workload:
-    """A step of the deeper one, compared without the one in two threads, whose batch norm sees half batches."""
+    """A step of the deeper one, compared without two threads and two processes: their batch norm sees half batches."""
     makers = partial(deep_cnn.contestants, size, parallel=True), partial(deep_cnn.contestants, size)
     return Workload(f"step of the deep CNN, batch {size}", *makers, calls=1)
 

@@ -6,11 +6,15 @@ a linear layer 1152 -> 10. Nobody writes this by hand.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 import nn
+from benchmarks.jobs import can_begin, make_steps, step_of_job
 from benchmarks.keras_cnn import LR, MOMENTUM, batch, channels_last, jax_max_pool
 from benchmarks.step import Step, torch_twin, training_step
 from benchmarks.timing import Contestants, installed
@@ -53,6 +57,29 @@ def parallel_step(size: int, workers: int = 2) -> Step:
         return loss
 
     return step
+
+
+def part_step(size: int) -> Step:
+    """The same on this process's part of the batch; the loss is that of all."""
+    images, labels = (np.array_split(array, nn.distributed.size())[nn.distributed.rank()] for array in batch(size))
+    network, loss_function = model(), nn.CrossEntropyLoss()
+    optimizer = nn.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
+    average = nn.distributed.GradientAverage(network)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_function(network(images), labels)
+        loss.backward()
+        batch_loss = average(loss, len(labels))
+        optimizer.step()
+        return batch_loss
+
+    return step
+
+
+def distributed_step(size: int, count: int = 2) -> Step:
+    """The same in so many processes, which begin now; batch norm normalises each part by itself."""
+    return step_of_job(count, "benchmarks.deep_cnn", str(size))
 
 
 def torch_step(size: int) -> Step:
@@ -107,9 +134,17 @@ def jax_step(size: int) -> Step:
 
 
 def contestants(size: int, parallel: bool = False) -> Contestants:
-    """All that are installed, by name; on request with the step in two threads, which makes something a bit else."""
-    ours = {"minigrad": minigrad_step(size)} | ({"minigrad, `workers=2`": parallel_step(size)} if parallel else {})
+    """All that are installed, by name; on request with those on half batches, which make something a bit else."""
+    ours = {"minigrad": minigrad_step(size)}
+    if parallel:
+        ours["minigrad, `workers=2`"] = parallel_step(size)
+    if parallel and can_begin():
+        ours["minigrad, 2 processes"] = distributed_step(size)
     return ours | installed({
         "PyTorch": ("torch", lambda: torch_step(size)),
         "JAX, jit": ("jax", lambda: jax_step(size)),
     })
+
+
+if __name__ == "__main__":  # in each process of `distributed_step`
+    make_steps(part_step(int(sys.argv[2])), port=sys.argv[1])

@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
 import numpy as np
 
 import nn
+from benchmarks.jobs import ROOT, by_mpiexec
 from benchmarks.page import environment, write_between
 from benchmarks.timing import number
 from nn import processes
@@ -29,7 +27,6 @@ from nn.distributed import GradientAverage
 from nn.fashion.models import Architecture, build
 from nn.fashion.recipes import OPTIMIZERS, RECIPES
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "distributed.md"
 COUNTS = 1, 2, 4
 MACHINES = 1, 2, 4, 8, 16, 32, 64
@@ -127,12 +124,8 @@ def measure_link(calls: int) -> dict[str, float]:
 
 def job(count: int, *arguments: str) -> dict[str, float]:
     """What process 0 of a job of so many processes measured."""
-    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    beyond_cores = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "OMPI_MCA_mpi_yield_when_idle": "1"}
-    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    command = ["mpiexec", "-n", str(count), sys.executable, "-m", "benchmarks.processes", *arguments]
-    settings = {"OPENBLAS_NUM_THREADS": "1", "PATH": paths, **as_root, **beyond_cores}
-    result = subprocess.run(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True, check=True)
+    program = by_mpiexec(count, "benchmarks.processes", *arguments)
+    result = subprocess.run(**program, stdout=subprocess.PIPE, text=True, check=True)
     figures: dict[str, float] = json.loads(result.stdout)
     return figures
 

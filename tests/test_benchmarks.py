@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     hvp,
     imports,
+    jobs,
     keras_cnn,
     mlp,
     page,
@@ -33,6 +34,8 @@ from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import SAMPLE_FOLDER, load
 from nn.fashion.models import build
 from nn.optim import SGD
+
+needs_mpi = pytest.mark.skipif(not jobs.can_begin(), reason="mpi4py or mpiexec is not installed")
 
 PAGE = "# Page\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nThe end.\n"
 
@@ -83,6 +86,45 @@ def test_the_step_in_two_threads_is_the_same_where_both_halves_are(monkeypatch):
     halves = np.concatenate([images, images]), np.concatenate([labels, labels])
     monkeypatch.setattr(deep_cnn, "batch", lambda size: halves)
     timing.check_agreement({"one": deep_cnn.minigrad_step(8), "two": deep_cnn.parallel_step(8)}, calls=3)
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """The jobs that a test begins."""
+    found = []
+
+    class Noted(jobs.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            found.append(self)
+
+    monkeypatch.setattr(jobs, "Popen", Noted)
+    return found
+
+
+@needs_mpi
+def test_the_step_in_two_processes_is_that_in_two_threads_and_they_end_with_it(begun):
+    step = deep_cnn.distributed_step(8)
+    timing.check_agreement({"threads": deep_cnn.parallel_step(8), "processes": step}, calls=3)
+    first, *others = [step() for _ in range(10)]
+    assert others[-1] < first
+    assert [job.poll() for job in begun] == [None]
+    del step
+    assert [job.poll() for job in begun] == [0]
+
+
+@needs_mpi
+def test_nobody_waits_for_a_job_that_has_failed(begun):
+    with pytest.raises(ConnectionError, match="mpiexec ended with status 1 before"):
+        jobs.step_of_job(2, "no_such_module")
+    assert [job.poll() for job in begun] == [1]
+
+
+def test_the_step_in_two_processes_takes_part_where_mpi_is_installed(monkeypatch):
+    monkeypatch.setattr(deep_cnn, "distributed_step", lambda size: abs)
+    for is_installed in (True, False):
+        monkeypatch.setattr(deep_cnn, "can_begin", lambda value=is_installed: value)
+        assert ("minigrad, 2 processes" in deep_cnn.contestants(2, parallel=True)) == is_installed
 
 
 def test_the_step_by_hand_hands_on_the_gradient_of_equal_values_once(monkeypatch):
