@@ -102,16 +102,16 @@ class Outcome:
     def twice(self) -> Twice:
         """The second call, differentiated twice."""
         made, cotangents = self.again, copies(self.cotangents)
-        inner = {id(kept): (name, kept) for name, kept in kept_arrays(made.outputs, made.variables)}
-        saved = [(name, kept, kept.tobytes()) for name, kept in inner.values()]
+        inner = {id(kept): (f"an array of shape {kept.shape} that {name} has saved", kept)
+                 for name, kept in kept_arrays(made.outputs, made.variables)}
+        names, saved = [name for name, _ in inner.values()], [kept for _, kept in inner.values()]
+        before = copies(saved)
         handed = made.gradients(cotangents)
         first = copies(self.with_zeros(handed))  # before the second pass, which may write into them
         passes = [first, copies(self.with_zeros(made.gradients(cotangents)))]
-        said = [f"an array of shape {kept.shape} that {name} has saved"
-                for name, kept, before in saved if kept.tobytes() != before]
-        if changed(["it"] * len(cotangents), cotangents, self.cotangents):
-            said.insert(0, "the cotangent: copy it first")
-        return Twice(cotangents, handed, passes, f"the backward pass writes into {said[0]}" if said else None)
+        named = ["the cotangent: copy it first"] * len(cotangents) + names
+        name = changed(named, [*cotangents, *saved], [*self.cotangents, *before])
+        return Twice(cotangents, handed, passes, name and f"the backward pass writes into {name}")
 
     @cached_property
     def elsewhere(self) -> Outcome | None:

@@ -18,6 +18,7 @@ from minigrad.arrays import Array
 from minigrad.graph import repeated_axes, topological_order
 from minigrad.guards import kept_by_rules, name_of
 from minigrad.modes import enable_grad
+from minigrad.tensor import Tensor
 from minigrad.testing.differences import EPSILON, QUARTER
 from minigrad.testing.layouts import LAYOUTS, awkward, repeated
 from minigrad.testing.numeric import MARGIN
@@ -166,13 +167,12 @@ def forward(run: Outcome) -> str | None:
 
 
 def repeatable(run: Outcome) -> str | None:
-    """Two backward passes give the same bits."""
+    """Two backward passes give the same numbers."""
     names, passes = run.subject.names, run.twice.passes
     if difference := first_difference(names, passes[0], run.dense, run.digits(3 / 4)):
         return f"two calls give different gradients: that of {difference}. Does a rule keep something?"
-    for name, a, b in zip(names, *passes, strict=True):
-        if a.tobytes() != b.tobytes():
-            return f"two backward passes give different gradients of {name}: is something that was saved changed?"
+    if name := changed(names, *passes):
+        return f"two backward passes give different gradients of {name}: is something that was saved changed?"
     return None
 
 
@@ -227,11 +227,10 @@ def freed(run: Outcome) -> str | None:
     gc.disable()
     try:
         with subject.at(copies(run.subject.arrays)) as variables, enable_grad():
-            order = topological_order(*subject.outputs(variables))
-            nodes = [(name_of(node), weakref.ref(node)) for node in order]
-            own = [name_of(node) for node in order if any(kept is node for kept in kept_by_rules(node))]
-        del variables, order
+            nodes = [(name_of(node), weakref.ref(node)) for node in topological_order(*subject.outputs(variables))]
+        del variables
         alive = [(name, node) for name, node in nodes if node() is not None]
+        own = [name for name, node in alive if is_kept_by_its_rules(node())]
         if alive:
             gc.collect()
         in_cycles = [name for name, node in alive if node() is None]  # the others somebody holds on purpose
@@ -245,6 +244,11 @@ def freed(run: Outcome) -> str | None:
     return f"f makes a reference cycle that keeps the graph, first {in_cycles[0]}: a nested function that names itself?"
 
 
+def is_kept_by_its_rules(node: Tensor | None) -> bool:
+    """Whether rules of a recorded result hold it."""
+    return node is not None and any(kept is node for kept in kept_by_rules(node))
+
+
 # ------------------------------------------------------------------------------------------------ other inputs
 
 
@@ -254,13 +258,12 @@ def layouts(run: Outcome) -> str | None:
     if fault := layout_fault(run, "strided, negative-stride and read-only", awkward, here):
         of_one = (layout_fault(run, layout, laid_out, here) for layout, laid_out in LAYOUTS.items())
         return next(filter(None, of_one), fault)
-    if fault := layout_fault(run, "Fortran-ordered", LAYOUTS["Fortran-ordered"], here):
-        return fault
-    flat, even = ([repeated(x) for x in group] for group in (run.subject.arrays, run.cotangents))
-    plain = attempted(run.results, copies(flat), copies(even))  # these are other values
-    if plain is None or not all(np.isfinite(x).all() for x in plain):
-        return None
-    return layout_fault(run, "zero-stride", repeated, plain)
+    fortran, given = LAYOUTS["Fortran-ordered"], (run.subject.arrays, run.cotangents)
+    even = attempted(run.results, *([fortran(repeated(x)) for x in group] for group in given))
+    if even is None or not all(np.isfinite(x).all() for x in even):
+        return layout_fault(run, "Fortran-ordered", fortran, here)
+    fault = layout_fault(run, "zero-stride", repeated, even)  # or the other one of the two is at fault
+    return fault and (layout_fault(run, "Fortran-ordered", fortran, here) or fault)
 
 
 def layout_fault(run: Outcome, layout: str, laid_out: Callable[[Array], Array], expected: list[Array]) -> str | None:
