@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for workload in WORKLOADS[name]:
             parts.append(workload.measure(options.rounds))
             print(parts[-1], "\n", sep="", flush=True)
-    parts.append(f"{environment()} Every figure comes from {options.rounds} rounds.")
+    parts.append(f"{environment()} Every figure comes from {options.rounds} rounds, a busy one from a third as many.")
     print(parts[-1])
     if options.write:
         write_between("tables", "\n\n".join(parts), PAGE)

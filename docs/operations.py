@@ -19,7 +19,8 @@ Names and arguments are NumPy's where NumPy has the function. Where the column *
 works too; `multi_dot` is `numpy.linalg.multi_dot`, and `sliding_window_view` is in `numpy.lib.stride_tricks`. NumPy's
 other functions work on the values, where no gradient is needed.
 
-*Smooth for* is where the elements lie when the gradient is tested, one condition for all arguments or one for each.
+*Smooth for* says for which elements there is a derivative, in one condition for all arguments or one for each: tests
+draw from there, and values may be there elsewhere too.
 *Kinks* lists fixed points at which the slope jumps; *ties* means equal elements. Those that depend on other arguments,
 such as the bounds of `clip`, are not listed. Ties and kinks are settled as [the conventions](conventions.md) say.
 

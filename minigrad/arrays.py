@@ -22,7 +22,8 @@ def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None 
     """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
     for part in x if isinstance(x, (list, tuple)) else [x]:
         if isinstance(part, np.ndarray) and part.__array_priority__ > 0:  # it says that it is more than its elements
-            raise TypeError(f"a tensor would lose what a {type(part).__name__} adds: pass x.filled(v) or np.asarray(x)")
+            filled = "x.filled(v) or " if isinstance(part, np.ma.MaskedArray) else ""
+            raise TypeError(f"a tensor would lose what a {type(part).__name__} adds: pass {filled}np.asarray(x)")
     try:
         array: Array = np.array(x, dtype=dtype, copy=copy)
     except ValueError as error:

@@ -12,10 +12,10 @@ import numpy as np
 
 from minigrad.arrays import Array, owner_of
 from minigrad.graph import topological_order
-from minigrad.guards import kept_by_rules, name_of, name_of_operation
+from minigrad.guards import kept_by_rules, name_of, name_of_operation, reads_result
 from minigrad.hooks import extras_of
 from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
-from minigrad.tensor import Tensor, value
+from minigrad.tensor import Tensor, value, wrap
 
 FORWARD_TRAPS = {
     "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",
@@ -89,7 +89,7 @@ class detect_anomaly(ContextDecorator, threading.local):
             self.check_gradient(event.tensor, event.gradient, "that a hook made of what arrived at")
 
     def check_value(self, event: Recorded) -> None:
-        """Check the value of an operation, and remember what it was computed from."""
+        """Check the value of an operation, and remember what its rules compute with."""
         out, name = event.result, name_of_operation(event.operation)
         bad = first_bad(out._data)
         if bad is not None and not event.backwards:  # what rules compute is checked when they return it
@@ -98,11 +98,12 @@ class detect_anomaly(ContextDecorator, threading.local):
                 trap = "an input was not finite before" if given else FORWARD_TRAPS.get(name, "")
                 raise AnomalyError(sentence(f"{name} at {event.place} gave", out._data, bad, trap))
         if out._edges:
-            kept = [x for x in event.inputs if isinstance(x, Tensor)]
-            extras_of(out).checksums = [(x, checksum(x._data)) for x in (*kept, out.detach())]
+            kept = [x if isinstance(x, Tensor) else wrap(x) for x in kept_by_rules(out)]
+            kept += [out.detach()] if any(reads_result(rule) for _, rule in out._edges) else []
+            extras_of(out).checksums = [(x, checksum(x._data)) for x in kept]
 
     def check_contribution(self, event: Contributed) -> None:
-        """Check what a rule passed back, and that what it was computed from is unchanged."""
+        """Check what a rule passed back, and that what it computes with is unchanged."""
         out, grad, contribution = event.result, event.gradient, event.contribution
         extras = extras_of(out)
         where = f"{name_of(out)} at {extras.line or 'a line before detect_anomaly() began'}"

@@ -48,7 +48,7 @@ def extras_of(tensor: Tensor) -> Extras:
 
 
 def retain_grad(self: Tensor) -> None:
-    """Keep this inner tensor's gradient in `.grad` at the next backward pass (leaves always do).
+    """Keep in `.grad` this inner tensor's gradient of the latest backward pass; leaves add them up in any case.
 
     Raises:
         RuntimeError: if this tensor requires no gradient.

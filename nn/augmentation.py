@@ -174,6 +174,7 @@ class Mixup:
     Args:
         alpha: how strongly to mix: λ is mostly near 0 or 1 for small numbers, near 1/2 for large ones.
         classes: how many there are.
+        generator: what λ, and the pairs, are drawn from.
 
     Raises:
         ValueError: if `alpha` is not positive and finite, or there is not one label from 0 to classes - 1 an image.

@@ -41,7 +41,8 @@ def export_onnx(
     """Write a model of the layers of `nn` as an ONNX file, in evaluation mode. Needs the library onnx.
 
     The input is called `input`, (batch, *input_shape), the output `output`; the batch may have any length. Models are
-    made of layers, `Sequential` and `Residual`: of a module with a `forward` of its own nobody knows what it does.
+    made of layers, `Sequential`, `Residual` and `MirrorAverage`: of a module with a `forward` of its own nobody knows
+    what it does.
 
     Args:
         model: stays as it is.

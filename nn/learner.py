@@ -91,8 +91,9 @@ class Learner:
     Args:
         model: maps a batch of inputs to outputs: to logits, (batch, classes), or whatever the loss takes.
         optimizer: over the model's parameters.
-        loss: maps outputs and targets to a number. Means over an epoch or over data are of what it says by a method
-            `sum_and_weight(loss, targets)`, see `nn.layers.loss.Loss`; without one it is taken for a mean over samples.
+        loss: maps outputs and targets to a number, by default `CrossEntropyLoss`. Means over an epoch or over data are
+            of what it says by a method `sum_and_weight(loss, targets)`, see `nn.layers.loss.Loss`; without one it is
+            taken for a mean over samples.
         scheduler: sets the learning rate; stepped after every batch, so it cannot be `ReduceLROnPlateau`, which looks
             at the metric of an epoch: step that from a callback.
         callbacks: told about everything that happens, in their order.

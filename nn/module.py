@@ -42,7 +42,8 @@ class Module:
     `heads.left.bias`. Attributes whose names start with an underscore are left alone.
 
     What is found under several names is one thing: it is given once, by the first of them, unless all names are asked
-    for by `remove_duplicate=False`. A module that holds itself, or one that it is part of, is not looked into again.
+    for by `remove_duplicate=False` of `named_parameters` and the like. A module that holds itself, or one that it is
+    part of, is not looked into again.
 
     Raises:
         TypeError: when looked through, if a parameter or module is in a container without names for what it holds, such
@@ -294,6 +295,7 @@ class Module:
 
 FIXED_DTYPE = "give layers their dtype when they are made, as in nn.Linear(3, 2, dtype=np.float64)"
 ON_CPU = f"leave it out, all is on the CPU; {FIXED_DTYPE}"
+HOOK = "write a module whose forward does something before or after it calls this one"
 INSTEAD = {  # of methods of PyTorch's modules
     "add_module": "write self.name = module", "register_module": "write self.name = module",
     "register_parameter": "write self.name = nn.Parameter(array)",
@@ -301,6 +303,8 @@ INSTEAD = {  # of methods of PyTorch's modules
     "apply": "write for module in model.modules(): function(module)",
     "get_submodule": "write dict(model.named_modules())[name]",
     "get_parameter": "write dict(model.named_parameters())[name]",
+    "register_forward_hook": HOOK, "register_forward_pre_hook": HOOK,
+    "register_full_backward_hook": f"{HOOK}, and register_hook on a tensor there",
     "to": ON_CPU, "cuda": ON_CPU, "cpu": ON_CPU,
     "half": FIXED_DTYPE, "float": FIXED_DTYPE, "double": FIXED_DTYPE,
 }

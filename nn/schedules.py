@@ -263,8 +263,9 @@ class CosineAnnealingLR(LRScheduler):
 class OneCycleLR(LRScheduler):
     """Up to `max_lr` and down to nearly nothing, in one run, the momentum the other way (Smith and Topin, 2019).
 
-    Step it after every batch. `AdamW` and its kin, `Muon` too, have their β₁ cycled, others their momentum. After the
-    last step all stays as it was in that, where PyTorch goes on along the curve, below 0 if it is linear.
+    Step it after every batch. `AdamW` and its kin, `Muon` too, have their β₁ cycled, others their momentum. The
+    step after the last batch changes nothing, where PyTorch goes on along the curve, below 0 if it is linear; a further
+    one is an error.
 
     Args:
         optimizer: what to change; the learning rate given to it does not matter.

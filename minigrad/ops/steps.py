@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.modes import is_grad_enabled
-from minigrad.ops.registry import NONZERO, REAL, Domain, named_after, operation
+from minigrad.ops.registry import NONZERO, REAL, named_after, operation
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 
 __all__ = [
@@ -23,30 +23,38 @@ def needs_gradient(*inputs: Any) -> bool:
     return is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
-def step(twin: Callable[..., Any], domain: tuple[Domain, ...] = (REAL,), methods: str = "") -> Callable[..., Tensor]:
-    """An operation that computes `twin`, but raises TypeError if a gradient is asked of it."""
-    def function(*args: TensorLike) -> Tensor:
-        if needs_gradient(*args):
-            raise TypeError(f"{twin.__name__} of a tensor that requires gradients: {FLAT}")
-        return wrap(twin(*map(value, args)))
-
-    return named_after(twin, function, f"As `numpy.{twin.__name__}`; {FLAT}", "step", domain=domain, methods=methods)
+def without_slope(twin: Callable[..., Any], *inputs: Any) -> Tensor:
+    """What `twin` makes of the values; TypeError if a gradient is asked of it."""
+    if needs_gradient(*inputs):
+        raise TypeError(f"{twin.__name__} of a tensor that requires gradients: {FLAT}")
+    return wrap(twin(*map(value, inputs)))
 
 
-sign = step(np.sign)
+def step(ufunc: np.ufunc) -> Callable[[TensorLike], Tensor]:
+    """The operation that computes `ufunc`, which has no slope."""
+    def function(x: TensorLike) -> Tensor:
+        return without_slope(ufunc, x)
+
+    return named_after(ufunc, function, f"As `numpy.{ufunc.__name__}`; {FLAT}", "step")
+
+
+sign  = step(np.sign)
 floor = step(np.floor)
-ceil = step(np.ceil)
-rint = step(np.rint)
+ceil  = step(np.ceil)
+rint  = step(np.rint)
 trunc = step(np.trunc)
-floor_divide = step(np.floor_divide, (REAL, NONZERO), "__floordiv__ __rfloordiv__ __ifloordiv__")
+
+
+@operation("step", np.floor_divide, domain=(REAL, NONZERO), methods="__floordiv__ __rfloordiv__ __ifloordiv__")
+def floor_divide(a: TensorLike, b: TensorLike) -> Tensor:
+    """As `numpy.floor_divide`; its derivative is zero almost everywhere."""
+    return without_slope(np.floor_divide, a, b)
 
 
 @operation("step", np.round, methods="round __round__")
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
     """As `numpy.round`; its derivative is zero almost everywhere."""
-    if needs_gradient(x):
-        raise TypeError(f"round of a tensor that requires gradients: {FLAT}")
-    return wrap(np.round(value(x), decimals))
+    return without_slope(np.round, x, decimals)
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:

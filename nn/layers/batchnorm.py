@@ -24,6 +24,7 @@ class BatchNorm(Module):
         momentum: how far the estimates move towards each batch; None makes them the means over all batches so far.
         affine: whether each channel is scaled and shifted by learned numbers.
         track_running_stats: whether to keep estimates; without them the batch is used in evaluation too.
+        dtype: of the parameters.
 
     Attributes:
         weight, bias: (num_features,).

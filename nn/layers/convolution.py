@@ -28,6 +28,7 @@ class Conv2d(Module):
         bias: whether to add a learned offset to each channel.
         padding_mode: what is put around the images: "zeros", or copies of what they have, "reflect" without the edge
             itself, "replicate" of the edge alone, "circular" from the other side.
+        dtype: of the parameters.
         generator: what the initial values, uniform within ±1/sqrt(fan_in), are drawn from.
 
     Shapes: input (n, in_channels, h, w), output (n, out_channels, rows, columns), `weight` (out_channels,

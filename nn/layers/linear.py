@@ -38,6 +38,7 @@ class Linear(Module):
     Args:
         in_features, out_features: the sizes of the last axis before and after.
         bias: whether to add a learned offset.
+        dtype: of the parameters.
         generator: what the initial values, uniform within ±1/sqrt(in_features), are drawn from.
 
     Shapes: input (..., in_features), output (..., out_features), `weight` (out_features, in_features), `bias`
@@ -75,6 +76,7 @@ class Embedding(Module):
         num_embeddings: how many there are.
         embedding_dim: the length of their vectors.
         padding_idx: the number of one whose vector stays zero; a negative one counts from the end.
+        dtype: of the vectors.
         generator: what the initial values, normal with mean 0 and variance 1, are drawn from.
 
     Shapes: input integers (...), output (..., embedding_dim), `weight` (num_embeddings, embedding_dim).

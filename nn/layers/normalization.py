@@ -25,6 +25,7 @@ class LayerNorm(Module):
         eps: added to the variance, at least 0.
         elementwise_affine: whether to multiply by a learned weight afterwards, which starts as ones.
         bias: whether to add a learned offset too, which starts as zeros.
+        dtype: of the parameters.
 
     Shapes: input and output (..., *normalized_shape); `weight` and `bias` normalized_shape.
 
@@ -54,6 +55,7 @@ class GroupNorm(Module):
         num_groups, num_channels: how many groups of how many channels in all.
         eps: added to the variance.
         affine: whether to multiply by a learned weight and add a learned bias afterwards, which start as 1 and 0.
+        dtype: of the parameters.
 
     Shapes: input and output (batch, num_channels, ...); `weight` and `bias` (num_channels,).
 

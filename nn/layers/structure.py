@@ -137,8 +137,9 @@ class Sequential(Module):
     """The modules one after the other; their parameters are named `0.weight`, `0.bias`, `1.weight`, …
 
     A dict of modules gives them other names, by which they are attributes then. A slice is a Sequential of some of
-    them, by the names that they have. Otherwise it changes as a list does: `model[-1] = Linear(512, 10)` is a new head.
-    Where modules are taken out or put between, names that are numbers are given anew.
+    them, by the names that they have. It has a list's `append`, `extend`, `insert`, `pop` and `del`, and
+    `model[-1] = Linear(512, 10)` is a new head. Where modules are taken out or put between, names that are numbers are
+    given anew.
 
     Raises:
         TypeError: if something is no module.

@@ -102,6 +102,30 @@ def test_a_result_that_changes_is_reported_too():
     assert "that exp at" in message_of(build)
 
 
+@pytest.mark.parametrize("use", [
+    lambda w, array: w * array,
+    lambda w, array: w[array],
+    lambda w, array: mg.record(mg.multiply, w.data * array, (w, lambda grad, out: grad * array)),
+])
+def test_an_array_that_rules_hold_and_that_changes_is_reported(use):
+    def build():
+        array = np.array([1, 0])
+        y = use(leaf(1.0, 2.0), array)
+        array[0] = 0
+        y.sum().backward()
+
+    assert "a value of shape (2,) that" in message_of(build)
+
+
+def test_what_no_rule_computes_with_may_change():
+    x = leaf(1.0, 2.0)
+    with mg.detect_anomaly():
+        y = x + 1
+        x.numpy()[0] = y.numpy()[0] = 5
+        y.sum().backward()
+    assert x.grad.numpy().tolist() == [1, 1]
+
+
 def test_an_exception_inside_a_rule_names_the_forward_line():
     def broken(x):
         return mg.record(broken, x.data * 2, (x, lambda grad, out: 1 / 0))

@@ -472,8 +472,9 @@ def pairs():
         if callable(getattr(nn.functional, name)) and callable(other):
             yield f"functional.{name}", getattr(nn.functional, name), other
     for name in dir(nn.Module):
-        if not name.startswith("_") and callable(getattr(torch.nn.Module, name, None)) and name != "forward":
-            yield f"Module.{name}", getattr(nn.Module, name), getattr(torch.nn.Module, name)
+        ours, theirs = (getattr(module, name, None) for module in (nn.Module, torch.nn.Module))
+        if not name.startswith("_") and callable(ours) and callable(theirs) and name != "forward":
+            yield f"Module.{name}", ours, theirs
 
 
 @pytest.mark.parametrize(("name", "ours", "theirs"), [pytest.param(*pair, id=pair[0]) for pair in pairs()])

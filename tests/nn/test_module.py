@@ -542,6 +542,7 @@ def test_the_repr_is_the_tree_with_parameter_counts():
 @pytest.mark.parametrize(("name", "sentence"), [
     ("register_buffer", "a module has no register_buffer: write self.name = array"),
     ("to", "a module has no to: leave it out, all is on the CPU; give layers their dtype when they are made"),
+    ("register_forward_hook", "a module has no register_forward_hook: write a module whose forward does something"),
     ("apply", r"a module has no apply: write for module in model.modules\(\): function\(module\)"),
     ("get_submodule", r"a module has no get_submodule: write dict\(model.named_modules\(\)\)\[name\]"),
 ])
