@@ -225,9 +225,12 @@ class KeepBest(MetricCallback):
         super().load_state_dict(state)
         if self.state is None:  # of what is best nothing is left
             self.best = -math.inf
-        if self.own is not None:
-            self.learner.model.load_state_dict(self.own)
-            self.own = None
+        else:
+            model = self.learner.model
+            last = model.state_dict() if self.own is None else self.own
+            for weights in (self.state, last):  # the best ones only to see that they fit
+                model.load_state_dict(weights)
+        self.own = None
 
     def on_epoch_end(self, learner: Learner) -> None:
         if self.improved(learner):

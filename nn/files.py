@@ -211,8 +211,9 @@ def plain(metadata: Any) -> Any:
 def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that appears under its name only when complete: readers see the old one or the new.
 
-    mode: "w" for text (UTF-8, line ends as written, which suits `csv` too) or "wb" for bytes. Missing parent folders
-    are created; a symbolic link stays one, and the file it points to is replaced, by one with the same permissions.
+    mode: "w" for text (UTF-8, with ? for what is none; line ends as written, which suits `csv` too) or "wb" for bytes.
+    Missing parent folders are created; a symbolic link stays one, and the file it points to is replaced, by one with
+    the same permissions.
 
     Any exception inside the block, Ctrl-C included, leaves an earlier file as it was and no temporary file. An
     `OSError`, such as a full disk, becomes a `FileError`. A process that is killed leaves its temporary file, which
@@ -228,13 +229,13 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     """
     from pathlib import Path
 
-    encoding, newline = (None, None) if mode == "wb" else ("utf-8", "")
+    encoding, newline, errors = (None,) * 3 if mode == "wb" else ("utf-8", "", "replace")
     try:
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".minigrad-{os.urandom(8).hex()}.tmp")
         try:
-            with open(temporary, mode.replace("w", "x"), encoding=encoding, newline=newline) as file:
+            with open(temporary, mode.replace("w", "x"), encoding=encoding, newline=newline, errors=errors) as file:
                 is_locked(file.fileno())
                 with suppress(OSError):  # there is none yet, or this file system has no permissions
                     temporary.chmod(stat.S_IMODE(target.stat().st_mode))

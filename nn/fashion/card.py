@@ -21,7 +21,7 @@ USUAL = None, "none"  # settings that say nothing
 
 def settings_of_run(path: str | os.PathLike[str]) -> Settings:
     """The settings that a run's folder tells, `path` or the one around it; none if there are none to be read."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    folder = Path(path) if os.path.isdir(path) else Path(path).parent
     try:
         return read_json(folder / CONFIG)
     except FileError:

@@ -19,7 +19,7 @@ FILES_OF_A_RUN = CHECKPOINT, MODEL, METRICS, CONFIG, RESULT, "report.png", "repo
 
 def holds_run(folder: Path) -> bool:
     """Whether there is a file of a run in the folder."""
-    return any((folder / name).exists() for name in FILES_OF_A_RUN)
+    return any(os.path.exists(folder / name) for name in FILES_OF_A_RUN)
 
 
 def files_to_replace(folder: Path) -> list[Path]:

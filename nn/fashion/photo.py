@@ -132,7 +132,7 @@ def as_rgb(source: Any) -> Image:
 def opened_image(path: Path) -> Image:
     """`as_rgb` of a file, in whatever format its content has."""
     images = required("PIL.Image", "reading a picture")
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False where we may not look
         raise FileError(f"{path} is a folder: name the photos in it")
     try:
         check_is_file(path)
@@ -177,7 +177,7 @@ def flattened(image: Image) -> Image:
 
 def white_of(mode: str, numbers: npt.NDArray[np.float64]) -> int:
     """What white is in a picture of sixteen bits, or of numbers of any size, which do not say."""
-    highest = numbers.max(initial=0)
+    highest = np.nanmax(numbers, initial=0)
     if mode.startswith("I;16") or highest > 255:
         return 65535
     return 1 if mode == "F" and highest <= 1 else 255

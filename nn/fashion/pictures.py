@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,8 +77,8 @@ def read_pictures(
     """Read `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`, of which one in six is held out for testing.
 
     Pictures are made grey; dark stays dark, and light stays light. Their order is a random one. What was read is kept
-    in the user's cache folder until a file changes. Files that are no pictures are skipped, with a warning that names
-    the first five. Needs Pillow.
+    in the user's cache folder until a file changes. Files that are no pictures are skipped, and folders beside `train`
+    and `test` or in that of a class are left out, with a warning that names the first five. Needs Pillow.
 
     Args:
         folder: has a folder for each class, or `train` and `test` with such folders.
@@ -131,6 +132,9 @@ def list_pictures(folder: Path, seed: int) -> Listing:
     has_parts = bool(subfolders(folder / "train"))
     parts = [folder / "train", folder / "test"] if has_parts else [folder]
     names = subfolders(parts[0])
+    if not has_parts and {"train", "test"} <= set(names):
+        raise DataError(f"{folder / 'train'} has no folders in it: each class needs one there, and one in test")
+    left_out = [folder / name for name in subfolders(folder) if has_parts and folder / name not in parts]
     for name in sorted(set(names).symmetric_difference(subfolders(parts[-1]))):
         here, there = parts if name in names else parts[::-1]
         raise DataError(f"{here / name} has no counterpart in {there}: each class is to be in both")
@@ -139,7 +143,10 @@ def list_pictures(folder: Path, seed: int) -> Listing:
     labels, is_test = [], []
     for part in parts:
         for label, name in enumerate(names):
-            found = [path for path in sorted((part / name).iterdir()) if os.path.isfile(path) and path.name[0] != "."]
+            found = []
+            for path in sorted((part / name).iterdir()):
+                if path.name[0] != "." and path.name not in ADDED:
+                    (found if os.path.isfile(path) else left_out).append(path)
             least = 1 if has_parts else 2
             if len(found) < least:
                 few = f"only {len(found)} picture, of two one is for testing" if found else "no pictures"
@@ -147,6 +154,9 @@ def list_pictures(folder: Path, seed: int) -> Listing:
             paths += found
             labels += [label] * len(found)
             is_test += [part.name == "test"] * len(found)
+    if left_out:
+        said = f"what is neither a class nor a file in one is left out of {folder}: {first_ones(left_out, folder)}"
+        warnings.warn(without_control(said), stacklevel=6)
     array = np.array(labels)
     return Listing(folder, classes, paths, array, np.array(is_test) if has_parts else held_out(array, seed))
 
@@ -167,12 +177,17 @@ def held_out(labels: Labels, seed: int) -> Mask:
 
 def skipped(listing: Listing, readable: Mask) -> str:
     """A sentence on the files that cannot be read."""
-    names = [str(listing.paths[i].relative_to(listing.folder)) for i in np.flatnonzero(~readable)]
-    rest = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    paths = [listing.paths[i] for i in np.flatnonzero(~readable)]
     return without_control(
-        f"{len(names):,} of {len(readable):,} files in {listing.folder} cannot be read as pictures and are skipped:"
-        f" {', '.join(names[:NAMED])}{rest}"
+        f"{len(paths):,} of {len(readable):,} files in {listing.folder} cannot be read as pictures and are skipped:"
+        f" {first_ones(paths, listing.folder)}"
     )
+
+
+def first_ones(paths: Sequence[Path], folder: Path) -> str:
+    """The first of some paths in a folder, and how many more there are."""
+    rest = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    return ", ".join(str(path.relative_to(folder)) for path in paths[:NAMED]) + rest
 
 
 # ------------------------------------------------------------------------------------------------ reading them

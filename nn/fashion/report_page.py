@@ -74,7 +74,9 @@ def read_history(path: Path) -> list[dict[str, float]]:
         check_is_file(path)
         with path.open(encoding="utf-8", newline="") as file:
             rows = [{name: float(x) for name, x in row.items() if x} for row in csv.DictReader(file)]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, TypeError, csv.Error) as error:
         raise FileError(f"{path} is damaged: {error}") from error
     if not all({"epoch", "train_loss", "seconds"} <= row.keys() for row in rows):
         raise FileError(f"{path} is damaged: each row has an epoch, its train_loss and its seconds")

@@ -272,11 +272,13 @@ def save(run: Run, evaluation: Evaluation) -> str:
 
 def find_lr(run: Run) -> None:
     """Try learning rates, print which one to take, and draw how the loss went."""
+    path = run.folder / "learning-rates.png"
+    if report.can_draw():
+        nn.files.check_can_write(path)
     search = nn.find_lr(run.learner, run.train)
     print(f"Suggested learning rate: {search.suggestion:.2g}, where the loss falls fastest of {len(search.lrs)} tried"
           f" from {search.lrs[0]:.2g} to {search.lrs[-1]:.2g}; the recipe has {run.recipe.lr:g}")
     if report.can_draw():
-        path = run.folder / "learning-rates.png"
         report.draw_search(search, path)
         say(f"Saved {path}")
 

@@ -260,11 +260,11 @@ class Checkpoint:
             data, environment, learner = (dict(saved[name]) for name in ("data", "environment", "learner"))
             environment["processes"] = as_count(environment.get("processes", 1), "processes")  # once it was not said
             learner["epoch"], learner["model"] = int(learner["epoch"]), as_arrays(learner["model"])
-            learner["history"] = [{"epoch": row["epoch"], **row} for row in learner["history"]]  # or KeyError
+            learner["history"] = as_history(learner["history"])
             data["size"] = read_size(data["size"]) if "size" in data else None  # earlier versions do not say it
             data["fingerprint"], threads = str(data["fingerprint"]), environment["threads"]
             environment["threads"] = None if threads is None else as_count(threads, "threads", MOST_THREADS)
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise nn.FileError(f"{path} is no checkpoint of a training run: {error}") from error
         return cls(recipe, is_over, data, environment, learner)
 
@@ -274,6 +274,14 @@ def as_arrays(state: Mapping[str, Any]) -> dict[str, Array]:
     if not all(isinstance(array, np.ndarray) for array in state.values()):
         raise ValueError("its model has something else than arrays")
     return dict(state)
+
+
+def as_history(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a stranger's file has for a history. Raises ValueError if its rows are not all of the same columns."""
+    needed = {"epoch", "train_loss", "seconds", "images_per_second"}
+    if not all(needed <= row.keys() == history[0].keys() for row in history):
+        raise ValueError(f"each row of its history has {', '.join(sorted(needed))}, and what others have")
+    return [dict(row) for row in history]
 
 
 def as_count(count: Any, what: str, most: int | None = None) -> int:

@@ -236,6 +236,17 @@ def test_a_best_number_without_its_weights_is_no_best():
     assert keeper.best == -np.inf
 
 
+@pytest.mark.parametrize("weights", [3.5, {}, {"weight": np.zeros((2, 3)), "bias": np.zeros(3)}])
+def test_best_weights_that_do_not_fit_are_refused_before_training_goes_on(weights):
+    keeper, model = KeepBest("valid_loss"), nn.Linear(3, 2)
+    learner = Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=[keeper])
+    keeper.on_fit_start(learner)
+    before = model.state_dict()
+    with pytest.raises((TypeError, ValueError)):
+        keeper.load_state_dict({"best": 0.5, "epoch": 3, "state": weights})
+    assert equal(model.state_dict(), before)
+
+
 def test_each_fit_has_a_best_of_its_own():
     keeper = KeepBest("valid_loss")
     script = Script("valid_loss", [1, 5, 4, 6])

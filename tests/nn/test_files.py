@@ -678,6 +678,12 @@ def test_a_parent_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
         save(example(), tmp_path / "runs" / "model.npz")
 
 
+def test_text_that_no_file_can_hold_is_written_with_a_question_mark(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "text") as file:
+        file.write("a\udcffb")
+    assert (tmp_path / "text").read_text() == "a?b"
+
+
 def test_text_is_utf8_with_the_line_ends_that_were_written(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "metrics.csv") as file:
         csv.writer(file).writerow(["é", 1])

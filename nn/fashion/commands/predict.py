@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from itertools import zip_longest
 from pathlib import Path
@@ -75,7 +76,7 @@ def run(given: argparse.Namespace) -> int:
 
 def is_same(picture: Path, path: str) -> bool:
     """Whether both are one file."""
-    return picture.exists() and Path(path).exists() and picture.samefile(path)
+    return os.path.exists(picture) and os.path.exists(path) and picture.samefile(path)
 
 
 def doubt(probabilities: dict[str, float]) -> list[str]:

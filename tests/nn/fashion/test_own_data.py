@@ -278,6 +278,15 @@ def test_files_that_are_no_pictures_are_named_and_counted(shapes):
         assert len(data.train_labels) + len(data.test_labels) == 33
 
 
+def test_what_is_left_out_is_named(shapes):
+    for place in ("val/bar", "train/disc/more", ".cache", "__MACOSX"):
+        (shapes / place).mkdir(parents=True)
+    with pytest.warns(UserWarning, match=r"left out of .*: val, train/disc/more$") as caught:
+        load(shapes, size=(8, 8))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
 def test_what_was_read_is_kept_until_a_file_changes(shapes, picture, monkeypatch):
     first = load(shapes, size=(8, 8))
 
@@ -328,6 +337,14 @@ def remove(folder):
     folder.rmdir()
 
 
+def flattened(folder):
+    for path in [*folder.glob("*/*")]:
+        path.rename(folder / f"{path.parent.name}-{path.name}")
+    for inner in folder.iterdir():
+        if inner.is_dir():
+            inner.rmdir()
+
+
 def empty(folder):
     for path in folder.iterdir():
         path.write_bytes(b"nothing")
@@ -350,6 +367,8 @@ def empty(folder):
         (lambda root: (root / "train" / "\x07").mkdir() or (root / "test" / "\x07").mkdir(), (8, 8),
          "gives class 1 a name of 0 characters"),
         (lambda root: (root / "train" / "bar").rename(root / "train" / ".bar"), (8, 8), "has no counterpart"),
+        (lambda root: [flattened(root / part) for part in ("train", "test")], (8, 8),
+         "train has no folders in it: each class needs one there, and one in test"),
     ],
 )
 def test_folders_that_do_not_fit_are_one_sentence(shapes, tmp_path, change, size, sentence):

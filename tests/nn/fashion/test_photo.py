@@ -129,6 +129,13 @@ def test_floats_are_read_by_the_usual_ranges(level, grey):
     assert set(grey_pixels(Image.fromarray(np.full((8, 8), level, np.float32)), None).flat) == {grey}
 
 
+def test_a_pixel_that_is_no_number_changes_no_other():
+    numbers = np.full((8, 8), 0.5, np.float32)
+    numbers[0, 0] = np.nan
+    with np.errstate(invalid="ignore"):
+        assert set(grey_pixels(Image.fromarray(numbers), None)[1:].flat) == {127}
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0, 3)])
 def test_a_picture_without_pixels_is_one_sentence(shape):
     with pytest.raises(ValueError, match="a picture is bytes of shape"):
@@ -226,7 +233,8 @@ def files(folder):
     return {
         "text.jpg": "is no image in a format that Pillow reads", "empty.png": "is no image",
         "truncated.jpg": "cannot be read as an image: image file is truncated", "nowhere.jpg": "No such file",
-        ".": "is a folder: name the photos in it", "large.png": "has 81 million pixels: reduce it to 50 million first",
+        "a" * 300: "cannot be read as an image: File name too long", ".": "is a folder: name the photos in it",
+        "large.png": "has 81 million pixels: reduce it to 50 million first",
         "bomb.png": "has too many pixels: reduce it to 50 million first",
     }
 

@@ -145,6 +145,8 @@ DAMAGES = {
     "other optimizer": (poked(lambda s: s["recipe"].update(optimizer="sgd")), "does not fit the run"),
     "no learner": (poked(lambda s: s.update(learner=5)), "is no checkpoint"),
     "no epoch": (poked(lambda s: s["learner"].update(epoch="soon")), "is no checkpoint"),
+    "no times": (poked(lambda s: s["learner"]["history"][0].pop("seconds")), "each row of its history has epoch, "),
+    "an array for a row": (poked(lambda s: s["learner"]["history"].append(np.zeros(3))), "is no checkpoint"),
     "no generators": (poked(lambda s: s["learner"].update(generators={})), "does not fit the run"),
     "wrong setting": (poked(lambda s: s["recipe"].update(lr="fast")), "lr is a finite number, got 'fast'"),
     "unknown setting": (poked(lambda s: s["recipe"].update(speed=3)), "a recipe has no setting 'speed'"),
