@@ -143,7 +143,7 @@ def list_pictures(folder: Path, seed: int) -> Listing:
     labels, is_test = [], []
     for part in parts:
         for label, name in enumerate(names):
-            found = []
+            found: list[Path] = []
             for path in sorted((part / name).iterdir()):
                 if path.name[0] != "." and path.name not in ADDED:
                     (found if os.path.isfile(path) else left_out).append(path)
