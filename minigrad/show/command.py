@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import runpy
 import sys
 import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from runpy import run_module
+from types import ModuleType
 from typing import Any
 
 from minigrad.graph import backward, sweep, swept, watches
@@ -88,14 +88,11 @@ class PassesOfThread:
 
 @contextmanager
 def watched_threads(watched: OnePass) -> Iterator[None]:
-    """Within this context, this thread and all that start in it, are watched; at its end they are over."""
+    """Within this context, this thread and all that start in it, are watched."""
     threading.setprofile(watched.watch)
     watched.watch()
     try:
         yield
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
     finally:
         threading.setprofile(None)
         watches.pop(threading.get_ident(), None)
@@ -121,9 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.insert(0, str(Path(given.script).resolve().parent))
     output = given.output.resolve()  # the script may go to another directory
     try:
-        with watched_threads(watched), leaving():
-            run = partial(runpy.run_module, alter_sys=True) if given.module else runpy.run_path
-            variables = run(given.script, run_name="__main__")
+        with watched_threads(watched):
+            with leaving():
+                variables = run_as_main(given.script, given.module)
+            threading._shutdown()  # type: ignore[attr-defined]  # as Python ends; idle workers of pools end too
     except BaseException:  # of the script, which raises, or ends by sys.exit(3): that is all it does
         write_page(watched, variables, given, output)
         raise
@@ -132,6 +130,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.open:
         webbrowser.open(output.as_uri())
     return 0
+
+
+def run_as_main(script: str, as_module: bool) -> dict[str, Any]:
+    """Run a script, which stays `__main__` for what runs when it has ended, or a module; the variables it has then."""
+    if as_module:
+        return run_module(script, run_name="__main__", alter_sys=True)
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = os.path.abspath(script)
+    exec(compile(Path(script).read_bytes(), main.__file__, "exec", dont_inherit=True), vars(main))
+    return vars(main).copy()
 
 
 def write_page(watched: OnePass, variables: dict[str, Any], given: argparse.Namespace, output: Path) -> bool:
@@ -146,8 +154,7 @@ def write_page(watched: OnePass, variables: dict[str, Any], given: argparse.Name
     except OSError as error:
         print(error, file=sys.stderr)
         return False
-    which = f"{given.number} of {watched.passes}" if watched.passes > 1 else "1"
-    print(f"{given.output}: {len(trace.steps)} steps of backward pass {which}", file=sys.stderr)
+    print(f"{given.output}: {len(trace.steps)} steps of backward pass {given.number}", file=sys.stderr)
     return True
 
 

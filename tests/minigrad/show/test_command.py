@@ -315,6 +315,25 @@ def test_threads_end_before_the_page_is_written_also_after_an_exit(tmp_path):
     assert show("script.py", cwd=tmp_path).stderr.startswith("backprop.html: ")
 
 
+def test_the_idle_workers_of_a_pool_that_is_left_open_end_with_the_script(tmp_path):
+    (tmp_path / "script.py").write_text(
+        ONE_PASS + "from concurrent.futures import ThreadPoolExecutor\n"
+        "pool = ThreadPoolExecutor(1)\nprint(pool.submit(lambda: 5).result())\n"
+    )
+    done = show("script.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
+
+
+def test_what_runs_when_the_script_has_ended_finds_it_as_the_main_module(tmp_path):
+    (tmp_path / "script.py").write_text(
+        ONE_PASS + "import atexit, pickle\nclass Own: pass\natexit.register(lambda: print(len(pickle.dumps(Own()))))\n"
+        "print(__file__, __name__)\n"
+    )
+    alone, done = run("script.py", cwd=tmp_path), show("script.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, alone.stdout), done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'script.py'} __main__\n")
+
+
 def test_a_module_is_the_main_module_while_it_runs(tmp_path):
     (tmp_path / "module.py").write_text(
         ONE_PASS + "import pickle, sys\nclass Own: pass\npickle.dumps(Own())\nprint(*sys.argv)\n"
