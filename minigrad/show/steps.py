@@ -200,12 +200,14 @@ class Complete:
     """The gradient of `tensor` is whole: `arrived`, and `gradient` after its hooks.
 
     Attributes:
+        was_changed: whether a hook made another gradient of what arrived.
         is_end: whether the pass ends here, and hands it out.
     """
 
     tensor: int
     arrived: Shown
     gradient: Shown
+    was_changed: bool
     is_end: bool
     sweep: int
 

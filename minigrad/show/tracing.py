@@ -219,7 +219,7 @@ class Trace:
         name = self.tensors[step.tensor].name
         if isinstance(step, Seed):
             return columns(name, "is where the pass begins", str(step.gradient))
-        hooked = "" if step.arrived == step.gradient else ", by a hook"
+        hooked = ", by a hook" * step.was_changed
         return columns(name, "is complete", f"{step.gradient}{hooked}")
 
 
@@ -271,12 +271,11 @@ class Tracer:
         elif isinstance(event, Seeded):
             steps.append(Seed(self.number(event.tensor), self.shown(event.gradient), self.sweep(event)))
         elif isinstance(event, Completed):
-            arrived, extras = self.shown(event.arrived), event.tensor._extras
-            gradient = self.shown(event.gradient) if extras is not None and extras.hooks else arrived
-            if gradient is not arrived and repr(gradient) == repr(arrived):  # NaN is not equal to NaN
-                gradient = arrived
+            arrived = self.shown(event.arrived)
+            was_changed = not np.array_equal(event.gradient._data, event.arrived._data, equal_nan=True)
+            gradient = self.shown(event.gradient) if was_changed else arrived
             number = self.reached.get((event.sweep, id(event.tensor)), self.number(event.tensor))
-            steps.append(Complete(number, arrived, gradient, event.is_end, self.sweep(event)))
+            steps.append(Complete(number, arrived, gradient, was_changed, event.is_end, self.sweep(event)))
         elif isinstance(event, Contributed) and (edge := self.edge_of(event)) is not None:
             self.reached[event.sweep, id(event.parent)] = self.trace.edges[edge].source  # the value that was used
             steps.append(self.contribution(event, edge))

@@ -383,6 +383,18 @@ def test_a_gradient_without_a_hook_is_not_said_to_have_one():
     assert "by a hook" not in str(seen)
 
 
+def test_a_hook_that_changes_what_is_not_shown_is_seen_too():
+    x, seed = leaf(np.zeros((3, 8, 8))), np.zeros((3, 8, 8))
+    seed[1] = 1.0
+    with trace() as seen:
+        y = x * 1.0
+        y.register_hook(lambda gradient: gradient[[0, 2, 1]])
+        y.backward(seed)
+    changed = [step for step in seen.steps if isinstance(step, Complete) and step.was_changed]
+    assert [repr(step.arrived) for step in changed] == [repr(step.gradient) for step in changed] != []
+    assert str(seen).count("by a hook") == 1
+
+
 def test_a_hook_that_only_looks_at_a_gradient_of_nan_has_changed_nothing():
     x = leaf([1.0, 2.0])
     with trace() as seen:

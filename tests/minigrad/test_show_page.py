@@ -234,6 +234,10 @@ def test_the_graph_does_not_tell_whose_turn_is_asked_for_and_small_numbers_must_
         assert page.locator(f"[data-box='{box}'].has").count() == 0
         answers = page.evaluate("[isRight('0', 1e-5), isRight('1e-5', 1e-5), isRight('NaN', 'nan')]")
         assert answers == [False, True, True]
+        answers = page.evaluate("[isRight('0', 1e-12), isRight('0', 0), isRight('w', 'W'), isRight('W', 'W')]")
+        assert answers == [False, True, False, True]
+        answers = page.evaluate("[isRight('2, 0', [0, 2]), isRight('2', [0, 2]), isRight('(3, 2)', '2,3')]")
+        assert answers == [True, False, False]
 
 
 def test_a_step_moved_by_hand_stops_the_playing_and_does_not_move_a_phones_page(browser, tmp_path):
@@ -279,6 +283,34 @@ def test_what_comes_after_a_hook_is_no_derivative_of_the_result(browser, tmp_pat
     assert "∂total/∂total" in shown["total"]
     assert "∂" not in shown["y"] + shown["x"]
     assert "gradient at y" in shown["y"]
+
+
+def test_what_a_hook_in_a_pass_within_has_changed_is_no_derivative_in_the_outer_pass(browser, tmp_path):
+    x = leaf(3.0)
+
+    def hooked(a):
+        m = a * 2.0
+        m.register_hook(lambda gradient: gradient * 10.0)
+        return m * 1.0
+
+    with trace() as seen:
+        total = mg.checkpoint(hooked)(leaf(1.0) * x) * 1.0
+        total.backward()
+    with opened(browser, seen, tmp_path) as page:
+        assert "∂total/∂total" in page.evaluate("goToNext((step) => step.kind === 'complete'), byId('panel').innerText")
+        page.evaluate("goTo(steps.findLastIndex((step) => step.kind === 'complete'))")
+        assert "gradient at " in page.inner_text("#panel")
+
+
+def test_names_of_a_rule_in_any_alphabet_are_explained(browser, tmp_path):
+    def scaled(x, γ):
+        return mg.record(scaled, x.data * γ.data, (x, lambda grad, out: grad * γ), (γ, lambda grad, out: grad * x))
+
+    with trace() as seen:
+        scaled(leaf(2.0), leaf(3.0)).backward()
+    with opened(browser, seen, tmp_path) as page:
+        page.evaluate("goToNext((step) => step.kind === 'contribution')")
+        assert page.locator("#panel dt").all_inner_texts()[:2] == ["grad", "γ"]
 
 
 def test_each_pass_counts_its_own_arrivals_and_a_constant_leads_to_where_it_is_used(browser, tmp_path):
@@ -512,7 +544,7 @@ def test_a_pass_that_was_asked_for_the_gradient_of_a_result_ends_there(browser, 
 
 def test_pictures_say_which_part_of_an_array_they_show_and_nothing_is_null(browser, tmp_path):
     x = leaf(-np.ones((2, 3, 9, 10)))
-    nothing, wide = leaf(np.full((9, 9), np.nan)), leaf(-np.ones((9, 90)))
+    nothing, wide = leaf(np.full((1, 9, 9), np.nan)), leaf(-np.ones((9, 90)))
     with trace() as seen:
         (x * 2.0).sum() + (nothing * 2.0).sum() + (wide * 2.0).sum()
     with opened(browser, seen, tmp_path) as page:
@@ -522,6 +554,7 @@ def test_pictures_say_which_part_of_an_array_they_show_and_nothing_is_null(brows
             page.keyboard.press("ArrowRight")
     assert "[0, 0] of it, from -2 (blue) over 0 (white) to 2 (red)\n" in said[0]
     assert "NaN\n81" in said[2]
+    assert "image" not in said[2]
     assert "null" not in "".join(said)
     assert "\nfrom -2 (blue) over 0 (white) to 2 (red); means of blocks" in said[5]
 

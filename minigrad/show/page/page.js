@@ -128,11 +128,6 @@ for (const [first, last] of spans.values()) {
   end = Math.max(end, last);
 }
 
-const hooked = new Map();  // number of a pass -> its first step in which a hook changed a gradient
-steps.forEach(({ kind, sweep, arrived, gradient }, i) => {
-  if (kind === "complete" && !hooked.has(sweep) && !alike(arrived, gradient)) hooked.set(sweep, i);
-});
-
 let root = "";  // what the current step's pass began at, if with a single 1 and no hook changed it: else it is no derivative
 const derivative = (name) => root ? `∂${root}/∂${name}` : `gradient at ${name}`;
 const uses = (result, input) => into[result].some((edge) => edge.source === input);

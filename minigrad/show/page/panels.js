@@ -54,7 +54,7 @@ function heatmap({ picture, shape: sides }) {
 }
 
 // A stack of upright pictures, none of which is negative: grey says more than a scale that is symmetric around 0.
-const isImage = ({ shape: [...sides], smallest }) => sides.length > 2 && Math.min(...sides.slice(-2)) >= 8 && smallest >= 0;
+const isImage = ({ shape: [...sides], smallest }) => sides.length > 2 && Math.min(...sides.slice(-2)) >= 8 && smallest !== null && smallest >= 0;
 
 function image(picture, sides) {
   const most = Math.max(...picture.flat()) || 1;
@@ -96,7 +96,7 @@ function panelComplete(step) {
     parts.push(make("p", {}, `It has its turn now: of all that wait, it was recorded last (time ${time}), so nothing more can arrive.`));
   if (!goesOn) parts.push(make("p", {}, ending(step, kind)));
   parts.push(...why(step));
-  if (!alike(step.arrived, step.gradient)) parts.push(...showArray("what had arrived, before a hook changed it", step.arrived));
+  if (step.was_changed) parts.push(...showArray("what had arrived, before a hook changed it", step.arrived));
   return [...parts, ...showArray(derivative(name), step.gradient)];
 }
 
@@ -124,7 +124,7 @@ function showRule({ rule, position }, child) {
   const heading = make("p", {}, `the rule of ${child.operation}${line}, for its input ${position}:`);
   if (!rule) return [heading];
   const names = { grad: derivative(child.name), out: child.name, ...rule.names };
-  const used = Object.entries(names).filter(([name]) => new RegExp(`\\b${name}\\b`).test(rule.source));
+  const words = new Set(rule.source.match(/\p{XID_Continue}+/gu)), used = Object.entries(names).filter(([name]) => words.has(name));
   return [heading, make("pre", {}, rule.source),
     make("dl", {}, ...used.flatMap(([name, is]) => [make("dt", {}, name), make("dd", {}, is)]))];
 }

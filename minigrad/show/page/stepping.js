@@ -20,7 +20,7 @@ function whatArrives({ contribution, axes }, { target, source }) {
   const name = tensors[source].name;
   if (contribution.values && contribution.values.length === 1)
     return { ask: `What does ${tensors[target].name} pass back to ${name}?`, answer: contribution.values[0] };
-  if (axes.length) return { ask: `Over which axes is the gradient for ${name} summed? (such as 0, 2)`, answer: axes.join(",") };
+  if (axes.length) return { ask: `Over which axes is the gradient for ${name} summed? (such as 0, 2)`, answer: axes };
   return { ask: `Which shape does the gradient for ${name} have?`, answer: contribution.shape.join(",") };
 }
 
@@ -41,9 +41,11 @@ function noFurtherThan(step) {
 }
 
 function isRight(typed, answer) {
-  if (typeof answer === "number") return Math.abs(Number(typed) - answer) <= 1e-2 * Math.abs(answer) + 1e-9 && typed.trim() !== "";
-  const clean = (text) => String(text).split(/[(),\s]+/).filter(Boolean).join(",").toLowerCase();
-  return clean(typed) === clean(answer);
+  if (typeof answer === "number") return Math.abs(Number(typed) - answer) <= 1e-2 * Math.abs(answer) && typed.trim() !== "";
+  if (/^-?(nan|inf)$/.test(answer)) typed = typed.toLowerCase();
+  const [given, wanted] = [typed, answer].map((text) => String(text).split(/[(),\s]+/).filter(Boolean));
+  if (Array.isArray(answer)) given.sort();  // axes, in any order
+  return alike(given, wanted);
 }
 
 function askFirst(asked) {
@@ -73,7 +75,9 @@ function render() {
   byId("slider").value = at;
   byId("slider").setAttribute("aria-valuetext", byId("where").textContent);
   const seeds = steps.filter((s) => s.kind === "seed" && s.sweep === step.sweep);
-  const isDerivative = seeds.length === 1 && alike(seeds[0].gradient.values, [1]) && !(hooked.get(step.sweep) <= at);
+  const [first] = spans.get(step.sweep) || [];  // what hooks change in passes within this one changes what it makes
+  const isHooked = steps.slice(first, at + 1).some((s) => s.was_changed);
+  const isDerivative = seeds.length === 1 && alike(seeds[0].gradient.values, [1]) && !isHooked;
   root = isDerivative ? tensors[seeds[0].tensor].name : "";
   const until = asked && asked.hides ? at - 1 : at;
   colour(until);
