@@ -185,10 +185,12 @@ class Memory:
     rows: dict[tuple[str, str], tuple[int, int]]
 
     def __str__(self) -> str:
-        width = max(len("operation"), *(len(name) for name, _ in self.rows)) if self.rows else len("operation")
+        from minigrad.show.boxes import letters, padded
+
+        width = max(map(letters, ["operation", *(name for name, _ in self.rows)]))
         lines = [f"{'operation':<{width}} {'nodes':>7} {'bytes':>14}  line"]
         for (name, line), (nodes, size) in sorted(self.rows.items(), key=lambda row: -row[1][1]):
-            lines.append(f"{name:<{width}} {nodes:>7,} {size:>14,}  {line}".rstrip())
+            lines.append(f"{padded(name, width)} {nodes:>7,} {size:>14,}  {line}".rstrip())
         lines.append(f"{'total':<{width}} {self.nodes:>7,} {self.bytes:>14,}")
         return "\n".join(lines)
 

@@ -49,7 +49,7 @@ class Node:
         made = "" if is_said or not self.operation else f"{cut(self.operation, 16)} · "
         dtype = "" if self.dtype == "float64" else f" {self.dtype}"
         more = f" · {self.parameters:,} parameters" if self.parameters else f" · t {self.time}" if self.time else ""
-        return cut(self.name, MOST_LETTERS - len(value)) + value, cut(f"{made}{self.shape}{dtype}{more}")
+        return cut_name(self.name, MOST_LETTERS - len(value)) + value, cut(f"{made}{self.shape}{dtype}{more}")
 
 
 @dataclass(frozen=True)
@@ -159,3 +159,13 @@ def cut(line: str, most: int = MOST_LETTERS) -> str:
     while letters(line) >= most:
         line = line[:-1]
     return line + "…"
+
+
+def cut_name(name: str, most: int = MOST_LETTERS) -> str:
+    """The same for a name, which keeps its end: that tells `…0.query.weight` from `…0.value.weight`."""
+    return cut(printable(name)[::-1], most)[::-1]
+
+
+def padded(text: str, width: int) -> str:
+    """A text with blanks up to a width in letters."""
+    return text + " " * (width - letters(text))

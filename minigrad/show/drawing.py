@@ -16,7 +16,7 @@ from minigrad.graph import topological_order
 from minigrad.guards import name_of, name_of_operation
 from minigrad.modes import enable_grad
 from minigrad.recording import Recorded, recording
-from minigrad.show.boxes import Arrow, Node, Picture, cut
+from minigrad.show.boxes import Arrow, Node, Picture, cut, cut_name
 from minigrad.show.files import write
 from minigrad.show.folding import MOST_NODES, Foldable, shared_length
 from minigrad.show.languages import dot_text, mermaid_text, svg_text
@@ -94,7 +94,7 @@ class Graph:
 
     def described(self) -> str:
         """The graph in a sentence."""
-        leaves = [cut(node.name) for node in self.nodes if node.kind != "result"]
+        leaves = [cut_name(node.name) for node in self.nodes if node.kind != "result"]
         named = leaves if len(leaves) <= 8 else [*leaves[:7], f"{len(leaves) - 7:,} more"]
         return f"A graph of {len(self.nodes) - len(leaves):,} operations on {', '.join(named)}"
 

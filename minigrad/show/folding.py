@@ -14,7 +14,7 @@ from math import isqrt
 from typing import TypeAlias
 
 from minigrad.show.bends import Item
-from minigrad.show.boxes import Arrow, Box, Node, Picture, cut
+from minigrad.show.boxes import Arrow, Box, Node, Picture, cut, cut_name
 from minigrad.show.layout import levels
 
 MOST_NODES = 300  # that are drawn one by one
@@ -203,7 +203,7 @@ class Foldable:
             if source != target:
                 arrows.setdefault((source, target), []).append(i)
         boxes = tuple(self.box(item, within, inside) for (item, within), inside in members.items())
-        names = {frame: cut(self.frames[frame].name) for frame in sorted(opened)}
+        names = {frame: cut_name(self.frames[frame].name) for frame in sorted(opened)}
         return Picture(boxes, arrows, names, self.caption(opened))
 
     def box(self, item: Item, within: Path, members: Sequence[int]) -> Box:
@@ -214,7 +214,7 @@ class Foldable:
         made = [self.nodes[n] for n in members if self.nodes[n].kind == "result"]
         what = f"{len(made)} operations" if len(made) > 1 else made[0].operation if made else ""
         facts = f"{what} · {made[-1].shape}" if made else f"{len(members)} inputs"
-        return Box((cut(self.frames[number].name), cut(facts)), "folded", tuple(members), number, within)
+        return Box((cut_name(self.frames[number].name), cut(facts)), "folded", tuple(members), number, within)
 
     def caption(self, opened: Opened) -> str:
         """A sentence on what is folded; empty if nothing is."""

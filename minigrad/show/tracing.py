@@ -18,7 +18,7 @@ from minigrad.guards import name_of, name_of_operation
 from minigrad.hooks import after_hooks
 from minigrad.random import States, noting
 from minigrad.recording import Completed, Contributed, Enclosing, Place, Recorded, Seeded, active, enclosing, recording
-from minigrad.show.boxes import Arrow, Node, cut, letters, printable
+from minigrad.show.boxes import Arrow, Node, cut, cut_name, letters, padded, printable
 from minigrad.show.calls import call_written
 from minigrad.show.displays import in_a_frame, unboxed
 from minigrad.show.drawing import COLUMNS, Graph
@@ -206,8 +206,8 @@ class Trace:
         """A step in a line."""
         if isinstance(step, Forward):
             made = self.tensors[step.tensor]
-            written = "".join(self.tensors[part].name if isinstance(part, int) else part for part in step.call)
-            return columns(f"{made.name} = {made.operation}({written})", "", str(made.value))
+            parts = [cut_name(self.tensors[part].name, 20) if isinstance(part, int) else part for part in step.call]
+            return columns(f"{cut_name(made.name, 20)} = {made.operation}({''.join(parts)})", "", str(made.value))
         if isinstance(step, Contribution):
             edge = self.edges[step.edge]
             rule = str(edge.rule or "")
@@ -225,11 +225,14 @@ class Trace:
 
 def columns(what: str, rule: str, value: str) -> str:
     """Three columns of a line of 80: a long value begins further left, and what is too long before it is cut."""
-    what, value = printable(what), cut(value, MOST_OF_VALUE)
-    left = f"  {what}{' ' * (24 - letters(what))} {cut(rule, 26)}".rstrip()
+    what, rule, value = printable(what), cut(rule, 26), cut(value, MOST_OF_VALUE)
     begin = min(54, COLUMNS - letters(value))
-    left = cut(left, begin - 1)
-    return left + " " * (begin - letters(left)) + value
+    if rule:
+        before, arrow, name = what.rpartition(" -> ")
+        what = f"{before}{arrow}"
+        what += cut_name(name, max(16, begin - 4 - letters(what + rule)))
+    left = cut(f"  {padded(what, 24)} {rule}".rstrip(), begin - 1)
+    return padded(left, begin) + value
 
 
 def axes_in_words(axes: tuple[int, ...]) -> str:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.debugging import Memory
 from minigrad.graph import watches
+from minigrad.show.boxes import letters
 
 HERE = __file__
 
@@ -230,6 +232,11 @@ def test_memory_counts_views_once_and_masks_that_rules_keep():
         return mg.record(masked, x.data * mask, (x, lambda grad, out: grad * mask))
 
     assert mg.memory(masked(x)).bytes == 3 * 800
+
+
+def test_the_table_of_memory_is_aligned_beside_wide_letters():
+    lines = str(Memory(2, 16, {("指数関数", ""): (1, 8), ("exp", ""): (1, 8)})).splitlines()
+    assert len({letters(line) for line in lines[1:]}) == 1
 
 
 def test_memory_of_a_constant_is_nothing():

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.show import graph
-from minigrad.show.boxes import cut, letters
+import nn
+from minigrad.show import graph, trace
+from minigrad.show.boxes import cut, cut_name, letters
 
 NASTY = [
     "</script><b>&amp;", 'q"uo\\te\n"; x=1', "tab\t\x00\x1b[31m\r", "漢字かな交じり文", "\ud800\u202e\u2028\ufffe",
@@ -72,6 +73,27 @@ def test_wide_letters_get_the_room_of_two_and_accents_none():
     assert cut("short") == "short"
     widths = [named(name).picture().boxes[0].size()[0] for name in ("漢" * 10, "w" * 20)]
     assert widths[0] == widths[1]
+
+
+def test_long_names_keep_the_ends_which_tell_them_apart():
+    class Encoder(nn.Module):
+        def __init__(self):
+            self.projection_to_the_queries, self.projection_to_the_values = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.projection_to_the_queries(x) * self.projection_to_the_values(x)
+
+    encoder_of_images_and_texts = Encoder()
+    with trace() as seen:
+        encoder_of_images_and_texts(np.ones((1, 3))).sum().backward(retain_graph=True)
+    drawn = graph(encoder_of_images_and_texts(np.ones((1, 3))))
+    assert {name.rpartition("_")[2] for name in drawn.picture().names.values()} >= {"queries", "values"}
+    for end in ("queries.weight", "values.bias"):
+        assert f"_{end}  (3," in str(drawn)
+        assert f"_{end}, " in f"{drawn.described()}, "
+        assert f"_{end} is complete " in str(seen)
+        assert re.search(rf"linear_. -> ….*{end} (rows|grad)", str(seen))
+    assert cut_name("query\n" * 3, 12) == r"…ry\nquery\n"
 
 
 def test_text_stays_within_eighty_columns_however_deep_and_long():
