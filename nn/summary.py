@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import no_grad
+from minigrad.transforms import leaves
 from nn.module import Module, Parameter
 
 HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds")
@@ -26,10 +27,10 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
         input_shape: the shape of one sample, without the batch axis.
         dtype: of the sample.
 
-    The output is that for one sample, without the batch axis. Parameters are counted where they are first used; the
-    total is `num_parameters()`, so it has those as well that belong to no layer. Multiply-adds are those of matrix
-    products and convolutions: for each element of a weight with two axes or more (but an embedding's, which is looked
-    up, and a norm's, which multiplies elementwise), the number of positions at which it is used.
+    The output is that for one sample, without the batch axis; of several, the first. Parameters are counted where they
+    are first used; the total is `num_parameters()`, so it has those as well that belong to no layer. Multiply-adds are
+    those of matrix products and convolutions: for each element of a weight with two axes or more (but an embedding's,
+    which is looked up, and a norm's, which multiplies elementwise), the number of positions at which it is used.
 
     Raises whatever the model raises when the input does not fit.
 
@@ -40,6 +41,8 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     1      Linear   (2,)            14             12
     total                           14             12
     """
+    from minigrad.show.boxes import letters, padded
+
     modules = [(name, module, dict(vars(module))) for name, module in model.named_modules()]
     called: list[Module] = []
     counted: set[Parameter] = set()
@@ -52,7 +55,7 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
             output = forward(*inputs, **named_inputs)
             if len(called) > before:
                 return output
-            shape = getattr(output, "shape", ())
+            shape = next((leaf.shape for leaf in leaves([output]) if hasattr(leaf, "shape")), ())
             new = {*module.parameters()} - counted
             counted.update(new)
             numbers = sum(parameter.size for parameter in new), multiply_adds(module, shape)
@@ -72,8 +75,8 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
             vars(module).update(attributes)
     total = ("total", "", "", model.num_parameters(), sum(row[-1] for row in rows))
     cells = [HEADINGS, *((*texts, f"{count:,}", f"{cost:,}") for *texts, count, cost in [*rows, total])]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    aligned = ((f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in cells)
+    widths = [max(map(letters, column)) for column in zip(*cells, strict=True)]
+    aligned = ((padded(x, widths[i]) if i < 3 else x.rjust(widths[i]) for i, x in enumerate(row)) for row in cells)
     return "\n".join(map("  ".join, aligned))
 
 

@@ -28,7 +28,7 @@ class Node:
         time: the clock's number, 0 for a leaf that was never updated.
         value: the number, if it is a single one.
         scope: the dotted path of the module that made it.
-        parameters: of a layer, how many numbers it is trained by.
+        parameters: how many numbers a layer is trained by, or an operation takes that are its module's own.
     """
 
     number: int

@@ -177,7 +177,7 @@ def scopes_of(tensors: Sequence[Tensor], known: Mapping[int, str]) -> dict[Tenso
     owners = []
     for tensor in results:
         names = [known.get(id(parent), "") for parent, _ in tensor._edges if parent.is_leaf]
-        parts = [name.split(".")[:-1] for name in names if re.fullmatch(r"[\w.]+", name)]
+        parts = [name.split(".")[:-1] for name in names if re.fullmatch(r"[\w.-]+", name)]
         owners.append(next(filter(None, parts), []))
     before, after = carried_on(owners), carried_on(owners[::-1])[::-1]
     scopes = [own or a[: shared_length(a, b)] for own, a, b in zip(owners, before, after, strict=True)]
@@ -206,13 +206,14 @@ def layers(module: Any, input_shape: Sequence[int], dtype: Any = np.float32) -> 
     arrows: dict[tuple[int, int], None] = {}
     nodes: list[Node] = []
     for (path, _), together in groupby(events, key=attrgetter("scope", "entry")):  # a box each time that a layer runs
-        part, box = parts.get(path, module), len(nodes)
+        part, box, given = parts.get(path, module), len(nodes), set[int]()
         for event in together:
             arrows.update({(made_by[id(x)], box): None for x in event.inputs if made_by.get(id(x), box) != box})
             made_by[id(event.result)] = box
+            given.update(map(id, event.inputs))
         is_layer = not [*part.named_children()]
         kind = type(part).__name__ if is_layer else name_of_operation(event.operation)
-        count = sum(p.size for p in part.parameters(recurse=False))
+        count = sum(p.size for p in part.parameters(recurse=False) if is_layer or id(p) in given)
         around = path.rpartition(".")[0] if is_layer else path
         nodes.append(Node(box, f"{path} {kind}".strip(), "result", kind, event.result.shape, "float64", 0, None, around,
                           count))

@@ -20,8 +20,11 @@ def names_around(names: Mapping[str, Any] | None = None) -> dict[int, str]:
     frame = user_frame()
     while frame.f_globals.get("__name__") == "contextlib":  # an ExitStack, which leaves a trace for its user
         frame = user_frame(frame.f_back)
+    own = frame.f_locals
+    while frame.f_code.co_name.endswith(("comp>", "<genexpr>")):  # which is within the function
+        frame = user_frame(frame.f_back)
     given = {id(x): str(name) for name, x in (names or {}).items()}
-    return names_in({**frame.f_locals, **frame.f_globals, **frame.f_locals}) | given
+    return names_in({**own, **frame.f_locals, **frame.f_globals, **frame.f_locals, **own}) | given
 
 
 def names_for(kinds: Iterable[str], users: Sequence[str | None]) -> list[str]:

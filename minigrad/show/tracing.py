@@ -28,7 +28,7 @@ from minigrad.show.rules import rule_shown
 from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
 from minigrad.show.why import why_contributed, why_recorded
-from minigrad.tensor import Rule, Tensor
+from minigrad.tensor import Rule, Tensor, clock
 from minigrad.transforms import leaves
 
 MOST_OPERATIONS = 20_000  # that are remembered: of more, the first and last ones
@@ -356,11 +356,18 @@ class Tracer:
         return number
 
     def enter_if_updated(self, x: Any) -> None:
-        """Give a leaf that was updated since it was entered another number, with its value and its time."""
+        """Give a leaf or an array that was updated since it was entered another number, with its value and its time."""
         number = self.numbers.get(id(x))
-        if number is not None and isinstance(x, Tensor) and x.is_leaf and x._time > self.trace.tensors[number].time:
+        if number is None or (isinstance(x, Tensor) and not x.is_leaf):
+            return
+        before, array = self.trace.tensors[number], x._data if isinstance(x, Tensor) else x
+        if isinstance(x, Tensor) and x._time > before.time:
             self.earlier.setdefault(id(x), []).append(number)
             self.enter(x)
+        elif (now := shown(array, self.whole)) != before.value and repr(now) != repr(before.value):  # NaN is not NaN
+            self.earlier.setdefault(id(x), []).append(number)
+            new = self.enter(x)  # what is written into an array itself has no time of its own
+            self.trace.tensors[new] = replace(self.trace.tensors[new], time=clock.tick())
 
     def remember_before(self, x: Tensor) -> None:
         """Take in what a tensor was computed from before the trace began, if it was, as far as there is room."""

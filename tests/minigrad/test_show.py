@@ -207,6 +207,18 @@ def test_the_graph_of_a_module_has_a_box_each_time_a_layer_runs():
     assert [node.parameters for node in drawn.nodes] == [16, 20, 0, 0, 0]
 
 
+def test_parameters_of_a_modules_own_are_counted_at_the_operations_that_take_them():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.linear, self.scale = nn.Linear(4, 4), nn.Parameter(np.ones(4, np.float32))
+
+        def forward(self, x):
+            return mg.relu(self.linear(x * self.scale))
+
+    counts = [(node.name, node.parameters) for node in graph(Scaled(), (4,)).nodes]
+    assert counts == [("multiply", 4), ("linear Linear", 20), ("relu", 0)]
+
+
 # ------------------------------------------------------------------------------------------------ traces
 
 
@@ -360,6 +372,19 @@ def test_a_leaf_that_is_updated_is_shown_with_the_value_that_each_step_used():
     assert re.fullmatch(r"w \(t \d+\)", second)
     assert f"subtract({second}, 3.0)" in str(seen)
     assert f"{second} = 1.4" in str(seen.graph)
+
+
+@pytest.mark.parametrize("constant", [np.empty(2), mg.tensor(np.empty(2))], ids=["array", "tensor"])
+def test_a_constant_that_is_written_into_is_shown_with_the_value_that_each_step_used(constant):
+    w, buffer = leaf([1.0, 1.0]), np.asarray(constant)
+    with trace() as seen:
+        for number in (1.0, 2.0, 2.0, np.nan, np.nan):
+            buffer[:] = number
+            w * constant
+    shown = [(x.name, repr(x.value.values)) for x in seen.tensors if x.name.startswith("constant")]
+    assert [values for _, values in shown] == ["(1.0, 1.0)", "(2.0, 2.0)", "(nan, nan)"]
+    assert len({name for name, _ in shown}) == 3
+    assert shown[0][0] == "constant"
 
 
 def test_a_gradient_arrives_at_the_value_that_was_used():
@@ -651,3 +676,9 @@ def scaled(v):
 def test_a_local_variable_hides_a_global_one_of_its_name():
     hidden = mg.tensor(3.0, requires_grad=True)
     assert [node.name for node in graph(scaled(hidden)).nodes].count("hidden") == 1
+
+
+def test_a_comprehension_knows_its_own_names_and_those_of_the_function():
+    w = leaf(2.0)
+    for drawn in ([graph(y) for y in [w * 3.0]], tuple(graph(y) for y in [w * 3.0])):
+        assert [node.name for node in drawn[0].nodes] == ["w", "y"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nn
+from minigrad.show.boxes import letters
 from nn import Module, Parameter
 
 
@@ -51,6 +52,24 @@ def test_a_network_of_linear_layers_is_a_table_of_its_layers_in_order():
 def test_a_linear_layer_multiplies_at_each_position_but_those_of_the_batch():
     rows, _ = table(nn.Sequential(nn.Linear(3, 2)), (5, 4, 3))
     assert rows == [["0", "Linear", "(5,4,2)", "8", str(3 * 2 * 5 * 4)]]
+
+
+def test_columns_are_aligned_beside_wide_letters():
+    class 線形(nn.Linear):
+        pass
+
+    lines = nn.Sequential(線形(4, 4), nn.Linear(4, 2)).summary((4,)).splitlines()
+    assert len({letters(line) for line in lines}) == 1
+
+
+def test_a_layer_of_several_outputs_is_told_by_the_first():
+    class Split(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            return {"all": (y, y.sum())}
+
+    rows, _ = table(Split(3, 2), (5, 3))
+    assert [row[-3:] for row in rows] == [["(5,2)", "8", str(3 * 2 * 5)]]
 
 
 def test_a_convolution_multiplies_its_weight_at_each_pixel_of_the_output():

@@ -118,6 +118,11 @@ def test_frames_are_in_all_languages():
     assert "      n" in dot
 
 
+def test_a_module_whose_name_has_a_hyphen_has_a_frame():
+    model = nn.Sequential({"to-logits": nn.Linear(3, 2)})
+    assert graph(model(np.ones((1, 3)))).nodes[-1].scope == "model.to-logits"
+
+
 def test_the_layers_of_a_module_are_in_the_frames_of_what_holds_them():
     model = nn.Sequential(nn.Linear(3, 4), nn.Residual(nn.Sequential(nn.Linear(4, 4), nn.ReLU())))
     assert [node.scope for node in graph(model, (3,)).nodes] == ["", "1.module", "1.module", "1"]
