@@ -16,6 +16,7 @@ from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
 from minigrad.testing.structure import CHECKS
 from minigrad.testing.subject import HandWritten, Subject, TensorSubject, not_looked_into
+from minigrad.transforms import leaves
 
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
@@ -101,7 +102,9 @@ def examined(asked: Request, explained: bool = True) -> Report:
     else:
         subject = TensorSubject(f, asked.inputs, model, asked.wrt)
     if not subject.arrays:
-        raise ValueError("there is nothing to differentiate with respect to: give floating inputs")
+        given = ", ".join(sorted({f"{type(x).__module__}.{type(x).__name__}" for x in leaves(list(asked.inputs))}))
+        raise ValueError("there is nothing to differentiate with respect to: give floating arrays of NumPy, tensors or "
+                         f"Python's floats, got {given.replace('builtins.', '') or 'nothing'}")
     examination = Examination(asked, subject, explained)
     examination.report.notes += not_looked_into(asked.inputs)
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported

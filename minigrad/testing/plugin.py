@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
-from unittest import SkipTest
 
 import pytest
 
@@ -33,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if (asked := config.getoption("mutate_rules")) is not None:
         if "/" in asked or ".py" in asked:
             raise pytest.UsageError(f"--mutate-rules={asked} names no operations: name files of tests before it")
+        if getattr(config.option, "dist", "no") != "no":
+            raise pytest.UsageError("--mutate-rules runs the tests again in this process: leave out -n")
         config.pluginmanager.register(RuleMutations(), "minigrad-mutate-rules")
 
 
@@ -44,49 +45,50 @@ class GradientChecks:
 
         self.survey = Survey()
         self.unseen: list[str] = []  # problems of tests that are skipped, or expected to fail
+        self.counts: list[str] = []  # how much was checked, in each process
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Note what fixtures record, which is checked with the test."""
+    def listen(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Note what is recorded, in fixtures too."""
         from minigrad.recording import recording
 
         with recording(self.survey.listen):
             return (yield)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Run the test, then check the kinds of calls that were new in it."""
-        from minigrad.recording import recording
+    pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = pytest.hookimpl(wrapper=True)(listen)
 
-        is_expected = item.get_closest_marker("xfail") is not None  # so that a failure of ours is not shown either
-        try:
-            with recording(self.survey.listen):
-                result = yield
-        except BaseException as error:
-            problems = self.survey.problems()
-            if is_expected or isinstance(error, pytest.skip.Exception | pytest.xfail.Exception | SkipTest):
-                self.unseen += problems
-            elif problems:
-                item.add_report_section("call", "wrong gradients", "\n\n".join(problems))
-            raise
-        problems = self.survey.problems()
-        if is_expected:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around all that decides on the outcome
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Check the kinds of calls that were new in a test, or in its fixtures."""
+        report = yield
+        problems = [] if report.when == "setup" and report.passed else self.survey.problems()  # told with the test
+        if report.skipped or hasattr(report, "wasxfail"):
             self.unseen += problems
+        elif problems and report.failed:
+            report.sections.append(("wrong gradients", "\n\n".join(problems)))
         elif problems:
-            pytest.fail("\n\n".join(problems), pytrace=False)
-        return result
+            report.outcome, report.longrepr = "failed", "\n\n".join(problems)
+        return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail for wrong gradients that no failing test shows."""
-        if self.unseen and session.exitstatus == pytest.ExitCode.OK:
+        """Fail for wrong gradients that no failing test shows; one of several processes hands on what it has found."""
+        self.counts.append(str(self.survey))
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["gradients"] = self.unseen, self.counts
+        elif self.unseen and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a process of pytest-xdist has found."""
+        unseen, counts = getattr(node, "workeroutput", {}).get("gradients", ([], []))
+        self.unseen += unseen
+        self.counts += counts
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """How much was checked, and what was found in tests of which nothing else is shown."""
         terminalreporter.section("gradients")
-        for problem in self.unseen:
-            terminalreporter.write_line(problem)
-        terminalreporter.write_line(str(self.survey))
+        for line in [*dict.fromkeys(self.unseen), *self.counts]:
+            terminalreporter.write_line(line)
 
 
 class RuleMutations:

@@ -17,7 +17,7 @@ import numpy as np
 from minigrad.arrays import NUMERIC, Array, scalar_if_0d
 from minigrad.graph import sweep
 from minigrad.modes import enable_grad, no_grad
-from minigrad.recording import Recorded, recording
+from minigrad.recording import Contributed, Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
 
@@ -61,16 +61,17 @@ class Counted:
 def spread_by_rounding(
     compute: Callable[[], Sequence[Array]], rng: np.random.Generator, epsilon: float
 ) -> list[float] | None:
-    """How far arrays are apart between computations in which each recorded result is off by a few roundings.
+    """How far arrays are apart between computations in which each recorded result, and each gradient, is a bit off.
 
     The median over pairs, array by array; None if it cannot be computed so. It is large where what is left after a
     difference is the rounding of its terms. It is small where all computations jump to the same other value, say since
     what was compared with its own maximum is no longer equal to it.
     """
     def rounded(event: Any) -> None:
-        if isinstance(event, Recorded) and event.result.dtype.kind == "f":
-            noise = 1 + 4 * epsilon * rng.standard_normal(event.result.shape)
-            event.result._data = scalar_if_0d(np.asarray(event.result._data * noise, event.result.dtype))
+        x = event.result if isinstance(event, Recorded) else event.after if isinstance(event, Contributed) else None
+        if x is not None and x.dtype.kind == "f":
+            noise = 1 + 4 * epsilon * rng.standard_normal(x.shape)
+            x._data = scalar_if_0d(np.asarray(x._data * noise, x.dtype))
 
     exact = Counted()
     try:

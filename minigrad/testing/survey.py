@@ -45,8 +45,7 @@ class Survey:
     def keep(self, step: Step) -> None:
         """Copy a call, and those of the functions around it."""
         given = step.arguments, step.options
-        deciding = leaves([*given, held(step.operation)])
-        kind = (getattr(step.operation, "__code__", step.operation), *map(kind_of, deciding))
+        kind = getattr(step.operation, "__code__", step.operation), kind_of_call([*given, held(step.operation)])
         if kind in self.seen:
             return
         self.seen.add(kind)
@@ -107,6 +106,14 @@ def held(operation: Any) -> list[Any]:
     return [*contents, getattr(getattr(operation, "__self__", None), "__dict__", None)]
 
 
+def kind_of_call(tree: Any) -> str:
+    """What makes a difference for a rule: names, containers, what is in them, and what of it is one and the same."""
+    first: dict[int, int] = {}
+    found = leaves(tree)
+    kinds = [(kind_of(x), isinstance(x, Tensor) and first.setdefault(id(x), i)) for i, x in enumerate(found)]
+    return repr(rebuilt(tree, kinds))
+
+
 def kind_of(leaf: Any) -> Any:
     """What makes a difference for a rule: of arrays how many axes they have, which of them are of length 1 or 0, and
     the dtype; of other arguments the value, of numbers only if it is small."""
@@ -115,7 +122,7 @@ def kind_of(leaf: Any) -> Any:
         return type(leaf), live, leaf.dtype, tuple(min(n, 2) for n in leaf.shape)
     if leaf is None or isinstance(leaf, (str, bool)) or (isinstance(leaf, int) and -8 <= leaf <= 8):
         return leaf
-    return repr(leaf) if isinstance(leaf, slice) else type(leaf)
+    return repr(leaf) if isinstance(leaf, (slice, type, np.dtype)) else type(leaf)
 
 
 def copied(tree: Any, copies: dict[int, Any]) -> Any:

@@ -18,6 +18,15 @@ seeds = st.integers(0, 2**32 - 1)
 SIGNS = np.array([1.0, -1, 2, -2])
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_gradients_that_cancel_are_right_whatever_is_left_of_them_in_float32(seed):
+    nn.manual_seed(seed)
+    x, shift = np.random.default_rng(0).standard_normal((4, 3)), np.random.default_rng(seed).standard_normal(())
+    normalized = nn.LayerNorm(3)
+    assert gradcheck(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), x).ok
+    assert gradcheck(lambda x, shift: normalized(x + shift), x, shift).ok
+
+
 @pytest.mark.parametrize(
     "f",
     [

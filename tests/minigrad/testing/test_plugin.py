@@ -110,6 +110,84 @@ def test_a_wrong_rule_in_a_test_of_which_nothing_is_shown_fails_the_run_all_the_
     assert result.stdout.str().count("the gradient of cube is WRONG") == 4
 
 
+def test_a_wrong_rule_is_told_whatever_becomes_of_the_test_and_in_whatever_part_of_it(run):
+    result = run(
+        """
+        import unittest
+
+        class Tests(unittest.TestCase):
+            @unittest.expectedFailure
+            def test_expected_to_fail(self):
+                cube(leaf(3))
+                self.fail()
+
+            def test_skipped(self):
+                cube(leaf(2, 2))
+                self.skipTest("later")
+
+            def test_failing(self):
+                cube(leaf(1, 2))
+                self.assertEqual(1, 2)
+
+        @pytest.fixture
+        def not_here():
+            cube(leaf(2, 1))
+            pytest.skip("later")
+
+        @pytest.fixture
+        def late():
+            yield
+            cube(leaf(1, 1, 2))
+
+        def test_skipped_by_a_fixture(not_here): pass
+        def test_bystander(): pass
+
+        def test_expected_to_fail_from_now_on(request):
+            request.node.add_marker(pytest.mark.xfail)
+            cube(leaf(2, 2, 2))
+            assert False
+
+        def test_late(late): pass
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=2, failed=1, errors=1, skipped=2, xfailed=2)
+    assert result.stdout.str().count("the gradient of cube is WRONG") == 6
+
+
+def test_processes_of_xdist_tell_what_they_have_found(run):
+    pytest.importorskip("xdist")
+    tests = """
+        @pytest.mark.xfail
+        def test_expected_to_fail():
+            cube(leaf(3))
+            assert False
+
+        def test_passing(): square(leaf(3))
+        """
+    result = run(tests, "--check-gradients", "-p", "xdist.plugin", "-n", "1")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["the gradient of cube is WRONG", "2 kinds of calls of 2 operations checked"])
+    assert run(tests, "--mutate-rules", "-p", "xdist.plugin", "-n", "1").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_calls_that_differ_in_names_or_in_what_is_the_same_are_kinds_of_their_own(run):
+    result = run(
+        """
+        def power(x, *others, dtype=float, **options):
+            wrong = "wrong" in options or dtype is np.float32 or any(x is other for other in others)
+            return mg.record(power, x.data**2, (x, lambda grad, out: grad * (3 if wrong else 2) * x))
+
+        def test_right(): power(leaf(3), leaf(3)), power(leaf(3), right=1), power(leaf(3), dtype=np.float64)
+        def test_wrong(): power(leaf(3), wrong=1)
+        def test_wrong_dtype(): power(leaf(3), dtype=np.float32)
+        def test_wrong_for_one_and_the_same(): x = leaf(3); power(x, x)
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=1, failed=3)
+
+
 def test_what_fixtures_and_each_nested_function_or_method_record_is_checked(run):
     result = run(
         """
