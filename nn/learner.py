@@ -561,18 +561,14 @@ def stop_on_interrupt(learner: Learner) -> Iterator[None]:
 
     heard = False  # here: that others were interrupted does not make the first Ctrl-C the second
 
-    previous = signal.getsignal(signal.SIGINT)
-
     def handle(signum: int, frame: object) -> None:
         nonlocal heard
-        if signum == signal.SIGINT and previous is signal.SIG_IGN:  # as a shell has it in the background of a script
-            return
         if heard:
             raise KeyboardInterrupt
         heard = learner.stop = learner.interrupted = True
         learner._notify("on_interrupt")
 
-    signal.signal(signal.SIGINT, handle)
+    previous = signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:

@@ -324,15 +324,6 @@ def test_ctrl_c_stops_after_the_step_and_is_itself_again_afterwards(plain_handle
     assert signal.getsignal(signal.SIGINT) is plain_handler
 
 
-def test_a_ctrl_c_that_is_ignored_stays_so(plain_handler):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    learner = learner_of(callbacks=[Recorder([], at=("batch end", 2), action=press_ctrl_c)])
-    learner.fit(DataLoader(batch(12), 4), epochs=2)
-    assert not learner.interrupted
-    assert learner.step == 6
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-
-
 def test_a_second_ctrl_c_interrupts_at_once(plain_handler):
     learner = learner_of(
         callbacks=[
