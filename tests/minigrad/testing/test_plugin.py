@@ -152,7 +152,7 @@ def test_a_wrong_rule_is_told_whatever_becomes_of_the_test_and_in_whatever_part_
         "--check-gradients",
     )
     result.assert_outcomes(passed=2, failed=1, errors=1, skipped=2, xfailed=2)
-    assert result.stdout.str().count("the gradient of cube is WRONG") == 6
+    assert result.outlines.count("the gradient of cube is WRONG") == 6
 
 
 def test_processes_of_xdist_tell_what_they_have_found(run):
