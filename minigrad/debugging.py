@@ -185,7 +185,7 @@ class Memory:
     rows: dict[tuple[str, str], tuple[int, int]]
 
     def __str__(self) -> str:
-        from minigrad.show.boxes import letters, padded
+        from minigrad.show.boxes import letters, padded  # drawings are not imported with the engine
 
         width = max(map(letters, ["operation", *(name for name, _ in self.rows)]))
         lines = [f"{'operation':<{width}} {'nodes':>7} {'bytes':>14}  line"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from minigrad import no_grad
 from minigrad.transforms import leaves
 from nn.module import Module, Parameter
+
+LayerRow: TypeAlias = tuple[str, str, str, int, int]
 
 HEADINGS = ("layer", "type", "output", "parameters", "multiply-adds")
 
@@ -41,12 +43,10 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
     1      Linear   (2,)            14             12
     total                           14             12
     """
-    from minigrad.show.boxes import letters, padded
-
     modules = [(name, module, dict(vars(module))) for name, module in model.named_modules()]
     called: list[Module] = []
     counted: set[Parameter] = set()
-    rows: list[tuple[str, str, str, int, int]] = []
+    rows: list[LayerRow] = []
 
     def watched(name: str, module: Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         def watching(*inputs: Any, **named_inputs: Any) -> Any:
@@ -73,8 +73,14 @@ def summary(model: Module, input_shape: tuple[int, ...], dtype: npt.DTypeLike = 
         for _, module, attributes in modules:
             vars(module).clear()
             vars(module).update(attributes)
-    total = ("total", "", "", model.num_parameters(), sum(row[-1] for row in rows))
-    cells = [HEADINGS, *((*texts, f"{count:,}", f"{cost:,}") for *texts, count, cost in [*rows, total])]
+    return table([*rows, ("total", "", "", model.num_parameters(), sum(row[-1] for row in rows))])
+
+
+def table(rows: Sequence[LayerRow]) -> str:
+    """The rows under their headings, each column as wide as its widest cell; words to the left, numbers right."""
+    from minigrad.show.boxes import letters, padded  # drawings are not imported with `nn`
+
+    cells = [HEADINGS, *((*texts, f"{count:,}", f"{cost:,}") for *texts, count, cost in rows)]
     widths = [max(map(letters, column)) for column in zip(*cells, strict=True)]
     aligned = ((padded(x, widths[i]) if i < 3 else x.rjust(widths[i]) for i, x in enumerate(row)) for row in cells)
     return "\n".join(map("  ".join, aligned))
