@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from minigrad.arrays import Array, floats, scalar_if_0d
+from minigrad.arrays import floats
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, clip, where
 from minigrad.ops.elementwise import exp, expm1, logistic, logistic_density, sigmoid
@@ -27,14 +27,10 @@ FAR = 40.0  # so many standard deviations from its mean the normal distribution 
 @operation("elementwise", lambda x: np.maximum(x, 0), kinks=(0,), methods="relu")
 def relu(x: TensorLike) -> Tensor:
     """Rectifier: max(x, 0), with slope 0 at 0."""
-    return record(relu, rectified(value(x)), (x, lambda grad, out: grad * (out.data > 0)))
-
-
-def rectified(x: Array) -> Any:
-    """max(x, 0). Of two arrays NumPy finds the larger in less than half the time that it takes with a number."""
-    result = np.empty_like(x, np.result_type(x, 0))
-    result.fill(0)
-    return scalar_if_0d(np.maximum(x, result, out=result))
+    x = as_tensor(x)
+    # With both limits NumPy takes a half of the time that it takes for the maximum with a number.
+    data = x.data.clip(0, np.inf) if x.dtype.kind == "f" else np.maximum(x.data, 0)
+    return record(relu, data, (x, lambda grad, out: grad * (out.data > 0)))
 
 
 @operation("elementwise", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), kinks=(0,))

@@ -43,10 +43,11 @@ def dropout(
     if dropped == numbers:
         return where(False, x, 0)
     bits = random_bits(x.size, source(generator), np.uint16 if length == 16 else np.uint32)
-    kept = np.empty_like(x.data, bool)  # in the memory order of x: arithmetic on mixed orders takes four times as long
-    kept[...] = (bits >= dropped).reshape(x.shape)
+    # Both in the memory order of x: arithmetic with arrays in different orders takes four times as long.
+    kept = np.greater_equal(bits.reshape(x.shape), dropped, out=np.empty_like(x.data, bool))
     scale = numbers / (numbers - dropped)  # may be more than half precision can hold
-    mask = np.multiply(kept, (x.dtype if scale < 65504 else np.result_type(x.dtype, np.float32)).type(scale))
+    mask = kept.astype(x.dtype if scale < 65504 else np.result_type(x.dtype, np.float32))
+    mask *= scale
     data = x.data * mask
     return record(dropout, data if data.dtype == x.dtype else data.astype(x.dtype), (x, lambda grad, out: grad * mask))
 
