@@ -15,6 +15,7 @@ NUMPY = (np.ndarray, np.generic)  # what NumPy computes: arrays, and its own sca
 WIDER: dict[Any, np.dtype[Any]] = {
     np.dtype(np.float16): np.dtype(np.float32), np.dtype(np.float32): np.dtype(np.float64),
 }
+BITS = {np.dtype(f"f{n}"): np.dtype(f"i{n}") for n in (2, 4, 8)}  # integers as long as a float
 WEAK = frozenset([float, int, bool])  # Python's numbers: their dtype gives way to an array's
 
 
@@ -37,6 +38,16 @@ def native(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """The dtype in the byte order of this machine, in which NumPy computes: so float16 is one dtype and not two."""
     given = np.dtype(dtype)
     return given if given.isnative else np.dtype(given.type)
+
+
+def kept_where(condition: Array, x: Array, out: Array | None = None) -> Array:
+    """Floats where a boolean array holds, else 0: their bits, masked as fast as a product, where inf times 0 is NaN."""
+    bits = BITS.get(x.dtype)
+    if bits is None:  # in extended precision
+        return np.add(np.where(condition, x, 0), 0, out=out)
+    masked = np.bitwise_and(x.view(bits), -condition.view(np.int8), out=None if out is None else out.view(bits))
+    kept: Array = masked.view(x.dtype)
+    return kept
 
 
 def floats(x: Any) -> Any:

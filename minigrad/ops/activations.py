@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def relu(x: TensorLike) -> Tensor:
     x = as_tensor(x)
     # With both limits NumPy takes a half of the time that it takes for the maximum with a number.
     data = x.data.clip(0, np.inf) if x.dtype.kind == "f" else np.maximum(x.data, 0)
-    return record(relu, data, (x, lambda grad, out: grad * (out.data > 0)))
+    return record(relu, data, (x, lambda grad, out: where(out.data > 0, grad, 0)))
 
 
 @operation("elementwise", lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), kinks=(0,))
@@ -116,10 +116,17 @@ def silu(x: TensorLike) -> Tensor:
 def hardtanh(x: TensorLike, min_val: TensorLike = -1.0, max_val: TensorLike = 1.0) -> Tensor:
     """x kept between two bounds; as in PyTorch, and other than for `clip`, the slope on the bounds is 0."""
     x = as_tensor(x)
+
+    def above() -> Any:
+        return np.maximum(x.data, value(min_val)) >= value(max_val)  # NumPy applies the upper bound last
+
+    def below() -> Any:
+        return (x.data <= value(min_val)) & ~above()
+
     return record(hardtanh, np.clip(x.data, value(min_val), value(max_val)),
-                  (x, lambda grad, out: grad * ((x > min_val) & (x < max_val))),
-                  (min_val, lambda grad, out: grad * (x <= min_val)),
-                  (max_val, lambda grad, out: grad * (x >= max_val)))
+                  (x, lambda grad, out: where(below() | above(), 0, grad)),
+                  (min_val, lambda grad, out: where(below(), grad, 0)),
+                  (max_val, lambda grad, out: where(above(), grad, 0)))
 
 
 @operation("elementwise", lambda x: x / (1 + np.abs(x)), kinks=(0,))

@@ -21,12 +21,12 @@ from minigrad.ops.indexing import constant, diagonal, pad, take
 from minigrad.ops.products import matmul
 from minigrad.ops.reductions import (
     Axis,
+    attaining,
     carried_back,
     count,
-    even_shares,
     kept_shape,
     mean,
-    spread,
+    shared_evenly,
     std,
     sum,
     var,
@@ -35,6 +35,7 @@ from minigrad.ops.reductions import (
 from minigrad.ops.registry import named_after, operation
 from minigrad.ops.shape import (
     alike,
+    along,
     broadcast_to,
     concatenate,
     flip,
@@ -175,8 +176,8 @@ def meshgrid(*xi: TensorLike, copy: bool = True, sparse: bool = False, indexing:
 @operation("other", np.compress)
 def compress(condition: TensorLike, a: TensorLike, axis: int | None = None) -> Tensor:
     """The elements, or the slices along an axis, for which the condition holds, as far as there is one."""
-    a = as_tensor(a)
-    return take(a, np.compress(value(condition), np.arange(a.size if axis is None else a.shape[axis])), axis)
+    a, axis = along(a, axis, without_axes=True)
+    return take(a, np.compress(value(condition), np.arange(a.shape[axis])), axis)
 
 
 setattr(Tensor, "compress", lambda self, condition, axis=None: compress(condition, self, axis))  # noqa: B010
@@ -267,11 +268,12 @@ def slopes_along(f: Tensor, axis: int, step: Tensor, edge_order: int) -> Tensor:
 @operation("other", np.trapezoid)
 def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, axis: int = -1) -> Tensor:
     """The integral along an axis by the trapezoidal rule, of points at the coordinates `x` or at a distance `dx`."""
-    y, step = moveaxis(y, index(axis), -1), dx
+    (y, place), step = along(y, index(axis)), dx
     if x is not None:
         x = as_tensor(x)
-        step = diff(x if x.ndim == 1 else moveaxis(x, axis, -1))
-    return sum(multiply(step, y[..., 1:] + y[..., :-1]) / 2.0, -1)
+        step = reshape(diff(x), (-1,) + (1,) * (y.ndim - place - 1)) if x.ndim == 1 else diff(x, axis=axis)
+    former, latter = ((slice(None),) * place + (part,) for part in (slice(-1), slice(1, None)))
+    return sum(multiply(step, y[latter] + y[former]) / 2.0, place)
 
 
 @operation("other", np.interp)
@@ -293,6 +295,7 @@ def interp(
     at = where(below | above, points.data[0], at)  # where a slope of 0 would meet an infinite distance
     i = np.clip(np.searchsorted(points.data, at.data, "right") - 1, 0, np.maximum(points.size - 2, 0))
     j = np.minimum(i + 1, points.size - 1)
+    i = np.where(points.data[i] == points.data[j], j, i)  # where the last two are at one place, it is the last
     width = points[j] - points[i]
     inner = values[i] + (values[j] - values[i]) / where(width.data == 0, 1, width) * (at - points[i])
     if np.isnan(inner.data).any():  # next to an infinite value
@@ -447,8 +450,8 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
     total = wrap(np.zeros(x.shape, x.dtype))
     for i, place in np.ndenumerate(places):
         for k in {floor(place), ceil(place)}:
-            shares = (1 - np.abs(k - place)) * even_shares(x, wrap(ordered[..., k]), over)
-            total = total + spread(grad[i], x.shape, over) * shares.astype(x.dtype)
+            attained = attaining(x, wrap(ordered[..., k]), over)
+            total = total + shared_evenly(float(1 - np.abs(k - place)) * grad[i], attained, over)
     return total
 
 
@@ -521,9 +524,7 @@ def nan_extreme(twin: Callable[..., Any], doc: str) -> Any:
         a = as_tensor(a)
 
         def rule(grad: Tensor, out: Tensor) -> Tensor:
-            attained = a.data == out.data.reshape(kept_shape(a.shape, axis))
-            shares = attained / np.maximum(np.sum(attained, axis, keepdims=True), 1)
-            return spread(grad, a.shape, axis) * wrap(shares.astype(a.dtype))
+            return shared_evenly(grad, a.data == out.data.reshape(kept_shape(a.shape, axis)), axis)
 
         return record(function, twin(a.data, axis, keepdims=keepdims), (a, rule))
 

@@ -179,8 +179,8 @@ def qr(a: TensorLike, mode: Literal["reduced", "r"] = "reduced") -> Any:
     if mode not in ("reduced", "r"):
         raise ValueError(f'qr knows mode="reduced" and "r", got {mode!r}')
     a = as_tensor(a)
-    k = min(a.shape[-2:])
-    square = a[..., :k] if k < a.shape[-1] else a
+    k = min(a.shape[-2:], default=0)
+    square = a[..., :k] if a.ndim > 1 and k < a.shape[-1] else a
     orthonormal, triangular = np.linalg.qr(square.data)
 
     q = record(qr, orthonormal, (square, lambda grad, out: qr_rule(grad, out, out.mT @ square, -(grad.mT @ out))))
@@ -265,7 +265,7 @@ def pinv(a: TensorLike, rcond: Any = None) -> Tensor:
         return (-(p @ g.mT @ p) + (g - x @ (y @ g)) @ y @ p + p @ y @ (g - (g @ y) @ x)) / unit
 
     if rcond is None:  # NumPy's own is float64's, and takes what rounding leaves of a 0 in float32 for a value
-        rcond = max(1e-15, max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if a.dtype.kind == "f" else 0.0)
+        rcond = max(1e-15, max(a.shape[-2:], default=0) * float(np.finfo(a.dtype).eps) if a.dtype.kind == "f" else 0.0)
     return record(pinv, np.linalg.pinv(a.data, rcond), (a, rule))
 
 

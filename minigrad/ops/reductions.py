@@ -158,7 +158,7 @@ def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Largest element; equal largest elements share the gradient evenly."""
     x = as_tensor(x)
     return record(max, np.max(x.data, axis, keepdims=keepdims),
-                  (x, lambda grad, out: spread(grad, x.shape, axis) * even_shares(x, out, axis)))
+                  (x, lambda grad, out: shared_evenly(grad, attaining(x, out, axis), axis)))
 
 
 @operation("reduction", np.min, ties=True, nonempty=True, methods="min")
@@ -166,15 +166,19 @@ def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Smallest element; equal smallest elements share the gradient evenly."""
     x = as_tensor(x)
     return record(min, np.min(x.data, axis, keepdims=keepdims),
-                  (x, lambda grad, out: spread(grad, x.shape, axis) * even_shares(x, out, axis)))
+                  (x, lambda grad, out: shared_evenly(grad, attaining(x, out, axis), axis)))
 
 
-def even_shares(x: Tensor, extreme: Tensor, axis: Axis) -> Array:
-    """1/n for each of the n elements of `x` that attain the extreme (NaN attains a NaN), 0 for the others."""
-    kept = extreme.data.reshape(kept_shape(x.shape, axis))
-    attained = (x.data == kept) | np.isnan(x.data)
-    shares: Array = attained * (1 / np.sum(attained, axis, keepdims=True)).astype(x.dtype)
-    return shares
+def attaining(x: Tensor, extreme: Tensor, axis: Axis) -> Array:
+    """Which elements attain the extreme; NaN attains a NaN."""
+    attained: Array = (x.data == extreme.data.reshape(kept_shape(x.shape, axis))) | np.isnan(x.data)
+    return attained
+
+
+def shared_evenly(grad: Tensor, attained: Array, axis: Axis) -> Tensor:
+    """A gradient with respect to an extreme along an axis: 1/n of it for each of the n elements that attain it."""
+    share = 1 / np.maximum(np.sum(attained, axis, keepdims=True), 1)
+    return where(attained, grad.reshape(share.shape) * share.astype(grad.dtype), 0)
 
 
 @operation("reduction", lambda x, axis=None, keepdims=False: np.logaddexp.reduce(x, axis, keepdims=keepdims),

@@ -79,7 +79,8 @@ def transpose(x: TensorLike, axes: int | tuple[int, ...] | None = None, *more: i
 @operation("other", np.swapaxes, methods="swapaxes")
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
-    return record(swapaxes, value(x).swapaxes(axis1, axis2), (x, lambda grad, out: grad.swapaxes(axis1, axis2)))
+    x = as_tensor(x)
+    return record(swapaxes, x.data.swapaxes(axis1, axis2), (x, lambda grad, out: grad.swapaxes(axis1, axis2)))
 
 
 @operation("other", np.matrix_transpose)

@@ -68,7 +68,9 @@ EXAMPLES: dict[str, st.SearchStrategy[Example]] = {
     "gradient": each([*LINES, ((3, 4),)], edge_order=[1, 2])
     | each([((3, 4), ()), ((3, 4),)], lambda x, *steps: (x, *steps), axis=[1, (0, 1)], edge_order=[1, 2])
     | each([((3, 4), (3,), (4,))], lambda x, *at: (x, *map(ascending, at)), edge_order=[1, 2]),
-    "trapezoid": each([*LINES, *GRIDS], dx=[1.0, 0.5], axis=[0, -1]) | each([((2, 3), (3,)), ((2, 3), (2, 3))]),
+    "trapezoid": each([*LINES, *GRIDS], dx=[1.0, 0.5], axis=[0, -1]) | each([((2, 3), (3,)), ((2, 3), (2, 3))])
+    | each([((3, 3), (3,)), ((2, 2, 2), (2, 2))], axis=[1, -2])
+    | each([((3, 2), (2,)), ((3, 2), (2, 2))], lambda y, dx: (y, None, dx), axis=[0, -2]),
     "interp": each([((4,), (3,), (3,)), ((2, 2), (3,), (3,)), ((), (1,), (1,))],
                    lambda x, at, values: (x, ascending(at), values), left=[None, 0.5], right=[None, -1.5])
     | each([((4,), (3,), (3,))], lambda x, at, values: (x, ascending(at)[::-1], values), period=[7.3, -9.1]),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, TensorLike, as_tensor, operation, record, stack
-from minigrad.arrays import Array
+from minigrad.arrays import Array, kept_where
 from minigrad.modes import is_grad_enabled
 from nn.functional.convolution import Geometry, channels_first, channels_last, each_place, geometry_of, image_size
 from nn.functional.layout import Axes, arranged, empty_along, memory_axes
@@ -210,7 +210,7 @@ def largest(x: Tensor, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
 def weighted_sum(x: Tensor, shares: Shares, geometry: Geometry, extra: Pair = (0, 0)) -> Tensor:
     """The sum over the places in each window, weighted."""
     size, places = image_size(x), in_windows(x.data, geometry, 0, extra)
-    data = sum(place * share for place, share in zip(places, shares, strict=True))
+    data = sum(times_share(place, share) for place, share in zip(places, shares, strict=True))
     return record(weighted_sum, channels_first(np.asarray(data, x.dtype)),
                   (x, lambda grad, out: weighted_spread(grad, shares, size, geometry, extra)))
 
@@ -234,14 +234,20 @@ def weighted_spread(
         for place, share in zip(places, shares, strict=True):
             factor = share[part] if isinstance(share, np.ndarray) else share
             if is_tiling:
-                np.multiply(each[part], factor, out=place[part])
+                times_share(each[part], factor, out=place[part])
             else:
-                place[part] += each[part] * factor
+                place[part] += times_share(each[part], factor)
     return record(weighted_spread, channels_first(inner),
                   (grad, lambda again, out: weighted_sum(again, shares, geometry, extra)))
 
 
 # ------------------------------------------------------------------------------------------------ on arrays
+
+
+def times_share(x: Array, share: Any, out: Array | None = None) -> Array:
+    """x * share; where that is a boolean array, what it chooses of `x`, be that infinite."""
+    is_choice = isinstance(share, np.ndarray) and share.dtype == bool
+    return kept_where(share, x, out) if is_choice else np.multiply(x, share, out=out)
 
 
 def in_windows(x: Array, geometry: Geometry, fill: float, extra: Pair) -> list[Array]:

@@ -164,6 +164,10 @@ def test_what_numpy_refuses_is_refused_and_what_it_takes_is_taken(operation, nee
         (lambda: mg.linalg.multi_dot([np.ones(2), np.ones((2, 3)), np.ones(1)]), r"got shapes \[\(2,\), \(2, 3"),
         (lambda: mg.linalg.multi_dot([np.ones((2, 2))]), "multi_dot takes two or more matrices"),
         (lambda: mg.linalg.solve(np.eye(2), np.ones(3)), r"solve needs shapes .*, got \(2, 2\) and \(3,\)"),
+        (lambda: mg.linalg.qr(3.0), "0-dimensional array given"),
+        (lambda: mg.linalg.pinv(3.0), "0-dimensional array given"),
+        (lambda: mg.swapaxes(3.0, 0, 1), "axis 0 is out of bounds for array of dimension 0"),
+        (lambda: mg.compress([True], np.ones((3, 2)), axis=5), "axis 5 is out of bounds for array of dimension 2"),
         (lambda: mg.linalg.cholesky(np.ones((1, 2))), r"only a square matrix is symmetric, got shape \(1, 2\)"),
     ],
 )

@@ -161,6 +161,7 @@ CALLS = {
     "compress": lambda x: np.compress([True, False, True], x, axis=1),
     "interp": lambda x: np.interp(x, [0.0, 2.0, 3.0], b[0]),
     "interp with ends": lambda x: np.interp(2.5, x[2, ::-1] * [1, 2, 0.2] + [0, 1, 2], b[0], left=3.0, right=None),
+    "interp with a step at the end": lambda x: np.interp([1.9, 2.0, 2.1], [0.0, 2.0, 2.0], x[0, :3]),
     "periodic interp": lambda x: np.interp(x, [2.0, 0.0, 3.5], b[0], period=1.9),
     "trapezoid": lambda x: np.trapezoid(x, dx=0.5, axis=0),
     "trapezoid at coordinates": lambda x: np.trapezoid(b, x),

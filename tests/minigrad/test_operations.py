@@ -35,6 +35,10 @@ UNLIKE = {  # what is no question of where NumPy's results lead, and why
     "interp": "of coordinates that are infinite",
     "gradient": "of coordinates that are infinite",
 }
+CHOICES = (  # operations whose slopes are shares of what was chosen, mostly 1 or 0
+    "maximum", "minimum", "fmax", "fmin", "clip", "where", "relu", "leaky_relu", "hardtanh", "max", "min",
+    "nanmax", "nanmin", "median", "quantile", "percentile", "sort", "getitem", "take", "compress", "select",
+)
 tensor_pairs = each([op for op in ours if op.kind == "elementwise" and op.arity == 2])
 
 
@@ -148,3 +152,18 @@ def test_an_input_used_twice_gets_both_gradients(operation, data, seed):
         np.testing.assert_array_equal(t.grad.numpy(), np.ones(x.shape))
     else:
         gradcheck(lambda t: operation.function(t, t), x, seed=seed)
+
+
+@each([operations[name] for name in CHOICES])
+@given(data=st.data())
+def test_an_infinite_gradient_goes_where_a_finite_one_goes_and_leaves_the_rest_at_zero(operation, data):
+    call = data.draw(calls(operation))
+
+    def gradients(arriving):
+        tensors = [mg.tensor(x, requires_grad=True) for x in call.inputs]
+        result = call(*tensors)
+        result.backward(np.full(result.shape, arriving))
+        return [np.zeros(x.shape) if x.grad is None else x.grad.numpy() for x in tensors]
+
+    for finite, infinite in zip(gradients(1.0), gradients(np.inf), strict=True):
+        np.testing.assert_array_equal(infinite, np.where(finite == 0, 0, np.inf))

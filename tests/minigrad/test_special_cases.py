@@ -103,6 +103,13 @@ def test_second_derivatives_of_powers_of_zero_are_limits_as_well():
         assert derivatives(lambda b: 0.0**b, exponent)[2] == limit
 
 
+def test_bounds_of_hardtanh_the_wrong_way_round_give_the_upper_one_everywhere_as_those_of_clip():
+    for f in (mg.hardtanh, mg.clip):
+        x, low, high = (mg.tensor(v, requires_grad=True) for v in (np.array([-2.0, 0.0, 2.0]), 1.0, -1.0))
+        f(x, low, high).sum().backward()
+        assert (x.grad.numpy().tolist(), low.grad.item(), high.grad.item()) == ([0, 0, 0], 0, 3)
+
+
 def test_a_scalar_to_a_tensor_power():
     check_all_orders(lambda b: 2**b, np.array([-1.0, 0.0, 2.5]))
     np.testing.assert_array_equal(gradient(lambda b: 0.0**b, [1.0, 2.0]), [0.0, 0.0])

@@ -346,6 +346,14 @@ def test_the_options_of_pooling_have_right_first_and_second_derivatives(pool):
     gradcheck(lambda x: pool(x * x), x, order=2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_infinite_gradient_goes_to_the_largest_alone(dtype, stride):
+    x = mg.tensor(np.array([[[[1, 0], [0, 0]]]], dtype), requires_grad=True)
+    F.max_pool2d(x, 2, stride).backward(np.full((1, 1, 1, 1), np.inf))
+    np.testing.assert_array_equal(x.grad.numpy(), [[[[np.inf, 0], [0, 0]]]])
+
+
 def test_a_window_of_minus_infinity_gives_the_pixels_all_of_its_gradient():
     x = mg.tensor(np.full((1, 1, 3, 3), -np.inf), requires_grad=True)
     F.max_pool2d(x, 2, ceil_mode=True).sum().backward()
