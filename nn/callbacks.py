@@ -14,6 +14,7 @@ from nn.ema import WeightAverage
 from nn.files import atomic_write
 from nn.functional.settings import real, whole
 from nn.learner import Callback, Learner, Row
+from nn.state import OfTraining
 
 
 class EpochTable(Callback):
@@ -242,7 +243,7 @@ class KeepBest(MetricCallback):
             learner.model.load_state_dict(self.state)
 
 
-class AveragedWeights(Callback):
+class AveragedWeights(Callback, OfTraining):
     """Trains as ever, but evaluates, and in the end has, the average of the weights, see `nn.WeightAverage`.
 
     The model holds the averages from the evaluation after each epoch until the next one starts, so what other callbacks

@@ -11,9 +11,10 @@ import numpy as np
 
 from nn.functional.settings import real, whole
 from nn.module import Module
+from nn.state import OfTraining
 
 
-class WeightAverage:
+class WeightAverage(OfTraining):
     """The exponential moving average of all parameters and buffers of a model.
 
     Each `update` is average = d · average + (1 - d) · value, where d is the decay, or (1 + t) / (10 + t) while that is

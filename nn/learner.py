@@ -27,7 +27,7 @@ from nn.module import Module
 from nn.optim import Optimizer
 from nn.parallel import Backward, data_parallel, in_order
 from nn.schedules import LRScheduler
-from nn.state import has_state, moving_parts, put_states, states_of
+from nn.state import OfTraining, has_state, moving_parts, put_states, states_of
 
 Row = dict[str, float]
 NOTHING_COUNTS = "every label is one that the loss ignores, or of a class of weight 0"
@@ -85,7 +85,7 @@ def check_parameters(optimizer: Optimizer, *modules: Any) -> None:
         raise ValueError(f"the {kind} has the parameters of another model, none of this: it would be without effect")
 
 
-class Learner:
+class Learner(OfTraining):
     """Brings together what training takes.
 
     Args:

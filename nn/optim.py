@@ -26,6 +26,7 @@ from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
 from nn.functional.settings import real
+from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -49,7 +50,7 @@ RANGES: dict[str, tuple[float, float]] = {"betas": (0, 1), "dampening": (-math.i
 )
 
 
-class Optimizer:
+class Optimizer(OfTraining):
     """What all optimizers share: parameter groups, the state of each parameter, saving and loading it.
 
     A subclass hands its default settings to `__init__`, names the arrays it keeps for each parameter in `state_arrays`,

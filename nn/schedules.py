@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, ref
 
 from nn.functional.settings import real, whole
 from nn.optim import Optimizer
+from nn.state import OfTraining
 
 leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # the schedule that was stepped last
 
@@ -25,7 +26,7 @@ leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # th
 OF_PYTORCH = {"default_min_lr", "mode_worse"}
 
 
-class Schedule:
+class Schedule(OfTraining):
     """What sets the learning rates of an optimizer, step by step: only one of them at a time."""
 
     optimizer: Optimizer

@@ -19,7 +19,13 @@ from minigrad import Tensor
 from nn.module import Module
 
 State: TypeAlias = dict[str, Any]
-WITHOUT_PARTS = (type, ModuleType, np.ndarray, Tensor, str, bytes, int, float, type(None))
+
+
+class OfTraining:
+    """What training keeps by itself, such as optimizer and learner: a transform that reads it is not made of it."""
+
+
+WITHOUT_PARTS = (type, ModuleType, np.ndarray, Tensor, OfTraining, str, bytes, int, float, type(None))
 
 
 def moving_parts(thing: Any) -> dict[str, Any]:
@@ -27,7 +33,8 @@ def moving_parts(thing: Any) -> dict[str, Any]:
 
     It is looked for in attributes, lists, tuples and dicts, and in what functions and methods hold, their defaults too;
     not in the global variables of a function. What is at several places is found at the first of them, and what has a
-    state may hold others that have one. A model counts as its layers: its weights have names of their own.
+    state may hold others that have one. A model counts as its layers: its weights have names of their own. What
+    training keeps by itself is left out, with all in it: optimizers, schedules, learners, averages of weights.
 
     >>> import nn
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5, generator=np.random.default_rng(0)))

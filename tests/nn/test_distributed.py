@@ -271,6 +271,23 @@ def running_averages_of_batch_norm_are_the_means_of_all_and_the_same_everywhere(
 
 
 @check
+def what_a_transform_reads_of_training_changes_nothing():
+    ends = []
+    for kind in (DistributedLearner, nn.Learner):  # together, and each process by itself
+        model = network()
+        optimizer, average = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), nn.callbacks.AveragedWeights(0.9)
+        learner = kind(model, optimizer, None, nn.schedules.StepLR(optimizer, 4), [average])
+
+        def fading(images, labels, learner=learner):
+            return images * np.float32(learner.optimizer.param_groups[0]["lr"] * 10), labels
+
+        learner.fit(nn.DataLoader(samples(), 10, transform=fading), epochs=2)
+        ends.append((weights(model), learner.history[-1]["lr"]))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-3, atol=2e-5)
+    assert ends[0][1] == ends[1][1]
+
+
+@check
 def each_process_drops_something_else_and_all_of_it_is_decided_by_the_seed():
     masks = []
 

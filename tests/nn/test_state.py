@@ -101,6 +101,27 @@ def test_what_has_a_state_may_hold_a_generator_and_others_that_have_one():
     assert moving_parts([counter]) == {"0": counter, "0.generator": counter.generator, "0.inner": counter.inner}
 
 
+def test_what_training_keeps_by_itself_is_no_part_of_a_transform_that_reads_it(tmp_path):
+    model = nn.Linear(4, 3)
+    optimizer = nn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    schedules = nn.schedules.StepLR(optimizer, 2), nn.schedules.ReduceLROnPlateau(optimizer)
+    averages = nn.WeightAverage(model, 0.9), AveragedWeights(0.9)
+    learner = nn.Learner(model, optimizer, None, schedules[0], averages[1:])
+    counter = Counter()
+    read = [optimizer, *schedules, *averages, learner]
+
+    def transform(images, labels):
+        assert len(read) == 6
+        return counter(images, labels)
+
+    loader = DataLoader((np.ones((6, 4), np.float32), np.arange(6) % 3), 3, transform=transform)
+    learner.fit(loader, epochs=2)
+    assert moving_parts(loader) == {"transform.counter": counter}
+    learner.save(tmp_path / "a.npz")
+    learner.load(tmp_path / "a.npz")
+    assert learner.fit(loader)[-1]["epoch"] == 3
+
+
 def test_states_are_copies_even_where_a_part_gives_its_own_arrays():
     counter = Counter()
     counter.count = np.zeros(2)
