@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
-from itertools import count, zip_longest
+from itertools import chain, count, zip_longest
 from typing import Any, Literal
 
 import numpy as np
@@ -71,7 +71,10 @@ class Parts:
 
     After an epoch that went through all batches, these generators stand in all processes where those of process 0 do.
     What a transform keeps (what it gives by `state_dict`, as `AlternatingFlip` does) is then as if one process had seen
-    all samples: the changes of all are added up.
+    all samples: the changes of all are added up. A bit is turned that any has turned, a dict gains what any has put in,
+    counted from 0, and lacks what any has removed, and to a list is appended what each has. Of anything else, such as
+    text, or a number that was None, it is what process 0 has. So count samples, not batches: each process counts all of
+    those.
 
     Raises TypeError if it is given anything but a `DataLoader`, whose `order` and `batch` it uses, and when an epoch
     begins `ProcessesDiffer` if the processes have loaders of other numbers of samples, or with other settings.
@@ -141,23 +144,33 @@ def draw_apart(thing: Any) -> None:
 def merged(before: Any, after: Sequence[Any]) -> Any:
     """A state with the changes that each process made to it; of what is neither numbers nor bits, that of process 0.
 
-    Where a generator stands is no number in this sense, as it counts nothing: that of process 0 is kept, too.
+    What a dict gained counts from 0, and what any process removed is gone; a list gets all that was appended. Where a
+    generator stands is no number in this sense, as it counts nothing: that of process 0 is kept, too.
 
     >>> merged({"seen": 5, "bit": np.array([True, False])}, [{"seen": 6, "bit": np.array([False, False])},
     ...                                                       {"seen": 7, "bit": np.array([True, True])}])
     {'seen': 8, 'bit': array([False,  True])}
     """
-    if isinstance(before, Mapping) and "bit_generator" not in before:
-        return {name: merged(old, [state[name] for state in after]) for name, old in before.items()}
-    if isinstance(before, list | tuple):
-        fits = all(type(new) is type(before) and len(new) == len(before) for new in after)
-        return type(before)(map(merged, before, zip(*after, strict=True))) if fits else after[0]
-    old, kind = np.asarray(before), np.asarray(before).dtype.kind
-    if kind not in "biuf" or any(np.shape(new) != old.shape for new in after):
-        return after[0]
-    bits = kind == "b"
-    total = old ^ np.logical_xor.reduce([old ^ new for new in after]) if bits else old + sum(new - old for new in after)
-    return total if isinstance(before, np.ndarray) else total.item()
+    first, kind = after[0], type(before)
+    if all(isinstance(state, Mapping) for state in (before, *after)) and "bit_generator" not in first:
+        names = [name for name in chain(before, *after) if name not in before or all(name in new for new in after)]
+        having = {name: [new[name] for new in after if name in new] for name in names}
+        return {name: merged(before.get(name, emptied(news[0])), news) for name, news in having.items()}
+    if isinstance(before, list | tuple) and all(type(new) is kind and len(new) >= len(before) for new in after):
+        appended = [new[len(before) :] for new in after]
+        return kind(chain(map(merged, before, zip(*after, strict=False)), *appended))
+    old, *news = map(np.asarray, (before, *after))
+    kinds, bits = {array.dtype.kind for array in (old, *news)}, {"b"}
+    if not (kinds == bits or kinds <= set("iuf")) or any(new.shape != old.shape for new in news):
+        return first
+    changes = [old ^ new if kinds == bits else new - old for new in news]
+    total = old ^ np.logical_or.reduce(changes) if kinds == bits else old + sum(changes)
+    return total if isinstance(first, np.ndarray) else total.item()
+
+
+def emptied(thing: Any) -> Any:
+    """What a state of this kind began with, as far as can be known: nothing in a dict or list, zeros elsewhere."""
+    return type(thing)() if isinstance(thing, dict | list | tuple) else np.zeros_like(thing)
 
 
 class GradientAverage:

@@ -330,6 +330,46 @@ def an_alternating_flip_mirrors_each_image_every_second_epoch_whichever_process_
     assert are_the_same_everywhere(flip.next_mirrored)
 
 
+class Tally:
+    """Keeps of each label how many it has seen, where and among what; and forgets those that it was to wait for."""
+
+    def __init__(self):
+        self.state = {"counts": {}, "of each": {}, "order": [], "waits": dict.fromkeys(range(53), 1), "last": None}
+
+    def __call__(self, images, numbers):
+        for number in numbers.tolist():
+            label, counts = number % CLASSES, self.state["counts"]
+            counts[label] = counts.get(label, 0) + 1
+            own = self.state["of each"].setdefault(label, {"sum": np.zeros(2), "seen": False})
+            own["sum"] += number
+            own["seen"] = True
+            self.state["order"].append(number)
+            self.state["waits"].pop(number, None)
+        self.state["last"] = "a batch"
+        return images, numbers
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+@check
+def what_a_transform_gains_and_loses_in_an_epoch_is_what_one_process_would():
+    ends = []
+    for parts in (Parts, iter):  # together, and each process by itself
+        tally = Tally()
+        for _ in range(2):
+            for _ in parts(nn.DataLoader((samples()[0], np.arange(53)), 10, transform=tally)):
+                pass
+        tally.state["order"].sort()
+        tally.state["of each"] = {label: {"sum": own["sum"].tolist(), "seen": own["seen"]}
+                                  for label, own in sorted(tally.state["of each"].items())}
+        ends.append(tally.state)
+    assert ends[0] == ends[1]
+
+
 class Noise:
     """Counts images, draws from a generator of its own, and cannot take a batch of none."""
 
@@ -1115,9 +1155,30 @@ def test_a_change_that_each_process_made_is_kept():
     assert merged({"seen": [1, (2, 3)]}, [{"seen": [2, (2, 3)]}, {"seen": [1, (4, 3)]}]) == {"seen": [2, (4, 3)]}
     assert merged([1], [[1, 2], [1]]) == [1, 2]
     generators = [np.random.default_rng(seed) for seed in range(3)]
+    assert merged({"started": False}, [{"started": True}, {"started": True}]) == {"started": True}
     assert len({generator.integers(2**32, dtype=np.uint32) for generator in generators}) == 3  # each keeps 32 bits more
     states = [{"rng": generator.bit_generator.state} for generator in generators]
     assert merged(states[0], states[1:]) == states[1]
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), [
+    ({}, [{}, {"a": 1, "b": "x"}, {"a": 2.5}], {"a": 3.5, "b": "x"}),
+    ({}, [{"a": {"b": [1]}}, {"a": {"b": [2], "c": True}}], {"a": {"b": [1, 2], "c": True}}),
+    ({"a": 1, "b": 2}, [{"b": 3}, {"a": 1, "b": 2}], {"b": 3}),
+    ([1], [[2, 5], [1], [3, 6, 7]], [4, 5, 6, 7]),
+    ((), [(1,), (2,)], (1, 2)),
+    ([1, 2], [[1], [1, 2]], [1]),
+    (None, [3, None], 3),
+    (3, [None, 4], None),
+    (3, ["a", 4], "a"),
+    (False, [True, 2], True),
+    ({"a": 1}, [None, {"a": 2}], None),
+    ({}, [{"rng": np.random.PCG64(seed).state} for seed in (1, 2)], {"rng": np.random.PCG64(1).state}),
+])
+def test_what_processes_gained_is_added_up_and_what_has_no_sum_is_that_of_the_first(before, after, expected):
+    result = merged(before, after)
+    assert result == expected
+    assert type(result) is type(expected)
 
 
 def test_the_average_of_a_loss_takes_a_number_or_a_tensor_of_one():
