@@ -341,7 +341,7 @@ class DistributedLearner(Learner):
             raise
 
     def _train_epoch(self, train: Any) -> Row:
-        return super()._train_epoch(Parts(train))
+        return super()._train_epoch(Parts(train) if size() > 1 else train)
 
     @contextmanager
     def _backward_passes(self) -> Iterator[Backward]:
@@ -371,6 +371,8 @@ class DistributedLearner(Learner):
         return stop  # which all know; a signal may have set self.stop of this process alone since they met
 
     def _noted(self, row: Row) -> Row:
+        if size() == 1:
+            return row
         check_same(self)
         stand_together({"default": default_generator(), "loader": self._loader})  # process 0 may draw as it evaluates
         rows = gathered(row, "the row of an epoch")
@@ -406,8 +408,6 @@ def check_same_networks(model: Module, place: str) -> None:
 
 def check_same(learner: Learner) -> None:
     """Raise ProcessesDiffer in all processes unless weights, buffers and the state of the optimizer are the same."""
-    if size() == 1:
-        return
     import hashlib  # which is slow to import
 
     hasher = hashlib.blake2b(digest_size=16)

@@ -1144,6 +1144,33 @@ def test_one_process_trains_to_the_same_bits_with_either_learner_or_loop():
     assert [row["train_loss"] for row in plain.history] == [row["train_loss"] for row in other.history]
 
 
+def test_one_process_trains_on_whatever_a_learner_trains_on():
+    class Reversed(nn.DataLoader):
+        def __iter__(self):
+            yield from [*super().__iter__()][::-1]
+
+    class Kept:
+        def __call__(self, *arrays):
+            return arrays
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            raise AssertionError("nobody goes on from a file")
+
+    for loader in (
+        [(images[:8], labels[:8]) for images, labels in [samples()] * 3], Reversed(samples(), 10),
+        nn.DataLoader(samples(), 10, transform=Kept()),
+    ):
+        ends = []
+        for kind in (nn.Learner, DistributedLearner):
+            learner = kind(model := network(), nn.optim.SGD(model.parameters(), lr=0.1))
+            losses = [row["train_loss"] for row in learner.fit(loader, epochs=2)]
+            ends.append((losses, weights(learner.model).tolist()))
+        assert ends[0] == ends[1]
+
+
 def test_a_change_that_each_process_made_is_kept():
     before = {"count": 5, "mean": np.array([1.0, 2.0]), "name": "a", "bits": np.array([True, False, True])}
     after = [before | {"count": 7, "bits": np.array([False, False, True])},
