@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 received: list[int] = []  # signals that asked for the end, beside Ctrl-C
 # The number of this process, from 0, where mpiexec or srun began several: of Open MPI, PMIx, MPICH and MVAPICH.
 RANKS = "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK"
+OWN = "MINIGRAD_PROCESS_OF_JOB"  # see nn/processes.py
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -124,7 +125,9 @@ def is_silent() -> bool:
 
     (`nn/processes.py` knows it better, from MPI, which begins later.)
     """
-    return any(os.environ.get(name, "0") != "0" for name in RANKS)
+    own = str(os.getpid())
+    is_child = os.environ.get(OWN, own) != own  # a process of the job began this one, by itself
+    return not is_child and any(os.environ.get(name, "0") != "0" for name in RANKS)
 
 
 def use_threads() -> None:

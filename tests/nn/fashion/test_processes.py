@@ -21,7 +21,7 @@ from nn.fashion import train_command, training
 from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
 from nn.fashion.idx import DataError, pack
 from nn.fashion.recipes import RECIPES
-from nn.processes import rank
+from nn.processes import OWN, rank
 from tests.nn.test_distributed import mpiexec, needs_mpi
 
 ROOT = Path(__file__).parents[3]
@@ -161,6 +161,15 @@ def test_without_mpi4py_mpiexec_is_refused_in_one_sentence(tmp_path):
         assert result.stderr.startswith(said)
         assert "Traceback" not in result.stderr
         assert len(result.stderr.splitlines()) == len(said.splitlines())
+
+
+def test_a_run_that_a_process_of_a_job_begins_by_itself_speaks(tmp_path):
+    environment = {**os.environ, "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", OWN: str(os.getpid())}
+    for flag, status in ("--list-recipes", 0), ("--nonsense", 2):
+        result = subprocess.run([sys.executable, ROOT / "train.py", flag], cwd=tmp_path, capture_output=True, text=True,
+                                env=environment)
+        assert result.returncode == status
+        assert "best-cnn" in result.stdout if status == 0 else "arguments: --nonsense" in result.stderr
 
 
 class Happening(nn.Callback):
