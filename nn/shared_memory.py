@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copyreg
+import io
 import os
 import pickle
 from collections.abc import Callable
@@ -23,7 +25,8 @@ def once_a_machine(make: Callable[[], Thing]) -> Thing:
 
     All processes call it, and what `make` raises in one is raised in all; itself it calls nothing that takes all. Where
     a machine has several processes, arrays are read-only, and lie in a file that has no name any more: so leave them as
-    they are everywhere.
+    they are everywhere. Arrays of objects, and those of a class of their own, such as masked ones, are not shared: each
+    process gets a copy.
 
     Raises:
         FileError: if there is no room for such a file, or others cannot read it.
@@ -61,9 +64,19 @@ def name_of(make: Callable[[], Any]) -> str:
 
 def laid_out(thing: Any) -> Layout:
     """A thing without its arrays, pickled; how many bytes these have; and the path of a file with them."""
-    arrays: list[pickle.PickleBuffer] = []
-    outline = pickle.dumps(thing, 5, buffer_callback=arrays.append)
-    return outline, [array.raw().nbytes for array in arrays], written(arrays)
+    arrays, outline = list[pickle.PickleBuffer](), io.BytesIO()
+    pickler = pickle.Pickler(outline, 5, buffer_callback=arrays.append)
+    pickler.dispatch_table = copyreg.dispatch_table | dict.fromkeys([np.ndarray, np.memmap], in_one_piece)
+    pickler.dump(thing)
+    return outline.getvalue(), [array.raw().nbytes for array in arrays], written(arrays)
+
+
+def in_one_piece(array: Array) -> Any:
+    """How to pickle an array such that its bytes are one buffer: laid out without gaps, and times as whole numbers."""
+    if array.dtype.kind in "mM":
+        return np.ndarray.view, (array.view(np.int64), array.dtype)
+    plain = np.asarray(array)  # of one that is mapped from a file, too
+    return (plain if plain.flags.forc else plain.copy()).__reduce_ex__(5)
 
 
 def received(layout: Layout) -> Any:

@@ -638,6 +638,26 @@ def what_is_made_once_a_machine_is_shared_and_read_only():
 
 
 @check
+def whatever_the_layout_of_an_array_it_is_shared_and_read_only():
+    grid = np.arange(24).reshape(2, 3, 4)
+    file = f"{os.environ['FOLDER']}/{rank()}.npy"
+    np.save(file, grid)
+    days = np.arange("2026-11", "2026-12", dtype="datetime64[D]")
+    arrays = {
+        "rows": grid[:, ::2], "backwards": grid[::-1], "columns": grid[..., 1:], "turned": grid.transpose(1, 0, 2),
+        "repeated": np.broadcast_to(np.float32(3), (2, 5)), "no dimension": np.array(5), "empty": np.zeros((0, 3)),
+        "days": days, "every third": days[::3], "hours": np.array(5, "timedelta64[h]"), "foreign": grid.astype(">i4"),
+        "text": np.array(["a", "bc"])[::-1], "bits": np.array([True, False, True])[::2],
+        "fields": np.zeros(3, [("a", "i4"), ("b", "f8")])["b"], "mapped": np.load(file, mmap_mode="r")[0],
+    }
+    shared = distributed.once_a_machine(lambda: arrays)
+    for name, array in arrays.items():
+        assert (shared[name].shape, shared[name].dtype) == (array.shape, array.dtype), name
+        assert np.array_equal(shared[name], array), name
+        assert not shared[name].flags.writeable, name
+
+
+@check
 def what_fails_once_a_machine_fails_in_all_processes_which_may_go_on():
     class Unheard(Exception):  # which no other program could make again from its arguments
         def __init__(self, first, second):
