@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 
+SMALLER = 2.0**-20  # times which buffers are added up, so that large ones times weights stay finite; it rounds nothing
 numbers_of_averages = count(1)  # by which processes tell them apart: all make theirs in the same order
 
 
@@ -184,7 +185,8 @@ class GradientAverage:
     weights: it would multiply what it has added up before by the number of processes.
 
     Buffers, such as the running averages of batch norm, change by the mean of their changes in all processes, boolean
-    ones wherever they change in any; what batch norm normalises by are the samples of its own process.
+    ones wherever they change in any; what batch norm normalises by are the samples of its own process. Changes of whole
+    numbers are averaged in the precision of gradients: one of millions in a step may be rounded.
 
     Args:
         model: whose parameters, as far as they require gradients. A loss with parameters of its own goes along in an
@@ -277,7 +279,7 @@ class GradientAverage:
             if weight == 0:
                 share.fill(0)
             elif is_real:  # the value itself: a change from infinity is none, and one from what is large is rounded off
-                np.multiply(buffer, weight, out=share, casting="same_kind")
+                np.multiply(buffer, weight * SMALLER, out=share, casting="same_kind")
             else:  # the change, which is small enough to be exact
                 np.multiply(buffer.astype(np.int64) - before.astype(np.int64), weight, out=share, casting="same_kind")
 
@@ -285,7 +287,7 @@ class GradientAverage:
         """Give each buffer the mean of all processes, and leave it alone where none has changed it."""
         for buffer, before, share, changed in zip(self._buffers(), self.before, self.shares, self.changed, strict=True):
             if changed and before.dtype.kind == "f":
-                before[...] = share / weights
+                before[...] = share / (weights * SMALLER)
             elif changed and before.dtype == bool:
                 before ^= share != 0  # as changed by any
             elif changed:

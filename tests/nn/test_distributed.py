@@ -209,9 +209,10 @@ def a_parameter_that_no_process_used_has_no_gradient_and_one_that_some_used_has(
 @check
 def buffers_become_what_they_become_in_one_process_however_large_they_are():
     kept = {"mask": np.array([0, -np.inf, np.nan], np.float32), "large": np.array([2**64 - 1], np.uint64),
-            "long": np.array([2**62 + 1])}
+            "long": np.array([2**62 + 1]), "lowest": np.array([np.finfo(np.float32).min])}
     model = nn.Linear(2, 1)
     model.small, model.low, model.steps = np.array([5], np.uint8), np.array([np.inf, 1e30], np.float32), np.array([7])
+    model.high, model.pixels = np.array([0, 3e38, 1e-30], np.float32), np.array(0)
     for name, array in kept.items():
         setattr(model, name, array.copy())
     average = GradientAverage(model)
@@ -219,7 +220,12 @@ def buffers_become_what_they_become_in_one_process_however_large_they_are():
         model.small -= 1
         model.low[:] = 1
         model.steps += 1
-        average(0.0, rank())  # process 0 takes no part
+        model.high[0] += 1
+        model.pixels += 100_352
+        with np.errstate(all="raise"):
+            average(0.0, 500 * rank())  # process 0 takes no part
+        np.testing.assert_allclose(model.high, [1 + step, 3e38, 1e-30], rtol=1e-6)
+        assert model.pixels == 100_352 * (1 + step)
         assert (model.small.tolist(), model.low.tolist(), model.steps.tolist()) == ([4 - step], [1, 1], [8 + step])
         for name, array in kept.items():
             np.testing.assert_array_equal(getattr(model, name), array)
