@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TextIO
 from numpy.typing import NDArray
 
 from nn.ema import WeightAverage
+from nn.extras import required
 from nn.files import atomic_write
 from nn.functional.settings import real, whole
 from nn.learner import Callback, Learner, Row
@@ -66,16 +67,15 @@ class ProgressBar(Callback):
 
     @staticmethod
     def is_available() -> bool:
-        """Whether tqdm is installed and standard error is a terminal."""
-        from importlib.util import find_spec
-
-        return sys.stderr.isatty() and find_spec("tqdm") is not None
+        """Whether tqdm is installed, and works, and standard error is a terminal."""
+        try:
+            return sys.stderr.isatty() and bool(required("tqdm", "a bar"))
+        except ImportError:
+            return False
 
     def on_epoch_start(self, learner: Learner) -> None:
-        from tqdm import tqdm
-
         title = f"epoch {learner.epoch}/{learner.epochs}"
-        self.bar: Any = tqdm(total=learner.batches, desc=title, leave=False, unit="batch")
+        self.bar: Any = required("tqdm", "a bar").tqdm(total=learner.batches, desc=title, leave=False, unit="batch")
 
     def on_batch_end(self, learner: Learner) -> None:
         self.bar.update()

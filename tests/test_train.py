@@ -173,7 +173,7 @@ def test_quiet_prints_the_result_alone(run):
     assert status == 0
     lines = out.splitlines()
     assert lines[0].startswith("Test loss ")
-    assert lines[-1].startswith(("Saved ", "For a report "))
+    assert lines[-1].startswith(("Saved ", "A report "))
 
 
 def test_a_dry_run_writes_nothing(run, tmp_path):
@@ -644,10 +644,20 @@ def test_the_help_names_all_settings(run):
 def test_without_the_extra_there_are_lines_instead_of_a_bar_and_a_sentence_instead_of_pictures(run, tmp_path):
     status, out, err = run(*QUICK, without=("tqdm", "matplotlib", "PIL"))
     assert status == 0
-    assert out.splitlines()[-1] == "For a report with pictures: pip install matplotlib"
+    assert out.splitlines()[-1] == "A report with pictures needs matplotlib: pip install matplotlib"
     assert not (tmp_path / "runs" / "default" / "report.png").exists()
     assert (tmp_path / "runs" / "default" / "model.npz").exists()
     assert all(line.startswith("Warning: ") for line in err.splitlines())
+
+
+def test_a_matplotlib_that_does_not_load_takes_nothing_from_a_finished_run_but_its_picture(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    status, out, _ = run(*QUICK, "--quiet", console=UTF8 | {"MPLBACKEND": "nosuch"})
+    first, *_, saved, hint = out.splitlines()
+    assert status == 0
+    assert first.startswith("Test loss ")
+    assert saved == "Saved model.npz, metrics.csv, result.json, config.json, checkpoint.npz in runs/default"
+    assert hint.startswith("A report with pictures needs matplotlib, which does not load: Key backend: 'nosuch' is not")
 
 
 def test_a_safetensors_model_without_its_library_is_one_sentence_that_names_the_extra(run, tmp_path):

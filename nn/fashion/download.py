@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from http.client import HTTPException, HTTPResponse
-from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -15,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from nn.extras import required
 from nn.fashion import idx
 from nn.fashion.idx import DataError, IdxFile
 from nn.files import FileError, atomic_write, bounded
@@ -109,7 +109,7 @@ def progress(
 ) -> Iterator[Callable[[int], object]]:
     """A bar on a terminal when tqdm is installed; yields the function that moves it on by some bytes, or what it is."""
     try:
-        tqdm = import_module("tqdm").tqdm
+        tqdm = required("tqdm", "a bar").tqdm
     except ImportError:
         if sys.stderr.isatty():
             print(f"{doing} {name} ...", file=sys.stderr)

@@ -44,7 +44,7 @@ def summary(evaluation: Evaluation, classes: Sequence[str]) -> str:
 def can_draw() -> bool:
     """Whether matplotlib is installed, and works."""
     try:
-        import matplotlib.figure  # noqa: F401
+        required("matplotlib.figure", "drawing pictures")
     except ImportError:
         return False
     return True

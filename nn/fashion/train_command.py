@@ -14,6 +14,7 @@ import nn
 from nn import xor
 from nn.callbacks import printable
 from nn.console import say
+from nn.extras import required
 from nn.fashion import report
 from nn.fashion.dataset import Dataset, load
 from nn.fashion.folder import (
@@ -251,9 +252,11 @@ def finish(run: Run) -> Evaluation | None:
 
 
 def hint_at_pictures() -> None:
-    """Say how to get a report, where it cannot be drawn."""
-    if not report.can_draw():
-        print("For a report with pictures: pip install matplotlib")
+    """Say what a report with pictures takes, where it cannot be drawn."""
+    try:
+        required("matplotlib.figure", "A report with pictures")
+    except ImportError as error:
+        say(str(error))
 
 
 def save(run: Run, evaluation: Evaluation) -> str:

@@ -64,13 +64,17 @@ def test_the_table_has_a_dash_where_there_is_no_validation_data(capsys):
 # ---------------------------------------------------------------- the bar
 
 
-def test_a_bar_is_there_only_on_a_terminal_with_tqdm(monkeypatch):
+def test_a_bar_is_there_only_on_a_terminal_with_tqdm_that_works(monkeypatch, tmp_path):
     pytest.importorskip("tqdm")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert not ProgressBar.is_available()
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert ProgressBar.is_available()
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert not ProgressBar.is_available()
+    monkeypatch.delitem(sys.modules, "tqdm")
+    (tmp_path / "tqdm.py").write_text("import os; os.nothing")  # as an old one on a new Python
+    monkeypatch.syspath_prepend(tmp_path)
     assert not ProgressBar.is_available()
 
 

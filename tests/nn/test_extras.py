@@ -15,10 +15,18 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatc
         required("PIL.Image", "reading a photo")
 
 
-def test_what_an_installed_library_lacks_itself_is_not_hidden(monkeypatch, tmp_path):
-    (tmp_path / "half_installed.py").write_text("import nowhere_to_be_found\n")
+@pytest.mark.parametrize(("line", "reason"), [
+    ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
+    ("from os import nothing", "cannot import name 'nothing' from 'os'"),
+    ("import os; os.nothing", "module 'os' has no attribute 'nothing'"),
+    ("raise ValueError('Key backend:\\nnosuch')", "Key backend: nosuch$"),
+    ("raise OSError('libsome.so: cannot open')", "libsome.so: cannot open$"),
+    ("raise RuntimeError(1000 * 'x')", "x{200}$"),
+])
+def test_what_keeps_an_installed_library_from_loading_is_told_whatever_it_is(line, reason, monkeypatch, tmp_path):
+    (tmp_path / "half_installed.py").write_text(f"{line}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
+    with pytest.raises(ImportError, match=f"^this needs half_installed, which does not load: {reason}"):
         required("half_installed", "this")
 
 
