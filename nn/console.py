@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from nn.files import check_can_write
 from nn.processes import ending
 
 
@@ -53,20 +52,6 @@ def as_path(text: str) -> Path:
 
 
 as_path.__name__ = "path"  # argparse: "invalid path value"
-
-
-def check_output(path: Path | None, *endings: str) -> None:
-    """Refuse a file that is to be written, if one is named, before there is anything to write.
-
-    Raises:
-        ValueError: if it has another ending than these: it may be something else, a model say.
-        FileError: if it cannot be written there.
-    """
-    if path is None:
-        return
-    if path.suffix not in endings:
-        raise ValueError(f"{path} does not end in {endings[0]}")
-    check_can_write(path)
 
 
 def complain(status: int, sentence: str) -> int:

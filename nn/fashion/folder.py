@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 
-from nn.files import FileError, is_locked, remove_leftovers, writable_folder_around
+from nn.files import FileError, check_can_write, is_locked, remove_leftovers, writable_folder_around
 
 CHECKPOINT, MODEL, METRICS, CONFIG, RESULT = "checkpoint.npz", "model.npz", "metrics.csv", "config.json", "result.json"
-FILES_OF_A_RUN = CHECKPOINT, MODEL, METRICS, CONFIG, RESULT, "report.png", "report.html"
+REPORT = "report.html"
+FILES_OF_A_RUN = CHECKPOINT, MODEL, METRICS, CONFIG, RESULT, "report.png", REPORT
 
 
 def holds_run(folder: Path) -> bool:
@@ -40,12 +41,23 @@ def remove_all_but(kept: Path) -> None:
         raise FileError(f"cannot replace the run in {kept.parent}: {error.strerror}") from error
 
 
-def check_no_file_of_a_run(path: Path | None) -> None:
-    """Raise ValueError if a file that is to be written would replace one of a run."""
-    if path is None or path.name not in FILES_OF_A_RUN or not path.exists():
+def check_output(path: Path | None, *endings: str) -> None:
+    """Refuse a file that a command is to write, if one is named, before there is anything to write.
+
+    Raises:
+        ValueError: if it has another ending than these: it may be something else, a model say; or if it is one of the
+            files of a run.
+        FileError: if it cannot be written there.
+    """
+    if path is None:
         return
-    if any((path.parent / name).exists() for name in FILES_OF_A_RUN if name != path.name):
+    if path.suffix not in endings:
+        raise ValueError(f"{path} does not end in {endings[0]}")
+    replaced = Path(os.path.realpath(path))
+    beside = (replaced.parent / name for name in FILES_OF_A_RUN if name != replaced.name)
+    if replaced.name in FILES_OF_A_RUN and os.path.exists(replaced) and any(map(os.path.exists, beside)):
         raise ValueError(f"{path} is a file of a run: write to another one")
+    check_can_write(path)
 
 
 def numbered(folder: Path) -> Iterator[Path]:

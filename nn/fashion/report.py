@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from nn.extras import required
 from nn.fashion.class_names import shortened
-from nn.files import atomic_write, check_can_write
+from nn.fashion.folder import check_output
+from nn.files import atomic_write
 from nn.learner import Row
 from nn.lr_finder import LRSearch
 from nn.metrics import Evaluation
@@ -86,9 +87,9 @@ def picture_format(path: str | os.PathLike[str]) -> str:
 
 
 def check_picture(path: str | os.PathLike[str]) -> None:
-    """Refuse a picture before there is anything to draw: raises what `figure_for` would."""
+    """Refuse a picture before there is anything to draw: raises what `figure_for` and `check_output` would."""
     picture_format(path)
-    check_can_write(path)
+    check_output(Path(path), Path(path).suffix)
 
 
 def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str], path: Path) -> None:

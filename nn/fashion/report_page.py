@@ -23,7 +23,7 @@ from nn.fashion.analysis import Predictions, written_analysis
 from nn.fashion.class_names import shortened
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
-from nn.fashion.folder import CONFIG, METRICS, RESULT
+from nn.fashion.folder import CONFIG, METRICS, REPORT, RESULT
 from nn.fashion.gallery import shades
 from nn.fashion.settings import TEXTS
 from nn.files import FileError, atomic_write, check_is_file, read_json
@@ -99,7 +99,7 @@ def write_report(
     required("matplotlib.figure", NEEDED_FOR)
     trained = [Trained.read(folder) for folder in runs]
     predictions = [predicted(run.classifier, data) for run in trained]
-    target = Path(path) if path is not None else Path(runs[0]) / "report.html"
+    target = Path(path) if path is not None else Path(runs[0]) / REPORT
     body = sections_of(trained[0], predictions[0], data)
     if len(trained) > 1:
         body = [("Runs compared", comparison(trained, [p.evaluation() for p in predictions])), *body]

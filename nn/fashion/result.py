@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from minigrad import __version__
-from nn.console import check_output, say
+from nn.console import say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset, load
-from nn.fashion.folder import check_no_file_of_a_run
+from nn.fashion.folder import check_output
 from nn.fashion.report import summary
 from nn.files import atomic_write, plain
 from nn.metrics import Evaluation
@@ -47,7 +47,6 @@ def evaluate(model: Path, data: Path | str | None, output: Path | None, quiet: b
         quiet: whether to leave out where the data are from.
     """
     check_output(output, ".json")
-    check_no_file_of_a_run(output)
     classifier = Classifier.load(model)
     found = load(data, size=classifier.size)
     classifier.check(found)

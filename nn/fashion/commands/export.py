@@ -15,8 +15,9 @@ import argparse
 from pathlib import Path
 
 import nn
-from nn.console import as_path, check_output, say
+from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
+from nn.fashion.folder import check_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,10 +16,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nn.console import as_path, check_output, say
+from nn.console import as_path, say
 from nn.fashion.card import settings_of_run, write_card
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
+from nn.fashion.folder import check_output
 from nn.fashion.webpage import write_page
 
 CARD = "MODEL_CARD.md"

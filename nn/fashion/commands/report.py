@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 
-from nn.console import as_path, check_output, say
+from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
+from nn.fashion.folder import REPORT, check_output
 from nn.fashion.report_page import write_report
+from nn.files import check_can_write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write the page."""
-    check_output(given.output or given.runs[0] / "report.html", ".html", ".htm")
+    own = given.runs[0] / REPORT
+    if given.output in (None, own):  # which is made anew
+        check_can_write(own)
+    else:
+        check_output(given.output, ".html", ".htm")
     size = Classifier.load(given.runs[0]).size
     say(f"Wrote {write_report(given.runs, load(given.data, size=size), given.output)}")

@@ -11,6 +11,7 @@ import pytest
 import nn
 from nn.fashion import CLASSES, MEAN, STD, commands, load
 from nn.fashion.classifier import Classifier
+from nn.fashion.folder import FILES_OF_A_RUN
 from nn.fashion.models import build
 from nn.fashion.report import summary
 
@@ -97,6 +98,35 @@ def test_what_cannot_be_written_is_said_before_anything_is_read(arguments, tmp_p
         assert capsys.readouterr().err.endswith(f": cannot write {output}: {reason}\n")
     assert {*tmp_path.iterdir()} == {file, folder}
     assert not any(folder.iterdir())
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(("arguments", "name"), [
+    (["evaluate", "none.npz", "--json"], "config.json"), (["evaluate", "none.npz", "--json"], "result.json"),
+    (["page", "none.npz", "-o"], "report.html"), (["predict", "none.npz", "none.jpg", "--picture"], "report.png"),
+    (["report", "none", "-o"], "report.html"), (["samples", "--data", "none", "-o"], "report.png"),
+], ids=str)
+def test_no_command_replaces_a_file_of_a_run(arguments, name, linked, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    for file in FILES_OF_A_RUN:
+        (tmp_path / file).write_text(file)
+    output = tmp_path / name
+    if linked:
+        output = tmp_path / f"linked{output.suffix}"
+        output.symlink_to(tmp_path / name)
+    assert commands.main([*arguments, str(output)]) == 1
+    assert capsys.readouterr().err.endswith(f": {output} is a file of a run: write to another one\n")
+    assert all((tmp_path / file).read_text() == file for file in FILES_OF_A_RUN)
+
+
+def test_a_report_is_made_anew_in_the_folder_of_its_run(sample, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    architecture = {"name": "mlp", "sizes": [784, 10]}
+    Classifier(build(architecture), architecture, MEAN, STD).save(tmp_path / "model.npz")
+    for arguments in ([], ["-o", str(tmp_path / "report.html")]):
+        (tmp_path / "report.html").write_text("an older one")
+        assert commands.main(["report", str(tmp_path), *arguments]) == 0
+        assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
