@@ -61,6 +61,15 @@ def bounded(message: str) -> str:
     return "".join(character if character.isprintable() else " " for character in message)
 
 
+def ending_of(path: str | os.PathLike[str]) -> str:
+    """What a name ends in, in small letters, also where that is all of it: to `Path.suffix` such a name has no ending.
+
+    >>> ending_of("runs/model.NPZ"), ending_of(".npz"), ending_of("runs.d/npz")
+    ('.npz', '.npz', '')
+    """
+    return os.path.splitext(f"_{os.path.basename(path)}")[1].lower()
+
+
 def save(
     state: Mapping[str, npt.ArrayLike], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
 ) -> None:
@@ -134,7 +143,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     except MemoryError as error:
         raise FileError(f"{path} takes more memory than there is") from error
     except Exception as error:  # a hostile file can make the libraries below raise nearly anything
-        raise FileError(f"{path} is damaged, or not in the {path.suffix} format: get or save it again") from error
+        raise FileError(f"{path} is damaged, or not in the {ending_of(path)} format: get or save it again") from error
     return arrays, metadata
 
 
@@ -524,6 +533,6 @@ _FORMATS: dict[str, tuple[_Writer, _Reader]] = {
 
 def _format(path: Path) -> tuple[_Writer, _Reader]:
     try:
-        return _FORMATS[path.suffix.lower()]
+        return _FORMATS[ending_of(path)]
     except KeyError:
         raise FileError(f"{path} does not end in .npz or .safetensors: the extension chooses the format") from None

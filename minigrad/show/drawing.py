@@ -110,9 +110,10 @@ class Graph:
         ways: dict[str, Callable[[], str | bytes]] = {
             ".svg": self.svg, ".dot": self.dot, ".mmd": self.mermaid, ".png": self.png, ".txt": self.__str__,
         }
-        if (ending := path.suffix.lower()) not in ways:
+        way = next((way for ending, way in ways.items() if path.name.lower().endswith(ending)), None)
+        if way is None:
             raise ValueError(f"a graph is saved as {', '.join(ways)}, not as {path.name!r}")
-        write(path, ways[ending]())
+        write(path, way())
 
     def _repr_svg_(self) -> str:
         return self.svg()

@@ -126,7 +126,7 @@ class Classifier:
 
         Raises `nn.FileError` if there is none, or it is damaged or was not written by `save`.
         """
-        if not os.path.exists(path) and Path(path).suffix not in (".npz", ".safetensors"):
+        if not os.path.exists(path) and nn.files.ending_of(path) not in (".npz", ".safetensors"):
             raise nn.FileError(f"there is no {path}: name a model file, or the folder of a run")
         path = Path(path) / MODEL if Path(path).is_dir() else path
         state, metadata = nn.load(path)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 
-from nn.files import FileError, check_can_write, is_locked, remove_leftovers, writable_folder_around
+from nn.files import FileError, check_can_write, ending_of, is_locked, remove_leftovers, writable_folder_around
 
 CHECKPOINT, MODEL, METRICS, CONFIG, RESULT = "checkpoint.npz", "model.npz", "metrics.csv", "config.json", "result.json"
 REPORT = "report.html"
@@ -51,7 +51,7 @@ def check_output(path: Path | None, *endings: str) -> None:
     """
     if path is None:
         return
-    if path.suffix not in endings:
+    if ending_of(path) not in endings:
         raise ValueError(f"{path} does not end in {endings[0]}")
     replaced = Path(os.path.realpath(path))
     beside = (replaced.parent / name for name in FILES_OF_A_RUN if name != replaced.name)

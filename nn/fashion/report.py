@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nn.extras import required
 from nn.fashion.class_names import shortened
 from nn.fashion.folder import check_output
-from nn.files import atomic_write
+from nn.files import atomic_write, ending_of
 from nn.learner import Row
 from nn.lr_finder import LRSearch
 from nn.metrics import Evaluation
@@ -80,7 +80,7 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     """The format that the ending of a picture names. Raises ValueError if there is no such format. Needs matplotlib."""
     canvas = required("matplotlib.backend_bases", "drawing pictures").FigureCanvasBase
     known = sorted(canvas.get_supported_filetypes().keys() - {"pgf"})  # which takes TeX
-    kind = Path(path).suffix.lstrip(".").lower()
+    kind = ending_of(path).lstrip(".")
     if kind not in known:
         raise ValueError(f"{path} cannot be drawn: a picture ends in one of {', '.join(known)}")
     return kind
@@ -89,7 +89,7 @@ def picture_format(path: str | os.PathLike[str]) -> str:
 def check_picture(path: str | os.PathLike[str]) -> None:
     """Refuse a picture before there is anything to draw: raises what `figure_for` and `check_output` would."""
     picture_format(path)
-    check_output(Path(path), Path(path).suffix)
+    check_output(Path(path), ending_of(path))
 
 
 def draw(history: Sequence[Row], evaluation: Evaluation, classes: Sequence[str], path: Path) -> None:

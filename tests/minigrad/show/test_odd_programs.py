@@ -207,6 +207,7 @@ def test_what_only_looks_like_a_module_gives_no_names_and_disturbs_nobody():
 def test_endings_are_read_whatever_their_case_and_names_that_no_file_can_have_are_refused(tmp_path):
     drawn = graph(leaf(1.0) * 2)
     drawn.save(tmp_path / "graph.SVG")
+    drawn.save(tmp_path / ".svg")
     assert (tmp_path / "graph.SVG").read_text().startswith("<svg")
     with pytest.raises(OSError, match="cannot be written: embedded null byte"):
         drawn.save(f"{tmp_path}/\0.svg")

@@ -11,9 +11,9 @@ import pytest
 import nn
 from nn.fashion import CLASSES, MEAN, STD, commands, load
 from nn.fashion.classifier import Classifier
-from nn.fashion.folder import FILES_OF_A_RUN
+from nn.fashion.folder import FILES_OF_A_RUN, check_output
 from nn.fashion.models import build
-from nn.fashion.report import summary
+from nn.fashion.report import check_picture, summary
 
 
 @pytest.fixture
@@ -100,6 +100,17 @@ def test_what_cannot_be_written_is_said_before_anything_is_read(arguments, tmp_p
     assert not any(folder.iterdir())
 
 
+@pytest.mark.parametrize("name", ["{}", "page{}", ".hidden{}"])
+@pytest.mark.parametrize("ending", [".json", ".onnx", ".safetensors", ".html", ".HTML", ".png", ".PNG"])
+def test_an_output_may_be_named_by_its_ending_alone_and_in_capitals(name, ending, tmp_path):
+    if ending.lower() == ".png":
+        pytest.importorskip("matplotlib")
+    path = tmp_path / name.format(ending)
+    check_picture(path) if ending.lower() == ".png" else check_output(path, ending.lower())
+    with pytest.raises(ValueError, match=r"does not end in|a picture ends in one of"):
+        check_picture(path / "png") if ending.lower() == ".png" else check_output(path / ending[1:], ending.lower())
+
+
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize(("arguments", "name"), [
     (["evaluate", "none.npz", "--json"], "config.json"), (["evaluate", "none.npz", "--json"], "result.json"),
@@ -166,8 +177,9 @@ def test_an_argument_that_is_not_understood_commands_no_terminal(capsys):
 
 def test_samples_draws_a_gallery(sample, tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    assert commands.main(["samples", "-o", str(tmp_path / "all.png"), "--each", "3"]) == 0
-    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("all.png", ".png"):
+        assert commands.main(["samples", "-o", str(tmp_path / name), "--each", "3"]) == 0
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert "the first images of each class, at most 3, from" in capsys.readouterr().out
 
 
