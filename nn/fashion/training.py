@@ -116,6 +116,9 @@ class Run:
         assert saved is not None
         if name is not None and name != saved.recipe.name:
             raise nn.FileError(f"{path} is of the recipe {saved.recipe.name}, not of {name}")
+        if (sides := saved.data["size"]) not in (None, data.size):  # to which pictures are brought without --size
+            was, given = (" x ".join(map(str, pair)) for pair in (sides, data.size))
+            raise nn.FileError(f"{path} is of images of {was} pixels, not of {given}: leave out --size")
         if saved.data["fingerprint"] != data_of(data)["fingerprint"]:
             source = saved.data.get("source")
             raise nn.FileError(f"{path} is of other data, namely {source!s:.200}: name them with --data")

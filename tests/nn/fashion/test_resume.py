@@ -141,6 +141,10 @@ DAMAGES = {
     "a model": (lambda path: shutil.copy(path.with_name("model.npz"), path), "is no checkpoint of a training run"),
     "gone": (lambda path: path.unlink(), "holds no checkpoint.npz to go on from"),
     "other data": (poked(lambda s: s["data"].update(fingerprint="0")), "is of other data, namely"),
+    "other size": (
+        poked(lambda s: s["data"].update(size=[16, 20], fingerprint="0")),
+        "is of images of 16 x 20 pixels, not of 28 x 28: leave out --size",
+    ),
     "other network": (poked(lambda s: s["recipe"]["architecture"].update(sizes=[784, 10])), "does not fit the run"),
     "other optimizer": (poked(lambda s: s["recipe"].update(optimizer="sgd")), "does not fit the run"),
     "no learner": (poked(lambda s: s.update(learner=5)), "is no checkpoint"),
