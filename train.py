@@ -11,7 +11,6 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
     from types import FrameType
 
 received: list[int] = []  # signals that asked for the end, beside Ctrl-C
@@ -24,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     """The flags; those left out keep the recipe's setting."""
     import argparse
 
-    from nn.console import as_path
+    from nn.console import as_path, positive
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=epilog()
@@ -75,19 +74,6 @@ def parse_arguments() -> argparse.Namespace:
         if is_silent():
             time.sleep(1)  # mpiexec ends all with the first: that one has something to say
         raise
-
-
-def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[str], float]:
-    """A converter for argparse: a number above zero, or not below it."""
-
-    def convert(text: str) -> float:
-        converted = number(text)
-        if not (converted >= 0 if zero else converted > 0):
-            raise ValueError
-        return converted
-
-    convert.__name__ = f"{'non-negative' if zero else 'positive'} {number.__name__}"  # argparse: "invalid … value"
-    return convert
 
 
 def per_cent(text: str) -> float:

@@ -19,7 +19,13 @@ from benchmarks.timing import (
     take_turns,
 )
 from minigrad.allocator import keep_freed_memory
+from nn.console import positive
 from nn.native import one_thread_for_products
+
+
+def busy_rounds(rounds: int) -> int:
+    """How many of the rounds there are again beside a busy process."""
+    return max(1, rounds // 3)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Workload:
         contestants = self.contestants()
         quiet = take_turns(contestants, rounds, self.calls, self.clock)
         with beside_busy_processes(), one_thread_for_products():
-            busy = take_turns(contestants, max(1, rounds // 3), self.calls, self.clock)
+            busy = take_turns(contestants, busy_rounds(rounds), self.calls, self.clock)
         return table(self.title, quiet, busy)
 
 
@@ -85,11 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=WORKLOADS, metavar="NAME", help=f"of {', '.join(WORKLOADS)}")
     rounds_help = "figures of each contestant (default 30), and a third as many on busy cores"
-    parser.add_argument("--rounds", type=int, default=30, metavar="N", help=rounds_help)
+    parser.add_argument("--rounds", type=positive(int), default=30, metavar="N", help=rounds_help)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error(f"--rounds is at least 1, got {options.rounds}")
     if options.write and options.only:
         parser.error("--write replaces all tables, which have to come from one run: leave out --only")
     keep_freed_memory()
@@ -98,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for workload in WORKLOADS[name]:
             parts.append(workload.measure(options.rounds))
             print(parts[-1], "\n", sep="", flush=True)
-    parts.append(f"{environment()} Every figure comes from {options.rounds} rounds, a busy one from a third as many.")
+    counts = f"{options.rounds} rounds, a busy one from {busy_rounds(options.rounds)}"
+    parts.append(f"{environment()} Every figure comes from {counts}.")
     print(parts[-1])
     if options.write:
         write_between("tables", "\n\n".join(parts), PAGE)

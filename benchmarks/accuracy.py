@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
 import nn
+from benchmarks.usage import one_of, refusing
+from nn.console import positive
 from nn.fashion import load
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
@@ -19,15 +22,17 @@ from nn.fashion.recipes import RECIPES
 from nn.fashion.training import Run
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Train each recipe with each seed, look at the test images once a run, print a row of a Markdown table."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition(":")[0])
-    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(RECIPES)}; all by default")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train with the seeds 0 to N - 1 (default 3)")
-    parser.add_argument("--data", metavar="DIR", help="folder with the four IDX files")
-    parser.add_argument("--published-schedule", action="store_true", help="train as the recipes' references did")
-    arguments = parser.parse_args()
-    data = load(arguments.data)
+    add = parser.add_argument
+    add("recipes", nargs="*", type=one_of(RECIPES), metavar="RECIPE", help=f"of {', '.join(RECIPES)}; all by default")
+    add("--seeds", type=positive(int), default=3, metavar="N", help="train with the seeds 0 to N - 1 (default 3)")
+    add("--data", metavar="DIR", help="folder with the four IDX files")
+    add("--published-schedule", action="store_true", help="train as the recipes' references did")
+    arguments = parser.parse_args(given)
+    with refusing(parser):
+        data = load(arguments.data)
     print("| recipe | seeds | test accuracy | standard deviation | lowest | mirrored too | seconds a run |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for name in arguments.recipes or RECIPES:

@@ -11,12 +11,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.page import environment
 from benchmarks.timing import beside_busy_processes, number
+from benchmarks.usage import one_of
+from nn.console import positive
+from nn.fashion.recipes import RECIPES
 
+USUAL = "default", "fast-cnn", "best-mlp"
 PROGRAM = Path(__file__).parents[1] / "train.py"
 CHOICES = {"default": [], "one thread": ["--threads", "1", "--workers", "1"],
            "a thread a core": ["--threads", str(os.cpu_count()), "--workers", "1"]}
@@ -33,16 +38,17 @@ def seconds_of_training(recipe: str, epochs: int, flags: list[str]) -> float:
     return float(last["seconds"])
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each recipe and number of busy processes."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition(":")[0])
-    parser.add_argument("recipes", nargs="*", default=["default", "fast-cnn", "best-mlp"], metavar="RECIPE")
-    parser.add_argument("--beside", type=int, nargs="+", default=[0, 1, 3], metavar="N", help="busy processes")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="of each run (default 1)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each choice (default 3)")
-    given = parser.parse_args()
+    add = parser.add_argument
+    add("recipes", nargs="*", type=one_of(RECIPES), metavar="RECIPE", help=f"by default {', '.join(USUAL)}")
+    add("--beside", type=positive(int, zero=True), nargs="+", default=[0, 1, 3], metavar="N", help="busy processes")
+    add("--epochs", type=positive(int), default=1, metavar="N", help="of each run (default 1)")
+    add("--rounds", type=positive(int), default=3, metavar="N", help="runs of each choice (default 3)")
+    given = parser.parse_args(arguments)
     print(f"| recipe | busy processes | {' | '.join(CHOICES)} | default to best |\n|---|---|---|---|---|---|")
-    for recipe in given.recipes:
+    for recipe in given.recipes or USUAL:
         for count in given.beside:
             seconds: dict[str, list[float]] = {name: [] for name in CHOICES}
             with beside_busy_processes(count):

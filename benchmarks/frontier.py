@@ -27,6 +27,8 @@ from benchmarks import same_network
 from benchmarks.accuracy import accuracies_of
 from benchmarks.page import environment, write_between
 from benchmarks.timing import check_agreement, number, seconds_per_call, take_turns
+from benchmarks.usage import one_of, refusing
+from nn.console import positive
 from nn.fashion import load
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import Dataset
@@ -216,11 +218,13 @@ def draw(points: Sequence[Sequence[Row]], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, one seed after the other, and write the page."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition(":")[0])
-    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(POINTS)}; all by default")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="train with the seeds 0 to N - 1 (default 5)")
-    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="of steps beside others (default 10)")
+    add = parser.add_argument
+    add("recipes", nargs="*", type=one_of(POINTS), metavar="RECIPE", help=f"of {', '.join(POINTS)}; all by default")
+    add("--seeds", type=positive(int), default=5, metavar="N", help="train with the seeds 0 to N - 1 (default 5)")
+    add("--rounds", type=positive(int), default=10, metavar="N", help="of steps beside others (default 10)")
     options = parser.parse_args(arguments)
-    rows, data = read(RUNS), load()
+    with refusing(parser):
+        rows, data = read(RUNS), load()
     chosen = [(name, epochs) for name in options.recipes or POINTS for epochs in POINTS[name]]
     known = {(row.recipe, row.epochs, row.seed) for row in rows}
     missing = [(*point, seed) for seed in range(options.seeds) for point in chosen if (*point, seed) not in known]

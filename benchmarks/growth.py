@@ -19,6 +19,7 @@ from benchmarks import keras_cnn, mlp
 from benchmarks.mlp import Step
 from benchmarks.page import PAGE, environment, write_between
 from benchmarks.timing import take_turns
+from nn.console import positive
 
 WIDTH = 256
 
@@ -123,7 +124,7 @@ def draw(measured: Sequence[tuple[Sweep, list[float], list[int]]], path: Path) -
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, draw, and on request write the slopes into the documentation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="figures of each size (default 10)")
+    parser.add_argument("--rounds", type=positive(int), default=10, metavar="N", help="figures of a size (default 10)")
     parser.add_argument("--out", type=Path, default=PAGE.with_name("growth.png"), metavar="FILE", help="the picture")
     parser.add_argument("--write", action="store_true", help="put the slopes into docs/performance.md")
     options = parser.parse_args(arguments)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import train
+from nn.console import positive
 from nn.fashion import train_command  # noqa: F401 (so that no process needs to)
 from nn.fashion.dataset import FILES, SAMPLE_FOLDER, read_folder
 from nn.fashion.idx import pack
@@ -124,7 +125,7 @@ def survive(work: Path, recipe: str, kills: int, rng: random.Random) -> int:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=200, help="how many, over all recipes")
+    parser.add_argument("--kills", type=positive(int), default=200, help="how many, over all recipes")
     parser.add_argument("--only", choices=RUNS, action="append", help="a recipe; may be given several times")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.usage import refusing
+from nn.console import positive
 from nn.fashion import CLASSES, load
 from nn.fashion.classifier import Classifier
 from nn.fashion.photo import read_photo
@@ -92,15 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, or write example photos."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a run's folder, or a model file")
-    parser.add_argument("--count", type=int, default=1000, help="how many test images (default: 1000)")
+    parser.add_argument("--count", type=positive(int), default=1000, help="how many test images (default: 1000)")
     parser.add_argument("--training", action="store_true", help="use the last training images, to choose settings")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write a photo of each class there instead")
     given = parser.parse_args(arguments)
-    data, classifier = load(), Classifier.load(given.model)
+    with refusing(parser):
+        data, classifier = load(), Classifier.load(given.model)
+        classifier.check(data)
     images, labels = data.test_images[: given.count], data.test_labels[: given.count]
     if given.training:
         images, labels = data.train_images[-given.count :], data.train_labels[-given.count :]
     if given.write:
+        if np.bincount(labels, minlength=len(CLASSES)).min() < 3:
+            parser.error(f"--write takes three images of each class, which {len(images)} have not: raise --count")
         write_examples(given.write, images, labels)
         return
     plain = float((classifier.predict_proba(images).argmax(1) == labels).mean())

@@ -23,6 +23,7 @@ from benchmarks.jobs import ROOT, by_mpiexec
 from benchmarks.page import environment, write_between
 from benchmarks.timing import number
 from nn import processes
+from nn.console import positive
 from nn.distributed import GradientAverage
 from nn.fashion.models import Architecture, build
 from nn.fashion.recipes import OPTIMIZERS, RECIPES
@@ -202,8 +203,8 @@ def report(rounds: int, steps: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and on request write the tables into the documentation."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.processes", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="jobs of each kind (default 5)")
-    parser.add_argument("--steps", type=int, default=5, metavar="N", help="steps in a job (default 5)")
+    parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="jobs of each kind (default 5)")
+    parser.add_argument("--steps", type=positive(int), default=5, metavar="N", help="steps in a job (default 5)")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/distributed.md")
     parser.add_argument("--step", choices=NETWORKS, help="time a step, as one of the processes")
     parser.add_argument("--link", action="store_true", help="time an Allreduce, as one of the processes")

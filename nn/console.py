@@ -54,6 +54,19 @@ def as_path(text: str) -> Path:
 as_path.__name__ = "path"  # argparse: "invalid path value"
 
 
+def positive(number: type[int] | type[float], zero: bool = False) -> Callable[[str], float]:
+    """A converter for argparse: a number above zero, or not below it."""
+
+    def convert(text: str) -> float:
+        converted = number(text)
+        if not (converted >= 0 if zero else converted > 0):
+            raise ValueError
+        return converted
+
+    convert.__name__ = f"{'non-negative' if zero else 'positive'} {number.__name__}"  # argparse: "invalid … value"
+    return convert
+
+
 def complain(status: int, sentence: str) -> int:
     """Say why a command ends, if that is to be said; returns the status."""
     if sentence:

@@ -283,11 +283,69 @@ def test_the_command_writes_what_it_prints(quick_workloads, written, capsys):
     assert [line for line in written.read_text(encoding="utf-8").splitlines() if line][2:-2] == lines
 
 
-@pytest.mark.parametrize("arguments", [["--only", "chain", "--write"], ["--rounds", "0"], ["--only", "nothing"]])
+@pytest.mark.parametrize("arguments", [["--only", "chain", "--write"], ["--only", "nothing"]])
 def test_the_command_refuses_what_makes_no_sense(quick_workloads, arguments, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "arguments", "sentence"), [
+    *((command, [*flags, text], f"argument {flags[0]}: invalid {kind} int value: '{text}'")
+      for text in ("0", "-5")
+      for command, flags, kind in (
+          (main, ["--rounds"], "positive"), (accuracy.main, ["--seeds"], "positive"),
+          (busy.main, ["--rounds"], "positive"), (busy.main, ["--epochs"], "positive"),
+          (frontier.main, ["--seeds"], "positive"), (frontier.main, ["--rounds"], "positive"),
+          (growth.main, ["--rounds"], "positive"), (processes.main, ["--rounds"], "positive"),
+          (processes.main, ["--steps"], "positive"))),
+    (busy.main, ["--beside", "-1"], "argument --beside: invalid non-negative int value: '-1'"),
+    *((command, ["nosuch"], "argument RECIPE: there is no 'nosuch', only ")
+      for command in (accuracy.main, busy.main, frontier.main)),
+    (accuracy.main, ["--data", "nosuch"], "error: nosuch is not a folder"),
+], ids=lambda given: given.__module__ if callable(given) else str(given)[:30])
+def test_what_cannot_be_measured_is_refused_with_the_usage(command, arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command(arguments)
+    assert ended.value.code == 2
+    usage, *_, said = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: ")
+    assert sentence in said
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (["nosuch"], "there is no nosuch: name a model file, or the folder of a run"),
+    (["other.npz"], "the model is for images of 8 x 8, these data are of 28 x 28: name the data it learned from"),
+    (["own.npz", "--count", "0"], "argument --count: invalid positive int value: '0'"),
+    (["own.npz", "--count", "-5"], "argument --count: invalid positive int value: '-5'"),
+    (["own.npz", "--count", "9", "--write", "here"], "--write takes three images of each class, which 9 have not"),
+], ids=str)
+def test_photos_are_made_for_models_of_garments_alone(arguments, sentence, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("PIL")
+    from benchmarks import photos
+
+    monkeypatch.setenv("FASHION_MNIST_DIR", str(SAMPLE_FOLDER))
+    monkeypatch.chdir(tmp_path)
+    for name, side in (("own.npz", 28), ("other.npz", 8)):
+        architecture = {"name": "mlp", "sizes": [side**2, 10]}
+        Classifier(build(architecture), architecture, size=(side, side)).save(name)
+    with pytest.raises(SystemExit):
+        photos.main(arguments)
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 12, 30])
+def test_the_command_says_how_many_rounds_there_were(rounds, monkeypatch, capsys):
+    counts = []
+
+    def take_turns(contestants, rounds, *_):
+        counts.append(rounds)
+        return {name: [1.0] for name in contestants}
+
+    monkeypatch.setattr("benchmarks.__main__.take_turns", take_turns)
+    monkeypatch.setitem(WORKLOADS, "chain", quick("chain"))
+    main(["--rounds", str(rounds), "--only", "chain"])
+    assert capsys.readouterr().out.endswith(f" comes from {counts[0]} rounds, a busy one from {counts[1]}.\n")
 
 
 def test_a_workload_compares_results_before_it_times_them():
