@@ -21,13 +21,11 @@ OWN = "MINIGRAD_PROCESS_OF_JOB"  # see nn/processes.py
 
 def parse_arguments() -> argparse.Namespace:
     """The flags; those left out keep the recipe's setting."""
-    import argparse
+    from argparse import RawDescriptionHelpFormatter
 
-    from nn.console import as_path, positive
+    from nn.console import Parser, as_path, positive
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=epilog()
-    )
+    parser = Parser(description=__doc__, formatter_class=RawDescriptionHelpFormatter, epilog=epilog())
     add = parser.add_argument
     add("--recipe", metavar="NAME", help="what to train, see --list-recipes (default: default)")
     add("--list-recipes", action="store_true", help="list the recipes with what they reach, and stop")

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from minigrad.console import Parser as Parser
+from minigrad.console import without_control as without_control
 from nn.processes import ending
 
 
@@ -24,15 +26,6 @@ def print_anywhere() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
-
-
-def without_control(text: str) -> str:
-    r"""A text without what a terminal obeys instead of showing, and without spaces around it.
-
-    >>> without_control("\x1b[31mcat\t")
-    '[31mcat'
-    """
-    return "".join(character for character in text if character.isprintable()).strip()
 
 
 def say(sentence: str, file: TextIO | None = None) -> None:

@@ -15,6 +15,7 @@ from runpy import run_module
 from types import ModuleType
 from typing import Any
 
+from minigrad.console import Parser
 from minigrad.graph import backward, sweep, swept, watches
 from minigrad.recording import Recorded, Recorder, Seeded, active
 from minigrad.show.names import names_around, names_in
@@ -160,7 +161,7 @@ def write_page(watched: OnePass, variables: dict[str, Any], given: argparse.Name
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of the command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m minigrad.show",
         description="Run a script, unchanged, and write a page that steps through one of its backward passes.",
         epilog="What follows SCRIPT is passed on to it. Only -o FILE is taken from there, unless it was given before "
@@ -174,7 +175,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("script", metavar="SCRIPT", help="the script to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own arguments")
-    given = parser.parse_args(arguments)
+    try:
+        given = parser.parse_args(arguments)
+    except OSError as error:
+        parser.exit(1, f"{parser.prog}: cannot write what is printed: {error.strerror}\n")
     if given.number < 1:
         parser.error(f"--pass counts from 1, got {given.number}")
     if not given.module and not Path(given.script).is_file():

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import nn
 import nn.fashion.sample
 from nn.console import as_path
 
@@ -24,14 +26,18 @@ def test_a_console_without_unicode_gets_everything():
     assert shell(f"{sys.executable} -m nn.fashion predict --help", PYTHONIOENCODING="ascii").returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [COMMAND, f"{sys.executable} -m nn.fashion --help"])
+@pytest.mark.parametrize(("arguments", "program"), [
+    (COMMAND, "python -m nn.fashion"), (f"{sys.executable} -m nn.fashion --help", "python -m nn.fashion"),
+    (f"{sys.executable} {Path(nn.__file__).parents[1] / 'train.py'} --help", "train.py"),
+])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(("where", "sentence"), [
     (">/dev/full", "cannot write what is printed: No space left on device"),
     (">&-", "standard output is closed: what was printed is lost"),
 ])
-def test_lost_output_is_one_sentence_and_a_status(arguments, where, sentence):
-    done = shell(f"{arguments} {where}")
-    assert (done.returncode, done.stderr) == (1, f"python -m nn.fashion: {sentence}\n")
+def test_lost_output_is_one_sentence_and_a_status(arguments, program, unbuffered, where, sentence):
+    done = shell(f"{arguments} {where}", PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (1, f"{program}: {sentence}\n")
 
 
 def test_a_path_begins_at_home_of_users_that_there_are(monkeypatch):

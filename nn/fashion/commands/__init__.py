@@ -11,31 +11,15 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn
 
-from nn.console import say, without_control
+from nn.console import Parser, say
 from nn.fashion.commands import evaluate, export, page, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError
 
-if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
-
 COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate, "export": export, "page": page, "predict": predict, "report": report, "samples": samples,
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but help that cannot be written is an `OSError`, and no error commands the terminal."""
-
-    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
-        """Write the help; argparse keeps it to itself when that fails."""
-        print(self.format_help(), end="", file=file)
-
-    def error(self, message: str) -> NoReturn:
-        """End with a sentence."""
-        super().error(without_control(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -205,6 +205,15 @@ def test_the_scripts_own_flag_o_is_its_own_if_the_page_was_named_before(scripts)
     assert (scripts / "page.html").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no such file")
+def test_help_that_cannot_be_written_is_a_sentence_and_a_status():
+    command = [sys.executable, "-u", "-m", "minigrad.show", "-h"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "python -m minigrad.show: cannot write what is printed: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 ONE_PASS = "import minigrad as mg\nx = mg.tensor(1.0, requires_grad=True)\n(x * x).backward()\n"
 
 
@@ -212,6 +221,7 @@ ONE_PASS = "import minigrad as mg\nx = mg.tensor(1.0, requires_grad=True)\n(x * 
     ("arguments", "code", "said"),
     [
         (["nowhere.py"], 2, "there is no script nowhere.py"),
+        (["\x1b[2J\x07nowhere.py"], 2, "there is no script [2Jnowhere.py"),
         (["--module", "nowhere.at.all"], 2, "there is no module nowhere.at.all"),
         (["--pass", "0", "one.py"], 2, "--pass counts from 1, got 0"),
         (["--pass", "7", "one.py"], 1, "the script made 1 backward pass, so there is no page of pass 7"),
