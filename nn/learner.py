@@ -153,6 +153,7 @@ class Learner(OfTraining):
         self.complete = True
         self._loader: Iterable[Any] | None = None  # of the last `fit`
         self._left_off: dict[str, Any] | None = None  # what the next `fit` goes on from
+        self._untold: list[Callback] = []  # those still to hear that an epoch has ended
 
     def fit(self, train: DataLoader, valid: DataLoader | None = None, epochs: int = 1) -> list[Row]:
         """Train for some epochs, evaluating after each; returns the history.
@@ -182,13 +183,13 @@ class Learner(OfTraining):
                 row = self._noted(row | {"seconds": perf_counter() - start})
                 self._check_finite(row.get("valid_loss", 0.0), "validation loss", f"after step {self.step}")
                 self.history.append(row)
-                self._notify("on_epoch_end")
+                self._end_epoch(self.callbacks)
             self._notify("on_fit_end")
         return self.history
 
     def _begin(self, train: Iterable[Any]) -> float:
         """Have callbacks, and the loader, begin or go on; returns for how many seconds the history has trained."""
-        left_off, self._loader = self._left_off, train
+        left_off, self._loader, self._untold = self._left_off, train, []
         waiting = [] if left_off is None else list(left_off["callbacks"])
         if left_off is not None and left_off["loader"] is not None:
             with said_of("the loader"):
@@ -204,6 +205,8 @@ class Learner(OfTraining):
                 f"that order: {', '.join(type(callback).__name__ for callback in self.callbacks) or 'it has none'}"
             )
         self._left_off = None
+        if left_off is not None:
+            self._end_epoch(last_named(self.callbacks, left_off["untold"]))
         return self.history[-1].get("seconds", 0.0) if self.history else 0.0
 
     def _train_epoch(self, train: Iterable[tuple[Array, ...]]) -> Row:
@@ -314,11 +317,13 @@ class Learner(OfTraining):
 
         Weights and buffers, of the loss too, optimizer, schedule, history, counts; where the default generator stands
         and those of layers and losses; and of the `fit` it is in, or was last, the loader with its transform, and the
-        callbacks: see `nn.state.moving_parts` and `Callback.state_dict`.
+        callbacks: see `nn.state.moving_parts` and `Callback.state_dict`. When a callback asks for it as an epoch ends,
+        those after it, which have yet to hear of that, do so when training goes on.
         """
         loader = None if self._loader is None else states_of(moving_parts(self._loader))
         remembered = [[type(c).__name__, state] for c in self.callbacks if (state := c.state_dict())]
-        left_off = {"loader": loader, "callbacks": remembered}
+        untold = [type(callback).__name__ for callback in self._untold]
+        left_off = {"loader": loader, "callbacks": remembered, "untold": untold}
         return {
             "parts": [type(part).__name__ for part in (self.model, self.optimizer, self.scheduler)],
             "model": self.model.state_dict(),
@@ -352,7 +357,10 @@ class Learner(OfTraining):
         history, counts = [dict(row) for row in state["history"]], (int(state["epoch"]), int(state["step"]))
         if not all(isinstance(x, int | float) for row in history for x in row.values()):
             raise ValueError("its history has something else than numbers")
-        left_off = {"loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]]}
+        left_off = {
+            "loader": state["loader"], "callbacks": [(str(n), dict(s)) for n, s in state["callbacks"]],
+            "untold": [str(name) for name in state.get("untold", [])],  # older files do not have it
+        }
         self.model.load_state_dict(state["model"])
         of_loss, own = state.get("loss", {}), learned(self.loss)
         if "loss" in state and of_loss.keys() != own.keys():  # older files do not have it
@@ -407,6 +415,23 @@ class Learner(OfTraining):
     def _notify(self, event: str) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(self)
+
+    def _end_epoch(self, callbacks: Sequence[Callback]) -> None:
+        """Tell callbacks that an epoch has ended; each sees in `_untold` those that hear of it after itself."""
+        self._untold = list(callbacks)
+        while self._untold:
+            self._untold.pop(0).on_epoch_end(self)
+
+
+def last_named(callbacks: Sequence[Callback], names: Sequence[str]) -> list[Callback]:
+    """The last callbacks of classes of these names, in their order; names that none has are left out."""
+    kinds, found = [type(callback).__name__ for callback in callbacks], list[Callback]()
+    names = [name for name in names if name in kinds]
+    for kind, callback in zip(reversed(kinds), reversed(callbacks), strict=True):
+        if names and kind == names[-1]:
+            names.pop()
+            found.insert(0, callback)
+    return found
 
 
 @contextmanager

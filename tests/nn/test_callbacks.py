@@ -224,6 +224,26 @@ def test_the_best_of_all_epochs_is_kept_where_training_goes_on_from_a_file(tmp_p
     assert equal(second.model.state_dict(), states[np.argmin(numbers)])
 
 
+@pytest.mark.parametrize("when", range(1, 6))
+@pytest.mark.parametrize("place", range(4))
+def test_training_goes_on_the_same_wherever_the_callback_stands_that_saves_it(tmp_path, place, when):
+    numbers = [2, 1, 3, 0.5, 4, 5, 5, 5]
+
+    def learner():
+        model = nn.Linear(3, 2, generator=np.random.default_rng(0))
+        callbacks = [Script("valid_loss", numbers), KeepBest("valid_loss"), EarlyStopping(patience=2)]
+        callbacks.insert(place, AfterEpoch(lambda it: it.save(tmp_path / "learner.npz") if it.epoch == when else None))
+        return Learner(model, nn.optim.SGD(model.parameters(), lr=0.1), callbacks=callbacks)
+
+    straight, resumed, loader = learner(), learner(), nn.DataLoader((np.eye(4, 3), np.arange(4) % 2), 2)
+    straight.fit(loader, epochs=8)
+    resumed.load(tmp_path / "learner.npz")
+    resumed.fit(loader, epochs=8 - when)
+    for it in straight, resumed:
+        assert [row["valid_loss"] for row in it.history] == numbers[:6]
+    assert equal(resumed.model.state_dict(), straight.model.state_dict())
+
+
 def test_weights_from_before_are_not_put_back_by_a_fit_of_no_epochs():
     keeper = KeepBest("valid_loss")
     model = nn.Linear(3, 2)

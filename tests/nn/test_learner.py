@@ -260,6 +260,30 @@ def test_callbacks_hear_of_everything_in_their_order():
     assert log == [f"{name} {event}" for event in events for name in "ab"]
 
 
+@pytest.mark.parametrize("lacking", ["", "a", "c", "d"])
+def test_those_after_a_callback_that_saves_hear_of_the_epoch_in_their_order_and_again_when_training_goes_on(lacking):
+    def learner(names, at=None):
+        kinds = {name: type(name, (Recorder,), {}) for name in names}
+        return learner_of(callbacks=[kind(log, name, at and at.get(name), keep) for name, kind in kinds.items()])
+
+    def keep(learner):
+        states.append(learner.state_dict())
+        log.append("saved")
+
+    log, states = [], []
+    learner("abcd", {"b": ("epoch end", 2)}).fit(DataLoader(batch(8), 4))
+    told = ["aepoch end", "bepoch end", "saved", "cepoch end", "depoch end"]
+    assert log[-9:-4] == told
+    log.clear()
+    second = learner([name for name in "abcd" if name != lacking])
+    second.load_state_dict(states[0])
+    second.fit(DataLoader(batch(8), 4), epochs=0)
+    assert [entry for entry in log if "epoch" in entry] == [f"{n}epoch end" for n in "cd" if n != lacking]
+    log.clear()
+    second.fit(DataLoader(batch(8), 4), epochs=0)
+    assert not any("epoch" in entry for entry in log), "and only once"
+
+
 def test_callbacks_find_the_state_they_are_promised():
     class Check(Callback):
         def on_epoch_start(self, learner):
