@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from operator import index
-from typing import Any, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
-from nn.functional.settings import real, whole
+from nn.functional.settings import is_list, real, whole
 from nn.optim import Optimizer
 from nn.state import OfTraining
 
@@ -25,11 +25,34 @@ leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # th
 # what PyTorch's schedules keep beside what begins with an underscore, and here follows from other settings
 OF_PYTORCH = {"default_min_lr", "mode_worse"}
 
+Check: TypeAlias = Callable[[str, str, Any], Any]  # of a schedule, a setting and its value: the value, or ValueError
+
+
+def each(check: Check) -> Check:
+    """The check of a list of such settings."""
+    return lambda name, setting, values: [check(name, f"each of {setting}", value) for value in values]
+
+
+def one_of(*choices: str) -> Check:
+    """The check of a setting that is one of some words."""
+
+    def check(name: str, setting: str, value: Any) -> Any:
+        if value not in choices:
+            raise ValueError(f"{setting} is {' or '.join(map(repr, choices))}, got {value!r:.80}")
+        return value
+
+    return check
+
+
+count, positive, at_least_0 = partial(whole, least=0), partial(whole, least=1), partial(real, least=0)
+
 
 class Schedule(OfTraining):
     """What sets the learning rates of an optimizer, step by step: only one of them at a time."""
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {}  # of the settings, when a schedule is made and when it is loaded
     optimizer: Optimizer
+    last_epoch: int
     _has_led = False  # whether it was stepped, see `lead`
 
     def lead(self, rates: Sequence[float]) -> None:
@@ -69,10 +92,26 @@ class Schedule(OfTraining):
         SequentialLR, which keep something else.
 
         Raises:
-            ValueError: if it is the state of another kind of schedule, or for another number of parameter groups.
+            ValueError: if it is the state of another kind of schedule, or for another number of parameter groups, or
+                with settings that a schedule is not made with; then nothing has changed.
         """
         self.check_state(state_dict)
+        before = self.state_dict()
         self.put_state(state_dict)
+        try:
+            self.check_settings()
+            self.apply(self.last_epoch)
+        except ValueError:
+            self.put_state(before)
+            raise
+
+    def check_settings(self) -> None:
+        """Raise ValueError if a setting is out of range."""
+        for name, check in self.CHECKS.items():
+            setattr(self, name, check(type(self).__name__, name, getattr(self, name)))
+
+    def apply(self, step: int) -> None:
+        """Set the optimizer to what holds after `step` steps, if that follows from their number alone."""
 
     def put_state(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the settings and the count, and leave the optimizer as it is."""
@@ -123,12 +162,13 @@ class LRScheduler(Schedule):
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
+        self.check_settings()
         for group in optimizer.param_groups:
             if last_epoch != -1 and "initial_lr" not in group:
                 raise ValueError(f"to resume after step {last_epoch}, load the optimizer first: it has no 'initial_lr'")
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs: list[float] = [float(group["initial_lr"]) for group in optimizer.param_groups]
-        self.last_epoch = index(last_epoch) + 1
+        self.last_epoch = whole(type(self).__name__, "last_epoch", last_epoch, -1) + 1
         self.apply(self.last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -137,9 +177,13 @@ class LRScheduler(Schedule):
 
     def apply(self, step: int) -> None:
         """Set the optimizer to what holds after `step` steps; ValueError if that is no learning rate."""
-        lrs = [float(self.lr_at(base_lr, step)) for base_lr in self.base_lrs]
+        kind = type(self).__name__
+        step = whole(kind, "the number of steps", step, 0)
+        try:
+            lrs = [float(self.lr_at(base_lr, step)) for base_lr in self.base_lrs]
+        except OverflowError:  # of a power
+            lrs = [math.inf]
         if not all(0 <= lr < math.inf for lr in lrs):
-            kind = type(self).__name__
             raise ValueError(f"a learning rate is from 0 to less than inf, but at step {step} {kind} sets {lrs}")
         for group, lr in zip(self.optimizer.param_groups, lrs, strict=True):
             group["lr"] = lr
@@ -153,10 +197,6 @@ class LRScheduler(Schedule):
         self.apply(self.last_epoch + 1)
         self.last_epoch += 1
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.apply(self.last_epoch)
-
 
 class StepLR(LRScheduler):
     """The learning rate times `gamma` every `step_size` steps.
@@ -168,8 +208,10 @@ class StepLR(LRScheduler):
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {"step_size": positive, "gamma": at_least_0}
+
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = whole("StepLR", "step_size", step_size, 1), real("StepLR", "gamma", gamma)
+        self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -186,11 +228,14 @@ class MultiStepLR(LRScheduler):
     [1.0, 0.5, 0.5, 0.5, 0.25]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        "milestones": lambda *given: sorted(each(count)(*given)), "gamma": at_least_0,
+    }
+
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = sorted(steps_of("MultiStepLR", milestones))
-        self.gamma = real("MultiStepLR", "gamma", gamma)
+        self.milestones, self.gamma = steps_of("MultiStepLR", milestones), gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -207,8 +252,10 @@ class ExponentialLR(LRScheduler):
     [1.0, 0.5, 0.25, 0.125]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {"gamma": at_least_0}
+
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = real("ExponentialLR", "gamma", gamma)
+        self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -228,13 +275,16 @@ class LinearLR(LRScheduler):
     [0.5, 0.75, 1.0, 1.0]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        "start_factor": partial(real, most=1, above=0), "end_factor": partial(real, least=0, most=1),
+        "total_iters": positive,
+    }
+
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        self.start_factor = real("LinearLR", "start_factor", start_factor, most=1, above=0)
-        self.end_factor = real("LinearLR", "end_factor", end_factor, 0, 1)
-        self.total_iters = whole("LinearLR", "total_iters", total_iters, 1)
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -252,9 +302,10 @@ class CosineAnnealingLR(LRScheduler):
     [1.0, 0.854, 0.5, 0.146, 0.0]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {"T_max": positive, "eta_min": real}
+
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max = whole("CosineAnnealingLR", "T_max", T_max, 1)
-        self.eta_min = real("CosineAnnealingLR", "eta_min", eta_min)
+        self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -294,6 +345,12 @@ class OneCycleLR(LRScheduler):
     [0.04, 0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        "total_steps": positive, "anneal_strategy": one_of("cos", "linear"), "phase_ends": each(real),
+        "div_factor": partial(real, above=0), "final_div_factor": partial(real, above=0),
+        "base_momentums": each(partial(real, least=0, below=1)), "max_momentums": each(partial(real, least=0, below=1)),
+    }
+
     def __init__(
         self, optimizer: Optimizer, max_lr: float | Sequence[float], total_steps: int | None = None,
         epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
@@ -307,24 +364,27 @@ class OneCycleLR(LRScheduler):
             total_steps = whole("OneCycleLR", "epochs", epochs, 1)
             total_steps *= whole("OneCycleLR", "steps_per_epoch", steps_per_epoch, 1)
         pct_start = real("OneCycleLR", "pct_start", pct_start, 0, 1)
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
-        self.div_factor = real("OneCycleLR", "div_factor", div_factor, above=0)
-        self.final_div_factor = real("OneCycleLR", "final_div_factor", final_div_factor, above=0)
-        if cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
-            raise ValueError(f"{type(optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
-        self.total_steps = whole("OneCycleLR", "total_steps", total_steps, 1)
+        self.optimizer, self.total_steps = optimizer, whole("OneCycleLR", "total_steps", total_steps, 1)
+        self.div_factor, self.final_div_factor = div_factor, final_div_factor
         self.anneal_strategy, self.cycle_momentum, self.three_phase = anneal_strategy, cycle_momentum, three_phase
-        self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer, 0, below=1)
-        self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer, 0, below=1)
-        peak = pct_start * total_steps - 1  # PyTorch counts these from 1, and the start from 0
-        self.phase_ends = [peak, 2 * peak, total_steps - 1] if three_phase else [peak, total_steps - 1]
+        self.base_momentums = one_per_group("base_momentum", base_momentum, optimizer)
+        self.max_momentums = one_per_group("max_momentum", max_momentum, optimizer)
+        peak = pct_start * self.total_steps - 1  # PyTorch counts these from 1, and the start from 0
+        self.phase_ends = [peak, *[2 * peak] * bool(three_phase), self.total_steps - 1]
+        self.check_settings()
         for group, highest in zip(optimizer.param_groups, one_per_group("max_lr", max_lr, optimizer), strict=True):
             if last_epoch == -1:
-                group["initial_lr"] = highest / div_factor
+                group["initial_lr"] = highest / self.div_factor
         super().__init__(optimizer, last_epoch)
         for group, first in zip(optimizer.param_groups, self.base_lrs, strict=True):  # PyTorch's looks for them there
             group.update(max_lr=first * self.div_factor, min_lr=first / self.final_div_factor)
+
+    def check_settings(self) -> None:
+        super().check_settings()
+        if self.cycle_momentum and not {"betas", "momentum"} & set(self.optimizer.defaults):
+            raise ValueError(f"{type(self.optimizer).__name__} has no momentum to cycle: pass cycle_momentum=False")
+        if len(self.phase_ends) != (3 if self.three_phase else 2):
+            raise ValueError(f"three_phase={self.three_phase} does not go with phases that end at {self.phase_ends}")
 
     def anneal(self, step: int, borders: Sequence[float]) -> float:
         """What goes from border to border, one phase after the other, at this step."""
@@ -377,6 +437,8 @@ class SequentialLR(LRScheduler):
     [0.5, 0.75, 1.0, 0.5, 0.25]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {"milestones": each(count)}
+
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
         last_epoch: int = -1,
@@ -389,9 +451,14 @@ class SequentialLR(LRScheduler):
                 reason = "is of another optimizer" if isinstance(schedule, LRScheduler) else "is no function of steps"
                 raise ValueError(f"{type(schedule).__name__} cannot be part of this sequence, since it {reason}")
         self.schedulers = list(schedulers)
+        super().__init__(optimizer, last_epoch)
+
+    def check_settings(self) -> None:
+        super().check_settings()
         if self.milestones != sorted(self.milestones):
             raise ValueError(f"milestones come one after the other, got {self.milestones}")
-        super().__init__(optimizer, last_epoch)
+        for schedule in self.schedulers:
+            schedule.check_settings()
 
     def apply(self, step: int) -> None:
         number = bisect_right(self.milestones, step)
@@ -437,23 +504,24 @@ class ReduceLROnPlateau(Schedule):
     [0.1]
     """
 
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        "mode": one_of("min", "max"), "threshold_mode": one_of("rel", "abs"), "factor": partial(real, least=0, below=1),
+        "threshold": real, "eps": real, "min_lrs": each(real), "best": real, "patience": count, "cooldown": count,
+        "num_bad_epochs": count, "cooldown_counter": count, "last_epoch": count,
+    }
+
     def __init__(
         self, optimizer: Optimizer, mode: Literal["min", "max"] = "min", factor: float = 0.1, patience: int = 10,
         threshold: float = 1e-4, threshold_mode: Literal["rel", "abs"] = "rel", cooldown: int = 0,
         min_lr: float | Sequence[float] = 0.0, eps: float = 1e-8,
     ) -> None:
-        self.factor = real("ReduceLROnPlateau", "factor", factor, 0, below=1)
-        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"modes are 'min' or 'max' and 'rel' or 'abs', got {mode!r} and {threshold_mode!r}")
-        self.optimizer = optimizer
-        self.mode, self.threshold_mode = mode, threshold_mode
-        self.threshold = real("ReduceLROnPlateau", "threshold", threshold)
-        self.eps = real("ReduceLROnPlateau", "eps", eps)
-        self.patience = whole("ReduceLROnPlateau", "patience", patience, 0)
-        self.cooldown = whole("ReduceLROnPlateau", "cooldown", cooldown, 0)
+        self.optimizer, self.mode, self.factor = optimizer, mode, factor
+        self.threshold, self.threshold_mode, self.eps = threshold, threshold_mode, eps
+        self.patience, self.cooldown = patience, cooldown
         self.min_lrs = one_per_group("min_lr", min_lr, optimizer)
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+        self.check_settings()
 
     def step(self, metrics: float) -> None:
         """Take note of an epoch's metric, and reduce the learning rates if it is time to.
@@ -490,22 +558,16 @@ def cosine(start: float, end: float, done: float) -> float:
 
 
 def steps_of(name: str, milestones: Iterable[int]) -> list[int]:
-    """Milestones as numbers of steps; ValueError if they are no list of whole numbers."""
-    if not isinstance(milestones, Iterable):
+    """Milestones as a list; ValueError if they are none."""
+    if not is_list(milestones):
         raise ValueError(f"{name} expects milestones to be a list of numbers of steps, got {milestones!r:.80}")
-    return [whole(name, "each milestone", step, 0) for step in milestones]
+    return list(milestones)
 
 
-def one_per_group(
-    name: str, value: float | Sequence[float], optimizer: Optimizer, least: float = -math.inf,
-    below: float | None = None,
-) -> list[float]:
+def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:
     """One number for each parameter group, from a list of them or from one for all."""
     groups = len(optimizer.param_groups)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        values = [real("a schedule", f"each {name}", x, least, below=below) for x in value]
-    else:
-        values = [real("a schedule", name, value, least, below=below)] * groups
+    values: list[Any] = list(value) if is_list(value) else [value] * groups  # type: ignore[arg-type]
     if len(values) != groups:
         raise ValueError(f"{name} needs one value for each of {groups} parameter groups, got {value}")
-    return values
+    return [real("a schedule", name, number) for number in values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf, nan
 from numbers import Real
 from operator import index
@@ -54,6 +55,11 @@ def real(
         bounds = "" if (start, end) == ("-inf", "inf") else f" from {start} to {end}"
         raise ValueError(f"{name} expects {setting} to be a number{bounds}, got {number!r:.80}")
     return found
+
+
+def is_list(setting: Any) -> bool:
+    """Whether a setting is several, and no text: an array or a tensor of no axes, which pretends to be, is one."""
+    return isinstance(setting, Iterable) and not isinstance(setting, str) and getattr(setting, "ndim", 1) != 0
 
 
 def integer(number: Any) -> int | None:

@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -267,11 +268,11 @@ def test_the_state_of_another_schedule_is_refused():
     [
         (lambda o: StepLR(o, 0), "expects step_size to be an integer of at least 1, got 0"),
         (lambda o: CosineAnnealingLR(o, 1.5), "expects T_max to be an integer of at least 1, got 1.5"),
-        (lambda o: StepLR(o, 2, gamma="a"), "StepLR expects gamma to be a number, got 'a'"),
-        (lambda o: ExponentialLR(o, None), "ExponentialLR expects gamma to be a number, got None"),
-        (lambda o: StepLR(o, 2, gamma=10**400), "StepLR expects gamma to be a number, got 1000"),
+        (lambda o: StepLR(o, 2, gamma="a"), "StepLR expects gamma to be a number from 0 to inf, got 'a'"),
+        (lambda o: ExponentialLR(o, None), "ExponentialLR expects gamma to be a number .*, got None"),
+        (lambda o: StepLR(o, 2, gamma=10**400), "StepLR expects gamma to be a number .*, got 1000"),
         (lambda o: MultiStepLR(o, 3), "MultiStepLR expects milestones to be a list of numbers of steps, got 3"),
-        (lambda o: MultiStepLR(o, [-1, 3]), "expects each milestone to be an integer of at least 0, got -1"),
+        (lambda o: MultiStepLR(o, [-1, 3]), "expects each of milestones to be an integer of at least 0, got -1"),
         (lambda o: CosineAnnealingLR(o, 5, "a"), "CosineAnnealingLR expects eta_min to be a number, got 'a'"),
         (lambda o: OneCycleLR(o, "a", 5), "a schedule expects max_lr to be a number, got 'a'"),
         (lambda o: SequentialLR(o, [1, 2], [1]), "int cannot be part of this sequence, since it is no function"),
@@ -288,15 +289,16 @@ def test_the_state_of_another_schedule_is_refused():
         (lambda o: OneCycleLR(o, 1.0, 10, div_factor=0), "div_factor to be a number from above 0 to inf, got 0"),
         (lambda o: OneCycleLR(o, 1.0, 10, final_div_factor=0.0), "final_div_factor to be .* above 0 to inf, got 0.0"),
         (lambda o: OneCycleLR(o, -1.0, 10), r"at step 0 OneCycleLR sets \[-0.04"),
-        (lambda o: OneCycleLR(o, 1.0, 10, max_momentum=1.0), "max_momentum to be .* from 0 to less than 1, got 1.0"),
-        (lambda o: OneCycleLR(o, 1.0, 10, base_momentum=[-1]), "each base_momentum to be .* to less than 1, got -1"),
+        (lambda o: OneCycleLR(o, 1.0, 10, max_momentum=1.0), "max_momentums to be .* from 0 to less than 1, got 1.0"),
+        (lambda o: OneCycleLR(o, 1.0, 10, base_momentum=[-1]), "each of base_momentums to be .* less than 1, got -1"),
         (lambda o: CosineAnnealingLR(o, 4, eta_min=math.inf), r"at step 0 CosineAnnealingLR sets \[nan\]"),
-        (lambda o: ExponentialLR(o, -0.5).step(), r"but at step 1 ExponentialLR sets \[-0.5\]"),
+        (lambda o: ExponentialLR(o, -0.5), "ExponentialLR expects gamma to be a number from 0 to inf, got -0.5"),
+        (lambda o: [it.step() for it in [ExponentialLR(o, 1e200)] * 2], r"at step 2 ExponentialLR sets \[inf\]"),
         (lambda o: SequentialLR(o, [StepLR(o, 1)] * 3, [5, 2]), r"milestones come one after the other, got \[5, 2\]"),
         (lambda o: StepLR(o, 1).load_state_dict(None), "StepLR has the state .*, got a NoneType"),
         (lambda o: SequentialLR(o, [StepLR(o, 1)], []).load_state_dict(3), "SequentialLR has the state .*, got a int"),
         (lambda o: ReduceLROnPlateau(o, factor=1.0), "expects factor to be a number from 0 to less than 1, got 1.0"),
-        (lambda o: ReduceLROnPlateau(o, "low"), "modes are 'min' or 'max' and 'rel' or 'abs', got 'low' and 'rel'"),
+        (lambda o: ReduceLROnPlateau(o, "low"), "mode is 'min' or 'max', got 'low'"),
         (lambda o: SequentialLR(o, [StepLR(o, 1)], [1]), r"1 schedules need one milestone fewer, got \[1\]"),
         (lambda o: SequentialLR(o, [], 3), "SequentialLR expects milestones to be a list of numbers of steps, got 3"),
         (lambda o: ReduceLROnPlateau(o).step(None), "ReduceLROnPlateau expects the metric to be a number, got None"),
@@ -307,6 +309,69 @@ def test_the_state_of_another_schedule_is_refused():
 def test_bad_arguments_are_refused_with_a_sentence_that_shows_them(make, message):
     with pytest.raises(ValueError, match=message):
         make(optimizer_of())
+
+
+EVERY_SCHEDULE = {name: make for name, (make, _) in GOLDEN.items()} | {"ReduceLROnPlateau": ReduceLROnPlateau}
+
+
+@pytest.mark.parametrize("bad", [-1, 0, 0.5, -0.5, 10**400, math.nan, math.inf, "low"], ids=lambda bad: f"{bad!r:.5}")
+@pytest.mark.parametrize("name", EVERY_SCHEDULE)
+def test_a_state_is_refused_as_a_whole_or_gives_a_schedule_that_sets_learning_rates(name, bad):
+    def sets(value, entry):
+        return [bad] * len(value) if isinstance(value, list) and entry != "schedulers" else bad
+
+    fresh = EVERY_SCHEDULE[name](optimizer_of(momentum=0.5)).state_dict()
+    states = [fresh | {entry: sets(value, entry)} for entry, value in fresh.items()]
+    states += [fresh | {"schedulers": [part, *fresh["schedulers"][1:]]} for part in parts_of(fresh, bad)]
+    for state in states:
+        optimizer = optimizer_of(momentum=0.5)
+        schedule = EVERY_SCHEDULE[name](optimizer)
+        before = schedule.state_dict(), optimizer.state_dict()
+        try:
+            schedule.load_state_dict(state)
+        except ValueError:
+            assert (schedule.state_dict(), optimizer.state_dict()) == before
+            continue
+        with suppress(ValueError):  # it is over, or its learning rate would be none
+            for _ in range(3):
+                advance(schedule)
+        assert all(0 <= lr < math.inf for lr in schedule.get_last_lr())
+
+
+def parts_of(state, bad):
+    """The state of the first schedule of a sequence, with one entry after the other replaced."""
+    first = state.get("schedulers", [{}])[0]
+    return [first | {entry: bad} for entry in first]
+
+
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (lambda o: StepLR(o, 2), {"step_size": 0}), (lambda o: StepLR(o, 2), {"gamma": -1}),
+        (lambda o: StepLR(o, 2), {"last_epoch": 1.5}), (lambda o: StepLR(o, 2), {"base_lrs": [math.nan]}),
+        (lambda o: MultiStepLR(o, [1]), {"milestones": [-1]}), (lambda o: CosineAnnealingLR(o, 2), {"T_max": 0}),
+        (lambda o: LinearLR(o), {"start_factor": 0}), (lambda o: LinearLR(o), {"total_iters": 0}),
+        (lambda o: OneCycleLR(o, 1.0, 5), {"anneal_strategy": "log"}),
+        (lambda o: OneCycleLR(o, 1.0, 5), {"max_momentums": [2.0]}),
+        (lambda o: OneCycleLR(o, 1.0, 5), {"three_phase": True}), (lambda o: OneCycleLR(o, 1.0, 5), {"last_epoch": 6}),
+        (lambda o: SequentialLR(o, [StepLR(o, 1)] * 3, [2, 5]), {"milestones": [5, 2]}),
+        (ReduceLROnPlateau, {"mode": "low"}), (ReduceLROnPlateau, {"factor": 1.0}),
+        (ReduceLROnPlateau, {"patience": -1}),
+    ],
+)
+def test_settings_that_a_schedule_is_not_made_with_are_not_loaded_either(make, settings):
+    optimizer = optimizer_of(momentum=0.5)
+    schedule = make(optimizer)
+    before = schedule.state_dict(), optimizer.state_dict()
+    with pytest.raises(ValueError, match=r"expects|is '|sets \[|go with|is over|one after"):
+        schedule.load_state_dict(schedule.state_dict() | settings)
+    assert (schedule.state_dict(), optimizer.state_dict()) == before
+
+
+def test_a_momentum_is_not_cycled_by_loading_where_there_is_none():
+    schedule = OneCycleLR(optimizer_of(Adagrad), 1.0, 5, cycle_momentum=False)
+    with pytest.raises(ValueError, match="Adagrad has no momentum to cycle"):
+        schedule.load_state_dict(OneCycleLR(optimizer_of(momentum=0.5), 1.0, 5).state_dict())
 
 
 def test_a_schedule_without_a_formula_says_so():
