@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nn import functional as F
+from nn.functional.settings import whole
 from nn.layers.function import Function
 
 __all__ = ["ELU", "GELU", "LeakyReLU", "LogSoftmax", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
@@ -75,9 +76,18 @@ class Softplus(Function):
     function = staticmethod(F.softplus)
 
 
+class AlongAxis(Function):
+    """The base of those below. Raises ValueError if `dim` is no integer: None would be a guess, as PyTorch warns."""
+
+    dim: int
+
+    def __post_init__(self) -> None:
+        self.dim = whole(type(self).__name__, "dim", self.dim)
+
+
 @dataclass(repr=False, eq=False)
-class Softmax(Function):
-    """exp(x) / sum(exp(x)) along the axis `dim`, which has no default: PyTorch warns of guessing it.
+class Softmax(AlongAxis):
+    """exp(x) / sum(exp(x)) along the axis `dim`, which has no default.
 
     >>> Softmax(dim=1)([[0.0, 0.0]])
     tensor([[0.5, 0.5]], dtype=float64)
@@ -88,7 +98,7 @@ class Softmax(Function):
 
 
 @dataclass(repr=False, eq=False)
-class LogSoftmax(Function):
+class LogSoftmax(AlongAxis):
     """log(softmax(x)) along the axis `dim`, without overflow."""
 
     dim: int

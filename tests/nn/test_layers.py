@@ -124,6 +124,13 @@ def test_activations_keep_the_dtype(layer):
     assert layer(np.ones(3, np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("layer", [nn.Softmax, nn.LogSoftmax])
+@pytest.mark.parametrize("dim", [None, 0.5, True, (0, 1)])
+def test_a_softmax_guesses_no_axis(layer, dim):
+    with pytest.raises(ValueError, match=f"{layer.__name__} expects dim to be an integer, got "):
+        layer(dim)
+
+
 # ---------------------------------------------------------------- Dropout
 
 
