@@ -20,7 +20,7 @@ from minigrad.arrays import Array
 from nn import layers
 from nn.data import Normalize
 from nn.extras import required
-from nn.files import atomic_write, check_json
+from nn.files import atomic_write, checked_metadata
 from nn.functional.convolution import margins
 from nn.functional.pooling import output_sizes, spans
 from nn.functional.settings import pair
@@ -77,9 +77,7 @@ def export_onnx(
         graph.node("Identity", result, out=result.data, name="output")
     outputs = [graph.described(Value("output", result.data))]
     body = onnx.helper.make_graph(graph.nodes, type(model).__name__, inputs, outputs, graph.constants)
-    described = dict(metadata or {})
-    check_json(Path(path), described, "metadata")
-    file = onnx_model(onnx, body, described)
+    file = onnx_model(onnx, body, checked_metadata(Path(path), metadata))
     try:
         onnx.checker.check_model(file, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

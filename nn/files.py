@@ -98,8 +98,7 @@ def save(
     if not isinstance(state, Mapping):
         raise FileError(f"{path}: a {type(state).__name__} is no dict of arrays: save what its state_dict() returns")
     arrays = {_checked_name(path, name): _plain_array(path, name, value) for name, value in state.items()}
-    described = dict(metadata or {})
-    check_json(path, described, "metadata")
+    described = checked_metadata(path, metadata)
     _check_amounts(path, len(arrays), len(json.dumps(described)))
     with atomic_write(path, "wb") as file:
         write(path, file, arrays, described)
@@ -236,11 +235,9 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     ...         file.read()
     '{"lr": 0.1}'
     """
-    from pathlib import Path
-
     encoding, newline, errors = (None,) * 3 if mode == "wb" else ("utf-8", "", "replace")
     try:
-        target = Path(os.path.realpath(path))
+        target = followed(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".minigrad-{os.urandom(8).hex()}.tmp")
         try:
@@ -268,15 +265,23 @@ def check_can_write(path: str | os.PathLike[str]) -> None:
     Traceback (most recent call last):
     nn.files.FileError: cannot write /: Is a directory
     """
-    from pathlib import Path
-
     try:
-        target = Path(os.path.realpath(path))
+        target = followed(path)
         if target.is_dir():
             raise OSError(os.strerror(errno.EISDIR))
         writable_folder_around(target)
     except OSError as error:
         raise FileError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def followed(path: str | os.PathLike[str]) -> Path:
+    """Where a path leads, through links. Raises OSError if no file can have that name."""
+    from pathlib import Path
+
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a null character, or what cannot be encoded
+        raise OSError(str(error)) from error
 
 
 def writable_folder_around(path: Path) -> Path:
@@ -349,6 +354,15 @@ def _check_amounts(path: Path, arrays: int, metadata: int) -> None:
         raise FileError(f"{path} has {arrays:,} arrays, and a model file at most {MAX_ARRAYS:,}")
     if metadata > MAX_METADATA:
         raise FileError(f"{path} has {metadata:,} bytes of metadata, and a model file at most {MAX_METADATA:,}")
+
+
+def checked_metadata(path: Path, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Metadata as a dict, empty for None; FileError if they are none that JSON can hold."""
+    if not isinstance(metadata, Mapping | None):
+        raise FileError(f"{path}: metadata are a dict, got a {type(metadata).__name__}")
+    described = dict(metadata or {})
+    check_json(path, described, "metadata")
+    return described
 
 
 def check_json(path: Path, value: object, where: str, *keys: str | int) -> None:

@@ -202,7 +202,7 @@ def test_samples_that_become_another_axis_are_refused(tmp_path):
     assert_same(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 3)), nn.Linear(3, 2)), (3,), tmp_path / "x.onnx", x)
 
 
-@pytest.mark.parametrize("metadata", [{"a": {1, 2}}, {1: "a"}, {"loss": float("nan")}])
+@pytest.mark.parametrize("metadata", [{"a": {1, 2}}, {1: "a"}, {"loss": float("nan")}, [1], 3])
 def test_metadata_that_json_cannot_hold_are_refused_in_a_sentence(metadata, tmp_path):
     with pytest.raises(nn.FileError, match="metadata"):
         export_onnx(nn.ReLU(), tmp_path / "x.onnx", (3,), metadata=metadata)

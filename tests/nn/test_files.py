@@ -224,6 +224,10 @@ def test_a_state_that_cannot_be_stored_is_refused_by_name(path: Path, state: Any
         ({"a": {1: 2}}, r"the key 1 of metadata['a'] is not a string"),
         ({None: 2}, r"the key None of metadata is not a string"),
         ({"a": 10**5000}, r"metadata['a'] is an integer beyond"),
+        ([1, 2], "metadata are a dict, got a list"),
+        ([], "metadata are a dict, got a list"),
+        ("abc", "metadata are a dict, got a str"),
+        (3, "metadata are a dict, got a int"),
     ],
 )
 def test_metadata_that_is_not_json_is_refused_by_key(path: Path, metadata: Any, fault: str) -> None:
@@ -246,6 +250,23 @@ def test_another_extension_is_refused_naming_the_two(folder: Path, name: str) ->
         save(example(), folder / name)
     assert ".npz or .safetensors" in refusal(folder / name)
     assert not (folder / name).exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\0b/c", "\ud800", "\ud800/c", "a" * 300])
+def test_a_path_that_no_file_can_have_is_one_sentence(tmp_path, name):
+    def write(path):
+        with atomic_write(path):
+            pass
+
+    for use in (lambda path: save(example(), path), load, write, files.check_can_write, files.read_json):
+        with pytest.raises(FileError, match=r"cannot \w+ .*: (embedded null|.* can't encode|File name too long)"):
+            use(f"{tmp_path}/{name}.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_in_a_block_that_writes_is_not_taken_for_a_fault_of_the_path(tmp_path):
+    with pytest.raises(ValueError, match="of the block"), atomic_write(tmp_path / "a"):
+        raise ValueError("of the block")
 
 
 def test_without_the_safetensors_library_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
