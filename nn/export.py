@@ -54,7 +54,8 @@ def export_onnx(
 
     Raises:
         ImportError: if onnx is not installed.
-        TypeError: if there is a module that no node of ONNX stands for; the message says where.
+        TypeError: if there is a module that no node of ONNX stands for; the message says where. If the model is no
+            module at all, or the transform something else than a `Normalize`.
         ValueError: if the input does not fit the model, or ONNX cannot express a setting of a layer, parameters of
             different dtypes, or an axis that grows with the number of samples.
         nn.FileError: if the file cannot be written, or the metadata are none.
@@ -67,6 +68,7 @@ def export_onnx(
 
     onnx = required("onnx", "writing an ONNX file")
     required("onnx.helper", "writing an ONNX file")
+    check_parts(model, transform)
     given = np.dtype(np.uint8 if transform else dtype or input_dtype(model))
     graph = OnnxGraph(onnx, {id(parameter): name for name, parameter in model.named_parameters()})
     sample = Value("input", zeros_of("export_onnx", SAMPLES, input_shape, given))
@@ -74,6 +76,7 @@ def export_onnx(
     with model.in_mode(training=False), no_grad():
         value = sample if transform is None else standardised(graph, transform, sample)
         result = graph.convert(model, value, "")
+        model(np.concatenate([value.data, value.data]))  # raises if it took the samples for features
         graph.node("Identity", result, out=result.data, name="output")
     outputs = [graph.described(Value("output", result.data))]
     body = onnx.helper.make_graph(graph.nodes, type(model).__name__, inputs, outputs, graph.constants)
@@ -84,6 +87,13 @@ def export_onnx(
         raise ValueError(f"ONNX cannot express this model: {error}") from error
     with atomic_write(path, "wb") as target:
         target.write(file.SerializeToString())
+
+
+def check_parts(model: Any, transform: Any) -> None:
+    """Raise TypeError if the model is no module, or the transform no `Normalize`."""
+    for part, kind, name in (model, Module, "a model of layers"), (transform, Normalize | None, "a Normalize(...)"):
+        if not isinstance(part, kind):
+            raise TypeError(f"export_onnx expects {name}, got {part!r:.80}")
 
 
 def onnx_model(onnx: Any, body: Any, metadata: Mapping[str, Any]) -> Any:
@@ -175,8 +185,8 @@ class OnnxGraph:
         return self.constant(np.array(number, x.data.dtype))
 
     def parameter(self, parameter: Parameter) -> Value:
-        """A parameter, by its dotted name."""
-        return self.constant(parameter.data, self.names[id(parameter)])
+        """A parameter, by its dotted name; a tensor in the place of one, which has none, by another."""
+        return self.constant(parameter.data, self.names.get(id(parameter), ""))
 
     def reshaped(self, x: Value, shape: Sequence[int]) -> Value:
         """`x` in another shape, its batch axis left free."""

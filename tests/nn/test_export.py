@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 import nn
 from nn import layers
+from nn.augmentation import Compose
 from nn.data import Normalize
 from nn.export import CONVERTERS, export_onnx
 from nn.fashion.models import build
@@ -200,6 +201,40 @@ def test_samples_that_become_another_axis_are_refused(tmp_path):
         export_onnx(nn.Sequential(nn.Unflatten(0, (1, -1))), tmp_path / "x.onnx", (3,))
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     assert_same(nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (-1, 3)), nn.Linear(3, 2)), (3,), tmp_path / "x.onnx", x)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Linear(3, 2), ()), (nn.Linear(3, 3), ()), (nn.LayerNorm((3, 4)), (4,)),
+        (nn.Sequential(nn.Linear(2, 3), nn.LayerNorm((3, 3))), (2,)),
+    ],
+)
+def test_samples_that_a_layer_takes_for_features_are_refused(model, shape, tmp_path):
+    with pytest.raises(ValueError, match="expects inputs of"):
+        export_onnx(model, tmp_path / "x.onnx", shape)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "transform", "message"),
+    [
+        (nn.Linear(3, 2), Compose(Normalize(0.5, 0.5)), r"expects a Normalize\(...\), got <nn.augmentation.Compose"),
+        (nn.Linear(3, 2), Normalize, r"expects a Normalize\(...\), got <class"),
+        (nn.Linear(3, 2).forward, None, "expects a model of layers, got <bound method"),
+        (nn.Linear, None, "expects a model of layers, got <class"),
+    ],
+)
+def test_parts_of_another_kind_are_refused_in_a_sentence(model, transform, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        export_onnx(model, tmp_path / "x.onnx", (3,), transform=transform)
+
+
+def test_a_weight_may_be_a_tensor_that_is_no_parameter(tmp_path):
+    model, x = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), np.ones((4, 3), np.float32)
+    for layer in model:
+        layer.weight = mg.tensor(layer.weight.data * 2)
+    assert_same(model, (3,), tmp_path / "x.onnx", x)
 
 
 @pytest.mark.parametrize("metadata", [{"a": {1, 2}}, {1: "a"}, {"loss": float("nan")}, [1], 3])
