@@ -25,7 +25,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.functional.settings import real
+from nn.functional.settings import is_list, real
 from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
@@ -89,7 +89,7 @@ class Optimizer(OfTraining):
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self._memory: dict[tuple[Any, int], Array] = {}  # by dtype and number, as large as the largest parameter
         self._views: dict[tuple[Tensor, int], Array] = {}  # of that, in the shape of each parameter
-        if isinstance(params, Tensor | Mapping | Set) or not isinstance(params, Iterable):
+        if isinstance(params, Tensor | Mapping | Set) or not is_list(params):
             raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
         entries: list[Any] = list(params)
         if not entries:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf, prod
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
-from nn.functional.settings import real, whole
+from nn.functional.settings import is_list, real, whole
 
 __all__ = ["group_norm", "layer_norm"]
 
@@ -164,5 +165,5 @@ def scale_and_shift(
 
 def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     """A shape as a tuple; one number stands for one axis."""
-    lengths = shape if isinstance(shape, Iterable) else [shape]
+    lengths: Any = shape if is_list(shape) else [shape]
     return tuple(whole("a shape to normalise over", "its lengths", length, 0) for length in lengths)

@@ -605,6 +605,9 @@ SETTINGS = {  # layers by integers that mean something other than 1, so that the
     "max_pool2d": lambda n: lambda x: F.max_pool2d(x, n(2), n(1), n(1), n(2)),
     "conv2d": lambda n: lambda x: F.conv2d(x, IMAGES[:, :2, :2, :2], None, n(2), n(1), n(2), n(2)),
     "flatten": lambda n: lambda x: F.flatten(x, n(1), n(2)),
+    "layer_norm": lambda n: lambda x: F.layer_norm(x, n(6)),
+    "LayerNorm": lambda n: nn.LayerNorm(n(6)),
+    "Softmax": lambda n: nn.Softmax(n(2)),
 }
 
 
@@ -625,7 +628,7 @@ def test_each_setting_that_is_no_integer_is_refused_in_a_sentence(name, kind):
     SETTINGS[name](lambda n: calls.append(n) or n)(IMAGES)
     for wrong in range(len(calls)):
         count = itertools.count()
-        with pytest.raises(ValueError, match=r"expects \w+ to be (an integer|one or two integers)"):
+        with pytest.raises(ValueError, match=r"expects [\w ]+ to be (an integer|one or two integers)"):
             SETTINGS[name](lambda n, wrong=wrong, count=count: kind(n) if next(count) == wrong else n)(IMAGES)
 
 

@@ -498,6 +498,7 @@ def test_bad_values_are_refused_with_a_sentence_that_shows_them(make, message):
         (lambda p: SGD(p), "a list of tensors or of dicts, got a Tensor"),
         (lambda p: SGD({p}), "got a set"),
         (lambda p: SGD({"params": [p]}), "got a dict"),
+        (lambda p: SGD(np.array(1.0)), "a list of tensors or of dicts, got a ndarray"),
         (lambda p: SGD([np.ones(2)]), "a parameter is a Tensor, got .* of type ndarray"),
         (lambda p: SGD([p, {"params": []}]), "of type dict"),
         (lambda p: SGD(Linear(2, 2)), "a list of tensors or of dicts, got a Linear"),

@@ -272,6 +272,7 @@ def test_the_state_of_another_schedule_is_refused():
         (lambda o: ExponentialLR(o, None), "ExponentialLR expects gamma to be a number .*, got None"),
         (lambda o: StepLR(o, 2, gamma=10**400), "StepLR expects gamma to be a number .*, got 1000"),
         (lambda o: MultiStepLR(o, 3), "MultiStepLR expects milestones to be a list of numbers of steps, got 3"),
+        (lambda o: MultiStepLR(o, np.array(3)), "milestones to be a list of numbers of steps, got array"),
         (lambda o: MultiStepLR(o, [-1, 3]), "expects each of milestones to be an integer of at least 0, got -1"),
         (lambda o: CosineAnnealingLR(o, 5, "a"), "CosineAnnealingLR expects eta_min to be a number, got 'a'"),
         (lambda o: OneCycleLR(o, "a", 5), "a schedule expects max_lr to be a number, got 'a'"),
@@ -472,8 +473,17 @@ def test_numbers_of_numpy_are_settings_and_can_be_saved():
         return [schedule.state_dict() for schedule in made]
 
     assert json.dumps(states(np.int64)) == json.dumps(states(np.uint8)) == json.dumps(states(int))
-    lrs = OneCycleLR(optimizer_of(), np.array([2.0]), total_steps=8).get_last_lr()
-    assert lrs == OneCycleLR(optimizer_of(), [2.0], total_steps=8).get_last_lr()
+
+
+@pytest.mark.parametrize("kind", [np.array, Tensor, lambda number: np.array([number]), lambda number: [Tensor(number)]])
+def test_numbers_for_all_groups_may_be_arrays_and_tensors_as_lists_of_them_may(kind):
+    def states(number):
+        optimizer = optimizer_of()
+        cycle = OneCycleLR(optimizer, number(2.0), 8, base_momentum=number(0.5), max_momentum=number(0.75))
+        plateau = ReduceLROnPlateau(optimizer_of(), min_lr=number(0.5))
+        return optimizer.state_dict(), cycle.state_dict(), plateau.state_dict()
+
+    assert states(kind) == states(float)
 
 
 # ---------------------------------------------------------------- the end of a cycle, and states of sequences
