@@ -87,7 +87,7 @@ class AlternatingFlip:
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Go on from the bits of another one's `state_dict`; ValueError if those are of other samples."""
-        bits = np.asarray(state["next_mirrored"])
+        bits = np.asarray(state.get("next_mirrored", ()))
         if (bits.shape, bits.dtype) != (self.next_mirrored.shape, self.next_mirrored.dtype):
             raise ValueError(f"the bits are {bits.dtype} of {bits.shape}, of {len(self.next_mirrored)} samples here")
         self.next_mirrored = bits.copy()

@@ -25,7 +25,7 @@ from nn.layers.loss import sum_and_weight
 from nn.metrics import Evaluation, Metric, confusion_of
 from nn.module import Module
 from nn.optim import Optimizer
-from nn.parallel import Backward, data_parallel, in_order
+from nn.parallel import Backward, data_parallel, in_order, pulled_back
 from nn.schedules import LRScheduler
 from nn.state import OfTraining, has_state, moving_parts, put_states, states_of
 
@@ -274,9 +274,7 @@ class Learner(OfTraining):
 
     def _in_one_thread(self, inputs: Array, targets: Array) -> float:
         """Compute the loss of a batch and, in the parameters' `.grad`, its gradients."""
-        loss: Tensor = self.loss(self.model(inputs), targets)
-        loss.backward()
-        return float(loss.item())
+        return pulled_back(self.loss(self.model(inputs), targets))
 
     def _backward_passes(self) -> AbstractContextManager[Backward]:
         """What computes losses and gradients in an epoch; workers are made anew, and see what callbacks changed."""
@@ -569,8 +567,10 @@ def predict_proba(model: Module, data: DataLoader, workers: int = 1) -> Array:
     """
     batches = []
     for outputs, *_ in forward(model, data, workers=workers):
-        if outputs.ndim < 2 or outputs.shape[1] < 2:
-            raise ValueError(f"outputs of shape {outputs.shape} are no classes to predict: call the model for them")
+        shape = getattr(outputs, "shape", None)
+        if shape is None or len(shape) < 2 or shape[1] < 2:
+            given = f"the kind {type(outputs).__name__}" if shape is None else f"shape {shape}"
+            raise ValueError(f"outputs of {given} are no classes to predict: call the model for them")
         batches.append(softmax(outputs, 1).numpy())
     if not batches:
         raise ValueError("cannot predict on no data")

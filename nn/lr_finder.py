@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad.arrays import Array
 from nn.data import DataLoader
-from nn.functional.settings import whole
-from nn.learner import NOTHING_COUNTS, Learner, NonFiniteLoss, tuples, undone
+from nn.functional.settings import real, whole
+from nn.learner import NOTHING_COUNTS, Learner, NonFiniteLoss, check_loader, tuples, undone
 from nn.state import moving_parts
 
 
@@ -41,6 +41,7 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     from, and what else a transform keeps that `nn.state.moving_parts` finds; its callbacks hear nothing.
 
     Raises:
+        TypeError: if `train` can be gone through only once.
         ValueError: unless 0 < low < high < inf and steps >= 2, if there is no data or none that counts, the loss
             diverges right away, or there is a batch of one sample that the model cannot be trained on.
 
@@ -54,10 +55,9 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     >>> len(search.lrs), search.suggestion > 0.01
     (100, True)
     """
-    if not (0 < low < high < inf and steps >= 2 and len(train)):
-        given = f"from {low} to {high} in {steps} steps with {len(train)} batches"
-        raise ValueError(f"find_lr needs a rising positive learning rate, two steps and data, got {given}")
-    steps = whole("find_lr", "steps", steps, 2)
+    check_loader(train, "find a learning rate on", "the loader")
+    low = real("find_lr", "low", low, above=0)
+    high, steps = real("find_lr", "high", high, above=low, below=inf), whole("find_lr", "steps", steps, 2)
     learner.check_batches_of_one(train)
     rising, batches = np.geomspace(low, high, steps).tolist(), tuples(chain.from_iterable(repeat(train)), 2)
     lrs, losses, smoothed, ignored = list[float](), list[float](), list[float](), 0

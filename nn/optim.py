@@ -25,7 +25,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.functional.settings import is_list, real
+from nn.functional.settings import is_list, plain_number, real
 from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
@@ -639,7 +639,7 @@ class Adagrad(Optimizer):
 
 def plain_settings(group: Mapping[str, Any]) -> Group:
     """The settings of a group, with Python's numbers in place of arrays and tensors of one, also PyTorch's."""
-    numbers: Group = plain({name: x.item() if getattr(x, "ndim", None) == 0 else x for name, x in group.items()})
+    numbers: Group = plain({name: plain_number(x) for name, x in group.items()})
     return numbers
 
 

@@ -79,8 +79,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
         carry_modes_over(model, models[1:])
         predictions = at_once(threads, forward, [(i, inputs[part]) for i, part in enumerate(parts)])
         joined = Tensor(np.concatenate([p.data for p in predictions]), requires_grad=True)
-        total: Tensor = loss(joined, targets)
-        total.backward()
+        total = pulled_back(loss(joined, targets))
         gradient = np.zeros_like(joined.data) if joined.grad is None else joined.grad.data
         pieces = [(p, gradient[part]) for p, part in zip(predictions, parts, strict=True)]
         arrived, *others = at_once(threads, pull_back, pieces)
@@ -88,10 +87,18 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
             for leaf, contribution in other.gradients.items():
                 arrived.add(leaf, contribution)
         accumulate(arrived.complete(None))
-        return float(total.item())
+        return total
 
     with one_thread_for_products(), ThreadPoolExecutor(max(1, workers - 1)) as threads:
         yield backward
+
+
+def pulled_back(loss: Any) -> float:
+    """Compute the gradients of a loss; returns what it is. Raises TypeError if it is no tensor."""
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"a loss is a Tensor to be differentiated, got {loss!r:.80} of type {type(loss).__name__}")
+    loss.backward()
+    return float(loss.item())
 
 
 def in_order(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import wrap
 from nn.functional.precision import widened
-from nn.functional.settings import real
+from nn.functional.settings import integer, real
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -143,7 +143,7 @@ def check_settings(
         raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
     if not isinstance(label_smoothing, (float, Real)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing!r}")
-    if not hasattr(ignore_index, "__index__"):
+    if integer(ignore_index) is None:
         raise ValueError(f"ignore_index is an integer, got {ignore_index!r}")
     if not isinstance(beta, (float, Real)) or not beta >= 0:
         raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta!r}")

@@ -44,7 +44,7 @@ def real(
     Raises:
         ValueError: if it is no number, or not within `least` and `most`, `above` and `below`; NaN never is.
     """
-    plain = number.item() if getattr(number, "ndim", None) == 0 else number
+    plain = plain_number(number)
     try:
         found = float(plain) if isinstance(plain, (float, Real)) else nan  # float alone is seen much faster
     except OverflowError:  # a whole number of hundreds of digits
@@ -55,6 +55,11 @@ def real(
         bounds = "" if (start, end) == ("-inf", "inf") else f" from {start} to {end}"
         raise ValueError(f"{name} expects {setting} to be a number{bounds}, got {number!r:.80}")
     return found
+
+
+def plain_number(setting: Any) -> Any:
+    """What is in an array or tensor of no axes, also PyTorch's; whatever else as it is, a dtype too, which has none."""
+    return setting.item() if getattr(setting, "ndim", None) == 0 and hasattr(setting, "item") else setting
 
 
 def is_list(setting: Any) -> bool:

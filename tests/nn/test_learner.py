@@ -968,7 +968,27 @@ def test_a_metric_that_is_no_number_is_named(result):
         learner.evaluate(DataLoader(batch(), 8))
 
 
-@pytest.mark.parametrize("model", [nn.Linear(6, 1), nn.Sequential(nn.Linear(6, 3), nn.Flatten(0))])
+class Pair(nn.Linear):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+class Nothing(nn.Linear):
+    def forward(self, x):
+        pass
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("result", [0.5, np.float32(0.5), None])
+def test_a_loss_that_is_no_tensor_is_said(result, workers):
+    learner = learner_of(loss=lambda outputs, targets: result, workers=workers)
+    with pytest.raises(TypeError, match=f"a loss is a Tensor .* got .* of type {type(result).__name__}"):
+        learner.fit(DataLoader(batch(), 8))
+
+
+@pytest.mark.parametrize(
+    "model", [nn.Linear(6, 1), nn.Sequential(nn.Linear(6, 3), nn.Flatten(0)), Pair(6, 3), Nothing(6, 3)]
+)
 def test_outputs_that_are_no_classes_are_not_predicted(model):
     with pytest.raises(ValueError, match="are no classes to predict: call the model"):
         learner_of(model).predict(DataLoader(batch(), 8))

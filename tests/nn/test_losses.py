@@ -545,6 +545,8 @@ def test_a_class_that_is_ruled_out_may_be_ruled_out_in_half_precision_too():
     [
         (lambda: nn.CrossEntropyLoss(label_smoothing="a"), "label_smoothing is from 0 to 1, got 'a'"),
         (lambda: nn.CrossEntropyLoss(ignore_index=1.5), "ignore_index is an integer, got 1.5"),
+        (lambda: nn.CrossEntropyLoss(ignore_index=np.array(0.5)), r"ignore_index is an integer, got array\(0.5\)"),
+        (lambda: nn.CrossEntropyLoss(ignore_index=np.array([1, 2])), "ignore_index is an integer, got array"),
         (lambda: nn.NLLLoss(None, None), "ignore_index is an integer, got None"),
         (lambda: nn.CrossEntropyLoss(None, 1, -100), "reduction is 'none', 'mean' or 'sum', got -100"),
         (lambda: nn.SmoothL1Loss(beta=-1.0), "smooth_l1_loss expects beta of at least 0, got -1.0"),

@@ -269,6 +269,7 @@ def test_an_infinite_value_spoils_its_own_group_alone():
     ("make", "sentence"),
     [
         (lambda: nn.BatchNorm1d(2, eps=-1.0), "BatchNorm1d expects eps to be a number from 0 to less than inf"),
+        (lambda: nn.BatchNorm2d(4, np.dtype("f4")), r"BatchNorm2d expects eps to be .*, got dtype\('float32'\)"),
         (lambda: nn.LayerNorm(2, eps=np.nan), "LayerNorm expects eps to be a number from 0 to less than inf, got nan"),
         (lambda: nn.GroupNorm(1, 2, eps=np.inf), "GroupNorm expects eps to be .* from 0 to less than inf, got inf"),
         (lambda: F.layer_norm(np.ones(2), 2, eps=-1.0), "layer_norm expects eps to be a number from 0 to less"),

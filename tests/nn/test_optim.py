@@ -476,6 +476,7 @@ def test_momentum_may_be_switched_on_between_steps():
         (lambda p: RMSprop([p], alpha=-0.5), "alpha is a number from 0 to less than inf, got -0.5"),
         (lambda p: Muon([p], ns_steps=5.0), "ns_steps is an integer and momentum less than 1, got 5.0 and 0.95"),
         (lambda p: Muon([p], momentum=1.5), "ns_steps is an integer and momentum less than 1, got 5 and 1.5"),
+        (lambda p: SGD([p], np.dtype("f4")), "lr is a number from 0 to less than inf, got dtype"),
         (lambda p: Adagrad([p], lr_decay=-0.5), "lr_decay is a number from 0 to less than inf, got -0.5"),
         (lambda p: SGD([]), "SGD got an empty list of parameters"),
         (lambda p: SGD([p, p]), re.escape("a parameter of shape (2,) is given twice")),

@@ -137,6 +137,18 @@ def test_states_of_other_parts_are_refused():
         AlternatingFlip(4).load_state_dict(AlternatingFlip(5).state_dict())
 
 
+@pytest.mark.parametrize("make", [
+    lambda model, optimizer: AlternatingFlip(4), lambda model, optimizer: AlternatingFlip(0),
+    lambda model, optimizer: nn.WeightAverage(model, 0.9), lambda model, optimizer: model,
+    lambda model, optimizer: optimizer, lambda model, optimizer: nn.schedules.StepLR(optimizer, 1),
+    lambda model, optimizer: nn.Learner(model, optimizer),
+])
+def test_an_empty_state_is_refused_by_whatever_has_one(make):
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"\w+"):
+        make(model, nn.optim.SGD(model.parameters(), lr=0.1)).load_state_dict({})
+
+
 # ---------------------------------------------------------------- the learner
 
 class Noisy(Counter):
