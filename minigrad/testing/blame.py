@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.guards import name_of_operation, user_frame
+from minigrad.guards import name_of, name_of_operation, user_frame
 from minigrad.modes import enable_grad
-from minigrad.recording import Event, Recorded, recording
+from minigrad.recording import Completed, Contributed, Event, Recorded, recording
 from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Probe, excused_by_kinks
 from minigrad.testing.reproduce import SourceLine, reproduction, shown_place
 from minigrad.testing.spelling import Name, called
-from minigrad.testing.subject import Recording, SecondOrder, Subject, TensorSubject, attempted, copies
+from minigrad.testing.subject import Recording, SecondOrder, Subject, TensorSubject, attempted, changed, copies
 from minigrad.transforms import leaves, rebuilt
 
 MOST_STEPS = 2000
@@ -89,6 +89,26 @@ def recorded_steps() -> Iterator[list[Step]]:
         yield steps
 
 
+@contextmanager
+def recorded_writers() -> Iterator[list[str]]:
+    """Within this context each rule that writes into the gradient it is given is added to the list, in words.
+
+    Others may be given the same array, since a rule may return what it is given.
+    """
+    writers: list[str] = []
+    before: dict[int, Any] = {}  # in each sweep, what the rules of the tensor whose turn it is are given
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Completed) and not event.is_end:
+            before[event.sweep] = event.gradient._data.copy()
+        elif isinstance(event, Contributed) and changed(["it"], [event.gradient._data], [before[event.sweep]]):
+            line = written_at(event.rule)
+            writers.append(f"the rule of {name_of(event.result)}" + (f" at {line}" if line else ""))
+
+    with recording(listen):
+        yield writers
+
+
 def calling_line() -> str:
     """`file:line` of the user's program that is running."""
     frame = user_frame()
@@ -150,15 +170,17 @@ class StepChecker:
     ) -> tuple[Probe, list[list[Array]] | None, bool]:
         """A function's gradients, directions along which they are wrong, and whether a kink was met.
 
-        None for the directions if a gradient is not finite where the values are, or raises anything.
+        None for the directions if a gradient is not finite where the values are, or raises anything, or if a rule
+        writes into what it is given.
         """
         made, cotangents = self.recorded_for_random(subject)
         if self.order == 2:
             subject = SecondOrder(subject, cotangents)
             made, cotangents = self.recorded_for_random(subject)
-        gradients = copies(attempted(made.gradients, copies(cotangents)) or (x * np.nan for x in subject.arrays))
+        with recorded_writers() as writers:
+            gradients = copies(attempted(made.gradients, copies(cotangents)) or (x * np.nan for x in subject.arrays))
         probe = Probe(subject, cotangents, gradients, self.tolerance, copies(made.values))
-        if not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all():
+        if writers or (not all(np.isfinite(g).all() for g in probe.gradients) and np.isfinite(probe.here).all()):
             return probe, None, False
         directions = [direction] if direction else [probe.random_direction(self.rng) for _ in range(2)]
         verdicts = [probe.along(direction).verdict for direction in directions]
@@ -365,7 +387,11 @@ def accusation(
     what = f"blamed: {step.name}, " + (f"defined at {defined}" if defined else f"called at {step.line}")
     if not local.alone:
         return f"{what}: the gradients of what it takes are right, that of its result is not"
-    if attempted(probe.subject.gradients, probe.arrays, copies(probe.cotangents)) is None:
+    with recorded_writers() as writers:
+        gradients = attempted(probe.subject.gradients, probe.arrays, copies(probe.cotangents))
+    if writers:
+        return f"{what}: {writers[0]} writes into the gradient that it is given: copy it first"
+    if gradients is None:
         return f"{what}: it is its gradient that raises this"
     broken = [i for i, gradient in enumerate(probe.gradients) if not np.isfinite(gradient).all()]
     place = None if broken else probe.locate(rng, by_entry=False)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.testing.blame import Local, StepChecker, accusation, recorded_steps, reproduced, unblamed
+from minigrad.testing.blame import (
+    Local,
+    StepChecker,
+    accusation,
+    recorded_steps,
+    recorded_writers,
+    reproduced,
+    unblamed,
+)
 from minigrad.testing.differences import EPSILON, QUARTER
 from minigrad.testing.numeric import MARGIN, SHRINK, Finding, Tolerance, Verdict, judge, step_sizes
-from minigrad.testing.outcome import Disagreement, Outcome, changed
+from minigrad.testing.outcome import Disagreement, Outcome
 from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Entries, Fault, Probe, drawn, excused_by_kinks, flat, precision, scale, worst_entry
 from minigrad.testing.report import Report
@@ -21,13 +29,14 @@ from minigrad.testing.reproduce import Request
 from minigrad.testing.rounding import amplified, moved_by_rounding, rounding_explains
 from minigrad.testing.single_precision import recorded_casts
 from minigrad.testing.spelling import at_index
-from minigrad.testing.structure import CHECKS
+from minigrad.testing.structure import CHECKS, Check
 from minigrad.testing.subject import (
     Gradients,
     Recording,
     SecondOrder,
     Subject,
     TensorSubject,
+    changed,
     copies,
     spread_by_rounding,
 )
@@ -90,10 +99,9 @@ class Examination:
 
     def examine(self) -> None:
         """Make the checks, judge the slopes, and those of the gradients if asked for."""
-        names = self.request.checks
         try:
             run = self.first_run()
-            self.structure(run, [check for name, check in CHECKS.items() if names is None or name in names])
+            self.structure(run, self.wanted(CHECKS))
             self.slopes(run)
             if self.request.order == 2 and self.report.ok:
                 self.second_order(run)
@@ -102,6 +110,11 @@ class Examination:
             if error.run is not None:
                 found = (checker.first_wrong(error.run.steps)[0] for checker in self.checkers(error.run))
                 self.blame(error.run, next((local for local in found if local is not None), None))
+
+    def wanted(self, names: Iterable[str]) -> list[Check]:
+        """Those of some checks that were asked for."""
+        asked = self.request.checks
+        return [CHECKS[name] for name in names if asked is None or name in asked]
 
     # ---------------------------------------------------------------- the first run
 
@@ -113,7 +126,7 @@ class Examination:
         """
         subject, arrays, data = self.subject, copies(self.subject.arrays), self.subject.inputs.data
         data_before = copies(data.values())
-        with recorded_steps() as steps, recorded_casts() as casts:
+        with recorded_steps() as steps, recorded_casts() as casts, recorded_writers() as writers:
             made = recorded_call(subject, arrays)
             values = copies(made.values)  # which the next call, or the gradient, may write into
             draw = np.ones if subject.returns_one_number else self.rng.standard_normal
@@ -126,7 +139,8 @@ class Examination:
             gradients = copies(handed)
         epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
         handed = [*made.values, *handed]
-        run = Outcome(subject, values, cotangents, gradients, handed, self.request.seed, epsilon, steps, casts)
+        run = Outcome(subject, values, cotangents, gradients, handed, self.request.seed, epsilon, steps, casts,
+                      writers)
         given = [*subject.arrays, *data_before]
         if name := changed([*subject.names, *data], [*arrays, *data.values()], given):
             raise Meaningless([f"f, or its gradient, writes into {name}: copy it first"])
@@ -138,7 +152,7 @@ class Examination:
 
     # ---------------------------------------------------------------- what is no number
 
-    def structure(self, run: Outcome, checks: Sequence[Callable[[Outcome], str | None]]) -> None:
+    def structure(self, run: Outcome, checks: Sequence[Check]) -> None:
         """Make the checks.
 
         Raises:
@@ -438,7 +452,7 @@ class Examination:
             return
         if with_kink:
             self.report.notes.append("derivatives of derivatives were checked beside the kink")
-        self.structure(second, [CHECKS["deterministic"]])
+        self.structure(second, [CHECKS["deterministic"], *self.wanted(["untouched"])])
         self.slopes(second)
 
 

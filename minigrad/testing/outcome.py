@@ -16,7 +16,7 @@ from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.probe import drawn
-from minigrad.testing.subject import Gradients, Recording, Subject, attempted, copies, spread_by_rounding
+from minigrad.testing.subject import Gradients, Recording, Subject, attempted, changed, copies, spread_by_rounding
 
 AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
@@ -58,7 +58,7 @@ class Outcome:
         seed: for whatever else a check draws.
         epsilon: the precision of the least precise results, intermediate ones too: tolerances follow it.
         steps: what was recorded on the way.
-        casts: what `recorded_casts` has to say of the gradients.
+        casts, writers: what `recorded_casts` and `recorded_writers` have to say of the gradients.
     """
 
     subject: Subject
@@ -70,6 +70,7 @@ class Outcome:
     epsilon: float = EPSILON
     steps: Sequence[Step] = ()
     casts: Sequence[str] = ()
+    writers: Sequence[str] = ()
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng((self.seed, 1))  # not what the cotangents were drawn from
@@ -161,14 +162,6 @@ def other_points(arrays: Sequence[Array], rng: np.random.Generator) -> Iterator[
     for points in ([np.roll(x, 1) for x in arrays], arrays):
         for away in (AWAY, -AWAY):  # the first may lead out of the domain
             yield [np.asarray(x * (1 + away * move)) for x, move in zip(points, moves, strict=True)]
-
-
-def changed(names: Sequence[str], arrays: Sequence[Array], originals: Sequence[Array]) -> str | None:
-    """The name of the first array that is not what it was."""
-    for name, a, b in zip(names, arrays, originals, strict=True):
-        if not np.array_equal(a, b) and not np.array_equal(a, b, equal_nan=True):  # the first is much faster
-            return name
-    return None
 
 
 def kept_arrays(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> Iterator[tuple[str, Array]]:

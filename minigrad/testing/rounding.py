@@ -14,7 +14,7 @@ from minigrad.testing.blame import Local, position_in
 from minigrad.testing.differences import EPSILON
 from minigrad.testing.numeric import MARGIN, Finding, Verdict
 from minigrad.testing.outcome import Outcome
-from minigrad.testing.subject import COMPUTATIONS, TensorSubject, attempted
+from minigrad.testing.subject import COMPUTATIONS, TensorSubject, attempted, copies
 from minigrad.transforms import leaves
 
 
@@ -69,7 +69,7 @@ def moved_by_rounding(local: Local, rng: np.random.Generator) -> Iterator[tuple[
             return leaves(other.call(dict(zip(parents, variables, strict=True))))[position]
 
         subject = TensorSubject(again, [*map(shaken, probe.arrays)])
-        gradients = subject.gradients(subject.arrays, probe.cotangents)
+        gradients = subject.gradients(subject.arrays, copies(probe.cotangents))
         return sum(float((g * d).sum()) for g, d in zip(gradients, direction, strict=True) if g is not None)
 
     def slopes_nearby(direction: list[Any]) -> list[float]:

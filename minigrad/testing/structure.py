@@ -11,6 +11,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import combinations, islice
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,12 +23,13 @@ from minigrad.tensor import Tensor
 from minigrad.testing.differences import EPSILON, QUARTER
 from minigrad.testing.layouts import LAYOUTS, awkward, repeated
 from minigrad.testing.numeric import MARGIN
-from minigrad.testing.outcome import Disagreement, Outcome, changed
+from minigrad.testing.outcome import Disagreement, Outcome
 from minigrad.testing.probe import drawn
 from minigrad.testing.single_precision import float32
 from minigrad.testing.spelling import at_index
-from minigrad.testing.subject import TensorSubject, attempted, copies, gradients_of
+from minigrad.testing.subject import TensorSubject, attempted, changed, copies, gradients_of
 
+Check: TypeAlias = "Callable[[Outcome], str | None]"
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
 
 
@@ -125,13 +127,13 @@ def linear(run: Outcome) -> str | None:
         return None
     rng, backward, names = run.rng(), run.again.gradients, run.names()[len(run.values) :]
     others = [rng.standard_normal(c.shape) for c in run.cotangents]
-    other = run.with_zeros(backward(others))
+    other = run.with_zeros(backward(copies(others)))
     for name, a, b in zip(run.subject.names, run.dense, other, strict=True):
         if np.abs(a).max(initial=0.0) > ROUNDING and np.array_equal(a, b):
             return f"the cotangent is ignored: two different ones give the same gradient of {name}"
     expected = [2 * a - 3 * b for a, b in zip(run.dense, other, strict=True)]
     mixed = [2 * c - 3 * o for c, o in zip(run.cotangents, others, strict=True)]
-    found = copies(run.with_zeros(backward(mixed)))
+    found = copies(run.with_zeros(backward(copies(mixed))))
     if difference := first_difference(names, found, expected, run.digits()):
         moved = run.shaken(run.subject.arrays, mixed)
         if first_difference(names, found, expected, run.digits(), moved and moved[len(run.values) :]):
@@ -177,7 +179,9 @@ def repeatable(run: Outcome) -> str | None:
 
 
 def untouched(run: Outcome) -> str | None:
-    """Neither pass writes into the inputs, the cotangent, or what the graph keeps."""
+    """Neither pass writes into the inputs, the cotangent, also of a step on the way, or what the graph keeps."""
+    if run.writers:
+        return f"the backward pass writes into the cotangent: {run.writers[0]} does. Copy it first"
     return run.twice.written
 
 
@@ -311,7 +315,7 @@ def separately_and_together(run: Outcome, places: Sequence[int]) -> tuple[list[A
         arrays[i] = arrays[first].copy()
     rng = run.rng()
     cotangents = [rng.standard_normal(value.shape) for value in subject.values(arrays)]
-    apart = copies(run.with_zeros(subject.gradients(arrays, cotangents)))
+    apart = copies(run.with_zeros(subject.gradients(arrays, copies(cotangents))))
     if not isinstance(subject, TensorSubject):
         arrays = [arrays[first] if i in others else x for i, x in enumerate(arrays)]
         return apart, run.with_zeros(subject.gradients(arrays, cotangents))
@@ -321,7 +325,7 @@ def separately_and_together(run: Outcome, places: Sequence[int]) -> tuple[list[A
     return [np.sum([apart[i] for i in places], 0)], [found[first]]
 
 
-CHECKS: dict[str, Callable[[Outcome], str | None]] = {
+CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
         deterministic, reached, shapes, untouched, unshared, repeatable, linear, forward, intact, freed, layouts,

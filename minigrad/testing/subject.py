@@ -127,6 +127,14 @@ def copies(arrays: Iterable[Array | None]) -> list[Any]:
     return [None if x is None else x.copy() for x in arrays]
 
 
+def changed(names: Sequence[str], arrays: Sequence[Array], originals: Sequence[Array]) -> str | None:
+    """The name of the first array that is not what it was."""
+    for name, a, b in zip(names, arrays, originals, strict=True):
+        if not np.array_equal(a, b) and not np.array_equal(a, b, equal_nan=True):  # the first is much faster
+            return name
+    return None
+
+
 def is_variable(leaf: Any) -> bool:
     """Whether a leaf of the inputs is something to differentiate with respect to: floating."""
     if isinstance(leaf, (Tensor, np.ndarray, np.generic)):
@@ -331,7 +339,7 @@ class SecondOrder(TensorSubject):
 
     def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
         with enable_grad():
-            seeds = wrapped(self.cotangents)
+            seeds = wrapped(copies(self.cotangents))
             found = swept_from(self.first.outputs(variables), seeds, variables, create_graph=True)
         return [found[x] if x in found else wrap(np.zeros(x.shape, x.dtype)) for x in variables]
 

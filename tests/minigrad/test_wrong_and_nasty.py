@@ -109,6 +109,23 @@ def doubling_saved():
     return mine
 
 
+def doubling_cotangent(x):
+    def rule(grad, out):
+        grad.data[...] *= 2
+        return grad
+
+    return record(doubling_cotangent, 2 * value(x), (x, rule))
+
+
+def sine_that_spoils_its_cotangent(x):
+    def rule(grad, out):
+        result = grad * mg.cos(x)
+        grad.data[...] = 0
+        return result
+
+    return record(sine_that_spoils_its_cotangent, np.sin(value(x)), (x, rule))
+
+
 def same_array_twice(a, b, c):
     total = c + 0.0
     return total, total
@@ -266,6 +283,11 @@ WRONG = {
     "one array for two gradients": (lambda a, b: a + b, [V, V + 1], {"gradient": same_array_twice}),
     "the cotangent itself returned": (lambda a: a + 1, [V], {"gradient": lambda a, c: c}),
     "a function that writes into its input": (writes_into_input, [V]),
+    "a rule that doubles its cotangent": (lambda x: doubling_cotangent(x) * 3, [V]),
+    "a rule that spoils its cotangent once it was used": (lambda x: sine_that_spoils_its_cotangent(x) * 3, [V]),
+    "a cotangent spoiled before another rule gets it": (lambda x: sine_that_spoils_its_cotangent(x) + mg.exp(x), [V]),
+    "a cotangent spoiled in a second derivative": (unary(lambda x: -np.cos(x),
+        lambda g, x, out: g * sine_that_spoils_its_cotangent(x)), [V], {"order": 2}),
     # ------------------------------------------------------------------ the cotangent
     "the cotangent ignored": (unary(np.sin, lambda g, x, out: mg.cos(x)), [V]),
     "the size of the cotangent": (unary(np.sin, lambda g, x, out: mg.abs(g) * mg.cos(x)), [V]),

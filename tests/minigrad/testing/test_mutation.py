@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.testing import mutate_rules
+from minigrad.testing import gradcheck, mutate_rules
 
 
 def double(x):
@@ -164,6 +164,23 @@ def test_an_operation_with_the_name_of_one_of_minigrad_is_broken_alone():
     assert [(mutant.operation, mutant.position) for mutant in report.killed] == [("multiply", 0)]
     assert not report.survived + report.equivalent
     assert "test_mutation.py:" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("operation", "f"),
+    [
+        ("sin", lambda x: mg.sin(x) * 3),
+        ("exp", lambda x: mg.log(mg.exp(x) + 1)),
+        ("multiply", lambda x: mg.sin(x * (x + 1))),
+        ("matmul", lambda x: mg.tanh(np.ones((2, 3)) @ x)),
+        ("softmax", lambda x: mg.log(mg.softmax(x, axis=-1))),
+        ("getitem", lambda x: mg.exp(x[[0, 0, 1]])),
+    ],
+)
+def test_gradcheck_notices_a_cotangent_that_is_overwritten_within_a_graph(operation, f):
+    report = mutate_rules(lambda: gradcheck(f, np.array([0.3, -1.2, 2.0])), operation, "cotangent overwritten")
+    assert report.killed
+    assert not report.survived
 
 
 def test_a_failure_of_pytest_kills_a_mutant_and_an_interrupt_ends_it_all():

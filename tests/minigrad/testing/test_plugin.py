@@ -218,6 +218,25 @@ def test_what_fixtures_and_each_nested_function_or_method_record_is_checked(run)
     result.assert_outcomes(passed=2, failed=3)
 
 
+def test_a_rule_that_writes_into_what_it_is_given_fails_the_test_although_its_numbers_are_right(run):
+    result = run(
+        """
+        def spoiling(x):
+            def rule(grad, out):
+                result = grad * 2 * x
+                grad.data[...] = 0
+                return result
+            return mg.record(spoiling, x.data**2, (x, rule))
+
+        def test_right(): square(leaf(3))
+        def test_wrong(): (spoiling(leaf(3)) * 3).sum().backward()
+        """,
+        "--check-gradients",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*blamed: spoiling, called at *the rule of spoiling at * writes into the gradient*"])
+
+
 def test_training_with_everything_a_layer_may_do_raises_no_false_alarm_and_changes_nothing(run):
     tests = """
         def unit(x, norm):  # is handed what follows from x, and is right

@@ -297,15 +297,41 @@ def test_a_rule_that_writes_into_what_was_saved_is_named():
     assert "the backward pass writes into an array of shape (2, 3) that scale has saved" in text
 
 
-def test_a_rule_that_writes_into_the_cotangent_is_named():
-    def double(x):
-        def rule(grad, out):
-            grad.data[...] *= 2
-            return grad
+def writes_and_returns(grad):
+    grad.data[...] *= 2
+    return grad
 
-        return record(double, value(x) * 2, (x, rule))
 
-    assert "the backward pass writes into the cotangent" in message(double, X)
+def writes_once_it_has_computed(grad):
+    result = grad * 2
+    grad.data[...] = 0
+    return result
+
+
+@pytest.mark.parametrize("spoiling", [writes_and_returns, writes_once_it_has_computed])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda double, x: double(x),
+        lambda double, x: double(x) * 3,
+        lambda double, x: (double(x) + mg.exp(x)) * 2,
+        lambda double, x: (mg.exp(x) + double(x)) * 2,
+        lambda double, x: double(mg.reshape(double(mg.sin(x)), (3, 2))) * 3,
+        lambda double, x: double(x.astype(np.float32)) * 3,
+    ],
+)
+def test_a_rule_that_writes_into_the_cotangent_is_named_wherever_it_stands(f, spoiling):
+    double = operation(lambda grad, out, x: spoiling(grad), lambda x: 2 * x)
+    text = message(lambda x: f(double, x), X)
+    assert "the backward pass writes into the cotangent: the rule of mine at " in text
+    assert "blamed: mine" in text or "blamed" not in text
+
+
+def test_a_rule_whose_write_makes_the_gradient_of_others_wrong_is_blamed():
+    double = operation(lambda grad, out, x: writes_and_returns(grad), lambda x: 2 * x)
+    text = message(lambda x: (mg.exp(x) + double(x)) * 2, X, checks=())
+    assert f"blamed: mine, called at {place(__file__)}" in text
+    assert "writes into the gradient that it is given: copy it first" in text
 
 
 @pytest.mark.parametrize("where_equal", [1.0, np.nan])  # entries along the last axis: there f may be undefined
