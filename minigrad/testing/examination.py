@@ -177,8 +177,8 @@ class Examination:
                 self.is_steady = self.is_steady and check.__name__ not in ("untouched", "repeatable", "intact")
 
     def is_rounding(self, problem: str, run: Outcome) -> bool:
-        """Whether what a check found is what rounding may do."""
-        if not isinstance(problem, Disagreement) or not self.is_steady:
+        """Whether what a check found is what rounding may do: it loses digits somewhere, and moves these numbers."""
+        if not isinstance(problem, Disagreement) or not self.is_steady or not problem.may_be_rounding(self.rng):
             return False
         probe, epsilon = self.probe(run), problem.epsilon
         if probe.is_erratic(self.rng, epsilon) or probe.loses_digits(self.rng, epsilon):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,8 +15,18 @@ from minigrad.guards import kept_by_rules, name_of
 from minigrad.tensor import Tensor
 from minigrad.testing.blame import Step
 from minigrad.testing.differences import EPSILON
+from minigrad.testing.numeric import MARGIN
 from minigrad.testing.probe import drawn
-from minigrad.testing.subject import Gradients, Recording, Subject, attempted, changed, copies, spread_by_rounding
+from minigrad.testing.subject import (
+    Gradients,
+    Recording,
+    Subject,
+    attempted,
+    changed,
+    computed_with_rounding,
+    copies,
+    spread_by_rounding,
+)
 
 AWAY = 1e-3  # of each element's own size: how far it is moved at a second point
 
@@ -25,10 +35,25 @@ class Disagreement(str):
     """What a check says of numbers that differ, as rounding may make them, unlike a wrong dtype or an exception.
 
     Attributes:
+        off: by how much.
+        compute: gives those numbers, in an array.
         epsilon: the precision in which they were computed.
     """
 
-    epsilon = EPSILON
+    off: float
+    compute: Callable[[], Array]
+    epsilon: float
+
+    def __new__(cls, said: str, off: float, compute: Callable[[], Array], epsilon: float = EPSILON) -> Self:
+        new = super().__new__(cls, said)
+        new.off, new.compute, new.epsilon = off, compute, epsilon
+        return new
+
+    def may_be_rounding(self, rng: np.random.Generator) -> bool:
+        """Whether rounding moves those numbers that far; true if they cannot be computed with rounding."""
+        exact, *found = computed_with_rounding(lambda: [self.compute()], rng, self.epsilon) or [[np.zeros(0)]]
+        moved = [np.nan_to_num(np.abs(x - exact[0]), nan=np.inf).max(initial=0.0) for (x,) in found]
+        return self.off <= MARGIN * max(moved, default=np.inf)
 
 
 @dataclass(frozen=True)

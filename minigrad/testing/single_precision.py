@@ -24,12 +24,6 @@ SINGLE = float(np.finfo(np.float32).eps)
 LARGE = 1e30  # what is smaller fits into float32
 
 
-class OfSinglePrecision(Disagreement):
-    """Numbers that differ as rounding to float32 may make them."""
-
-    epsilon = SINGLE
-
-
 def float32(run: Outcome) -> str | None:
     """float32 stays float32, and agrees with float64 to its precision, unless that is too small for the numbers."""
     subject = run.subject
@@ -74,7 +68,9 @@ def single_precision_difference(run: Outcome, rounded: list[Array], found: list[
         return f"{names[i]} is {found[i][index]:.8g} instead of {exact[i][index]:.8g}{at_index(index)}"
 
     if (wrong := np.flatnonzero((sizes > allowed) & (allowed < np.inf))).size:
-        return OfSinglePrecision(f"float32 does not agree with float64: {worst(wrong[0])}")
+        i = int(wrong[0])
+        said = f"float32 does not agree with float64: {worst(i)}"
+        return Disagreement(said, sizes[i], lambda: run.results(arrays, copies(run.cotangents))[i], SINGLE)
     if (lossy := np.flatnonzero(sizes > usual)).size and lossy[0] >= len(run.values):
         raise FloatingPointError(f"where {worst(lossy[0])}: rounding costs it more than it costs the values")
     return None

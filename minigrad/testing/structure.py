@@ -27,7 +27,7 @@ from minigrad.testing.outcome import Disagreement, Outcome
 from minigrad.testing.probe import drawn
 from minigrad.testing.single_precision import float32
 from minigrad.testing.spelling import at_index
-from minigrad.testing.subject import TensorSubject, attempted, changed, copies, gradients_of
+from minigrad.testing.subject import Gradients, Recording, TensorSubject, attempted, changed, copies, gradients_of
 
 Check: TypeAlias = "Callable[[Outcome], str | None]"
 ROUNDING = 1e-12  # what rounding of intermediate values of moderate size may leave where the result is 0
@@ -150,18 +150,27 @@ def forward(run: Outcome) -> str | None:
     if not isinstance(subject, TensorSubject):
         return None
     tangents = [drawn(rng, x.shape) for x in subject.arrays]
-    products = subject.pushed_forward(run.again, copies(run.cotangents), tangents)
-    pairs = [[(c, p) for c, p in zip(run.cotangents, products, strict=True) if p is not None],
-             zip(run.dense, tangents, strict=True)]
-    terms = [[np.asarray(a * b) for a, b in those] for those in pairs]
-    ahead, behind = (sum(float(x.sum()) for x in those) for those in terms)
-    scale = max(sum(float(np.abs(x, out=x).sum()) for x in those) for those in terms)
+
+    def both(made: Recording, gradients: Gradients) -> tuple[Array, float]:
+        """cotangent · jvp and vjp · tangent, and how large the sum of the sizes of their terms is."""
+        products = subject.pushed_forward(made, copies(run.cotangents), tangents)
+        pairs = [[(c, p) for c, p in zip(run.cotangents, products, strict=True) if p is not None],
+                 zip(run.with_zeros(gradients), tangents, strict=True)]
+        terms = [[np.asarray(a * b) for a, b in those] for those in pairs]
+        sums = np.array([sum(float(x.sum()) for x in those) for those in terms])
+        return sums, max(sum(float(np.abs(x, out=x).sum()) for x in those) for those in terms)
+
+    def again() -> Array:
+        made = subject.recorded(copies(subject.arrays))
+        return both(made, made.gradients(copies(run.cotangents)))[0]
+
+    (ahead, behind), scale = both(run.again, run.gradients)
     tolerance = max(QUARTER, run.digits())  # both may lose digits, but a rule that is no tensor operation loses all
     if abs(ahead - behind) <= tolerance * scale + ROUNDING * run.epsilon / EPSILON:
         return None
     return Disagreement(
         f"jvp and vjp disagree: cotangent · jvp is {ahead:.8g}, vjp · tangent is {behind:.8g}. A rule must be written "
-        "in tensor operations of `grad`, or derivatives of it are silently wrong"
+        "in tensor operations of `grad`, or derivatives of it are silently wrong", abs(ahead - behind), again
     )
 
 

@@ -67,6 +67,21 @@ def spread_by_rounding(
     difference is the rounding of its terms. It is small where all computations jump to the same other value, say since
     what was compared with its own maximum is no longer equal to it.
     """
+    found = computed_with_rounding(compute, rng, epsilon)
+    if found is None:
+        return None
+    pairs = combinations(found[1:], 2)
+    apart = [[np.abs(a - b).max(initial=0.0) for a, b in zip(*pair, strict=True)] for pair in pairs]
+    return [float(np.nan_to_num(of_pairs, nan=np.inf)) for of_pairs in np.median(apart, 0)]
+
+
+def computed_with_rounding(
+    compute: Callable[[], Sequence[Array]], rng: np.random.Generator, epsilon: float
+) -> list[list[Array]] | None:
+    """What is computed as it is, and then with each recorded result, and each gradient, a bit off, several times.
+
+    None if it cannot be computed so, or has other shapes then.
+    """
     def rounded(event: Any) -> None:
         x = event.result if isinstance(event, Recorded) else event.after if isinstance(event, Contributed) else None
         if x is not None and x.dtype.kind == "f":
@@ -76,14 +91,13 @@ def spread_by_rounding(
     exact = Counted()
     try:
         with recording(exact):
-            compute()
+            found = [[np.copy(x) for x in compute()]]
         with recording(rounded), recording(Counted(PATIENCE * exact.count)):
-            found = [[np.copy(x) for x in compute()] for _ in range(COMPUTATIONS)]
-        pairs = combinations(found, 2)
-        apart = [[np.abs(a - b).max(initial=0.0) for a, b in zip(*pair, strict=True)] for pair in pairs]
-    except Exception:  # f refuses what is rounded, has other shapes then, or does not end
+            found += [[np.copy(x) for x in compute()] for _ in range(COMPUTATIONS)]
+    except Exception:  # f refuses what is rounded, or does not end
         return None
-    return [float(np.nan_to_num(of_pairs, nan=np.inf)) for of_pairs in np.median(apart, 0)]
+    shapes = [[x.shape for x in arrays] for arrays in found]
+    return found if shapes.count(shapes[0]) == len(shapes) else None
 
 
 class Subject(ABC):

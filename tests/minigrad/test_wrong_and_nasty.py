@@ -126,6 +126,16 @@ def sine_that_spoils_its_cotangent(x):
     return record(sine_that_spoils_its_cotangent, np.sin(value(x)), (x, rule))
 
 
+def halved_in_float32(x):
+    x = mg.as_tensor(x)
+    factor = 0.5 if x.dtype == np.float32 else 1.0
+    return record(halved_in_float32, np.sin(x.data), (x, lambda grad, out: grad * mg.cos(x) * factor))
+
+
+sine_in_plain_numpy = unary(np.sin, lambda g, x, out: raw(np.cos(x.data) * g.data))
+STAIRS = [V, np.array([1.0, 2.0])]  # of what is wrong, and of what rounding spoils
+
+
 def same_array_twice(a, b, c):
     total = c + 0.0
     return total, total
@@ -298,6 +308,14 @@ WRONG = {
     "a detach in the middle": (lambda x: (mg.sin(x).detach() * x).sum(), [V]),
     "data in the middle of one branch": (lambda x: mg.exp(x) + x * x.data, [V]),
     "a rule in plain NumPy": (unary(np.sin, lambda g, x, out: raw(np.cos(x.data) * g.data)), [V]),
+    "wrong in float32 beside lost digits": (lambda x, y: (halved_in_float32(x), mg.log(1 - mg.sigmoid(y))),
+        [V, np.array([10.0, 2.0])]),
+    "wrong in float32 beside stairs": (lambda x, y: (halved_in_float32(x), (y + 1e10) - 1e10), STAIRS),
+    "wrong in float32 plus stairs": (lambda x, y: halved_in_float32(x).sum() + ((y + 1e10) - 1e10), STAIRS),
+    "wrong in float32 beside a high frequency": (lambda x, y: (halved_in_float32(x), mg.sin(1e8 * y)), STAIRS),
+    "a rule in plain NumPy beside lost digits": (lambda x, y: (sine_in_plain_numpy(x), mg.log(1 - mg.sigmoid(y))),
+        [V, np.array([20.0, 2.0])]),
+    "a rule in plain NumPy beside stairs": (lambda x, y: sine_in_plain_numpy(x).sum() + ((y + 1e10) - 1e10), STAIRS),
     "float32 inside the rule": (unary(np.exp, lambda g, x, out: (g * out).astype(np.float32)), [BIG]),
     "float16 inside the rule": (unary(np.exp, lambda g, x, out: (g * out).astype(np.float16).astype(np.float64)), [V]),
     "a second derivative alone": (unary(lambda x: x**3, lambda g, x, out: g * (3 * x.data**2)), [V], {"order": 2}),
