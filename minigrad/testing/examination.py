@@ -31,6 +31,7 @@ from minigrad.testing.single_precision import recorded_casts
 from minigrad.testing.spelling import at_index
 from minigrad.testing.structure import CHECKS, Check
 from minigrad.testing.subject import (
+    Alone,
     Gradients,
     Recording,
     SecondOrder,
@@ -330,13 +331,34 @@ class Examination:
         if all(finding.difference <= self.lost for finding in weighed.wrong):
             return True
         if local is None:
-            run = weighed.run
-            least = min(finding.difference * finding.step for finding in weighed.wrong) / MARGIN
-            is_erratic = weighed.probe.is_erratic(self.rng) or weighed.probe.loses_digits(self.rng, least=least)
-            return is_erratic or amplified(run, weighed.findings) or any(
-                step.probe.is_erratic(self.rng, EPSILON) for step in self.steps_alone(run))
+            return all(map(self.loses_slopes, self.parts(weighed)))
         known = self.order == 1 and local.alone
         return local.probe.is_erratic(self.rng) or (known and rounding_explains(local, self.rng))
+
+    def loses_slopes(self, weighed: Weighed) -> bool:
+        """Whether rounding costs f, or a step of it, so many digits that its slopes say nothing."""
+        least = min(finding.difference * finding.step for finding in weighed.wrong) / MARGIN
+        is_erratic = weighed.probe.is_erratic(self.rng) or weighed.probe.loses_digits(self.rng, least=least)
+        return is_erratic or amplified(weighed.run, weighed.findings) or any(
+            step.probe.is_erratic(self.rng, EPSILON) for step in self.steps_alone(weighed.run))
+
+    def parts(self, weighed: Weighed) -> list[Weighed]:
+        """What is wrong along single variables, as functions of these alone; all at once if nothing is.
+
+        Rounding of what follows from other variables alone is no excuse.
+        """
+        run, whole, parts = weighed.run, weighed.probe.subject, list[Weighed]()
+        if self.order == 2 or not isinstance(whole, TensorSubject) or len(whole.arrays) == 1:
+            return [weighed]
+        for i, gradient in enumerate(run.gradients):
+            alone = Alone(whole, i)
+            with recorded_steps() as steps:
+                alone.recorded(alone.arrays)
+            part = replace(run, subject=alone, gradients=[gradient], steps=steps)
+            probe = self.probe(part)
+            direction = [weighed.directions[0][i]] if weighed.directions else probe.random_direction(self.rng)
+            parts.append(Weighed(probe, part, [probe.along(direction)], [direction]))
+        return [part for part in parts if part.wrong] or [weighed]
 
     def culprit(self, run: Outcome) -> tuple[Local | None, bool]:
         """The first step whose own gradient is wrong, and whether one before it is at a kink.

@@ -16,7 +16,7 @@ import numpy as np
 
 from minigrad.arrays import NUMERIC, Array, scalar_if_0d
 from minigrad.graph import sweep
-from minigrad.modes import enable_grad, no_grad
+from minigrad.modes import enable_grad, grad_mode, no_grad
 from minigrad.recording import Contributed, Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.transforms import leaves, rebuilt
@@ -80,11 +80,11 @@ def computed_with_rounding(
 ) -> list[list[Array]] | None:
     """What is computed as it is, and then with each recorded result, and each gradient, a bit off, several times.
 
-    None if it cannot be computed so, or has other shapes then.
+    Constants are not rounded. None if it cannot be computed so, or has other shapes then.
     """
     def rounded(event: Any) -> None:
         x = event.result if isinstance(event, Recorded) else event.after if isinstance(event, Contributed) else None
-        if x is not None and x.dtype.kind == "f":
+        if x is not None and x.dtype.kind == "f" and (x._requires_grad or not grad_mode.enabled):
             noise = 1 + 4 * epsilon * rng.standard_normal(x.shape)
             x._data = scalar_if_0d(np.asarray(x._data * noise, x.dtype))
 
@@ -336,6 +336,41 @@ def swept_from(
     pairs = zip(outputs, cotangents, strict=True)
     seeds = [(out, c.astype(out.dtype, copy=False)) for out, c in pairs if out.requires_grad]
     return sweep(seeds, create_graph, inputs=variables)
+
+
+class Alone(TensorSubject):
+    """A function of one of its variables, the others being constants: of these nothing is recorded, nor rounded."""
+
+    def __init__(self, whole: TensorSubject, variable: int) -> None:
+        self.whole, self.variable = whole, variable
+        self.function, self.inputs, self.parameters = whole.function, whole.inputs, whole.parameters
+        self.names, self.arrays = [whole.names[variable]], [whole.arrays[variable]]
+
+    def among_others(self, arrays: Sequence[Array]) -> list[Array]:
+        return [arrays[0] if i == self.variable else x for i, x in enumerate(self.whole.arrays)]
+
+    @contextmanager
+    def at(self, arrays: Sequence[Array]) -> Iterator[list[Tensor]]:
+        with self.whole.at(self.among_others(arrays)) as self.everything:
+            yield [self.everything[self.variable]]
+
+    @contextmanager
+    def holding(self, arrays: Sequence[Array]) -> Iterator[None]:
+        with self.whole.holding(self.among_others(arrays)):
+            yield
+
+    def outputs(self, variables: Sequence[Tensor]) -> list[Tensor]:
+        others = [x for x in self.everything if x is not variables[0]]
+        try:
+            for x in others:
+                x.requires_grad = False
+            return self.whole.outputs(self.everything)
+        finally:
+            for x in others:
+                x.requires_grad = True
+
+    def values(self, arrays: Sequence[Array]) -> list[Array]:
+        return self.recorded(arrays).values
 
 
 class SecondOrder(TensorSubject):
