@@ -120,12 +120,9 @@ def hardtanh(x: TensorLike, min_val: TensorLike = -1.0, max_val: TensorLike = 1.
     def above() -> Any:
         return np.maximum(x.data, value(min_val)) >= value(max_val)  # NumPy applies the upper bound last
 
-    def below() -> Any:
-        return (x.data <= value(min_val)) & ~above()
-
     return record(hardtanh, np.clip(x.data, value(min_val), value(max_val)),
-                  (x, lambda grad, out: where(below() | above(), 0, grad)),
-                  (min_val, lambda grad, out: where(below(), grad, 0)),
+                  (x, lambda grad, out: where((x > min_val) & (x < max_val), grad, 0)),
+                  (min_val, lambda grad, out: where((x <= min_val) & ~above(), grad, 0)),
                   (max_val, lambda grad, out: where(above(), grad, 0)))
 
 
