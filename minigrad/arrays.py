@@ -44,7 +44,7 @@ def kept_where(condition: Array, x: Array, out: Array | None = None) -> Array:
     """Floats where a boolean array holds, else 0: their bits, masked as fast as a product, where inf times 0 is NaN."""
     bits = BITS.get(x.dtype)
     if bits is None:  # in extended precision
-        return np.add(np.where(condition, x, 0), 0, out=out)
+        return np.positive(np.where(condition, x, 0), out=out)
     masked = np.bitwise_and(x.view(bits), -condition.view(np.int8), out=None if out is None else out.view(bits))
     kept: Array = masked.view(x.dtype)
     return kept
