@@ -23,7 +23,8 @@ def parse_arguments() -> argparse.Namespace:
     """The flags; those left out keep the recipe's setting."""
     from argparse import RawDescriptionHelpFormatter
 
-    from nn.console import Parser, as_path, positive
+    from minigrad.console import Parser
+    from nn.console import as_path, positive
 
     parser = Parser(description=__doc__, formatter_class=RawDescriptionHelpFormatter, epilog=epilog())
     add = parser.add_argument
@@ -155,8 +156,8 @@ def command() -> int:
     arguments = parse_arguments()
     import warnings
 
+    from minigrad.console import without_control
     from nn import FileError
-    from nn.console import without_control
     from nn.distributed import ProcessesDiffer
     from nn.fashion import DataError, train_command
     from nn.learner import NonFiniteLoss

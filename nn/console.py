@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from minigrad.console import Parser as Parser
-from minigrad.console import without_control as without_control
+from minigrad.console import without_control
 from nn.processes import ending
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nn.console import without_control
+from minigrad.console import without_control
 from nn.fashion.idx import DataError
 from nn.files import check_is_file
 

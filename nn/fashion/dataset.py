@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nn.console import without_control
+from minigrad.console import without_control
 from nn.fashion import idx
 from nn.fashion.class_names import MOST_CLASSES, checked_names, read_names
 from nn.fashion.download import cache_folder, fetch

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nn.console import without_control
+from minigrad.console import without_control
 from nn.fashion.class_names import shortened
 from nn.fashion.dataset import CLASSES, Dataset
 from nn.fashion.photo import Photo

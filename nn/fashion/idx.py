@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from nn.console import without_control
+from minigrad.console import without_control
 from nn.files import bounded, check_is_file
 
 UNSIGNED_BYTE = 8

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nn.console import without_control
+from minigrad.console import without_control
 from nn.extras import required
 from nn.fashion.class_names import checked_names
 from nn.fashion.download import cache_folder, progress

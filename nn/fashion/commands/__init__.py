@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
-from nn.console import Parser, say
+from minigrad.console import Parser
+from nn.console import say
 from nn.fashion.commands import evaluate, export, page, predict, report, samples
 from nn.fashion.idx import DataError
 from nn.files import FileError

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nn.console import as_path, say, without_control
+from minigrad.console import without_control
+from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.gallery import draw_photos, pixels_as_blocks
 from nn.fashion.photo import Photo
