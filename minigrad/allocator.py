@@ -19,8 +19,9 @@ def keep_freed_memory() -> bool:
 
     Backward passes free and allocate the same arrays over and over. Those of more than 128 kB are by default often
     mapped anew each time, page by page, which takes longer than computing them: a step of a small convolutional network
-    with 128 images takes twice as long, a gradient check of 200,000 parameters half as long again. The first backward
-    pass of a process asks for this, and the first gradient check.
+    with 128 images takes twice as long, a gradient check of 200,000 parameters half as long again, the evaluation of a
+    small network a fifth. The first backward pass of a process asks for this, the first gradient check, and the first
+    `train()` or `eval()` of a module.
 
     Arrays of up to 64 MB come from memory that is kept, larger ones are still mapped one by one. Once more than 256 MB
     at its end lie free, all but 64 MB goes back to the system. Whoever has set any of this in the environment, by

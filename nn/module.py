@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike
+from minigrad.allocator import keep_freed_memory
 from minigrad.graph import watches
 from minigrad.guards import libraries
 from minigrad.notebook import shown_by
@@ -153,6 +154,7 @@ class Module:
 
         What is frozen stays in evaluation mode, and a module with a `train` of its own answers for all below it.
         """
+        keep_freed_memory()  # batches are about to come, and without gradients no backward pass asks for it
         answered: set[int] = set()
         for module in self.modules():
             if id(module) in answered:

@@ -82,6 +82,7 @@ import numpy as np
 from minigrad import tensor
 from minigrad.allocator import keep_freed_memory
 from minigrad.testing import gradcheck
+from nn import Linear
 
 def step():
     arrays = [np.ones(5 << 20, np.float32) for _ in range(4)]  # 20 MB each
@@ -96,6 +97,8 @@ def resident():
 
 if sys.argv[1] == "backward":
     tensor(1.0, requires_grad=True).backward()
+elif sys.argv[1] == "evaluation":
+    Linear(1, 1).eval()
 elif sys.argv[1] == "gradcheck":
     gradcheck(np.square, np.ones(2), gradient=lambda x, cotangent: 2 * x * cotangent)
 step()
@@ -122,7 +125,7 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="othe
 
 
 @on_linux
-@pytest.mark.parametrize("first", ["backward", "gradcheck"])
+@pytest.mark.parametrize("first", ["backward", "gradcheck", "evaluation"])
 def test_the_first_pass_or_check_has_freed_memory_kept_but_a_peak_goes_back(first):
     kept, again, rest = run(first)
     if not kept:
