@@ -1,14 +1,25 @@
-"""Whether operations are recorded: a switch in each thread, and the contexts that turn it."""
+"""What holds in one thread and for a while: first of all, whether operations are recorded."""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def holding(state: threading.local, **values: Any) -> Iterator[None]:
+    """Inside, and in this thread, these attributes of `state` have these values; afterwards those of before."""
+    before = {name: getattr(state, name) for name in values}
+    vars(state).update(values)
+    try:
+        yield
+    finally:
+        vars(state).update(before)
 
 
 class GradMode(threading.local):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from minigrad.modes import holding
 
 _default: np.random.Generator | None = None  # made when it is first used: `numpy.random` is long to import
 Generator: TypeAlias = "np.random.Generator"  # in quotes, as `numpy.random` is long to import
@@ -59,12 +61,8 @@ def noting() -> Iterator[States]:
     True
     """
     states: States = {}
-    before = _of_thread.notes
-    _of_thread.notes = (*before, states)
-    try:
+    with holding(_of_thread, notes=(*_of_thread.notes, states)):
         yield states
-    finally:
-        _of_thread.notes = before
 
 
 @contextmanager
@@ -100,8 +98,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     return generator
 
 
-@contextmanager
-def drawing_from(generator: np.random.Generator) -> Iterator[None]:
+def drawing_from(generator: np.random.Generator) -> AbstractContextManager[None]:
     """Inside, and in this thread alone, `generator` takes the place of the default one.
 
     >>> with drawing_from(np.random.default_rng(0)):
@@ -109,9 +106,4 @@ def drawing_from(generator: np.random.Generator) -> Iterator[None]:
     >>> first == np.random.default_rng(0).random()
     True
     """
-    before = _of_thread.generator
-    _of_thread.generator = generator
-    try:
-        yield
-    finally:
-        _of_thread.generator = before
+    return holding(_of_thread, generator=generator)

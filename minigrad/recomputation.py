@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from minigrad.graph import record, swept
 from minigrad.guards import reachable
-from minigrad.modes import enable_grad, grad_mode
+from minigrad.modes import enable_grad, grad_mode, holding
 from minigrad.random import default_generator, drawing_from, noting, standing
 from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
 from minigrad.transforms import Tree, leaves, rebuilt
@@ -50,7 +49,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         values = [out._data for out in outputs]
 
         def compute_again(position: int) -> Tensor:
-            with enable_grad(), drawing_from(default), standing(states), recomputing():
+            with enable_grad(), drawing_from(default), standing(states), holding(_of_thread, recomputing=True):
                 again = as_tensor(leaves(f(*args, **kwargs))[position])
             if not np.array_equal(again._data, values[position], equal_nan=True):
                 raise RuntimeError("a checkpointed function must be deterministic, but its values differ when repeated")
@@ -84,16 +83,6 @@ def is_recomputing() -> bool:
     [False, True]
     """
     return _of_thread.recomputing
-
-
-@contextmanager
-def recomputing() -> Iterator[None]:
-    """Inside, and in this thread, nothing is counted: `is_recomputing`."""
-    before, _of_thread.recomputing = _of_thread.recomputing, True
-    try:
-        yield
-    finally:
-        _of_thread.recomputing = before
 
 
 def entries(output: Tensor, start: int) -> list[Tensor]:

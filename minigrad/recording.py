@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from types import CodeType, FrameType, FunctionType
@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from minigrad.graph import Pending, repeated_axes, summed_to, sweep, watches
 from minigrad.guards import user_frame
 from minigrad.hooks import after_hooks, extras_of
+from minigrad.modes import holding
 from minigrad.tensor import Edge, Rule, Tensor, TensorLike
 
 
@@ -168,15 +169,9 @@ _of_thread = OfThread()
 entries = count(1)
 
 
-@contextmanager
-def scope(name: str) -> Iterator[None]:
+def scope(name: str) -> AbstractContextManager[None]:
     """Within this context, what is recorded belongs to `name`. Enter it only where somebody watches."""
-    before = _of_thread.scope, _of_thread.entry
-    _of_thread.scope, _of_thread.entry = name, next(entries)
-    try:
-        yield
-    finally:
-        _of_thread.scope, _of_thread.entry = before
+    return holding(_of_thread, scope=name, entry=next(entries))
 
 
 class Recorder:
