@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-@operation("elementwise", np.add, methods="__add__ __radd__ __iadd__")
+@operation("elementwise", np.add, methods="__add__")
 def add(a: TensorLike, b: TensorLike) -> Tensor:
     """Sum: a + b."""
     return record(add, value(a) + value(b),
@@ -30,7 +30,7 @@ def add(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad))
 
 
-@operation("elementwise", np.subtract, methods="__sub__ __rsub__ __isub__")
+@operation("elementwise", np.subtract, methods="__sub__")
 def subtract(a: TensorLike, b: TensorLike) -> Tensor:
     """Difference: a - b."""
     return record(subtract, value(a) - value(b),
@@ -38,7 +38,7 @@ def subtract(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: -grad))
 
 
-@operation("elementwise", np.multiply, methods="__mul__ __rmul__ __imul__")
+@operation("elementwise", np.multiply, methods="__mul__")
 def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """Product: a * b."""
     return record(multiply, value(a) * value(b),
@@ -46,7 +46,7 @@ def multiply(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: grad * a))
 
 
-@operation("elementwise", np.divide, domain=(REAL, NONZERO), methods="__truediv__ __rtruediv__ __itruediv__")
+@operation("elementwise", np.divide, domain=(REAL, NONZERO), methods="__truediv__")
 def divide(a: TensorLike, b: TensorLike) -> Tensor:
     """Quotient: a / b."""
     return record(divide, value(numpys(a, b)) / value(b),
@@ -54,7 +54,7 @@ def divide(a: TensorLike, b: TensorLike) -> Tensor:
                   (b, lambda grad, out: -grad * out / b))
 
 
-@operation("elementwise", np.power, domain=(POSITIVE, REAL), methods="__pow__ __rpow__ __ipow__")
+@operation("elementwise", np.power, domain=(POSITIVE, REAL), methods="__pow__")
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """Power: a ** b. A negative base has a gradient for integer exponents; with respect to them it is NaN.
 
@@ -78,7 +78,7 @@ def power(a: TensorLike, b: TensorLike) -> Tensor:
     return record(power, value(numpys(a, b)) ** value(b), (a, to_base), (b, to_exponent))
 
 
-@operation("other", np.remainder, domain=(REAL, NONZERO), methods="__mod__ __rmod__ __imod__")
+@operation("other", np.remainder, domain=(REAL, NONZERO), methods="__mod__")
 def remainder(a: TensorLike, b: TensorLike) -> Tensor:
     """Remainder a % b = a - b * floor(a / b), with the sign of b; the gradient is that between its jumps."""
     return record(remainder, np.remainder(value(a), value(b)),

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-@operation("other", np.matmul, methods="__matmul__ __rmatmul__ __imatmul__")
+@operation("other", np.matmul, methods="__matmul__")
 def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """Matrix product a @ b: (..., n, k) @ (..., k, m) -> (..., n, m), stacks broadcast.
 

@@ -20,9 +20,9 @@ from minigrad.tensor import Tensor, TensorLike
 
 Kind = Literal["elementwise", "step", "reduction", "other"]
 F = TypeVar("F", bound=Callable[..., Any])
-AUGMENTED = {
-    "__iadd__": "+=", "__isub__": "-=", "__imul__": "*=", "__itruediv__": "/=", "__ifloordiv__": "//=",
-    "__imod__": "%=", "__ipow__": "**=", "__imatmul__": "@=",
+BETWEEN = {  # the method of an operator between two operands -> its symbol
+    "__add__": "+", "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//", "__mod__": "%",
+    "__pow__": "**", "__matmul__": "@",
 }
 
 
@@ -95,7 +95,7 @@ def operation(
 ) -> Callable[[F], F]:
     """Enter the decorated function into the registry, and put it on `Tensor` under each of the names in `methods`.
 
-    A name such as `__rsub__` gets the function with its two operands exchanged, one such as `__isub__` the augmented
+    A name such as `__sub__` brings `__rsub__`, with the two operands exchanged, and `__isub__`, the augmented
     assignment. How many tensors it takes is counted from the signature, unless `domain` is a tuple. See `Operation`.
     """
 
@@ -106,9 +106,10 @@ def operation(
         if from_numpy(twin):
             twins[cast(Callable[..., Any], twin)] = function
         for method in methods.split():
-            reflected = method.startswith("__r") and len(domains) == 2
-            assigned = in_place(AUGMENTED[method], function) if method in AUGMENTED else function
-            setattr(Tensor, method, exchanged(function) if reflected else assigned)
+            setattr(Tensor, method, function)
+            if method in BETWEEN:
+                setattr(Tensor, f"__r{method[2:]}", lambda self, other: function(other, self))
+                setattr(Tensor, f"__i{method[2:]}", in_place(BETWEEN[method], function))
         return function
 
     return enter
@@ -135,11 +136,6 @@ def from_numpy(twin: Any) -> bool:
     return isinstance(getattr(twin, "__self__", twin), np.ufunc) or getattr(twin, "__module__", "").startswith("numpy")
 
 
-def exchanged(function: Callable[..., Tensor]) -> Callable[[Tensor, TensorLike], Tensor]:
-    """`function` with its two operands the other way round, for Python's reflected operators."""
-    return lambda self, other: function(other, self)
-
-
 def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) -> Callable[..., Tensor]:
     """The assignment `x += y`: an update of a leaf that requires gradients, under `no_grad`; elsewhere `x = x + y`."""
     def assign(self: Tensor, other: TensorLike) -> Tensor:
@@ -147,8 +143,8 @@ def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) 
             return function(self, other)
         if is_grad_enabled():
             raise RuntimeError(
-                f"{symbol} on a leaf that requires gradients would lose the value the graph needs: "
-                f"write y = x {symbol[:-1]} ..., or update it under no_grad()"
+                f"{symbol}= on a leaf that requires gradients would lose the value the graph needs: "
+                f"write y = x {symbol} ..., or update it under no_grad()"
             )
         array = self.numpy()
         array[...] = function(self, other).data

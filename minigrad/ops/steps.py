@@ -45,7 +45,7 @@ rint  = step(np.rint)
 trunc = step(np.trunc)
 
 
-@operation("step", np.floor_divide, domain=(REAL, NONZERO), methods="__floordiv__ __rfloordiv__ __ifloordiv__")
+@operation("step", np.floor_divide, domain=(REAL, NONZERO), methods="__floordiv__")
 def floor_divide(a: TensorLike, b: TensorLike) -> Tensor:
     """As `numpy.floor_divide`; its derivative is zero almost everywhere."""
     return without_slope(np.floor_divide, a, b)
