@@ -132,7 +132,7 @@ SHARED_NAMES = {
     "OfThread": "what a file keeps for each thread",
     **dict.fromkeys([
         "_reason", "blocks", "entries", "image_size", "name_of", "names_in", "parsed",
-        "plain", "positions", "progress", "share", "spread",
+        "positions", "progress", "share", "spread",
     ], INSIDE_ONE_FILE),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import argmax, argmin, argsort
 
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import NONZERO, REAL, named_after, operation
@@ -57,17 +58,5 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
     return without_slope(np.round, x, decimals)
 
 
-def plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of a tensor's value: indices or truths, plain arrays that carry no gradient."""
-    def plain_function(x: TensorLike, *args: Any, **options: Any) -> Any:
-        return function(value(x), *args, **options)
-
-    plain_function.__name__ = plain_function.__qualname__ = function.__name__
-    plain_function.__doc__ = f"As `numpy.{function.__name__}`, no tensor."
-    setattr(Tensor, function.__name__, plain_function)
-    return plain_function
-
-
-argmax, argmin, argsort = plain(np.argmax), plain(np.argmin), plain(np.argsort)
-plain(np.any)
-plain(np.all)
+for answer in (argmax, argmin, argsort, np.any, np.all):  # of which NumPy asks `dispatch.py`
+    setattr(Tensor, answer.__name__, answer)

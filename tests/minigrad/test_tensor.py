@@ -647,11 +647,12 @@ DECLARED = {
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_method_is_declared_with_the_arguments_of_its_function(name):
-    if name.startswith("__") and len(DECLARED[name].args.args) == 2:
-        assert callable(getattr(mg.Tensor, name))
+    method = getattr(mg.Tensor, name)
+    if method is getattr(np, name, None) or (name.startswith("__") and len(DECLARED[name].args.args) == 2):
+        assert callable(method)
         return
     _, *declared = ast.unparse(DECLARED[name].args).split("self", 1)[1].split(", ")
-    actual = list(inspect.signature(getattr(mg.Tensor, name)).parameters.values())[1:]
+    actual = list(inspect.signature(method).parameters.values())[1:]
     spelled = [argument.partition(":")[0].partition("=")[0].strip("* ") for argument in declared if ":" in argument]
     assert spelled == [parameter.name for parameter in actual]
     given = DECLARED[name].args
