@@ -210,24 +210,14 @@ def memory(*tensors: Tensor) -> Memory:
     nodes: Counter[tuple[str, str]] = Counter()
     sizes: Counter[tuple[str, str]] = Counter()
     counted: set[int] = set()
-
-    def count(array: Array, row: tuple[str, str]) -> None:
-        array = owner_of(array)
-        if id(array) not in counted:
-            counted.add(id(array))
-            sizes[row] += array.nbytes
-
     order = topological_order(*tensors)
-    for tensor in order:
-        for parent, _ in tensor._edges:
-            if parent.is_leaf and id(parent) not in counted:
-                counted.add(id(parent))
-                nodes["leaf", ""] += 1
-                count(parent._data, ("leaf", ""))
-    for tensor in order:
-        row = name_of(tensor), (tensor._extras and tensor._extras.line) or ""
+    leaves = dict.fromkeys(parent for tensor in order for parent, _ in tensor._edges if parent.is_leaf)
+    for tensor in [*leaves, *order]:
+        row = "leaf" if tensor.is_leaf else name_of(tensor), (tensor._extras and tensor._extras.line) or ""
         nodes[row] += 1
-        count(tensor._data, row)
-        for kept in kept_by_rules(tensor):
-            count(kept._data if isinstance(kept, Tensor) else kept, row)
+        for held in [tensor, *kept_by_rules(tensor)]:
+            array = owner_of(held._data if isinstance(held, Tensor) else held)
+            if id(array) not in counted:
+                counted.add(id(array))
+                sizes[row] += array.nbytes
     return Memory(len(order), sizes.total(), {row: (nodes[row], sizes[row]) for row in nodes})
