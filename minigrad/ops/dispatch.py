@@ -54,7 +54,7 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
     if steps.needs_gradient(*inputs):
         raise TypeError(not_differentiable(ufunc.__name__))
     results = ufunc(*map(value, inputs))
-    if any("O" in types for types in ufunc.types) and np.asarray(results).dtype == object:  # made by `np.frompyfunc`
+    if np.asarray(results).dtype == object:  # of a function that `np.frompyfunc` made
         return results
     return tuple(map(wrap, results)) if isinstance(results, tuple) else wrap(results)
 
