@@ -14,7 +14,7 @@ from minigrad.guards import reachable
 from minigrad.modes import enable_grad, grad_mode, holding
 from minigrad.random import default_generator, drawing_from, noting, standing
 from minigrad.tensor import Rule, Tensor, as_tensor, clock, wrap
-from minigrad.transforms import Tree, leaves, rebuilt
+from minigrad.trees import Tree, leaves, rebuilt
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:

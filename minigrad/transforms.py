@@ -7,12 +7,11 @@ gradients: that is what makes `grad(grad(f))` work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from functools import wraps
 from operator import index
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -22,49 +21,7 @@ from minigrad.hooks import Traced, extras_of, fitted
 from minigrad.modes import enable_grad, grad_mode
 from minigrad.ops.shape import stack
 from minigrad.tensor import Tensor, as_tensor, wrap
-
-Tree: TypeAlias = Any  # an array, a tensor, a number, or nested tuples, lists and dicts of them
-
-
-# ------------------------------------------------------------------------------------------------ nested containers
-
-
-def leaves(tree: Tree) -> list[Any]:
-    """What is inside the nested containers, in order."""
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, (list, tuple)) else [tree]
-
-
-def rebuilt(tree: Tree, new: Iterable[Any]) -> Tree:
-    """The containers of `tree` with the next of `new` in place of each leaf."""
-    rest = iter(new)  # of an iterator that is itself
-    if isinstance(tree, dict):
-        same = copy(tree)  # of its own class, with whatever else that holds
-        same.update({name: rebuilt(part, rest) for name, part in tree.items()})
-        return same
-    if isinstance(tree, (list, tuple)):
-        parts = [rebuilt(part, rest) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return next(rest)
-
-
-def counterparts(given: Tree, tree: Tree) -> list[Any]:
-    """What `given`, built of the same containers, has in the place of each leaf of `tree`: in dicts, that of its name.
-
-    Raises:
-        ValueError: if it has other containers, names, or lengths.
-    """
-    if isinstance(tree, dict) and isinstance(given, dict) and given.keys() == tree.keys():
-        pairs = [(given[name], part) for name, part in tree.items()]
-    elif isinstance(tree, (list, tuple)) and isinstance(given, (list, tuple)) and len(given) == len(tree):
-        pairs = list(zip(given, tree, strict=True))
-    elif isinstance(tree, (dict, list, tuple)):
-        raise ValueError("other containers")
-    else:
-        return [given]
-    return [leaf for pair in pairs for leaf in counterparts(*pair)]
-
+from minigrad.trees import Tree, counterparts, leaves, rebuilt
 
 # ------------------------------------------------------------------------------------------------ one traced call
 

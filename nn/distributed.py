@@ -29,7 +29,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.random import default_generator
 from minigrad.tensor import TensorLike, value, wrap
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 from nn.data import Arrays, DataLoader, Order, divided
 from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row

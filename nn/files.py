@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import read_array_header_1_0, read_magic
 
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 from nn.extras import required
 
 if TYPE_CHECKING:  # slow to import, and needed by those alone who read or write a file

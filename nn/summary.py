@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import no_grad
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 from nn.module import Module, Parameter
 
 LayerRow: TypeAlias = tuple[str, str, str, int, int]

@@ -14,6 +14,7 @@ from minigrad.arrays import read_only
 from minigrad.ops import arithmetic, compositions, products, reductions, shape, steps
 from minigrad.ops.registry import operations, twins
 from minigrad.tensor import Tensor, TensorLike, as_tensor, value, wrap
+from minigrad.trees import leaves, rebuilt
 
 
 def duplicate(a: TensorLike) -> Tensor:
@@ -68,10 +69,12 @@ def array_function(
     if function in twins:
         operation = twins[function]
         return operation(*args) if len(args) == 1 and not kwargs else call(operation, function, args, kwargs)
-    if function not in PLAIN and needs_gradient_within([args, kwargs]):
+    given = leaves([args, kwargs])
+    if function not in PLAIN and steps.needs_gradient(*given):
         raise TypeError(not_differentiable(name_of(function)))
+    args, kwargs = rebuilt([args, kwargs], [read_only(x.data) if isinstance(x, Tensor) else x for x in given])
     try:
-        return function(*without_tensors(args), **without_tensors(kwargs))
+        return function(*args, **kwargs)
     except ValueError as error:
         if "read-only" not in str(error):
             raise
@@ -83,21 +86,6 @@ def name_of(function: Callable[..., Any]) -> str:
     """What NumPy calls a function, or a method of one of its ufuncs."""
     owner = getattr(function, "__self__", None)
     return f"{owner.__name__}.{function.__name__}" if isinstance(owner, np.ufunc) else function.__name__
-
-
-def needs_gradient_within(x: Any) -> bool:
-    """Whether a gradient is asked of `x`, or of anything in these nested lists, tuples and dicts."""
-    inside = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
-    return steps.needs_gradient(x) or any(map(needs_gradient_within, inside))
-
-
-def without_tensors(x: Any) -> Any:
-    """`x`, or if it is a tensor or holds them in lists, tuples and dicts, their arrays: to be read only."""
-    if isinstance(x, dict):
-        return {name: without_tensors(part) for name, part in x.items()}
-    if isinstance(x, (list, tuple)):
-        return type(x)(map(without_tensors, x))
-    return read_only(x.data) if isinstance(x, Tensor) else x
 
 
 @cache

@@ -27,7 +27,7 @@ from minigrad.testing.blame import Step, symmetrised
 from minigrad.testing.numeric import Finding, Tolerance, Verdict
 from minigrad.testing.probe import Probe, excused_by_kinks
 from minigrad.testing.subject import TensorSubject
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 WORST_FIRST = Verdict.WRONG, Verdict.KINK, Verdict.CORRECT, Verdict.INCONCLUSIVE
 

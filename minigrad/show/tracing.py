@@ -29,7 +29,7 @@ from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
 from minigrad.show.why import why_contributed, why_recorded
 from minigrad.tensor import Rule, Tensor, clock
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 
 MOST_OPERATIONS = 20_000  # that are remembered: of more, the first and last ones
 MOST_OF_VALUE = 52  # letters in a line of text

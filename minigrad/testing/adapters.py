@@ -20,7 +20,7 @@ from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Rule, Tensor, as_tensor, wrap
 from minigrad.testing.blame import Step, calling_line, recorded_steps
 from minigrad.testing.subject import is_variable
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 Found = list[tuple[Any, Sequence[Any], str]]  # functions with a gradient of their own, their inputs, and the lines
 

@@ -21,7 +21,7 @@ from minigrad.testing.probe import Probe, excused_by_kinks
 from minigrad.testing.reproduce import SourceLine, reproduction, shown_place
 from minigrad.testing.spelling import Name, called
 from minigrad.testing.subject import Recording, SecondOrder, Subject, TensorSubject, attempted, changed, copies
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 MOST_STEPS = 2000
 NEAR = 1e-6  # how far the whole is moved to see where to the arguments of its steps move

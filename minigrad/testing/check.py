@@ -16,7 +16,7 @@ from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
 from minigrad.testing.structure import CHECKS
 from minigrad.testing.subject import HandWritten, Subject, TensorSubject, not_looked_into
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:

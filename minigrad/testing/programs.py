@@ -19,7 +19,7 @@ from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.calls import Known, registered
 from minigrad.testing.spelling import Name, called, spelled
 from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
 LARGEST = 1e3

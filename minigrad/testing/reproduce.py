@@ -21,7 +21,7 @@ from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.report import Report
 from minigrad.testing.spelling import LONGEST, Name, spelled
 from minigrad.testing.subject import is_variable
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 ENGINE = __name__.partition(".")[0]
 LONGEST_LINE = 700  # characters

@@ -15,7 +15,7 @@ from minigrad.testing.differences import EPSILON
 from minigrad.testing.numeric import MARGIN, Finding, Verdict
 from minigrad.testing.outcome import Outcome
 from minigrad.testing.subject import COMPUTATIONS, TensorSubject, attempted, copies
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 
 
 def amplified(run: Outcome, findings: Sequence[Finding]) -> bool:

@@ -18,7 +18,7 @@ from minigrad.testing.numeric import MARGIN
 from minigrad.testing.outcome import Disagreement, Outcome
 from minigrad.testing.spelling import at_index
 from minigrad.testing.subject import PATIENCE, Counted, TensorSubject, copies
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 
 SINGLE = float(np.finfo(np.float32).eps)
 LARGE = 1e30  # what is smaller fits into float32

@@ -19,7 +19,7 @@ from minigrad.graph import sweep
 from minigrad.modes import enable_grad, grad_mode, no_grad
 from minigrad.recording import Contributed, Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 T = TypeVar("T")
 Gradients = list[Any]  # one for each variable; None where no gradient arrives

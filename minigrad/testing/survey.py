@@ -13,7 +13,7 @@ from minigrad.recording import Event, Recorded, enclosing
 from minigrad.tensor import Tensor, wrap
 from minigrad.testing.blame import Step, StepChecker, accusation, reproduced
 from minigrad.testing.subject import attempted
-from minigrad.transforms import leaves, rebuilt
+from minigrad.trees import leaves, rebuilt
 
 CALLERS = 3  # functions around an operation that are looked at
 

@@ -15,7 +15,7 @@ import numpy as np
 import nn
 from minigrad import Tensor, TensorLike, as_tensor
 from minigrad.arrays import Array
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 from nn import functional as F
 from nn.augmentation import AlternatingFlip, Compose, Mixup, RandomErase, RandomFlip, RandomShift
 from nn.callbacks import AfterEpoch, AveragedWeights, EarlyStopping, EpochTable, KeepBest, ProgressBar, write_history

@@ -12,7 +12,7 @@ import pytest
 import minigrad as mg
 import nn
 from minigrad.random import default_generator, drawing_from
-from minigrad.transforms import leaves
+from minigrad.trees import leaves
 from nn.learner import evaluate, predict_proba
 from nn.parallel import data_parallel, in_order, one_thread_for_products
 
