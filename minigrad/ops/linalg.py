@@ -62,20 +62,13 @@ def inv(a: TensorLike) -> Tensor:
 def solve(a: TensorLike, b: TensorLike) -> Tensor:
     """The x for which a @ x = b: (..., n, n) with (n,) or (..., n, k)."""
     a, b = as_tensor(a), as_tensor(b)
-    vector = b.ndim == 1
-
-    def columns(x: Tensor) -> Tensor:
-        return expand_dims(x, -1) if vector else x
-
-    def to_right(grad: Tensor, out: Tensor) -> Tensor:
-        solution = solve(a.mT, columns(grad))
-        return squeeze(solution, -1) if vector else solution
-
-    if a.shape[-1:] != (b.shape if vector else b.shape[-2:-1]):
+    if a.shape[-1:] != (b.shape if b.ndim == 1 else b.shape[-2:-1]):
         raise ValueError(f"solve needs shapes (..., n, n) and (n,) or (..., n, k), got {a.shape} and {b.shape}")
+    if b.ndim == 1:
+        return squeeze(solve(a, expand_dims(b, -1)), -1)
     return record(solve, np.linalg.solve(a.data, b.data),
-                  (a, lambda grad, out: -(solve(a.mT, columns(grad)) @ columns(out).mT)),
-                  (b, to_right))
+                  (a, lambda grad, out: -(solve(a.mT, grad) @ out.mT)),
+                  (b, lambda grad, out: solve(a.mT, grad)))
 
 
 @operation("other", np.linalg.det, name="linalg.det")
