@@ -52,7 +52,7 @@ def kept_where(condition: Array, x: Array, out: Array | None = None) -> Array:
 
 def floats(x: Any) -> Any:
     """Integers and booleans as floats: those of few bits soon overflow, and unsigned ones have no opposite."""
-    return x if type(x) is float or (type(x) not in WEAK and x.dtype.kind == "f") else x * 1.0
+    return x if type(x) not in WEAK and x.dtype.kind == "f" else x * 1.0
 
 
 def scalar_if_0d(array: Array) -> Any:

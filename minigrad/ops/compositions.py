@@ -98,7 +98,7 @@ def at_least(n: int, twin: Callable[..., Any]) -> Any:
 def splitting(axis: int, twin: Callable[..., Any], doc: str) -> Any:
     """The operation that splits along an axis, or along the only one."""
     def function(ary: TensorLike, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
-        ary, bounds = as_tensor(ary), parts(constant(indices_or_sections))
+        ary, bounds = as_tensor(ary), parts(indices_or_sections)
         twin(ary.data, bounds)  # NumPy refuses what does not fit
         return split(ary, bounds, axis if ary.ndim > 1 else 0)
 
@@ -139,7 +139,7 @@ def as_columns(x: TensorLike) -> Tensor:
 @operation("other", np.array_split)
 def array_split(ary: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """As `split`, but the parts of which the number is given need not be equal: the first ones may be longer."""
-    ary, bounds = as_tensor(ary), parts(constant(indices_or_sections))
+    ary, bounds = as_tensor(ary), parts(indices_or_sections)
     if np.ndim(bounds) == 0:
         bounds = np.cumsum([part.shape[axis] for part in np.array_split(ary.data, bounds, axis)])[:-1]
     return split(ary, bounds, axis)
