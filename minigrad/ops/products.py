@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import index
-from string import ascii_letters
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from minigrad.graph import record
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import expand_dims, reshape, squeeze
-from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor, value
+from minigrad.tensor import Rule, Tensor, TensorLike, as_tensor
 
 __all__ = [
     "matmul", "dot", "inner", "outer", "tensordot", "einsum", "multi_dot",
 ]
+
+LETTERS = dict(enumerate(ascii_uppercase + ascii_lowercase))  # in the order of the numbers
 
 
 @operation("other", np.matmul, methods="__matmul__")
@@ -88,15 +90,12 @@ def einsum(*operands: Any, optimize: Any = False) -> Tensor:
     The gradient of one operand is the einsum of the gradient of the result and the other operands, with constants
     where that leaves an axis out: ones along an axis that was summed, the identity for a label used twice.
     """
-    if operands and len(operands) % 2 == 0 and not isinstance(operands[0], str):  # NumPy 2.0 might order them else
-        labels = [i for term in operands[1::2] for i in term]
-        operands = (*operands, [...] * (... in labels) + sorted({i for i in labels if labels.count(i) == 1} - {...}))
+    spec, inputs = in_letters(operands)
     try:
-        data = np.einsum(*[value(x) if isinstance(x, (Tensor, np.ndarray)) else x for x in operands], optimize=optimize)
+        data = np.einsum(spec, *[x.data for x in inputs], optimize=optimize)
     except ValueError as error:
-        spec = [x if isinstance(x, (str, list)) else f"shape {np.shape(x)}" for x in operands]
-        raise ValueError(f"einsum of {', '.join(map(str, spec))}: {error}") from None
-    terms, result, inputs = parsed(operands)
+        raise ValueError(f"einsum of {', '.join([spec, *[f'shape {x.shape}' for x in inputs]])}: {error}") from None
+    terms, result = parsed(spec, inputs)
 
     def to(i: int) -> Rule:
         def rule(grad: Tensor, out: Tensor) -> Tensor:
@@ -125,9 +124,8 @@ def label_sizes(known: list[tuple[str, Tensor]]) -> list[tuple[str, int]]:
                   key=lambda pair: pair[1] != 1)
 
 
-def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
-    """The labels of each input and of the result, with letters in place of the ellipsis, and the inputs."""
-    spec, inputs = in_letters(operands)
+def parsed(spec: str, inputs: list[Tensor]) -> tuple[list[str], str]:
+    """The labels of each input and of the result, with letters in place of the ellipsis."""
     left, arrow, result = spec.partition("->")
     terms = left.split(",")
     if not arrow:  # then the result has the labels that occur once, in the order of the alphabet
@@ -136,7 +134,7 @@ def parsed(operands: tuple[Any, ...]) -> tuple[list[str], str, list[Tensor]]:
     unused = "".join(sorted(set(ascii_letters).difference(spec)))
     stand_in = unused[: max(hidden, default=0)]  # for the ellipsis; where that hides fewer axes, they are the last
     terms = [term.replace("...", stand_in[len(stand_in) - n :]) for term, n in zip(terms, hidden, strict=True)]
-    return terms, result.replace("...", stand_in), inputs
+    return terms, result.replace("...", stand_in)
 
 
 def in_letters(operands: tuple[Any, ...]) -> tuple[str, list[Tensor]]:
@@ -144,7 +142,7 @@ def in_letters(operands: tuple[Any, ...]) -> tuple[str, list[Tensor]]:
     if isinstance(operands[0], str):
         return operands[0].replace(" ", ""), [as_tensor(x) for x in operands[1:]]
     end = len(operands) // 2 * 2  # of pairs of an input and its labels; then perhaps come the labels of the result
-    terms = ["".join("..." if i is Ellipsis else ascii_letters[i - 26] for i in labels)
+    terms = ["".join("..." if i is Ellipsis else LETTERS.get(i, str(i)) for i in labels)  # NumPy refuses others
              for labels in (*operands[1:end:2], *operands[end:])]
     return "->".join([",".join(terms[: end // 2]), *terms[end // 2 :]]), [as_tensor(x) for x in operands[:end:2]]
 
