@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nn.ema import WeightAverage
 from nn.extras import required
 from nn.files import atomic_write
-from nn.functional.settings import real, whole
+from nn.functional.settings import one_of, real, whole
 from nn.learner import Callback, Learner, Row
 from nn.state import OfTraining
 
@@ -102,8 +102,7 @@ class MetricCallback(Callback):
     REMEMBERED: ClassVar[tuple[str, ...]] = ("best",)
 
     def __init__(self, metric: str | None, mode: Literal["min", "max"] | None = None) -> None:
-        if mode not in ("min", "max", None):
-            raise ValueError(f"mode is 'min' or 'max', got {mode!r}")
+        one_of(type(self).__name__, "mode", mode, ("min", "max", None))
         self.metric, self.mode = metric, mode
 
     def on_fit_start(self, learner: Learner) -> None:

@@ -31,6 +31,7 @@ from minigrad.random import default_generator
 from minigrad.tensor import TensorLike, value, wrap
 from minigrad.trees import leaves
 from nn.data import Arrays, DataLoader, Order, divided
+from nn.functional.settings import one_of
 from nn.layers.structure import ModuleList
 from nn.learner import Learner, Row
 from nn.module import Module
@@ -208,9 +209,8 @@ class GradientAverage:
     """
 
     def __init__(self, model: Module, reduction: Literal["mean", "sum"] = "mean") -> None:
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"GradientAverage takes the reductions 'mean' and 'sum', got {reduction!r:.80}")
-        self.reduction, self.number = reduction, next(numbers_of_averages)
+        self.reduction = one_of("GradientAverage", "reduction", reduction, ("mean", "sum"))
+        self.number = next(numbers_of_averages)
         if size() > 1:
             check_same_networks(model, f"the making of GradientAverage {self.number} by {reduction}")
             model.load_state_dict(broadcast(model.state_dict()))

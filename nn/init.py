@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad.random import Generator, source
 from minigrad.tensor import Tensor
-from nn.functional.settings import real
+from nn.functional.settings import one_of, real
 
 Fan: TypeAlias = Literal["fan_in", "fan_out"]
 
@@ -146,8 +146,7 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 def kaiming_std(tensor: Tensor, a: float, mode: Fan, nonlinearity: str) -> float:
     """gain / √fan, which keeps the mean square of what passes through the layer."""
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"mode is 'fan_in' or 'fan_out', got {mode!r}")
+    one_of("an initialiser", "mode", mode, ("fan_in", "fan_out"))
     return calculate_gain(nonlinearity, a) / math.sqrt(max(1, fans(tensor)[mode == "fan_out"]))
 
 

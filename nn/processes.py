@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from minigrad.arrays import Array
 from nn.extras import required
-from nn.functional.settings import integer
+from nn.functional.settings import integer, one_of
 
 Thing = TypeVar("Thing")
 
@@ -68,8 +68,7 @@ def all_reduce(array: npt.ArrayLike, op: Literal["sum", "max", "min"] = "sum") -
     >>> all_reduce([1.0, 2.0])
     array([1., 2.])
     """
-    if op not in ("sum", "max", "min"):
-        raise ValueError(f"all_reduce takes 'sum', 'max' or 'min', got {op!r:.80}")
+    one_of("all_reduce", "op", op, ("sum", "max", "min"))
     own = np.asarray(array)
     if own.dtype.kind not in ("biufc" if op == "sum" else "biuf"):
         raise TypeError(f"all_reduce takes numbers, for {op!r} real ones or for 'sum' complex ones, got {own.dtype}")

@@ -9,42 +9,22 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary, ref
 
-from nn.functional.settings import is_list, real, whole
+from nn.functional.settings import Check, each, is_list, one_of, real, whole
 from nn.optim import Optimizer
 from nn.state import OfTraining
 
 leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # the schedule that was stepped last
-
-
 # what PyTorch's schedules keep beside what begins with an underscore, and here follows from other settings
 OF_PYTORCH = {"default_min_lr", "mode_worse"}
 
-Check: TypeAlias = Callable[[str, str, Any], Any]  # of a schedule, a setting and its value: the value, or ValueError
-
-
-def each(check: Check) -> Check:
-    """The check of a list of such settings."""
-    return lambda name, setting, values: [check(name, f"each of {setting}", value) for value in values]
-
-
-def one_of(*choices: str) -> Check:
-    """The check of a setting that is one of some words."""
-
-    def check(name: str, setting: str, value: Any) -> Any:
-        if value not in choices:
-            raise ValueError(f"{setting} is {' or '.join(map(repr, choices))}, got {value!r:.80}")
-        return value
-
-    return check
-
-
-count, positive, at_least_0 = partial(whole, least=0), partial(whole, least=1), partial(real, least=0)
+count, positive = partial(whole, least=0), partial(whole, least=1)
+at_least_0, above_0, share = partial(real, least=0), partial(real, above=0), partial(real, least=0, below=1)
 
 
 class Schedule(OfTraining):
@@ -346,9 +326,9 @@ class OneCycleLR(LRScheduler):
     """
 
     CHECKS: ClassVar[Mapping[str, Check]] = {
-        "total_steps": positive, "anneal_strategy": one_of("cos", "linear"), "phase_ends": each(real),
-        "div_factor": partial(real, above=0), "final_div_factor": partial(real, above=0),
-        "base_momentums": each(partial(real, least=0, below=1)), "max_momentums": each(partial(real, least=0, below=1)),
+        "total_steps": positive, "anneal_strategy": partial(one_of, choices=("cos", "linear")),
+        "phase_ends": each(real), "div_factor": above_0, "final_div_factor": above_0,
+        "base_momentums": each(share), "max_momentums": each(share),
     }
 
     def __init__(
@@ -505,9 +485,9 @@ class ReduceLROnPlateau(Schedule):
     """
 
     CHECKS: ClassVar[Mapping[str, Check]] = {
-        "mode": one_of("min", "max"), "threshold_mode": one_of("rel", "abs"), "factor": partial(real, least=0, below=1),
-        "threshold": real, "eps": real, "min_lrs": each(real), "best": real, "patience": count, "cooldown": count,
-        "num_bad_epochs": count, "cooldown_counter": count, "last_epoch": count,
+        "mode": partial(one_of, choices=("min", "max")), "threshold_mode": partial(one_of, choices=("rel", "abs")),
+        "factor": share, "threshold": real, "eps": real, "min_lrs": each(real), "best": real,
+        **dict.fromkeys(["patience", "cooldown", "num_bad_epochs", "cooldown_counter", "last_epoch"], count),
     }
 
     def __init__(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite, nan
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import wrap
 from nn.functional.precision import widened
-from nn.functional.settings import integer, real
+from nn.functional.settings import one_of, real, whole
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -139,14 +138,10 @@ def check_settings(
     reduction: str, label_smoothing: float = 0.0, ignore_index: int = -100, beta: float = 1.0, **others: object
 ) -> None:
     """Raise ValueError for settings that no loss has; other settings are not looked at."""
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
-    if not isinstance(label_smoothing, (float, Real)) or not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing is from 0 to 1, got {label_smoothing!r}")
-    if integer(ignore_index) is None:
-        raise ValueError(f"ignore_index is an integer, got {ignore_index!r}")
-    if not isinstance(beta, (float, Real)) or not beta >= 0:
-        raise ValueError(f"smooth_l1_loss expects beta of at least 0, got {beta!r}")
+    one_of("a loss", "reduction", reduction, ("none", "mean", "sum"))
+    real("a loss", "label_smoothing", label_smoothing, 0, 1)
+    whole("a loss", "ignore_index", ignore_index)
+    real("a loss", "beta", beta, 0)
 
 
 def weighted_target(

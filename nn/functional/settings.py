@@ -1,16 +1,17 @@
-"""Settings that are numbers, whole ones such as sizes and axes, or real ones: checked in one place."""
+"""Settings, checked in one place: whole numbers such as sizes and axes, real ones, and words to choose from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import inf, nan
 from numbers import Real
 from operator import index
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 Pair = tuple[int, int]
+Check: TypeAlias = Callable[[str, str, Any], Any]  # of whose setting, its name and its value: the value, or ValueError
 
 
 def whole(name: str, setting: str, number: Any, least: int | None = None) -> int:
@@ -55,6 +56,18 @@ def real(
         bounds = "" if (start, end) == ("-inf", "inf") else f" from {start} to {end}"
         raise ValueError(f"{name} expects {setting} to be a number{bounds}, got {number!r:.80}")
     return found
+
+
+def one_of(name: str, setting: str, value: Any, choices: Sequence[Any]) -> Any:
+    """A setting that is one of some words; ValueError if it is not."""
+    if value not in choices:
+        raise ValueError(f"{name} expects {setting} to be {' or '.join(map(repr, choices))}, got {value!r:.80}")
+    return value
+
+
+def each(check: Check) -> Check:
+    """The check of a list of such settings."""
+    return lambda name, setting, values: [check(name, f"each of {setting}", value) for value in values]
 
 
 def plain_number(setting: Any) -> Any:

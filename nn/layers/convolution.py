@@ -9,7 +9,7 @@ from minigrad import Tensor, TensorLike, pad
 from minigrad.random import Generator
 from nn import functional as F
 from nn.functional.convolution import margins
-from nn.functional.settings import Pair, pair, whole
+from nn.functional.settings import Pair, one_of, pair, whole
 from nn.layers.linear import weight_and_bias
 from nn.module import Module
 
@@ -51,11 +51,10 @@ class Conv2d(Module):
         groups = whole("Conv2d", "groups", groups)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d cannot divide {in_channels} and {out_channels} channels into {groups} groups")
-        if padding_mode not in PADDING_MODES:
-            raise ValueError(f"Conv2d expects padding_mode to be one of {[*PADDING_MODES]}, got {padding_mode!r}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = pair("Conv2d", "kernel_size", kernel_size), pair("Conv2d", "stride", stride)
-        self.dilation, self.padding_mode = pair("Conv2d", "dilation", dilation), padding_mode
+        self.dilation = pair("Conv2d", "dilation", dilation)
+        self.padding_mode = one_of("Conv2d", "padding_mode", padding_mode, [*PADDING_MODES])
         before, _ = margins("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
         self.padding = padding if isinstance(padding, str) else before
         shape = out_channels, in_channels // groups, *self.kernel_size

@@ -385,7 +385,7 @@ def test_a_metric_may_be_best_where_it_is_least(callback_type):
     learner.fit(data(6), data(6), epochs=4)
     assert callback.best == -1.0
     assert len(learner.history) == (3 if callback_type is EarlyStopping else 4)
-    with pytest.raises(ValueError, match="mode is 'min' or 'max', got 'least'"):
+    with pytest.raises(ValueError, match="mode to be 'min' or 'max' or None, got 'least'"):
         callback_type("valid_error", mode="least")
 
 

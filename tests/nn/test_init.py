@@ -154,7 +154,7 @@ def test_fans_need_two_axes(initialiser, shape):
 
 def test_unknown_names_and_impossible_values_are_refused():
     weight = Tensor(np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="mode is 'fan_in' or 'fan_out', got 'fan'"):
+    with pytest.raises(ValueError, match="expects mode to be 'fan_in' or 'fan_out', got 'fan'"):
         init.kaiming_uniform_(weight, mode="fan")
     with pytest.raises(ValueError, match="no gain is known for 'swish'"):
         init.kaiming_normal_(weight, nonlinearity="swish")

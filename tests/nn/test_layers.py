@@ -363,8 +363,8 @@ def test_the_loss_layer_hands_all_its_settings_on():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"reduction": "avg"}, "reduction is 'none', 'mean' or 'sum', got 'avg'"),
-        ({"label_smoothing": 1.5}, "label_smoothing is from 0 to 1, got 1.5"),
+        ({"reduction": "avg"}, "expects reduction to be 'none' or 'mean' or 'sum', got 'avg'"),
+        ({"label_smoothing": 1.5}, "expects label_smoothing to be a number from 0 to 1, got 1.5"),
     ],
 )
 def test_the_loss_refuses_settings_out_of_range_when_made_and_when_called(settings, sentence):
