@@ -15,9 +15,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from itertools import chain
-from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -25,7 +24,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.functional.settings import is_list, plain_number, real
+from nn.functional.settings import Check, is_list, plain_number, real, whole
 from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
@@ -40,14 +39,13 @@ OF_PYTORCH = {
     "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names",
     "max_lr", "min_lr", "max_momentum", "base_momentum",
 }
-# where settings lie, from the first number to less than the second; others are for the subclass that has them to check
-RANGES: dict[str, tuple[float, float]] = {"betas": (0, 1), "dampening": (-math.inf, math.inf)} | dict.fromkeys(
-    [
-        "lr", "initial_lr", "momentum", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value",
-        "nesterov", "maximize", "amsgrad", "centered", "ns_steps", "step",
-    ],
-    (0, math.inf),
-)
+
+
+def two_numbers(name: str, setting: str, values: Any) -> list[float]:
+    """The check of β₁ and β₂."""
+    if not is_list(values) or len(values) != 2:
+        raise ValueError(f"{name} expects {setting} to be two numbers, got {values!r:.80}")
+    return [real(name, f"each of {setting}", number, 0, below=1) for number in values]
 
 
 class Optimizer(OfTraining):
@@ -82,6 +80,16 @@ class Optimizer(OfTraining):
 
     state_arrays: ClassVar[frozenset[str]] = frozenset()
     decoupled: ClassVar[bool] = False
+    CHECKS: ClassVar[Mapping[str, Check]] = {  # of settings; others are for the subclass that has them to check
+        "betas": two_numbers, "dampening": partial(real, above=-math.inf, below=math.inf),
+        **dict.fromkeys(
+            [
+                "lr", "initial_lr", "momentum", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value",
+                "nesterov", "maximize", "amsgrad", "centered",
+            ],
+            partial(real, least=0, below=math.inf),
+        ),
+    }
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
         self.defaults = {"maximize": False, **defaults}
@@ -117,16 +125,8 @@ class Optimizer(OfTraining):
 
     def check(self, group: Group) -> None:
         """Raise ValueError if a setting is out of range."""
-        for name, setting in group.items():
-            if name not in RANGES:
-                continue
-            low, high = RANGES[name]
-            is_pair = isinstance(setting, tuple | list) and len(setting) == 2
-            numbers = setting if is_pair else [setting]
-            in_range = all(isinstance(number, Real) and low <= float(number) < high for number in numbers)
-            if not in_range or is_pair != (name == "betas"):
-                what = "are two numbers" if name == "betas" else "is a number"
-                raise ValueError(f"{name} {what} from {low} to less than {high}, got {setting!r}")
+        for name in self.CHECKS.keys() & group.keys():
+            self.CHECKS[name](type(self).__name__, name, group[name])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros, before the next backward pass adds to them.
@@ -275,8 +275,7 @@ class Optimizer(OfTraining):
         if name != "step":
             kind, own = type(self).__name__, ", ".join(sorted(self.state_arrays)) or "nothing"
             raise ValueError(f"{kind} keeps no state {name!r}, only {own}: it is of another optimizer or version")
-        step = np.asarray(entry).item() if np.ndim(entry) == 0 else entry  # PyTorch counts in a tensor of float32
-        self.check({name: step})
+        step = real(type(self).__name__, name, entry, 0, below=math.inf)  # PyTorch counts in a tensor of float32
         if step % 1:
             raise ValueError(f"step is how many there were, got {step}")
         return int(step)
@@ -462,6 +461,9 @@ class Muon(AdamW):
     """
 
     state_arrays = AdamW.state_arrays | {"momentum_buffer"}
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        **Optimizer.CHECKS, "momentum": partial(real, least=0, below=1), "ns_steps": partial(whole, least=0),
+    }
 
     def __init__(
         self, params: Parameters, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
@@ -469,12 +471,6 @@ class Muon(AdamW):
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": False}
         Optimizer.__init__(self, params, defaults | {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps})
-
-    def check(self, group: Group) -> None:
-        super().check(group)
-        steps, momentum = group.get("ns_steps", 0), group.get("momentum", 0)
-        if not hasattr(steps, "__index__") or momentum >= 1:
-            raise ValueError(f"ns_steps is an integer and momentum less than 1, got {steps} and {momentum}")
 
     def update(self, p: Tensor, grad: Array, state: State, group: Group) -> None:
         if p.ndim < 2:

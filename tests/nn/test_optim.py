@@ -460,31 +460,28 @@ def test_momentum_may_be_switched_on_between_steps():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: SGD([p], lr=-0.1), "lr is a number from 0 to less than inf, got -0.1"),
+        (lambda p: SGD([p], lr=-0.1), "lr to be a number from 0 to less than inf, got -0.1"),
         (lambda p: SGD([p], lr=math.nan), "got nan"),
         (lambda p: SGD([p], lr="fast"), "got 'fast'"),
-        (lambda p: SGD([p], lr=(0.1, 0.2)), "lr is a number"),
-        (lambda p: SGD([p], momentum=-1), "momentum is a number from 0 to less than inf, got -1"),
+        (lambda p: SGD([p], lr=(0.1, 0.2)), "lr to be a number"),
+        (lambda p: SGD([p], momentum=-1), "momentum to be a number from 0 to less than inf, got -1"),
         (lambda p: SGD([p], nesterov=True), "Nesterov needs a momentum above 0"),
         (lambda p: SGD([p], momentum=0.9, dampening=0.1, nesterov=True), "dampening 0.1"),
-        (
-            lambda p: Adam([p], betas=(0.9, 1.0)),
-            re.escape("betas are two numbers from 0 to less than 1, got (0.9, 1.0)"),
-        ),
-        (lambda p: Adam([p], betas=0.9), "betas are two numbers from 0 to less than 1, got 0.9"),
-        (lambda p: Adam([p], eps=-1e-8), "eps is a number from 0 to less than inf, got -1e-08"),
-        (lambda p: RMSprop([p], alpha=-0.5), "alpha is a number from 0 to less than inf, got -0.5"),
-        (lambda p: Muon([p], ns_steps=5.0), "ns_steps is an integer and momentum less than 1, got 5.0 and 0.95"),
-        (lambda p: Muon([p], momentum=1.5), "ns_steps is an integer and momentum less than 1, got 5 and 1.5"),
-        (lambda p: SGD([p], np.dtype("f4")), "lr is a number from 0 to less than inf, got dtype"),
-        (lambda p: Adagrad([p], lr_decay=-0.5), "lr_decay is a number from 0 to less than inf, got -0.5"),
+        (lambda p: Adam([p], betas=(0.9, 1.0)), "Adam expects each of betas to be .* from 0 to less than 1, got 1.0"),
+        (lambda p: Adam([p], betas=0.9), "betas to be two numbers, got 0.9"),
+        (lambda p: Adam([p], eps=-1e-8), "eps to be a number from 0 to less than inf, got -1e-08"),
+        (lambda p: RMSprop([p], alpha=-0.5), "alpha to be a number from 0 to less than inf, got -0.5"),
+        (lambda p: Muon([p], ns_steps=5.0), "Muon expects ns_steps to be an integer of at least 0, got 5.0"),
+        (lambda p: Muon([p], momentum=1.5), "momentum to be a number from 0 to less than 1, got 1.5"),
+        (lambda p: SGD([p], np.dtype("f4")), "lr to be a number from 0 to less than inf, got dtype"),
+        (lambda p: Adagrad([p], lr_decay=-0.5), "lr_decay to be a number from 0 to less than inf, got -0.5"),
         (lambda p: SGD([]), "SGD got an empty list of parameters"),
         (lambda p: SGD([p, p]), re.escape("a parameter of shape (2,) is given twice")),
         (lambda p: SGD([{"params": [p]}, {"params": [p]}]), "is given twice"),
         (lambda p: SGD([Tensor([1.0])]), re.escape("a parameter of shape (1,) requires no gradients")),
         (lambda p: SGD([p * 2]), re.escape("a parameter of shape (2,) is no leaf")),
         (lambda p: SGD([{"params": [p], "learning_rate": 1}]), "SGD has no setting 'learning_rate'"),
-        (lambda p: SGD([{"params": [p], "lr": -2}]), "lr is a number from 0 to less than inf, got -2"),
+        (lambda p: SGD([{"params": [p], "lr": -2}]), "lr to be a number from 0 to less than inf, got -2"),
         (lambda p: SGD([{"lr": 1}]), "a parameter group is a dict with the key 'params'"),
     ],
 )
@@ -516,7 +513,7 @@ def test_a_new_optimizer_has_settings_of_any_kind(setting):
     optimizer = Optimizer([p], {"lr": 1.0, **setting})
     optimizer.load_state_dict(json.loads(json.dumps(optimizer.state_dict())))
     assert optimizer.param_groups == [{"lr": 1.0, "maximize": False, **setting, "params": [p]}]
-    with pytest.raises(ValueError, match="lr is a number from 0 to less than inf, got None"):
+    with pytest.raises(ValueError, match="lr to be a number from 0 to less than inf, got None"):
         Optimizer([p], {"lr": None, **setting})
 
 
@@ -609,13 +606,13 @@ def spoil(path, value):
         (spoil(["param_groups", 0], None), r"groups are a list of dicts, got .* and \[None\]"),
         (lambda saved: saved["param_groups"].append({"params": []}), re.escape("of the sizes [2, 0], but")),
         (spoil(["param_groups", 0, "params"], [0]), re.escape("of the sizes [1], but this optimizer has [2]")),
-        (spoil(["param_groups", 0, "betas"], (0.9, 2)), "betas are two numbers"),
+        (spoil(["param_groups", 0, "betas"], (0.9, 2)), "each of betas to be a number .*, got 2"),
         (spoil(["param_groups", 0, "momentum"], 0.9), "the state has the settings"),
         (lambda saved: saved["param_groups"][0].pop("eps"), "the state has the settings"),
         (spoil(["state", 7], {}), "a parameter number 7, but there are only 2"),
         (spoil(["state", 1, "exp_avg"], np.ones(3)), re.escape("exp_avg is float64 of shape (3,)")),
         (spoil(["state", 1, "exp_avg"], np.array(["a", "b"])), "exp_avg is <U1"),
-        (spoil(["state", 1, "step"], -1), "step is a number from 0 to less than inf, got -1"),
+        (spoil(["state", 1, "step"], -1), "step to be a number from 0 to less than inf, got -1"),
         (spoil(["state", 1, "step"], 2.5), re.escape("step is how many there were, got 2.5")),
         (spoil(["param_groups", 0, "params"], [1, 1]), "gives two parameters the same number"),
         (spoil(["state", 1, "momentum_buffer"], np.ones(2)), "Adam keeps no state 'momentum_buffer'"),

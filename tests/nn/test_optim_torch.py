@@ -117,7 +117,7 @@ def test_a_state_of_pytorch_at_the_end_of_a_linear_decay_is_taken_for_all_that_r
     assert optimizer.param_groups[0]["lr"] == 0
     state = reference.state_dict()
     state["param_groups"][0]["lr"] = -1e-6
-    with pytest.raises(ValueError, match="lr is a number from 0 to less than inf, got -1e-06"):
+    with pytest.raises(ValueError, match="lr to be a number from 0 to less than inf, got -1e-06"):
         optimizer.load_state_dict(state)
 
 
