@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays import Array
 from nn.functional.settings import real, whole
 from nn.module import Module
 from nn.state import OfTraining
@@ -26,7 +27,7 @@ class WeightAverage(OfTraining):
         decay: how much of the average is kept in an update, such as 0.999: it spans about 1 / (1 - decay) of them.
 
     Attributes:
-        state: the averages by dotted name, as in the model's `state_dict`.
+        state: the averages by dotted name, of what has several by the first.
         updates: how many there were.
 
     Raises:
@@ -50,9 +51,7 @@ class WeightAverage(OfTraining):
 
     def __init__(self, model: Module, decay: float) -> None:
         self.model, self.decay, self.updates = model, real("WeightAverage", "decay", decay, 0, below=1), 0
-        state, firsts = model.state_dict(), model.first_names()
-        wide = {name: array.astype(wider(array.dtype), copy=False) for name, array in state.items()}
-        self.state = {name: wide[firsts[name]] for name in wide}  # what has several names has one average
+        self.state = {name: np.array(weights, wider(weights.dtype)) for name, weights in self._weights()}
         memory = np.empty(max((array.nbytes for array in self.state.values()), default=0), np.uint8)
         self._scratch = {name: memory[: a.nbytes].view(a.dtype).reshape(a.shape) for name, a in self.state.items()}
 
@@ -63,8 +62,7 @@ class WeightAverage(OfTraining):
         """
         new = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        parameters = ((name, parameter.data) for name, parameter in self.model.named_parameters())
-        for name, value in chain(parameters, self.model.named_buffers()):
+        for name, value in self._weights():
             average, change = self.state.get(name), self._scratch.get(name)
             if average is None or change is None or average.shape != value.shape:
                 raise ValueError(f"{name} {value.shape} is not what the average was made of: make it anew")
@@ -75,6 +73,11 @@ class WeightAverage(OfTraining):
             np.subtract(value, average, out=change)
             change *= new
             average += change
+
+    def _weights(self) -> Iterator[tuple[str, Array]]:
+        """(name, array) of each parameter and buffer, by the first name of what has several."""
+        parameters = ((name, parameter.data) for name, parameter in self.model.named_parameters())
+        return chain(parameters, self.model.named_buffers())
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the averages, and how many updates there were."""

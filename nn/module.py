@@ -137,12 +137,6 @@ class Module:
         """The arrays that are saved but not trained, of this module and with `recurse` of all modules below it."""
         return (buffer for _, buffer in self.named_buffers("", recurse))
 
-    def first_names(self) -> dict[str, str]:
-        """For each name of a parameter or buffer the first name of the same one: another one if it is shared."""
-        firsts: dict[int, str] = {}
-        named = self._all(Parameter | np.ndarray, remove_duplicate=False)
-        return {name: firsts.setdefault(id(attribute), name) for name, attribute in named}
-
     def num_parameters(self) -> int:
         """How many numbers the parameters have, frozen or not."""
         return sum(parameter.size for parameter in self.parameters())

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -71,8 +72,8 @@ def twins(model, shared):
 
 
 def check_still_shared(model, shared):
-    firsts = model.first_names()
-    assert all(firsts[f"second.{name}"] == f"first.{name}" for name in TWINS[shared])
+    parts = dict(chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)))
+    assert all(parts[f"second.{name}"] is parts[f"first.{name}"] for name in TWINS[shared])
     for a, b in twins(model, shared):
         np.testing.assert_array_equal(a, b)
 
