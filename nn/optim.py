@@ -24,7 +24,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.functional.settings import Check, is_list, plain_number, real, whole
+from nn.functional.settings import Check, each, is_list, plain_number, real, whole
 from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
@@ -39,13 +39,6 @@ OF_PYTORCH = {
     "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names",
     "max_lr", "min_lr", "max_momentum", "base_momentum",
 }
-
-
-def two_numbers(name: str, setting: str, values: Any) -> list[float]:
-    """The check of β₁ and β₂."""
-    if not is_list(values) or len(values) != 2:
-        raise ValueError(f"{name} expects {setting} to be two numbers, got {values!r:.80}")
-    return [real(name, f"each of {setting}", number, 0, below=1) for number in values]
 
 
 class Optimizer(OfTraining):
@@ -81,7 +74,7 @@ class Optimizer(OfTraining):
     state_arrays: ClassVar[frozenset[str]] = frozenset()
     decoupled: ClassVar[bool] = False
     CHECKS: ClassVar[Mapping[str, Check]] = {  # of settings; others are for the subclass that has them to check
-        "betas": two_numbers, "dampening": partial(real, above=-math.inf, below=math.inf),
+        "betas": each(partial(real, least=0, below=1), 2), "dampening": partial(real, above=-math.inf, below=math.inf),
         **dict.fromkeys(
             [
                 "lr", "initial_lr", "momentum", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value",

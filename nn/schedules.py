@@ -24,6 +24,7 @@ leaders: WeakKeyDictionary[Optimizer, ref[Schedule]] = WeakKeyDictionary()  # th
 OF_PYTORCH = {"default_min_lr", "mode_worse"}
 
 count, positive = partial(whole, least=0), partial(whole, least=1)
+numbers_of_steps = each(count)
 at_least_0, above_0, share = partial(real, least=0), partial(real, above=0), partial(real, least=0, below=1)
 
 
@@ -209,13 +210,13 @@ class MultiStepLR(LRScheduler):
     """
 
     CHECKS: ClassVar[Mapping[str, Check]] = {
-        "milestones": lambda *given: sorted(each(count)(*given)), "gamma": at_least_0,
+        "milestones": lambda *given: sorted(numbers_of_steps(*given)), "gamma": at_least_0,
     }
 
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones, self.gamma = steps_of("MultiStepLR", milestones), gamma
+        self.milestones, self.gamma = numbers_of_steps("MultiStepLR", "milestones", milestones), gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, base_lr: float, step: int) -> float:
@@ -417,13 +418,13 @@ class SequentialLR(LRScheduler):
     [0.5, 0.75, 1.0, 0.5, 0.25]
     """
 
-    CHECKS: ClassVar[Mapping[str, Check]] = {"milestones": each(count)}
+    CHECKS: ClassVar[Mapping[str, Check]] = {"milestones": numbers_of_steps}
 
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int],
         last_epoch: int = -1,
     ) -> None:
-        self.milestones = steps_of("SequentialLR", milestones)
+        self.milestones = numbers_of_steps("SequentialLR", "milestones", milestones)
         if len(self.milestones) != len(schedulers) - 1:
             raise ValueError(f"{len(schedulers)} schedules need one milestone fewer, got {self.milestones}")
         for schedule in schedulers:
@@ -535,13 +536,6 @@ class ReduceLROnPlateau(Schedule):
 def cosine(start: float, end: float, done: float) -> float:
     """From `start` to `end` along half a cosine, as `done` goes from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
-
-
-def steps_of(name: str, milestones: Iterable[int]) -> list[int]:
-    """Milestones as a list; ValueError if they are none."""
-    if not is_list(milestones):
-        raise ValueError(f"{name} expects milestones to be a list of numbers of steps, got {milestones!r:.80}")
-    return list(milestones)
 
 
 def one_per_group(name: str, value: float | Sequence[float], optimizer: Optimizer) -> list[float]:

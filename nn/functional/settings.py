@@ -65,9 +65,17 @@ def one_of(name: str, setting: str, value: Any, choices: Sequence[Any]) -> Any:
     return value
 
 
-def each(check: Check) -> Check:
-    """The check of a list of such settings."""
-    return lambda name, setting, values: [check(name, f"each of {setting}", value) for value in values]
+def each(check: Check, length: int | None = None) -> Check:
+    """The check of a list of such settings, of this length."""
+
+    def check_all(name: str, setting: str, values: Any) -> list[Any]:
+        items = list(values) if is_list(values) else None
+        if items is None or len(items) != (length or len(items)):
+            kind = f"a list of {length}" if length else "a list"
+            raise ValueError(f"{name} expects {setting} to be {kind}, got {values!r:.80}")
+        return [check(name, f"each of {setting}", item) for item in items]
+
+    return check_all
 
 
 def plain_number(setting: Any) -> Any:
