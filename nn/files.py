@@ -25,6 +25,7 @@ from numpy.lib.format import read_array_header_1_0, read_magic
 
 from minigrad.trees import leaves, rebuilt
 from nn.extras import required
+from nn.functional.settings import plain_number
 
 if TYPE_CHECKING:  # slow to import, and needed by those alone who read or write a file
     import zipfile
@@ -193,7 +194,7 @@ def _described(node: Any, where: str, arrays: Arrays) -> Any:
         return {str(key): _described(item, f"{where}.{key}".lstrip("."), arrays) for key, item in node.items()}
     if isinstance(node, list | tuple):
         return [_described(item, f"{where}.{i}", arrays) for i, item in enumerate(node)]
-    node = node.item() if isinstance(node, np.generic) else node
+    node = plain_number(node)
     return {FLOAT: str(node)} if isinstance(node, float) and not math.isfinite(node) else node
 
 
@@ -207,12 +208,12 @@ def _restored(node: Any, arrays: Arrays) -> Any:
 
 
 def plain(metadata: Any) -> Any:
-    """The same nested dicts, lists and tuples with Python's numbers in place of NumPy's, which JSON cannot hold.
+    """The same nested dicts, lists and tuples with Python's numbers, where JSON cannot hold NumPy's and PyTorch's.
 
     >>> plain({"lr": np.float32(0.5), "milestones": [np.int64(3)]})
     {'lr': 0.5, 'milestones': [3]}
     """
-    return rebuilt(metadata, [leaf.item() if isinstance(leaf, np.generic) else leaf for leaf in leaves(metadata)])
+    return rebuilt(metadata, map(plain_number, leaves(metadata)))
 
 
 @contextmanager

@@ -15,16 +15,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from copy import deepcopy
-from functools import cache, partial
+from functools import partial
 from itertools import chain
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.functional.settings import Check, each, is_list, plain_number, real, whole
+from nn.functional.settings import Check, each, is_list, real, whole
 from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
@@ -33,7 +33,8 @@ Parameters: TypeAlias = Iterable[Tensor] | Iterable[Group]
 
 BLOCK = 1 << 18  # elements, see `Optimizer.descend`
 GRAM_STEPS = 5  # of `orthogonalized`: after more of them, what rounding makes of singular values of 0 would be large
-WIDER: dict[Any, Any] = {np.float16: np.float32, np.float32: np.float64, np.float64: np.longdouble}
+NEXT_WIDER = (np.float16, np.float32), (np.float32, np.float64), (np.float64, np.longdouble)
+WIDER: dict[Any, Any] = {narrow: wide for narrow, wide in NEXT_WIDER if np.dtype(narrow) != np.dtype(wide)}
 # settings without use here, the last four of PyTorch's schedules
 OF_PYTORCH = {
     "foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay", "param_names",
@@ -112,7 +113,8 @@ class Optimizer(OfTraining):
                 fault = "is given twice" if p in seen else "requires no gradients" if p.is_leaf else "is no leaf"
                 raise ValueError(f"a parameter of shape {p.shape} {fault}, so it cannot be optimized")
             seen.add(p)
-        group = plain_settings({**self.defaults, **param_group, "params": params})
+        settings = {name: setting for name, setting in param_group.items() if name != "params"}
+        group = plain(self.defaults | settings) | {"params": params}
         self.check(group)
         self.param_groups.append(group)
 
@@ -250,7 +252,7 @@ class Optimizer(OfTraining):
         """The settings of a saved group without those that choose between PyTorch's implementations."""
         if group.get("decoupled_weight_decay", self.decoupled) != self.decoupled:
             raise ValueError(f"the state decays weights in another way than {type(self).__name__}: Adam, or AdamW")
-        own = plain_settings({name: setting for name, setting in group.items() if name not in OF_PYTORCH})
+        own: Group = plain({name: setting for name, setting in group.items() if name not in OF_PYTORCH})
         if isinstance(own.get("lr"), float) and -1e-12 < own["lr"] < 0:  # PyTorch's linear schedules may end there
             own["lr"] = 0.0
         return {"maximize": False, **own}  # older files do not name it
@@ -626,12 +628,6 @@ class Adagrad(Optimizer):
         p.data -= change
 
 
-def plain_settings(group: Mapping[str, Any]) -> Group:
-    """The settings of a group, with Python's numbers in place of arrays and tensors of one, also PyTorch's."""
-    numbers: Group = plain({name: plain_number(x) for name, x in group.items()})
-    return numbers
-
-
 def kept(state: State, name: str, p: Tensor, start: float = 0.0) -> Array:
     """An array of the shape of `p` that is remembered from step to step, at first filled with `start`."""
     array: Array | None = state.get(name)
@@ -651,7 +647,7 @@ def fitting(ufunc: np.ufunc, a: Array, b: Array, out: Array) -> Array:
 
     The processor takes note of that anyway, which saves another pass over the numbers.
     """
-    with np.errstate(over=on_overflow(out.dtype)):
+    with np.errstate(over="raise" if out.dtype.type in WIDER else "ignore"):
         try:
             ufunc(a, b, out=out)
         except FloatingPointError as error:
@@ -659,12 +655,6 @@ def fitting(ufunc: np.ufunc, a: Array, b: Array, out: Array) -> Array:
                 raise
             raise TooLarge from None
     return out
-
-
-@cache
-def on_overflow(dtype: np.dtype[Any]) -> Literal["ignore", "raise"]:
-    """What `fitting` lets NumPy do; nothing is too large for the widest dtype."""
-    return "ignore" if WIDER.get(dtype.type, dtype) == dtype else "raise"
 
 
 def clip_grad_norm_(
