@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
@@ -78,13 +79,12 @@ def entries(part: Any) -> list[tuple[Any, Any]]:
 
 def held_by(function: FunctionType) -> list[tuple[Any, Any]]:
     """(name, item) of the variables from outside that a function uses, as far as they are set, and of its defaults."""
-    code, found = function.__code__, list[tuple[Any, Any]]()
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+    found = list[tuple[Any, Any]]()
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # not set yet
             found.append((name, cell.cell_contents))
-    arguments, defaults = code.co_varnames[: code.co_argcount], function.__defaults__ or ()
-    by_position = zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)
-    return [*found, *by_position, *(function.__kwdefaults__ or {}).items()]
+    parameters = signature(function, follow_wrapped=False).parameters.values()
+    return found + [(p.name, p.default) for p in parameters if p.default is not p.empty]
 
 
 def states_of(parts: Mapping[str, Any]) -> State:
