@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad, record
+from minigrad import Tensor, TensorLike, as_tensor, concatenate, operation, pad, record, split
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import wrap
@@ -95,10 +95,8 @@ def conv2d(
     geometry, _ = geometry_of("conv2d", x.shape, weight.shape[2:], stride, before, dilation)
     if groups == 1:
         return convolution(x, weight, bias, geometry)
-    channels, kernels = weight.shape[1], len(weight) // groups
-    inputs = [slice(i * channels, (i + 1) * channels) for i in range(groups)]
-    outputs = [slice(i * kernels, (i + 1) * kernels) for i in range(groups)]
-    parts = [(x[:, i], weight[o], None if bias is None else bias[o]) for i, o in zip(inputs, outputs, strict=True)]
+    biases = [None] * groups if bias is None else split(bias, groups)
+    parts = zip(split(x, groups, axis=1), split(weight, groups), biases, strict=True)
     return concatenate([convolution(*part, geometry) for part in parts], axis=1)
 
 
