@@ -30,6 +30,7 @@ from nn.schedules import LRScheduler
 from nn.state import OfTraining, has_state, moving_parts, put_states, states_of
 
 Row = dict[str, float]
+BY_STEPS = "a schedule by steps (one that needs the metric of an epoch: step it in a callback's on_epoch_end())"
 NOTHING_COUNTS = "every label is one that the loss ignores, or of a class of weight 0"
 
 
@@ -128,16 +129,13 @@ class Learner(OfTraining):
         check_kind("model", model, Module)
         check_kind("optimizer", optimizer, Optimizer)
         check_kind("loss", loss, Callable)
-        check_kind("scheduler", scheduler, object)
+        check_kind("scheduler", scheduler, LRScheduler | None, BY_STEPS)
         check_kind("callbacks", callbacks, Iterable, "a list of them")
         check_kind("metrics", metrics or {}, Mapping, "functions by name")
         callbacks = list(callbacks)
         for callback in callbacks:
             check_kind("each callback", callback, Callback)
         workers = whole("Learner", "workers", workers, 1)
-        if scheduler is not None and not isinstance(scheduler, LRScheduler):
-            kind = type(scheduler).__name__
-            raise TypeError(f"{kind} needs the metric of an epoch: step it in a callback's on_epoch_end()")
         if scheduler is not None and scheduler.optimizer is not optimizer:
             raise ValueError(f"the {type(scheduler).__name__} is of another optimizer: it would be without effect")
         check_parameters(optimizer, model, loss)
