@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -547,16 +547,11 @@ def _read_tensor(path: Path, file: Any, name: str) -> np.ndarray:
     return np.array(file.get_tensor(name), order="C")
 
 
-_Writer: TypeAlias = "Callable[[Path, IO[bytes], Arrays, dict[str, Any]], None]"
-_Reader: TypeAlias = "Callable[[Path], tuple[Arrays, object]]"
-_FORMATS: dict[str, tuple[_Writer, _Reader]] = {
-    ".npz": (_write_npz, _read_npz),
-    ".safetensors": (_write_safetensors, _read_safetensors),
-}
-
-
-def _format(path: Path) -> tuple[_Writer, _Reader]:
-    try:
-        return _FORMATS[ending_of(path)]
-    except KeyError:
-        raise FileError(f"{path} does not end in .npz or .safetensors: the extension chooses the format") from None
+def _format(path: Path) -> tuple[Callable[..., None], Callable[[Path], tuple[Arrays, object]]]:
+    """What writes and what reads such a file."""
+    match ending_of(path):
+        case ".npz":
+            return _write_npz, _read_npz
+        case ".safetensors":
+            return _write_safetensors, _read_safetensors
+    raise FileError(f"{path} does not end in .npz or .safetensors: the extension chooses the format")
