@@ -7,7 +7,8 @@ import io
 import os
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from nn.files import FileError
 from nn.processes import communicator, failing_together, meeting
 
 Thing = TypeVar("Thing")
-Layout: TypeAlias = tuple[bytes, list[int], str]
 ALIGNMENT = 64  # bytes, of arrays
 
 
@@ -43,16 +43,16 @@ def once_a_machine(make: Callable[[], Thing]) -> Thing:
         machine = job.Split_type(MPI.COMM_TYPE_SHARED)
     is_first, is_shared = machine.Get_rank() == 0, machine.Get_size() > 1
     made, told = None, None
-    try:
+    with ExitStack() as afterwards:
+        afterwards.callback(machine.Free)
         with failing_together(name):
             made = make() if is_first else None
-            told = laid_out(made) if is_first and is_shared else None
+            told = laid_out(made, afterwards) if is_first and is_shared else None
         with failing_together(name):  # which waits until all have it mapped
-            return received(machine.bcast(told)) if is_shared else made  # type: ignore[return-value]
-    finally:
-        if told is not None:
-            os.unlink(told[2])
-        machine.Free()
+            if is_shared:
+                outline, sizes, path = machine.bcast(told)
+                made = pickle.loads(outline, buffers=mapped(path, sizes))
+    return made  # type: ignore[return-value]
 
 
 def name_of(make: Callable[[], Any]) -> str:
@@ -62,13 +62,13 @@ def name_of(make: Callable[[], Any]) -> str:
     return name if code is None else f"{name} of line {code.co_firstlineno}"
 
 
-def laid_out(thing: Any) -> Layout:
+def laid_out(thing: Any, afterwards: ExitStack) -> tuple[bytes, list[int], str]:
     """A thing without its arrays, pickled; how many bytes these have; and the path of a file with them."""
     arrays, outline = list[pickle.PickleBuffer](), io.BytesIO()
     pickler = pickle.Pickler(outline, 5, buffer_callback=arrays.append)
     pickler.dispatch_table = copyreg.dispatch_table | dict.fromkeys([np.ndarray, np.memmap], in_one_piece)
     pickler.dump(thing)
-    return outline.getvalue(), [array.raw().nbytes for array in arrays], written(arrays)
+    return outline.getvalue(), [array.raw().nbytes for array in arrays], written(arrays, afterwards)
 
 
 def in_one_piece(array: Array) -> Any:
@@ -79,27 +79,20 @@ def in_one_piece(array: Array) -> Any:
     return (plain if plain.flags.forc else plain.copy()).__reduce_ex__(5)
 
 
-def received(layout: Layout) -> Any:
-    """The thing that another process has laid out, with read-only arrays. Raises FileError."""
-    outline, sizes, path = layout
-    return pickle.loads(outline, buffers=mapped(path, sizes))
+def written(arrays: list[pickle.PickleBuffer], afterwards: ExitStack) -> str:
+    """The path of a new file with these arrays, each from a multiple of `ALIGNMENT` on, which goes `afterwards`.
 
-
-def written(arrays: list[pickle.PickleBuffer]) -> str:
-    """The path of a new file with these arrays, each from a multiple of `ALIGNMENT` on. Raises FileError."""
+    Raises FileError.
+    """
     from tempfile import NamedTemporaryFile, gettempdir  # here, since the import takes its time
 
     try:
         with NamedTemporaryFile(prefix="minigrad-shared-", delete=False) as file:
-            try:
-                for array in arrays:
-                    file.write(array.raw())
-                    file.write(bytes(-file.tell() % ALIGNMENT))
-                file.write(bytes(ALIGNMENT))  # nothing could not be mapped
-                file.flush()
-            except BaseException:
-                os.unlink(file.name)
-                raise
+            afterwards.callback(os.unlink, file.name)
+            for array in arrays:
+                file.write(array.raw())
+                file.write(bytes(-file.tell() % ALIGNMENT))
+            file.write(bytes(ALIGNMENT))  # nothing could not be mapped
             return file.name
     except OSError as error:
         reason = error.strerror or error

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -1121,8 +1121,9 @@ def test_a_library_of_mpi_that_does_not_fit_is_refused_in_a_sentence(line, sente
 
 def test_where_there_is_no_room_to_share_data_a_sentence_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(nn.FileError, match=r"cannot write what processes share to .*missing: No such file.*TMPDIR"):
-        written([])
+    sentence = r"cannot write what processes share to .*missing: No such file.*TMPDIR"
+    with pytest.raises(nn.FileError, match=sentence), ExitStack() as afterwards:
+        written([], afterwards)
 
 
 def test_only_a_data_loader_has_parts():
@@ -1250,8 +1251,8 @@ def test_a_file_that_there_was_no_room_for_is_not_left_behind(monkeypatch, tmp_p
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(nn.FileError, match="No space left on device; set TMPDIR"):
-        written([TooLarge()])
+    with pytest.raises(nn.FileError, match="No space left on device; set TMPDIR"), ExitStack() as afterwards:
+        written([TooLarge()], afterwards)
     assert not list(tmp_path.iterdir())
 
 
