@@ -442,7 +442,7 @@ def said_of(part: str) -> Iterator[None]:
 @contextmanager
 def undone(*parts: Any) -> Iterator[None]:
     """Inside is a trial: afterwards the parts that have a state, and all generators, are as they were before."""
-    moving = {str(i): part for i, part in enumerate(parts) if isinstance(part, Module) or has_state(part)}
+    moving = {str(i): part for i, part in enumerate(parts) if has_state(part)}
     states = states_of(moving)
     with noting() as generators:
         try:

@@ -48,7 +48,7 @@ def moving_parts(thing: Any) -> dict[str, Any]:
         if isinstance(part, WITHOUT_PARTS) or id(part) in seen:
             continue
         seen.add(id(part))
-        if has_state(part):
+        if has_state(part) and not isinstance(part, Module):
             found[path] = part
         inside = [(f"{path}.{name}" if path else str(name), item) for name, item in entries(part)]
         waiting += reversed(inside)  # the first is the next
@@ -57,8 +57,7 @@ def moving_parts(thing: Any) -> dict[str, Any]:
 
 def has_state(part: Any) -> bool:
     """Whether a thing has a state of its own."""
-    keeps_one = hasattr(part, "state_dict") and hasattr(part, "load_state_dict") and not isinstance(part, Module)
-    return keeps_one or isinstance(part, np.random.Generator)
+    return isinstance(part, np.random.Generator) or (hasattr(part, "state_dict") and hasattr(part, "load_state_dict"))
 
 
 def entries(part: Any) -> list[tuple[Any, Any]]:
