@@ -141,12 +141,14 @@ class StepChecker:
     Attributes:
         order: 2 if the gradients' own gradients are looked at.
         whole: the function that the steps are part of, if they may be checked as such.
+        only_finite: whether all gradients of the whole are finite: what is not, on its own, has had no part in them.
     """
 
     rng: np.random.Generator
     tolerance: Tolerance = field(default_factory=Tolerance)
     order: int = 1
     whole: Subject | None = None
+    only_finite: bool = False
 
     def checked(self, step: Step, direction: list[Array] | None = None) -> Local | None:
         """The verdict on one step; None if calling its operation again does not give the recorded value.
@@ -199,8 +201,9 @@ class StepChecker:
         self, step: Step, probe: Probe, wrong: list[list[Array]] | None, at_kink: bool, alone: bool = True
     ) -> Local:
         """What was found, where what is wrong may be excused by kinks that meet."""
-        excused = wrong is not None and wrong != [] and excused_by_kinks(probe, wrong, self.rng)
-        is_wrong = wrong != [] and not excused
+        excused = excused_by_kinks(probe, wrong, self.rng) if wrong else False
+        has_part = not self.only_finite or all(np.isfinite(g).all() for g in probe.gradients)
+        is_wrong = wrong != [] and not excused and has_part
         return Local(step, probe, is_wrong, excused or at_kink, alone, wrong[0] if wrong else None)
 
     def checked_within(self, steps: Sequence[Step], position: int) -> Local | None:
@@ -231,12 +234,12 @@ class StepChecker:
             return False
         return not all(same_number(a, b) for a, b in zip(steps[position].constants(), moved[position].constants()))  # noqa: B905
 
-    def first_wrong(self, steps: Sequence[Step], start: int = 0) -> tuple[Local | None, bool]:
+    def first_wrong(self, steps: Sequence[Step]) -> tuple[Local | None, bool]:
         """The first step whose own gradient disagrees, and whether one before it is at a kink."""
         kink, within, whole = False, 0, self.whole
         with whole.at(whole.arrays) if isinstance(whole, TensorSubject) else nullcontext():  # parameters in float64
             for position, step in enumerate(steps):
-                if position < start or not step.out.requires_grad:
+                if not step.out.requires_grad:
                     continue
                 for piece in pieces_of(step):
                     local = self.checked(piece)

@@ -109,8 +109,7 @@ class Examination:
         except Meaningless as error:
             self.report.problems += error.problems
             if error.run is not None:
-                found = (checker.first_wrong(error.run.steps)[0] for checker in self.checkers(error.run))
-                self.blame(error.run, next((local for local in found if local is not None), None))
+                self.blame(error.run, self.culprit(error.run, only_finite=False)[0])
 
     def wanted(self, names: Iterable[str]) -> list[Check]:
         """Those of some checks that were asked for."""
@@ -360,22 +359,13 @@ class Examination:
             parts.append(Weighed(probe, part, [probe.along(direction)], [direction]))
         return [part for part in parts if part.wrong] or [weighed]
 
-    def culprit(self, run: Outcome) -> tuple[Local | None, bool]:
-        """The first step whose own gradient is wrong, and whether one before it is at a kink.
-
-        What is not finite there, though all gradients are finite, has had no part in them.
-        """
-        for checker in self.checkers(run):
-            start, kinks = 0, False
-            while True:
-                local, kink = checker.first_wrong(run.steps, start)
-                kinks = kinks or kink
-                if local is None or all(np.isfinite(g).all() for g in local.probe.gradients):
-                    break
-                start = next((i for i, step in enumerate(run.steps) if step is local.step), len(run.steps)) + 1
+    def culprit(self, run: Outcome, only_finite: bool = True) -> tuple[Local | None, bool]:
+        """The first step whose own gradient is wrong, and whether one before it is at a kink."""
+        for checker in self.checkers(run, only_finite):
+            local, kink = checker.first_wrong(run.steps)
             if local is not None:
                 break
-        return local, kinks
+        return local, kink
 
     def accused(self, weighed: Weighed, fault: Fault | None) -> Local | None:
         """The first step that is wrong where the whole is: at the wrong entry, or along the directions that show it."""
@@ -387,13 +377,13 @@ class Examination:
                  for checker in self.checkers(weighed.run) for direction in directions[:2])
         return next((x for x in found if x is not None and not self.explained_by_rounding(x, weighed)), None)
 
-    def checkers(self, run: Outcome) -> list[StepChecker]:
+    def checkers(self, run: Outcome, only_finite: bool = True) -> list[StepChecker]:
         """What checks steps of a run; while a line is tried, only such that can be checked on their own.
 
         For second derivatives the first ones of all steps come first: a right rule may call an operation that is wrong.
         """
-        whole = run.subject if self.explained else None
-        return [StepChecker(self.rng, self.tolerance, order, whole) for order in range(1, self.order + 1)]
+        whole, orders = run.subject if self.explained else None, range(1, self.order + 1)
+        return [StepChecker(self.rng, self.tolerance, order, whole, only_finite) for order in orders]
 
     # ---------------------------------------------------------------- in words
 
