@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,29 +59,22 @@ class Meaningless(Exception):
 
 @dataclass
 class Weighed:
-    """Slopes that were looked at, and what is to be said of the wrong ones.
-
-    Attributes:
-        directions: those along which they are wrong.
-        local: the operation to blame.
-        undecided, notes: why what looked wrong is not called so, if it is not.
-    """
+    """Slopes that were looked at, the directions along which they are wrong, and the operation to blame for that."""
 
     probe: Probe
     run: Outcome
     findings: list[Finding]
     directions: Sequence[list[Any]] = ()
     local: Local | None = None
-    undecided: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.verdict is Verdict.WRONG]
 
-    def excused(self, **changes: Any) -> list[Finding]:
-        """The findings with other verdicts in place of wrong ones."""
-        return [replace(f, **changes) if f.verdict is Verdict.WRONG else f for f in self.findings]
+    def excused(self, **changes: Any) -> Weighed:
+        """The same with other verdicts in place of wrong ones."""
+        findings = [replace(f, **changes) if f.verdict is Verdict.WRONG else f for f in self.findings]
+        return replace(self, findings=findings)
 
 
 class Examination:
@@ -298,7 +291,7 @@ class Examination:
         return self.weighed(probe, replace(run, steps=steps), [finding], [direction])
 
     def weighed(self, probe: Probe, run: Outcome, findings: list[Finding], wrong: list[list[Any]]) -> Weighed:
-        """What is to be said of wrong slopes: which operation is to blame, or what excuses them.
+        """Which operation is to blame for wrong slopes, if nothing excuses them; what does is reported.
 
         Rounding may explain them. Or several kinks meet: their slopes may differ in sign, and no single line shows what
         is allowed. Then each operation has been found right on its own, and so is the whole beside the kinks.
@@ -309,9 +302,9 @@ class Examination:
         local, kink = self.culprit(run)
         if self.explained_by_rounding(local, weighed):
             said = f"{'f' if local is None else local.step.name} is ill-conditioned"
-            excused = weighed.excused(verdict=Verdict.INCONCLUSIVE, reason=f"rounding: {said}")
             undecided = f"undecided: the gradient is off by what rounding may do. {said}"
-            return Weighed(probe, run, excused, undecided=[undecided])
+            self.report.undecided += [undecided] if undecided not in self.report.undecided else []
+            return weighed.excused(verdict=Verdict.INCONCLUSIVE, reason=f"rounding: {said}")
         if isinstance(self.subject, TensorSubject):
             nearby = probe.moved(self.rng) if local is None and kink else None
             shown = [*wrong[:1], probe.random_direction(self.rng)]
@@ -320,7 +313,8 @@ class Examination:
             tolerated = bool(wrong) and excused_by_kinks(probe, wrong, self.rng)
         if tolerated:
             note = "several kinks meet here: each operation's own slope is one of those allowed"
-            return Weighed(probe, run, weighed.excused(verdict=Verdict.KINK, margin=0.0), notes=[note])
+            self.report.notes += [note] if note not in self.report.notes else []
+            return weighed.excused(verdict=Verdict.KINK, margin=0.0)
         return replace(weighed, local=local)
 
     def explained_by_rounding(self, local: Local | None, weighed: Weighed) -> bool:
@@ -388,15 +382,13 @@ class Examination:
     # ---------------------------------------------------------------- in words
 
     def explain(self, weighed: Weighed, fault: Fault | None, first: Probe | None = None) -> None:
-        """Report what excuses wrong slopes; or where the gradient is wrong, what is to blame, and how it is seen again.
+        """Report where the gradient is wrong, if it is, what is to blame, and how it is seen again.
 
         Args:
             fault: a wrong entry, if one is known.
             first: where nothing was found, if this is the second point.
         """
         report = self.report
-        report.undecided += [said for said in weighed.undecided if said not in report.undecided]
-        report.notes += [said for said in weighed.notes if said not in report.notes]
         if not weighed.wrong:
             return
         if not self.explained:
