@@ -127,13 +127,11 @@ class Examination:
             bad = not_finite((f"output {i}", value) for i, value in enumerate(values))
             if bad and any(x.size for x in arrays):  # else it is no matter that, say, logsumexp of nothing is -inf
                 raise Meaningless(bad)
-            unfinished = Outcome(subject, values, cotangents, [], [], self.request.seed, steps=steps)
-            handed = gradients_of_call(made, unfinished)
+            epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
+            run = Outcome(subject, values, cotangents, [], [], self.request.seed, epsilon, steps, casts, writers)
+            handed = gradients_of_call(made, run)
             gradients = copies(handed)
-        epsilon = precision([*values, *(step.out for step in steps if step.out.requires_grad)])
-        handed = [*made.values, *handed]
-        run = Outcome(subject, values, cotangents, gradients, handed, self.request.seed, epsilon, steps, casts,
-                      writers)
+        run = replace(run, gradients=gradients, handed=[*made.values, *handed])
         given = [*subject.arrays, *data_before]
         if name := changed([*subject.names, *data], [*arrays, *data.values()], given):
             raise Meaningless([f"f, or its gradient, writes into {name}: copy it first"])
@@ -330,10 +328,11 @@ class Examination:
 
     def loses_slopes(self, weighed: Weighed) -> bool:
         """Whether rounding costs f, or a step of it, so many digits that its slopes say nothing."""
+        probe, run = weighed.probe, weighed.run
         least = min(finding.difference * finding.step for finding in weighed.wrong) / MARGIN
-        is_erratic = weighed.probe.is_erratic(self.rng) or weighed.probe.loses_digits(self.rng, least=least)
-        return is_erratic or amplified(weighed.run, weighed.findings) or any(
-            step.probe.is_erratic(self.rng, EPSILON) for step in self.steps_alone(weighed.run))
+        if probe.is_erratic(self.rng) or probe.loses_digits(self.rng, least=least) or amplified(run, weighed.findings):
+            return True
+        return any(step.probe.is_erratic(self.rng) for step in self.steps_alone(run))
 
     def parts(self, weighed: Weighed) -> list[Weighed]:
         """What is wrong along single variables, as functions of these alone; all at once if nothing is.

@@ -122,7 +122,7 @@ class Probe:
         again = found if all(map(np.array_equal, own, direction)) else self.along(own)
         return found if again.verdict is Verdict.INCONCLUSIVE else again
 
-    def is_erratic(self, rng: np.random.Generator, epsilon: float = 0.0) -> bool:
+    def is_erratic(self, rng: np.random.Generator, epsilon: float = EPSILON) -> bool:
         """Whether rounding its arguments costs f half of its digits or more: its slopes change even faster.
 
         What cancels at the point has few digits too, but changes no faster than it does further around.
@@ -142,7 +142,7 @@ class Probe:
         around = [np.nan_to_num(np.abs(x), posinf=0.0) for x in (self.here, far.f(1.0), far.f(-1.0))]
         return float(np.max(around, initial=0.0))
 
-    def loses_digits(self, rng: np.random.Generator, epsilon: float = 0.0, least: float = 0.0) -> bool:
+    def loses_digits(self, rng: np.random.Generator, epsilon: float = EPSILON, least: float = 0.0) -> bool:
         """Whether rounding what f computes on the way costs it half of its digits, and moves it by `least` or more.
 
         So it is in `log(1 - sigmoid(x))`, where the difference goes by stairs.
