@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.testing.subject import Subject, attempted
+from minigrad.testing.subject import Subject, attempted, copies
 
 CELLS = 32  # of the first search along a line
 FINER = 4  # times, at each step of the search
@@ -25,21 +25,18 @@ def points_at_kinks(subject: Subject, rng: np.random.Generator) -> Iterator[list
     """Points at kinks of a function that differ from the given one in a single element, which is a simple number."""
     arrays = subject.arrays
     places = [(i, index) for i, x in enumerate(arrays) for index in np.ndindex(x.shape)]
-    cotangents: list[Array] = []
+    cotangents = [rng.uniform(0.5, 1.5, x.shape) for x in subject.values(copies(arrays))]
 
     def moved(place: tuple[int, tuple[int, ...]], to: float) -> list[Array]:
-        point = [x.copy() for x in arrays]
+        point = copies(arrays)
         point[place[0]][place[1]] = to
         return point
 
     def value(point: list[Array]) -> float:
-        found = attempted(subject.values, point)
-        if found is None:
+        found = attempted(subject.values, point) or []
+        if [x.shape for x in found] != [c.shape for c in cotangents]:
             return np.nan
-        if not cotangents:
-            cotangents.extend(rng.uniform(0.5, 1.5, x.shape) for x in found)
-        same = len(found) == len(cotangents) and all(x.shape == c.shape for x, c in zip(found, cotangents))  # noqa: B905
-        return float(sum((c * x).sum() for c, x in zip(cotangents, found, strict=True))) if same else np.nan
+        return sum(float((c * x).sum()) for c, x in zip(cotangents, found, strict=True))
 
     for k in rng.choice(len(places), min(LINES, len(places)), replace=False) if places else ():
         (i, index) = place = places[k]
