@@ -18,7 +18,8 @@ from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Rule, Tensor, as_tensor, wrap
-from minigrad.testing.blame import Step, calling_line, recorded_steps
+from minigrad.testing.blame import Step, recorded_steps
+from minigrad.testing.reproduce import calling_line
 from minigrad.testing.subject import is_variable
 from minigrad.trees import leaves, rebuilt
 

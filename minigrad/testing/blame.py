@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays import Array
-from minigrad.guards import name_of, name_of_operation, user_frame
+from minigrad.guards import name_of, name_of_operation
 from minigrad.modes import enable_grad
 from minigrad.recording import Completed, Contributed, Event, Recorded, recording
 from minigrad.tensor import Tensor, TensorLike, as_tensor
 from minigrad.testing.numeric import Tolerance, Verdict
 from minigrad.testing.patterns import pattern_of
 from minigrad.testing.probe import Probe, excused_by_kinks
-from minigrad.testing.reproduce import SourceLine, reproduction, shown_place
+from minigrad.testing.reproduce import SourceLine, reproduction, shown_place, written_at
 from minigrad.testing.spelling import Name, called
 from minigrad.testing.subject import Recording, SecondOrder, Subject, TensorSubject, attempted, changed, copies
 from minigrad.trees import leaves, rebuilt
@@ -107,12 +107,6 @@ def recorded_writers() -> Iterator[list[str]]:
 
     with recording(listen):
         yield writers
-
-
-def calling_line() -> str:
-    """`file:line` of the user's program that is running."""
-    frame = user_frame()
-    return shown_place(frame.f_code.co_filename, frame.f_lineno)
 
 
 # ------------------------------------------------------------------------------------------------ one step on its own
@@ -341,12 +335,6 @@ def rule_line(step: Step, parent: Tensor) -> str | None:
     if hasattr(step.operation, "adapted"):  # the rule of another framework
         rules = [getattr(step.operation, "backward", None)]
     return written_at(rules[0]) if rules else None
-
-
-def written_at(function: Any) -> str | None:
-    """The line where a function begins, if it is written in Python."""
-    code = getattr(getattr(function, "func", function), "__code__", None)
-    return shown_place(code.co_filename, code.co_firstlineno) if code else None
 
 
 def argument_name(step: Step, parent: Tensor) -> str:

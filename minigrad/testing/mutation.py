@@ -24,7 +24,7 @@ from minigrad.guards import name_of_operation
 from minigrad.ops import operations as registry
 from minigrad.recording import Event, Recorded, recording
 from minigrad.tensor import Rule, Tensor, wrap
-from minigrad.testing.reproduce import is_ours, shown_place
+from minigrad.testing.reproduce import is_ours, written_at
 
 Mutation = Callable[[Rule, Tensor], Rule]
 
@@ -196,11 +196,10 @@ class Breaker:
 
     def note(self, operation: Callable[..., Any], position: int, rule: Rule) -> None:
         """What there is to break, whose it is, and what was running."""
-        name, code = name_of_operation(operation), getattr(getattr(rule, "func", rule), "__code__", None)
-        is_users = not is_ours(getattr(operation, "__module__", None))
+        name, is_users = name_of_operation(operation), not is_ours(getattr(operation, "__module__", None))
         if (name, position) in self.seen and (not is_users or (name, position) in self.users):
             return
-        self.seen[name, position] = shown_place(code.co_filename, code.co_firstlineno) if code else ""
+        self.seen[name, position] = written_at(rule) or ""
         self.users |= {(name, position)} if is_users else set()
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from minigrad.guards import user_frame
 from minigrad.ops import operations
 from minigrad.tensor import Tensor
 from minigrad.testing.numeric import Tolerance, Verdict
@@ -92,6 +93,18 @@ def shown_place(file: str, line: int) -> str:
     """`file:line`, the file relative to the working directory if it is below."""
     inside = os.path.isabs(file) and file.startswith(os.getcwd() + os.sep)
     return f"{os.path.relpath(file) if inside else file}:{line}"
+
+
+def calling_line() -> str:
+    """`file:line` of the user's program that is running."""
+    frame = user_frame()
+    return shown_place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def written_at(function: Any) -> str | None:
+    """The line where a function begins, if it is written in Python."""
+    code = getattr(getattr(function, "func", function), "__code__", None)
+    return shown_place(code.co_filename, code.co_firstlineno) if code else None
 
 
 def at(root: Any, path: str) -> Any:
@@ -197,10 +210,9 @@ def as_printed(source: str) -> str:
 
 def in_words() -> str:
     """Which call to repeat."""
-    frame = next(users_frames(), None)
-    if frame is None or str(frame.f_globals.get("__name__")).startswith("hypothesis."):
+    if str(user_frame().f_globals.get("__name__")).startswith("hypothesis."):
         return "to see it again, run the test again: hypothesis remembers the example"
-    return f"to see it again, repeat the call at {shown_place(frame.f_code.co_filename, frame.f_lineno)}"
+    return f"to see it again, repeat the call at {calling_line()}"
 
 
 @dataclass(frozen=True)
