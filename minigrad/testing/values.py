@@ -8,7 +8,7 @@ well conditioned, and a failing example shrinks to small numbers. What is drawn 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import ceil, floor, log
+from math import ceil, floor, log, prod
 from typing import Any
 
 import numpy as np
@@ -204,14 +204,32 @@ def squeezable(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return chosen | st.sampled_from([axis - len(shape) for axis in ones]) if ones else chosen
 
 
-def sections(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, int]]:
-    """Numbers of equal parts, or indices to split at, and the axis."""
-    def of(axis: int) -> st.SearchStrategy[tuple[Any, int]]:
-        n = shape[axis]
-        parts = st.sampled_from([k for k in (1, 2, 3) if n % k == 0])
-        return st.tuples(parts | st.lists(st.integers(-n, n + 1), max_size=3), st.just(axis))
+def with_axis(
+    shape: tuple[int, ...], of: Callable[[int], st.SearchStrategy[Any]], flat: bool = True
+) -> st.SearchStrategy[tuple[Any, int | None]]:
+    """What suits a number of elements, and an axis with so many; None for all axes together, if `flat`."""
+    axis = st.none() | axis_of(shape) if flat else axis_of(shape)
+    return axis.flatmap(lambda axis: st.tuples(of(prod(shape) if axis is None else shape[axis]), st.just(axis)))
 
-    return axis_of(shape).flatmap(of)
+
+def sections(n: int) -> st.SearchStrategy[Any]:
+    """Numbers of equal parts of n elements, or indices to split at."""
+    return st.sampled_from([k for k in (1, 2, 3) if n % k == 0]) | st.lists(st.integers(-n, n + 1), max_size=3)
+
+
+def picks(n: int) -> st.SearchStrategy[Any]:
+    """Positions among n elements, with duplicates, of any dimensions."""
+    if not n:
+        return hnp.arrays(int, (0,))
+    places = st.integers(-n, n - 1)
+    some = hnp.arrays(int, hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3), elements=places)
+    return some | places | st.lists(places, min_size=1, max_size=3)
+
+
+def repeats(n: int) -> st.SearchStrategy[Any]:
+    """How often to repeat n elements, or each of them."""
+    times = st.integers(0, 3)
+    return times | hnp.arrays(int, n, elements=times)
 
 
 def rolls(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
@@ -221,18 +239,6 @@ def rolls(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
         return st.tuples(shift if isinstance(axis, int) else st.tuples(*[shift] * len(axis)) | shift, st.just(axis))
 
     return st.tuples(shift, st.none()) | some_axes(shape).flatmap(along)
-
-
-def picks(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
-    """Positions with duplicates, out of any dimensions, and the axis they are along, for `take`."""
-    def along(axis: int | None) -> st.SearchStrategy[tuple[Any, Any]]:
-        n = int(np.prod(shape)) if axis is None else shape[axis]
-        places = st.integers(-n, n - 1) if n else st.nothing()
-        sides = hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3) if n else st.just((0,))
-        drawn = hnp.arrays(int, sides, elements=places)
-        return st.tuples(drawn | places | st.lists(places, min_size=1, max_size=3) if n else drawn, st.just(axis))
-
-    return (st.none() | axis_of(shape)).flatmap(along)
 
 
 def picks_along(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
@@ -246,19 +252,9 @@ def picks_along(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
         places = st.integers(-n, n - 1) if n else st.just(0)
         return st.tuples(sides.flatmap(lambda sides: hnp.arrays(int, sides, elements=places)), st.just(axis))
 
-    n = int(np.prod(shape))
+    n = prod(shape)
     flat = hnp.arrays(int, st.integers(0, 4 if n else 0), elements=st.integers(-n, max(n - 1, -n)))
     return axis_of(shape).flatmap(along) | st.tuples(flat, st.none())
-
-
-def repeats(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, Any]]:
-    times = st.integers(0, 3)
-
-    def along(axis: int | None) -> st.SearchStrategy[tuple[Any, Any]]:
-        n = int(np.prod(shape)) if axis is None else shape[axis]
-        return st.tuples(times | hnp.arrays(int, n, elements=times), st.just(axis))
-
-    return (st.none() | axis_of(shape)).flatmap(along)
 
 
 def diagonals(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, int, int]]:
@@ -286,7 +282,7 @@ def windowings(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
 
 def reshapes(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
     """Shapes with as many elements as `shape`: its sides in another order, merged, split off by ones, or inferred."""
-    size = int(np.prod(shape))
+    size = prod(shape)
 
     def of(sides: list[int]) -> st.SearchStrategy[tuple[int, ...]]:
         inferred = [] if 0 in sides[:-1] else [(*sides[:-1], -1, 1)]  # by a side of 0 nothing can be divided
@@ -325,13 +321,13 @@ arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple
     "broadcast_to": lambda shape: st.tuples(
         st.lists(st.integers(0, 3), max_size=2).map(lambda added: (*added, *shape))
     ),
-    "split": sections,
+    "split": lambda shape: with_axis(shape, sections, flat=False),
     "tile": lambda shape: st.tuples(st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=4).map(tuple)),
     "roll": rolls,
     "flip": lambda shape: st.tuples(axes(len(shape))),
-    "take": picks,
+    "take": lambda shape: with_axis(shape, picks),
     "take_along_axis": picks_along,
-    "repeat": repeats,
+    "repeat": lambda shape: with_axis(shape, repeats),
     "sort": lambda shape: st.tuples(st.none() | axis_of(shape)),
     "diagonal": diagonals,
     "trace": diagonals,
