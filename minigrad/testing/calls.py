@@ -29,6 +29,7 @@ from minigrad.testing.values import (
     full_shapes,
     indices,
     shapes,
+    split_options,
 )
 
 Known: TypeAlias = Operation | str | Callable[..., Any]  # an operation, its name, or its function
@@ -216,19 +217,6 @@ def variance_calls(draw: st.DrawFn, operation: Operation) -> Call:
 
 
 @st.composite
-def softmax_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(clear_arrays(draw(full_shapes | hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=2))))
-    return Call(operation, (x,), draw(st.just({}) | axes(x.ndim).map(lambda axis: {"axis": axis})))
-
-
-@st.composite
-def running_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(shapes.flatmap(clear_arrays).flatmap(with_zeros))
-    one = st.none() if x.ndim == 0 else st.none() | st.integers(-x.ndim, x.ndim - 1)
-    return Call(operation, (x,), {"axis": draw(one)})
-
-
-@st.composite
 def where_calls(draw: st.DrawFn, operation: Operation) -> Call:
     condition_shape, *shapes = draw(broadcastable(3))
     condition = draw(hnp.arrays(bool, condition_shape))
@@ -254,15 +242,17 @@ def clip_calls(draw: st.DrawFn, operation: Operation) -> Call:
 @st.composite
 def shape_calls(draw: st.DrawFn, operation: Operation) -> Call:
     """Calls with a tensor and plain arguments that depend on its shape."""
-    least = 2 if operation.name in ("diagonal", "trace", "matrix_transpose") else 1
-    most = 2 if operation.name == "diag" else 3
-    drawn = hnp.array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=3)
-    if operation.name not in ("reshape", "roll", "sliding_window_view", "pad"):
-        drawn |= hnp.array_shapes(min_dims=least, max_dims=most, min_side=0, max_side=3)
-    x = draw(clear_arrays(draw(drawn), unique=operation.ties))
-    arguments = draw(arguments_by_name[operation.name](x.shape))
-    options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
-    arguments = arguments[:-1] if options else arguments
+    name, least, most = operation.name, 1, 4
+    if name in ("getitem", "cumsum", "cumprod"):
+        least = 0
+    elif name in ("diagonal", "trace", "matrix_transpose"):
+        least = 2
+    elif name == "diag":
+        most = 2
+    drawn = full_shapes if name in ("reshape", "roll", "sliding_window_view", "pad") else shapes
+    x = draw(clear_arrays(draw(drawn.filter(lambda shape: least <= len(shape) <= most)), unique=operation.ties))
+    x = draw(with_zeros(x)) if name == "cumprod" else x
+    arguments, options = split_options(draw(arguments_by_name[name](x.shape)))
     return Call(operation, (x,), options, lambda x: (x, *arguments))
 
 
@@ -277,13 +267,6 @@ def joining_calls(draw: st.DrawFn, operation: Operation) -> Call:
             shape[axis] = side
         inputs.append(draw(clear_arrays(tuple(shape))))
     return Call(operation, tuple(inputs), {"axis": axis}, lambda *xs: (list(xs),))
-
-
-@st.composite
-def getitem_calls(draw: st.DrawFn, operation: Operation) -> Call:
-    x = draw(clear_arrays(draw(shapes)))
-    index = draw(indices(x.shape))
-    return Call(operation, (x,), {}, lambda x: (x, index))
 
 
 @st.composite
@@ -503,12 +486,9 @@ _calls_of_family: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
 _calls_by_name: dict[str, Callable[[Operation], st.SearchStrategy[Call]]] = {
     "remainder": remainder_calls,
     **dict.fromkeys(["var", "std", "nanvar", "nanstd"], variance_calls),
-    **dict.fromkeys(["softmax", "log_softmax"], softmax_calls),
-    **dict.fromkeys(["cumsum", "cumprod"], running_calls),
     "clip": clip_calls,
     "where": where_calls,
     **dict.fromkeys(["concatenate", "stack"], joining_calls),
-    "getitem": getitem_calls,
     **dict.fromkeys(["add_at", "put"], put_calls),
     "matmul": matmul_calls,
     **dict.fromkeys(["dot", "inner"], dot_calls),

@@ -18,7 +18,7 @@ from minigrad.ops.registry import REAL
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.calls import Known, registered
 from minigrad.testing.spelling import Name, called, spelled
-from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, indices
+from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, split_options
 from minigrad.trees import leaves, rebuilt
 
 CLEAR = 0.02  # how far values keep from kinks, ties and the ends of a domain
@@ -193,17 +193,6 @@ def reduction(operation: Operation, names: list[str], values: dict[str, Tensor])
     return options.map(lambda options: Statement(operation.name, (Name(names[0]),), options))
 
 
-def along_axis(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
-    ndim = values[names[0]].ndim
-    if not ndim:
-        return st.none()
-    return st.integers(-ndim, ndim - 1).map(lambda axis: Statement(operation.name, (Name(names[0]),), {"axis": axis}))
-
-
-def indexed(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
-    return indices(values[names[0]].shape).map(lambda index: Statement(operation.name, (Name(names[0]), index), {}))
-
-
 def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
     try:
         shape = np.broadcast_shapes(*(values[name].shape for name in names))
@@ -220,14 +209,12 @@ def several_joined(operation: Operation, names: list[str], values: dict[str, Ten
 
 
 def with_arguments(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
+    def line(given: tuple[Any, ...]) -> Statement:
+        arguments, options = split_options(given)
+        return Statement(operation.name, (Name(names[0]), *arguments), options)
+
     shape = values[names[0]].shape
-    if not shape or 0 in shape:
-        return st.none()
-    return arguments_by_name[operation.name](shape).map(lambda given: Statement(
-        operation.name,
-        (Name(names[0]), *(x for x in given if not isinstance(x, dict))),
-        next((x for x in given if isinstance(x, dict)), {}),
-    ))
+    return arguments_by_name[operation.name](shape).map(line) if shape else st.none()
 
 
 Drawn: TypeAlias = st.SearchStrategy[Statement | None]  # None if the operation does not fit these values
@@ -237,8 +224,6 @@ VARIANCES = ("var", "std", "nanvar", "nanstd")
 BY_NAME: dict[str, Statements] = {
     **dict.fromkeys(["matmul", "dot"], elementwise),
     **dict.fromkeys(VARIANCES, reduction),
-    **dict.fromkeys(["softmax", "log_softmax", "cumsum", "cumprod"], along_axis),
-    "getitem": indexed,
     "where": chosen,
     **dict.fromkeys(["concatenate", "stack"], several_joined),
     **dict.fromkeys([name for name in arguments_by_name if name != "split"], with_arguments),

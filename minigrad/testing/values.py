@@ -305,6 +305,11 @@ def indices(shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return basic | integers | some | mask | with_ellipsis | list_of_rows | with_newaxis
 
 
+def split_options(given: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments by position, and those by name, which are a dict at their end if there are any."""
+    return (given[:-1], given[-1]) if given and isinstance(given[-1], dict) else (given, {})
+
+
 orders = st.sampled_from(["C", "F"])  # by "A" the layout makes a difference, as it should
 arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple[Any, ...]]]] = {
     "ravel": lambda shape: st.just(()) | orders.map(lambda order: (order,)),
@@ -328,7 +333,10 @@ arguments_by_name: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[tuple
     "take": lambda shape: with_axis(shape, picks),
     "take_along_axis": picks_along,
     "repeat": lambda shape: with_axis(shape, repeats),
-    "sort": lambda shape: st.tuples(st.none() | axis_of(shape)),
+    **dict.fromkeys(["sort", "cumsum", "cumprod"], lambda shape: st.tuples(
+        st.none() | axis_of(shape) if shape else st.none())),
+    **dict.fromkeys(["softmax", "log_softmax"], lambda shape: st.just(()) | st.tuples(axes(len(shape)))),
+    "getitem": lambda shape: st.tuples(indices(shape)),
     "diagonal": diagonals,
     "trace": diagonals,
     "diag": lambda shape: st.tuples(st.integers(-3, 3)),
