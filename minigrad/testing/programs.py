@@ -18,6 +18,7 @@ from minigrad.ops.registry import REAL
 from minigrad.tensor import Tensor, as_tensor
 from minigrad.testing.calls import Known, registered
 from minigrad.testing.spelling import Name, called, spelled
+from minigrad.testing.subject import attempted
 from minigrad.testing.values import arguments_by_name, axes, clear_arrays, full_shapes, split_options
 from minigrad.trees import leaves, rebuilt
 
@@ -162,7 +163,7 @@ def lines_for(draw: st.DrawFn, values: dict[str, Tensor], from_names: Sequence[s
     for domain in operation.domain:
         fitting = [name for name in reversed(values)  # the newest first, so that programs are long and narrow
                    if suits(values[name]._data, domain, operation)
-                   and (operation.kind != "elementwise" or fit_together(name, names, values))]
+                   and (operation.kind != "elementwise" or joint_shape([name, *names], values) is not None)]
         if not fitting:
             return None
         names.append(draw(st.sampled_from(fitting)))
@@ -174,13 +175,9 @@ def suits(x: Array, domain: Domain, operation: Operation) -> bool:
     return within(x, domain) and not any(near(x, kink) for kink in operation.kinks)
 
 
-def fit_together(name: str, others: list[str], values: dict[str, Tensor]) -> bool:
-    """Whether the shape of a variable fits those of others."""
-    try:
-        np.broadcast_shapes(*(values[other].shape for other in (name, *others)))
-    except ValueError:
-        return False
-    return True
+def joint_shape(names: Sequence[str], values: dict[str, Tensor]) -> tuple[int, ...] | None:
+    """What the shapes of some variables are broadcast to; None if they do not fit together."""
+    return attempted(np.broadcast_shapes, *(values[name].shape for name in names))
 
 
 def elementwise(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
@@ -194,11 +191,7 @@ def reduction(operation: Operation, names: list[str], values: dict[str, Tensor])
 
 
 def chosen(operation: Operation, names: list[str], values: dict[str, Tensor]) -> Drawn:
-    try:
-        shape = np.broadcast_shapes(*(values[name].shape for name in names))
-    except ValueError:
-        shape = ()
-    condition: st.SearchStrategy[Array] = hnp.arrays(bool, shape)
+    condition: st.SearchStrategy[Array] = hnp.arrays(bool, joint_shape(names, values) or ())
     return condition.map(lambda condition: Statement(operation.name, (condition, *map(Name, names[1:])), {}))
 
 
