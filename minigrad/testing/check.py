@@ -15,7 +15,7 @@ from minigrad.testing.numeric import Tolerance
 from minigrad.testing.report import GradientError, Report
 from minigrad.testing.reproduce import Request
 from minigrad.testing.structure import CHECKS
-from minigrad.testing.subject import HandWritten, Subject, TensorSubject, not_looked_into
+from minigrad.testing.subject import HandWritten, Subject, TensorSubject
 from minigrad.trees import leaves
 
 
@@ -106,7 +106,7 @@ def examined(asked: Request, explained: bool = True) -> Report:
         raise ValueError("there is nothing to differentiate with respect to: give floating arrays of NumPy, tensors or "
                          f"Python's floats, got {given.replace('builtins.', '') or 'nothing'}")
     examination = Examination(asked, subject, explained)
-    examination.report.notes += not_looked_into(asked.inputs)
+    examination.report.notes += subject.inputs.not_looked_into()
     with buffers_restored(model), np.errstate(all="ignore"):  # what is not finite is reported
         examination.examine()
     return examination.report

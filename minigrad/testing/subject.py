@@ -165,16 +165,6 @@ def paths(tree: Any, name: str) -> list[str]:
     return [name]
 
 
-def not_looked_into(inputs: Sequence[Any]) -> list[str]:
-    """A sentence for each dataclass among the leaves of the inputs that holds something floating: it stays as it is."""
-    named = [(leaf, path) for i, tree in enumerate(inputs)
-             for leaf, path in zip(leaves(tree), paths(tree, f"input {i}"), strict=True)]
-    objects = [(leaf, path) for leaf, path in named if is_dataclass(leaf) and not isinstance(leaf, type)]
-    return [f"not looked into: {path}, a {type(leaf).__name__}. What is in it is to be an input of its own"
-            for leaf, path in objects
-            if any(is_variable(x) for part in fields(leaf) for x in leaves(getattr(leaf, part.name, None)))]
-
-
 def floating_outputs(result: Any) -> list[Any]:
     """The floating outputs among what a function returned.
 
@@ -222,7 +212,7 @@ class Inputs:
             raise ValueError(f"wrt={wrt!r}: there is no floating input {min(unfit)} among the {len(inputs)} given")
         self.arguments = [inputs[i] for i in sorted(set(chosen))]
         self.places = [place for place in variable if owners[place] in chosen]
-        named = [path for i, tree in enumerate(inputs) for path in paths(tree, f"input {i}")]
+        self.paths = named = [path for i, tree in enumerate(inputs) for path in paths(tree, f"input {i}")]
         self.names = [named[place] for place in self.places]
         self.arrays = [array_of(self.leaves[place]) for place in self.places]
         data = {named[i]: getattr(leaf, "_data", leaf) for i, leaf in enumerate(self.leaves) if i not in self.places}
@@ -233,6 +223,13 @@ class Inputs:
         new = dict(zip(self.places, variables, strict=True))
         filled: list[Any] = rebuilt(self.tree, [new.get(place, leaf) for place, leaf in enumerate(self.leaves)])
         return filled
+
+    def not_looked_into(self) -> list[str]:
+        """A sentence for each dataclass among the leaves that holds something floating: it stays as it is."""
+        return [f"not looked into: {path}, a {type(leaf).__name__}. What is in it is to be an input of its own"
+                for path, leaf in zip(self.paths, self.leaves, strict=True)
+                if is_dataclass(leaf) and not isinstance(leaf, type)
+                and any(is_variable(x) for part in fields(leaf) for x in leaves(getattr(leaf, part.name, None)))]
 
 
 def positions_of(wrt: Any) -> list[int]:
