@@ -21,6 +21,7 @@ from minigrad.testing.subject import (
     Gradients,
     Recording,
     Subject,
+    apart,
     attempted,
     changed,
     computed_with_rounding,
@@ -52,8 +53,7 @@ class Disagreement(str):
     def may_be_rounding(self, rng: np.random.Generator) -> bool:
         """Whether rounding moves those numbers that far; true if they cannot be computed with rounding."""
         exact, *found = computed_with_rounding(lambda: [self.compute()], rng, self.epsilon) or [[np.zeros(0)]]
-        moved = [np.nan_to_num(np.abs(x - exact[0]), nan=np.inf).max(initial=0.0) for (x,) in found]
-        return self.off <= MARGIN * max(moved, default=np.inf)
+        return self.off <= MARGIN * max((apart(x, exact)[0] for x in found), default=np.inf)
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,7 @@ class Outcome:
             for _ in range(3):
                 near = [[np.asarray(x * (1 + 4 * self.epsilon * rng.standard_normal(x.shape))) for x in group]
                         for group in groups]
-                off = [np.abs(a - b).max(initial=0.0) for a, b in zip(self.results(*near), here, strict=True)]
-                moved = [float(np.maximum(a, np.nan_to_num(b, nan=np.inf))) for a, b in zip(moved, off, strict=True)]
+                moved = list(map(max, moved, apart(self.results(*near), here)))
         except Exception:  # whatever it is
             return None
         return moved

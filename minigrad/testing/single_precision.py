@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from minigrad.testing.blame import Step, recorded_steps
 from minigrad.testing.numeric import MARGIN
 from minigrad.testing.outcome import Disagreement, Outcome
 from minigrad.testing.spelling import at_index
-from minigrad.testing.subject import PATIENCE, Counted, TensorSubject, copies
+from minigrad.testing.subject import PATIENCE, Counted, TensorSubject, apart, copies
 from minigrad.trees import leaves
 
 SINGLE = float(np.finfo(np.float32).eps)
@@ -59,39 +59,32 @@ def single_precision_difference(run: Outcome, rounded: list[Array], found: list[
     same = [a.shape for a in exact] == [b.shape for b in found] and all(np.isfinite(x).all() for x in exact)
     if moved is None or not same:
         return None
-    off = [np.nan_to_num(np.abs(a.astype(np.float64) - b), nan=np.inf) for a, b in zip(found, exact, strict=True)]
-    sizes, usual, names = sizes_of(off), by_size(exact), run.names()
+    off, usual, names = np.array(apart(found, exact)), by_size(exact), run.names()
     allowed = usual + MARGIN * np.array(moved)
 
     def worst(i: int) -> str:
-        index = tuple(map(int, np.unravel_index(int(np.argmax(off[i])), off[i].shape)))
+        far = np.nan_to_num(np.abs(found[i] - exact[i]), nan=np.inf)
+        index = tuple(map(int, np.unravel_index(int(far.argmax()), far.shape)))
         return f"{names[i]} is {found[i][index]:.8g} instead of {exact[i][index]:.8g}{at_index(index)}"
 
-    if (wrong := np.flatnonzero((sizes > allowed) & (allowed < np.inf))).size:
+    if (wrong := np.flatnonzero((off > allowed) & (allowed < np.inf))).size:
         i = int(wrong[0])
         said = f"float32 does not agree with float64: {worst(i)}"
-        return Disagreement(said, sizes[i], lambda: run.results(arrays, copies(run.cotangents))[i], SINGLE)
-    if (lossy := np.flatnonzero(sizes > usual)).size and lossy[0] >= len(run.values):
+        return Disagreement(said, off[i], lambda: run.results(arrays, copies(run.cotangents))[i], SINGLE)
+    if (lossy := np.flatnonzero(off > usual)).size and lossy[0] >= len(run.values):
         raise FloatingPointError(f"where {worst(lossy[0])}: rounding costs it more than it costs the values")
     return None
 
 
 def agrees_to_single(found: Sequence[Array], exact: Sequence[Array]) -> bool:
     """Whether all arrays have the shapes of others and are off by less than `by_size`."""
-    if [a.shape for a in found] != [b.shape for b in exact]:
-        return False
-    return bool(np.all(sizes_of(a - b for a, b in zip(found, exact, strict=True)) <= by_size(exact)))
+    same = [a.shape for a in found] == [b.shape for b in exact]
+    return same and bool(np.all(apart(found, exact) <= by_size(exact)))
 
 
 def by_size(exact: Sequence[Array]) -> Array:
     """How far each of some arrays may be off in float32, by its own size."""
-    allowed: Array = SINGLE**0.5 * sizes_of(exact) + 16 * SINGLE
-    return allowed
-
-
-def sizes_of(arrays: Iterable[Array]) -> Array:
-    """The largest size in each of some arrays."""
-    return np.array([float(np.abs(x).max(initial=0.0)) for x in arrays])
+    return np.array([SINGLE**0.5 * np.abs(x).max(initial=0.0) + 16 * SINGLE for x in exact])
 
 
 def upcasting_step(steps: Sequence[Step]) -> str | None:

@@ -149,6 +149,12 @@ def changed(names: Sequence[str], arrays: Sequence[Array], originals: Sequence[A
     return None
 
 
+def apart(found: Iterable[Array], expected: Iterable[Array]) -> list[float]:
+    """How far arrays are at most from others, each; infinitely far where one of both is no number."""
+    off = [np.abs(a - b).max(initial=0.0) for a, b in zip(found, expected, strict=True)]
+    return [float(np.nan_to_num(x, nan=np.inf)) for x in off]
+
+
 def is_variable(leaf: Any) -> bool:
     """Whether a leaf of the inputs is something to differentiate with respect to: floating."""
     if isinstance(leaf, (Tensor, np.ndarray, np.generic)):
