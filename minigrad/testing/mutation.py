@@ -46,11 +46,6 @@ def with_other_values(kept: Any) -> Any:
     return type(kept)(map(with_other_values, kept)) if type(kept) in (list, tuple) else kept
 
 
-def with_other_inputs(rule: Any, parent: Tensor) -> Rule:
-    """The rule with other values in whatever it holds, when it runs: what it closes over may be assigned after all."""
-    return lambda grad, out: holding_other_values(rule)(grad, out)
-
-
 def holding_other_values(rule: Any) -> Any:
     """A function, a partial, a method or another object that can be called, with other values in what it holds."""
     if isinstance(rule, partial):
@@ -101,7 +96,7 @@ MUTATIONS: dict[str, Mutation] = {
     "cotangent permuted": lambda rule, parent: lambda grad, out: rule(wrap(np.roll(grad._data, 1)), out),
     "result permuted": lambda rule, parent: lambda grad, out: wrap(np.roll(rule(grad, out)._data, 1)),
     "transposed": lambda rule, parent: lambda grad, out: wrap(rule(grad, out)._data.T),
-    "wrong input": with_other_inputs,
+    "wrong input": lambda rule, parent: lambda grad, out: holding_other_values(rule)(grad, out),  # as it is by then
     "wrong output": lambda rule, parent: lambda grad, out: rule(grad, wrap(other_values(out._data))),
     "missing reduction": lambda rule, parent: lambda grad, out: first_slice(rule(grad, out), parent),
     "wrong dtype": lambda rule, parent: lambda grad, out: rule(grad, out).astype(np.float32),

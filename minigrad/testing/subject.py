@@ -273,9 +273,7 @@ class TensorSubject(Subject):
     @contextmanager
     def at(self, arrays: Sequence[Array]) -> Iterator[list[Tensor]]:
         """Variables that share memory with `arrays`; parameters hold them until the end of the `with`."""
-        variables = wrapped(arrays[: len(self.inputs.names)])
-        for x in variables:
-            x.requires_grad = True
+        variables = wrapped(arrays[: len(self.inputs.names)], requires_grad=True)
         with self.holding(arrays):
             yield variables + self.parameters
 
@@ -312,9 +310,7 @@ class TensorSubject(Subject):
 
     def pushed_forward(self, made: Recording, cotangents: Sequence[Array], tangents: Sequence[Array]) -> Gradients:
         """The Jacobian–vector product of a recorded call: how its gradients change with the cotangents (see `jvp`)."""
-        by = wrapped(cotangents)
-        for c in by:
-            c.requires_grad = True
+        by = wrapped(cotangents, requires_grad=True)
         with self.holding(made.arrays), enable_grad():
             found = swept_from(made.outputs, by, made.variables, create_graph=True)
             reached = [(found[x], t) for x, t in zip(made.variables, tangents, strict=True) if x in found]
@@ -327,9 +323,12 @@ def gradients_of(outputs: Sequence[Tensor], cotangents: Sequence[Array], variabl
     return [found[x].numpy() if x in found else None for x in variables]
 
 
-def wrapped(arrays: Iterable[Array]) -> list[Tensor]:
-    """Constants that share memory with arrays."""
-    return [wrap(scalar_if_0d(x)) for x in arrays]
+def wrapped(arrays: Iterable[Array], requires_grad: bool = False) -> list[Tensor]:
+    """Tensors that share memory with arrays."""
+    tensors = [wrap(scalar_if_0d(x)) for x in arrays]
+    for x in tensors:
+        x.requires_grad = requires_grad
+    return tensors
 
 
 def swept_from(
