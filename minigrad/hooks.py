@@ -62,8 +62,8 @@ def retain_grad(self: Tensor) -> None:
 def register_hook(self: Tensor, hook: Hook) -> RemovableHook:
     """Have `hook(gradient)` called in each backward pass when the gradient with respect to this tensor is complete.
 
-    Returns an object whose `remove()` ends that. If the hook returns a tensor, that replaces the gradient. It cannot
-    write into what it is handed, whose memory others may have too.
+    Returns an object whose `remove()` ends that. If the hook returns a tensor, a copy of that replaces the gradient.
+    Writing into what it is handed, whose memory others may have too, is refused or has no effect on the gradient.
 
     Raises:
         RuntimeError: if this tensor requires no gradient.
@@ -86,12 +86,14 @@ Tensor.register_hook = register_hook  # type: ignore[method-assign, assignment]
 
 
 def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
-    """The complete gradient of a tensor, as its hooks leave it."""
+    """The complete gradient of a tensor, as its hooks leave it: a copy of what they return, which stays the user's."""
     for hook in tensor._extras.hooks.copy() if tensor._extras is not None else ():
-        shown = gradient if gradient._requires_grad else wrap(scalar_if_0d(read_only(gradient._data)))
+        shown = gradient.reshape(gradient.shape) if gradient._requires_grad else wrap(gradient._data)
+        shown._data = scalar_if_0d(read_only(shown._data))
         replacement = hook.function(shown)
         if replacement is not None:
-            gradient = fitted(replacement, tensor)
+            given = fitted(replacement, tensor)
+            gradient = +given if given._requires_grad else wrap(+given._data)
     return gradient
 
 

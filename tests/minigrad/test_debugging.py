@@ -290,6 +290,41 @@ def test_hooks_work_under_create_graph():
     assert x.grad.item() == 12 * 3
 
 
+OF_THE_USER = {
+    "constant": mg.tensor, "array": np.array, "view": lambda x: np.array([x, x])[0],
+    "leaf": lambda x: mg.tensor(x, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("hooked", ["leaf", "inner", "retained", "in a checkpoint", "in a transform"])
+@pytest.mark.parametrize("shape", [(2,), ()])
+@pytest.mark.parametrize("kind", OF_THE_USER)
+def test_what_a_hook_returns_stays_the_users_own(kind, shape, hooked, create_graph):
+    returned, inner = OF_THE_USER[kind](np.full(shape, 3.0)), []
+    x = mg.tensor(np.ones(shape), requires_grad=True)
+
+    def f(x):
+        y = x if hooked in ("leaf", "in a transform") else x + 1
+        if hooked == "retained":
+            y.retain_grad()
+            inner.append(y)
+        y.register_hook(lambda gradient: returned)
+        return y.sum()
+
+    if hooked == "in a transform":
+        gradients = [mg.grad(f)(x if create_graph else x.numpy())]
+    else:
+        (mg.checkpoint(f) if hooked == "in a checkpoint" else f)(x).backward(create_graph=create_graph)
+        gradients = [tensor.grad for tensor in [x, *inner]]
+    for gradient in gradients:
+        assert gradient is not returned
+        assert (gradient == np.full(shape, 3.0)).all()
+        gradient._data *= 0.0
+    assert (returned == np.full(shape, 3.0)).all()
+    assert kind in ("array", "view") or (returned.is_leaf and returned.requires_grad == (kind == "leaf"))
+
+
 def test_a_hook_on_a_constant_is_refused():
     with pytest.raises(RuntimeError, match="does not require"):
         mg.tensor(1.0).register_hook(print)

@@ -1203,17 +1203,23 @@ def test_a_graph_that_was_asked_for_under_no_grad_is_there_also_when_gradients_a
     assert x.grad.item() == 2 * 6 * 2.0
 
 
+def spoil(gradient):
+    gradient[0] = 100.0
+
+
+def spoil_data(gradient):
+    gradient.data[0] = 100.0
+
+
+@pytest.mark.parametrize("spoil", [spoil, spoil_data])
 @pytest.mark.parametrize("retained", [False, True])
-def test_a_hook_cannot_write_into_the_gradients_of_others(retained):
+def test_a_hook_cannot_write_into_the_gradients_of_others(spoil, retained):
     a, b = (mg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
     seed = np.ones(2)
-
-    def spoil(gradient):
-        gradient[0] = 100.0
 
     y, z = a * 1, b * 1
     z.register_hook(spoil)
     with pytest.raises((ValueError, RuntimeError), match=r"read-only|no gradient goes through an assignment"):
-        (y + z).backward(seed, create_graph=retained)
+        ((y + z) * (y + z)).backward(seed, create_graph=retained)
     assert seed.tolist() == [1.0, 1.0]
     assert a.grad is None
