@@ -273,7 +273,7 @@ def trapezoid(y: TensorLike, x: TensorLike | None = None, dx: TensorLike = 1.0, 
         x = as_tensor(x)
         step = reshape(diff(x), (-1,) + (1,) * (y.ndim - place - 1)) if x.ndim == 1 else diff(x, axis=axis)
     former, latter = ((slice(None),) * place + (part,) for part in (slice(-1), slice(1, None)))
-    return sum(multiply(step, y[latter] + y[former]) / 2.0, place)
+    return sum(multiply(step, y[latter] + y[former]) / 2.0, axis)  # of the product, which may have more axes than y
 
 
 @operation("other", np.interp)
@@ -394,7 +394,9 @@ def cov(
     if any(x.ndim > 2 for x in given):
         raise ValueError(f"cov takes at most two dimensions, got shapes {', '.join(str(x.shape) for x in given)}")
     dtype = np.result_type(np.float64, *[x.dtype for x in given]) if dtype is None else dtype
-    x = astype(concatenate([atleast_2d(x if rowvar or x.ndim < 2 else x.T) for x in given]), dtype)
+    rows = [atleast_2d(x) for x in given]
+    are_rows = [rowvar or given[0].ndim == 1, *(rowvar or len(x) == 1 for x in rows[1:])]  # as NumPy takes them
+    x = astype(concatenate([x if is_row else x.T for x, is_row in zip(rows, are_rows, strict=True)]), dtype)
     counts, shares = (None if w is None else np.asarray(w, float) for w in (fweights, aweights))
     n = x.shape[1]
     w = np.ones(n, x.dtype) if counts is None else +counts

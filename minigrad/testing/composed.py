@@ -70,7 +70,9 @@ EXAMPLES: dict[str, st.SearchStrategy[Example]] = {
     | each([((3, 4), (3,), (4,))], lambda x, *at: (x, *map(ascending, at)), edge_order=[1, 2]),
     "trapezoid": each([*LINES, *GRIDS], dx=[1.0, 0.5], axis=[0, -1]) | each([((2, 3), (3,)), ((2, 3), (2, 3))])
     | each([((3, 3), (3,)), ((2, 2, 2), (2, 2))], axis=[1, -2])
-    | each([((3, 2), (2,)), ((3, 2), (2, 2))], lambda y, dx: (y, None, dx), axis=[0, -2]),
+    | each([((3, 2), (2,)), ((3, 2), (2, 2))], lambda y, dx: (y, None, dx), axis=[0, -2])
+    | each([((3,), (2, 3)), ((2, 3), (2, 2, 3))]) | each([((3,), (3, 2))], axis=[0])
+    | each([((3,), (2, 2)), ((3,), (2, 1, 2))], lambda y, dx: (y, None, dx), axis=[0, -1]),
     "interp": each([((4,), (3,), (3,)), ((2, 2), (3,), (3,)), ((), (1,), (1,))],
                    lambda x, at, values: (x, ascending(at), values), left=[None, 0.5], right=[None, -1.5])
     | each([((4,), (3,), (3,))], lambda x, at, values: (x, ascending(at)[::-1], values), period=[7.3, -9.1]),
@@ -82,6 +84,7 @@ EXAMPLES: dict[str, st.SearchStrategy[Example]] = {
     | each([((2, 3), (2, 3))], lambda x, w: (x, 1, w * w), keepdims=BOTH, returned=BOTH)
     | each([((2, 3, 2), (2, 2))], lambda x, w: (x, (2, 0), w * w), keepdims=BOTH, returned=BOTH),
     "cov": each([*LINES, ((3, 4),), ((4, 4), (4, 4))], rowvar=BOTH, bias=BOTH, ddof=[None, 0])
+    | each([((2, 3), (1, 2)), ((3,), (1, 3))], rowvar=[False])
     | each([((2, 3),)], bias=BOTH, fweights=[None, [1, 2, 1]], aweights=[None, [0.5, 1.0, 2.0]]),
     "corrcoef": each([((3, 4),), ((3, 4), (3, 4))], lambda *xs: tuple(map(uncorrelated, xs)), rowvar=BOTH),
     "median": each([((),), *LINES, *GRIDS], axis=[None, ()], keepdims=BOTH) | each(GRIDS, axis=AXES, keepdims=BOTH),

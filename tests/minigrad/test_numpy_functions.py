@@ -1,5 +1,6 @@
 """NumPy's own functions on tensors: they are the operations of the registry, in every form NumPy can be called in."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -499,6 +500,38 @@ def test_a_total_is_added_up_in_the_dtype_that_is_asked_for():
 def test_arguments_that_numpy_refuses_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def shapes_up_to(axes):
+    return [shape for n in range(axes + 1) for shape in itertools.product((1, 2, 3), repeat=n)]
+
+
+def all_calls_of_two_arrays():
+    """Calls whose meaning depends on how many axes, and how long ones, each of two arrays has."""
+    for name, (x, y), rowvar in itertools.product(
+        ["cov", "corrcoef"], itertools.product(shapes_up_to(2), repeat=2), [True, False]
+    ):
+        yield name, (x, y), lambda f, x, y, rowvar=rowvar: f(x, y, rowvar=rowvar)
+    for (y, x), axis in itertools.product(itertools.product(shapes_up_to(2), shapes_up_to(3)), range(-2, 2)):
+        yield "trapezoid", (y, x), lambda f, y, x, axis=axis: f(y, x, axis=axis)
+        yield "trapezoid", (y, x), lambda f, y, dx, axis=axis: f(y, dx=dx, axis=axis)
+
+
+def test_two_arrays_go_together_as_in_numpy_whatever_their_shapes():
+    rng, seen = np.random.default_rng(0), set()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of too few observations
+        for name, shapes, call in all_calls_of_two_arrays():
+            given = [rng.random(shape) for shape in shapes]
+            try:
+                expected = call(getattr(np, name), *given)
+            except (ValueError, IndexError):
+                with pytest.raises((ValueError, IndexError)):
+                    call(getattr(mg, name), *given)
+                continue
+            seen.add(name)
+            np.testing.assert_allclose(call(getattr(mg, name), *given).numpy(), expected, err_msg=f"{name}, {shapes}")
+    assert seen == {"cov", "corrcoef", "trapezoid"}
 
 
 def test_vectors_of_two_elements_have_a_vector_product():
