@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 
 NUMERIC = "biuf"  # the kinds of dtypes that tensors have: booleans, integers, reals
-NUMPY = (np.ndarray, np.generic)  # what NumPy computes: arrays, and its own scalars
+PLAIN = np.ndarray  # the class of arrays that tensors have; others add to it what a tensor would lose
 # In which many numbers are added up: 2048 + 1 is 2048 in float16, and 2²⁴ + 1 is 2²⁴ in float32.
 WIDER: dict[Any, np.dtype[Any]] = {
     np.dtype(np.float16): np.dtype(np.float32), np.dtype(np.float32): np.dtype(np.float64),
@@ -61,12 +61,17 @@ def scalar_if_0d(array: Array) -> Any:
 
 
 def scalar_of(number: Any) -> Any:
-    """NumPy's scalar for a 0-d array, or for what Python computed of its own numbers; TypeError for anything else."""
-    if isinstance(number, np.ndarray):
+    """NumPy's scalar for a 0-d array, for itself, or for what Python computed of its own numbers.
+
+    An array of another class than `PLAIN` is made one, or refused; TypeError for anything else.
+    """
+    if isinstance(number, np.generic):
+        return number
+    if type(number) is PLAIN:
         return number[()]
-    if type(number) not in WEAK:
+    if type(number) not in WEAK and not isinstance(number, np.ndarray):
         raise TypeError(f"record takes a value as NumPy returned it, got {type(number).__name__}: use x.data for it")
-    return numeric_array(number)[()]
+    return scalar_if_0d(numeric_array(number))
 
 
 def read_only(data: Any) -> Array:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.allocator import keep_freed_memory
-from minigrad.arrays import NUMPY, WIDER, scalar_of
+from minigrad.arrays import PLAIN, WIDER, scalar_of
 from minigrad.guards import Freed, check_not_updated, failed_rule, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
@@ -44,7 +44,8 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
 
     Args:
         operation: the function that computes `data`; its name appears in messages and drawings.
-        data: the value, as NumPy returned it.
+        data: the value, as NumPy returned it: booleans, integers or reals in the byte order of this machine. A gradient
+            that comes back to what is not floating is refused.
         edges: (input, rule) for each differentiable input. `rule(grad, out)` takes the gradient with respect to the
             result, and the result itself, both tensors, and returns the gradient with respect to the input.
 
@@ -75,7 +76,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
         if live:
             out._edges, out._operation = live, operation
             out._requires_grad, out._time = True, clock.tick()
-    if not isinstance(data, NUMPY) or not (data.ndim or isinstance(data, np.generic)):
+    if type(data) is not PLAIN or not data.ndim:
         out._data = scalar_of(data)
     if watches and (watch := watches.get(threading.get_ident())):
         watch.on_record(operation, out, [x for x, _ in edges])
@@ -156,7 +157,7 @@ def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
                 f"backward() from a tensor of shape {root.shape} needs the gradient with respect to it: "
                 "reduce it to one number, for example with .sum(), or pass backward(gradient)"
             )
-        return wrap(np.ones(root.shape, root.dtype))
+        gradient = np.ones(root.shape, root.dtype)
     return fitted(gradient, root)
 
 

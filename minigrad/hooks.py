@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from minigrad.arrays import read_only, scalar_if_0d
+from minigrad.guards import name_of
 from minigrad.tensor import Tensor, TensorLike, as_tensor, wrap
 
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
@@ -98,8 +99,13 @@ def after_hooks(tensor: Tensor, gradient: Tensor) -> Tensor:
 
 
 def fitted(gradient: TensorLike, tensor: Tensor) -> Tensor:
-    """A gradient that was handed in for `tensor`, cast to its dtype; ValueError if it has another shape."""
+    """A gradient for `tensor`, cast to its dtype; ValueError if its shape is another, TypeError if it can have none."""
     gradient = as_tensor(gradient)
+    if tensor.dtype.kind != "f":
+        raise TypeError(
+            f"a gradient has come back to the result of {name_of(tensor)}, of dtype {tensor.dtype}, but only floating "
+            "results have one: record it as floats, or without rules"
+        )
     if gradient.shape != tensor.shape:
         raise ValueError(f"the gradient has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
     return gradient.astype(tensor.dtype, copy=False)

@@ -1157,6 +1157,32 @@ def test_record_refuses_a_value_that_numpy_did_not_compute(value):
         mg.record(mg.exp, value, (x, lambda grad, out: grad))
 
 
+@pytest.mark.parametrize("value", [np.ma.array([1.0, 2.0], mask=[False, True]), np.ma.array(1.0, mask=True)], ids=str)
+def test_record_refuses_arrays_that_say_more_than_their_elements(value):
+    with pytest.raises(TypeError, match="a tensor would lose what a"):
+        mg.record(mg.exp, value)
+
+
+def test_record_makes_plain_arrays_of_those_in_files(tmp_path):
+    in_file = np.memmap(tmp_path / "numbers", float, "w+", shape=(2,))
+    assert type(mg.record(mg.exp, in_file).data) is np.ndarray
+
+
+@pytest.mark.parametrize("dtype", [int, np.uint8, bool])
+@pytest.mark.parametrize("onward", [
+    lambda y: (y * 0.5).sum(), lambda y: y.sum(), lambda y: y[0], lambda y: mg.max(y) * 1.0, lambda y: mg.exp(y).sum(),
+    lambda y: (y + y).astype(float).sum(), lambda y: mg.where([True, False], y, 0.5).sum(), lambda y: y.mean(),
+])
+def test_a_gradient_that_comes_back_to_a_result_without_one_is_refused(onward, dtype):
+    def rounded(x):
+        return mg.record(rounded, np.rint(x.data).astype(dtype), (x, lambda grad, out: grad))
+
+    x = leaf([0.2, 0.7])
+    with pytest.raises(TypeError, match=r"of dtype \w+, but only floating results have one: record it as floats"):
+        onward(rounded(x)).backward()
+    assert x.grad is None
+
+
 def test_a_number_beyond_all_dtypes_is_refused():
     with pytest.raises(TypeError, match="a tensor holds booleans, integers or reals, got int of dtype object"):
         mg.multiply(10**20, 10**20)
