@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from contextlib import ContextDecorator, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -14,6 +14,7 @@ from minigrad.arrays import Array, owner_of
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of, name_of_operation, reads_result
 from minigrad.hooks import extras_of
+from minigrad.modes import AroundCalls
 from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
 from minigrad.tensor import Tensor, value, wrap
 
@@ -48,16 +49,17 @@ class AnomalyError(ArithmeticError):
     """A value or gradient that is not finite, or a value that was changed; the message says where it came from."""
 
 
-class detect_anomaly(ContextDecorator, threading.local):
+class detect_anomaly(AroundCalls, threading.local):
     """Within this context, or the decorated function, NaN and infinity are reported at the moment they appear.
 
     An infinity that was put in, such as the -inf of a mask, may be handed on, but a NaN that comes of it is reported.
     Each operation remembers the line that called it; its value and each gradient that it passes back are checked; and
     the values that gradients may be computed from are checked not to have been changed in between, by writing into
-    `x.numpy()`, say. It holds for the thread that enters it, and costs nothing outside.
+    `x.numpy()`, say. It holds for the thread that enters it and has to leave it, and costs nothing outside.
 
     Raises:
         AnomalyError: naming the operation, the line, the first bad index, and the trap, if it is a known one.
+        TypeError: if it decorates a generator or a coroutine, whose body runs later.
 
     >>> x = Tensor([1.0, 0.0], requires_grad=True)
     >>> with detect_anomaly():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +35,26 @@ class GradMode(threading.local):
 grad_mode = GradMode()
 
 
-class _SetGradMode(ContextDecorator):
+class AroundCalls(ContextDecorator):
+    """A context manager that is a decorator too, of functions that have returned when their work is done."""
+
+    def __call__(self, f: F) -> F:
+        """The function, within this context."""
+        if works_later(f):
+            name, function = type(self).__name__, getattr(f, "__name__", type(f).__name__)
+            raise TypeError(f"{name}() would end before {function}() does anything: write `with {name}():` inside it")
+        return super().__call__(f)
+
+
+def works_later(f: Any) -> bool:
+    """Whether what `f` returns has its work still to do: of generators and coroutines, also as methods of objects."""
+    while isinstance(f, (functools.partial, staticmethod)):
+        f = f.func if isinstance(f, functools.partial) else f.__func__
+    kinds = inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction
+    return any(is_one(function) for is_one in kinds for function in (f, type(f).__call__))
+
+
+class _SetGradMode(AroundCalls):
     """A context manager, or a decorator, that sets the grad mode and restores it whatever happens.
 
     It is a class and not a generator, so that one context can be entered again, also while it is entered. It keeps
@@ -42,13 +62,6 @@ class _SetGradMode(ContextDecorator):
     """
 
     enabled: bool
-
-    def __call__(self, f: F) -> F:
-        """The function, within this context: one that has returned when its work is done."""
-        if inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f):
-            name = type(self).__name__
-            raise TypeError(f"{name}() would end before {f.__name__}() does anything: write `with {name}():` inside it")
-        return super().__call__(f)
 
     def __enter__(self) -> None:
         grad_mode.previous.append(grad_mode.enabled)

@@ -915,22 +915,39 @@ def test_grad_modes_are_restored_when_an_exception_passes():
         assert recorded()
 
 
-def test_a_function_that_is_not_over_when_it_returns_is_not_decorated():
-    def generator():
-        yield recorded()
+def generator(*_):
+    yield recorded()
 
-    async def coroutine():
-        return recorded()
 
-    async def asynchronous():
-        yield recorded()
+async def coroutine(*_):
+    return recorded()
 
-    for mode in (mg.no_grad, mg.enable_grad):
-        for f in (generator, coroutine, asynchronous):
-            name = mode.__name__
-            sentence = f"{name}() would end before {f.__name__}() does anything: write `with {name}():` inside it"
-            with pytest.raises(TypeError, match=re.escape(sentence)):
-                mode()(f)
+
+async def asynchronous(*_):
+    yield recorded()
+
+
+class Object:
+    __call__ = generator
+    method = coroutine
+
+
+@pytest.mark.parametrize("mode", [mg.no_grad, mg.enable_grad, mg.detect_anomaly])
+@pytest.mark.parametrize(("f", "called"), [
+    (generator, "generator"), (coroutine, "coroutine"), (asynchronous, "asynchronous"), (Object(), "Object"),
+    (Object().method, "coroutine"), (staticmethod(generator), "generator"),
+    (partial(partial(generator, 1), 2), "partial"), (partial(Object()), "partial"),
+])
+def test_a_function_that_is_not_over_when_it_returns_is_not_decorated(f, called, mode):
+    name = mode.__name__
+    sentence = f"{name}() would end before {called}() does anything: write `with {name}():` inside it"
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        mode()(f)
+
+
+@pytest.mark.parametrize("make", [partial, staticmethod, lambda f: type("Object", (), {"__call__": f})()])
+def test_whatever_is_over_when_it_returns_is_decorated(make):
+    assert mg.no_grad()(make(lambda *_: recorded()))() is False
 
 
 def test_a_generator_suspended_inside_a_context_leaves_its_mode_to_the_consumer_until_it_is_resumed():
