@@ -16,7 +16,7 @@ from minigrad.guards import kept_by_rules, name_of, name_of_operation, reads_res
 from minigrad.hooks import extras_of
 from minigrad.modes import AroundCalls
 from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
-from minigrad.tensor import Tensor, value, wrap
+from minigrad.tensor import Tensor, TensorLike, value, wrap
 
 FORWARD_TRAPS = {
     "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",
@@ -197,7 +197,7 @@ class Memory:
         return "\n".join(lines)
 
 
-def memory(*tensors: Tensor) -> Memory:
+def memory(*tensors: TensorLike) -> Memory:
     """What the graph behind some tensors holds: nodes and bytes, by operation and by line.
 
     >>> x = Tensor(np.ones(1000), requires_grad=True)

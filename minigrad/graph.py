@@ -27,7 +27,7 @@ from minigrad.arrays import PLAIN, WIDER, scalar_of
 from minigrad.guards import Freed, check_not_updated, failed_rule, freed_before, freed_here
 from minigrad.hooks import after_hooks, fitted
 from minigrad.modes import enable_grad, grad_mode, no_grad
-from minigrad.tensor import Edge, Rule, Tensor, TensorLike, clock, wrap
+from minigrad.tensor import Edge, Rule, Tensor, TensorLike, as_tensor, clock, wrap
 
 if TYPE_CHECKING:
     from minigrad.recording import Recorder
@@ -83,7 +83,7 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
     return out
 
 
-def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tensor]:
+def topological_order(*roots: TensorLike, until: Iterable[Tensor] = ()) -> list[Tensor]:
     """The recorded tensors that `roots` were computed from, themselves included, each after all its parents.
 
     A tensor is always recorded later than its parents, so the order of recording is a topological order. The search
@@ -93,7 +93,7 @@ def topological_order(*roots: Tensor, until: Iterable[Tensor] = ()) -> list[Tens
         RuntimeError: if a backward pass has freed part of the graph.
     """
     seen = set(until)
-    found = [root for root in dict.fromkeys(roots) if root not in seen and root._operation is not None]
+    found = [root for root in dict.fromkeys(map(as_tensor, roots)) if root not in seen and root._operation is not None]
     seen.update(found)
     for tensor in found:  # grows while it is walked
         if isinstance(tensor._edges, Freed):

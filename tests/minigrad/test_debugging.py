@@ -239,8 +239,13 @@ def test_the_table_of_memory_is_aligned_beside_wide_letters():
     assert len({letters(line) for line in lines[1:]}) == 1
 
 
-def test_memory_of_a_constant_is_nothing():
-    assert mg.memory(mg.tensor(1.0)).bytes == 0
+@pytest.mark.parametrize("constant", [mg.tensor(1.0), np.ones(2), [1.0, 2.0], 3.0])
+def test_the_graph_behind_a_constant_is_empty(constant):
+    assert mg.memory(constant).bytes == 0
+    assert mg.topological_order(constant) == []
+    for f in (mg.memory, mg.topological_order):
+        with pytest.raises(TypeError, match="a tensor holds booleans, integers or reals, got NoneType"):
+            f(constant, None)
 
 
 # ------------------------------------------------------------------------------------------------ hooks
