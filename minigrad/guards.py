@@ -46,7 +46,12 @@ def name_of(tensor: Tensor) -> str:
 
 
 def name_of_operation(operation: Any) -> str:
-    """What an operation is called: an object after its class, a `functools.partial` after its function."""
+    """What an operation is called: an object after its class, a `functools.partial` after its function.
+
+    A copy of a result has the name itself.
+    """
+    if isinstance(operation, str):
+        return operation
     function = operation.func if isinstance(operation, partial) else operation
     return str(getattr(function, "__name__", "") or type(function).__name__)
 

@@ -114,13 +114,16 @@ class Methods:
         """What copies by `copy` and `pickle` are made of: none of a recorded result until its graph is freed.
 
         A gradient would end unseen in the copies of the tensors that it was computed from. No step has used a copy yet,
-        so it has no time, and no hooks.
+        so it has no time, and no hooks. Of the operation it has the name, since not every function can be pickled.
         """
+        from minigrad.guards import name_of  # which imports this file
+
         if self._edges:  # type: ignore[attr-defined]
             raise TypeError("a recorded result is not copied with its graph: copy x.detach(), or write x.copy()")
         state: Any = super().__getstate__()
         others, slots = state
-        return others, slots | {"_time": 0, "_extras": None}
+        operation = slots["_operation"] and name_of(self)  # type: ignore[arg-type]
+        return others, slots | {"_time": 0, "_extras": None, "_operation": operation}
 
     def __float__(self: Any) -> float:
         return float(self.item())

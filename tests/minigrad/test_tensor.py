@@ -500,6 +500,20 @@ def test_leaves_can_be_copied_and_pickled():
     assert x.grad.numpy().tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("copied_by", [copy.copy, copy.deepcopy, lambda y: pickle.loads(pickle.dumps(y))])
+def test_a_result_whose_graph_was_freed_is_copied_and_refuses_gradients_still(copied_by):
+    def square(x):
+        return mg.record(square, x.data**2, (x, lambda grad, out: 2 * grad * x))
+
+    for operation, name in ((square, "square"), (mg.maximum.accumulate, "accumulate"), (mg.exp, "exp")):
+        y = operation(leaf([1.0, 2.0]))
+        y.sum().backward()
+        copied = copied_by(copied_by(y))
+        assert repr(copied) == repr(y)
+        with pytest.raises(RuntimeError, match=f"made by {name}, was freed by"):
+            (copied * 2).sum().backward()
+
+
 def test_a_misspelt_attribute_is_refused():
     x = leaf(1.0)
     with pytest.raises(AttributeError):
