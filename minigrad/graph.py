@@ -157,7 +157,7 @@ def seed(root: Tensor, gradient: TensorLike | None) -> Tensor:
                 f"backward() from a tensor of shape {root.shape} needs the gradient with respect to it: "
                 "reduce it to one number, for example with .sum(), or pass backward(gradient)"
             )
-        gradient = np.ones(root.shape, root.dtype)
+        gradient = wrap(np.ones(root.shape, root.dtype))
     return fitted(gradient, root)
 
 
