@@ -14,7 +14,7 @@ from minigrad.arrays import Array, owner_of
 from minigrad.graph import topological_order
 from minigrad.guards import kept_by_rules, name_of, name_of_operation, reads_result
 from minigrad.hooks import extras_of
-from minigrad.modes import AroundCalls
+from minigrad.modes import AroundCalls, no_grad
 from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
 from minigrad.tensor import Tensor, TensorLike, value, wrap
 
@@ -31,7 +31,8 @@ FORWARD_TRAPS = {
 BACKWARD_TRAPS = {
     "sqrt": "the slope of sqrt at 0 is infinite: add a small number under the root",
     "log": "the slope of log at 0 is infinite: keep the input above 0",
-    "power": "the slope at base 0 is infinite for an exponent below 1: keep the base above 0",
+    "power": "the slope at base 0 is infinite for an exponent below 1, and that by the exponent NaN at a base below 0: "
+    "keep the base above 0",
     "divide": "dividing by 0 or by a tiny number gives an infinite slope: keep the divisor away from 0",
 }
 SAFE_CALLS = {  # an operation -> where its slope is finite, and a call that is safe everywhere
@@ -106,7 +107,7 @@ class detect_anomaly(AroundCalls, threading.local):
 
     def check_contribution(self, event: Contributed) -> None:
         """Check what a rule passed back, and that what it computes with is unchanged."""
-        out, grad, contribution = event.result, event.gradient, event.contribution
+        out, contribution = event.result, event.contribution
         extras = extras_of(out)
         where = f"{name_of(out)} at {extras.line or 'a line before detect_anomaly() began'}"
         for x, before in extras.checksums:
@@ -117,10 +118,8 @@ class detect_anomaly(AroundCalls, threading.local):
                 )
         bad = first_bad(contribution._data)
         if bad is not None:
-            trap = BACKWARD_TRAPS.get(name_of(out), "")
-            met = grad._data[bad] if grad.shape == contribution.shape else grad._data
-            if np.isnan(contribution._data[bad]) and np.any(met == 0):
-                trap = dead_branch(name_of(out))
+            dead = np.asarray(met_infinite_slope(event).any(event.axes)).reshape(contribution.shape)
+            trap = dead_branch(name_of(out)) if dead[bad] else BACKWARD_TRAPS.get(name_of(out), "")
             raise AnomalyError(sentence(f"the gradient that {where} passes back is", contribution._data, bad, trap))
         total = event.after._data
         if (bad := first_bad(total)) is not None:
@@ -141,6 +140,17 @@ def first_bad(array: Array) -> tuple[int, ...] | None:
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return None
     return tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+
+
+def met_infinite_slope(event: Contributed) -> Array:
+    """Of what a rule has returned, which elements are NaN because a gradient of 0 met an infinite slope.
+
+    They are those that the rule, called again with 1 in place of each 0, does not make NaN.
+    """
+    grad = event.gradient._data
+    with no_grad(), np.errstate(all="ignore"):
+        again = event.rule(wrap(grad + (grad == 0)), event.result)
+    return np.isnan(event.raw._data) & ~np.isnan(again._data)
 
 
 def dead_branch(name: str) -> str:

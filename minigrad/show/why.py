@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.arrays import Array
+from minigrad.debugging import met_infinite_slope
 from minigrad.recording import Contributed, Recorded
 from minigrad.tensor import Tensor
 
@@ -37,8 +38,8 @@ def why_contributed(event: Contributed) -> tuple[str, ...]:
                     if some else "nothing passes: this branch was chosen nowhere that a gradient came from")
     if name in TIES and shares(raw, incoming):
         said.append("there is a tie, and its gradient is shared evenly")
-    if np.isnan(raw).any() and not np.isnan(incoming).any():
-        said.append(f"NaN begins here: {why_nan(raw, incoming, np.asarray(event.result._data))}")
+    if name != "checkpoint" and np.isnan(raw).any() and not np.isnan(incoming).any():  # there it begins within
+        said.append(f"NaN begins here: {why_nan(event)}")
     if event.arrival > 1:
         said.append("the tensor was used more than once, and what comes back along its paths is added")
     return tuple(said)
@@ -51,11 +52,11 @@ def shares(raw: Array, incoming: Array) -> bool:
     return bool(np.count_nonzero(raw) > np.count_nonzero(incoming))
 
 
-def why_nan(raw: Array, incoming: Array, result: Array) -> str:
+def why_nan(event: Contributed) -> str:
     """Where the NaN comes from that a rule has made of a gradient without any."""
-    if np.isnan(result).any():
-        return "the operation had it, or made it, forwards"
-    met = incoming[np.isnan(raw)] if incoming.shape == raw.shape else incoming
-    if (met == 0).any():
+    if met_infinite_slope(event).any():
         return "a gradient of 0 met an infinite slope, and 0 · inf is NaN"
+    raw, result = np.asarray(event.raw._data), np.asarray(event.result._data)
+    if np.isnan(result[np.isnan(raw)] if raw.shape == result.shape else result).any():
+        return "the operation had it, or made it, forwards"
     return "the rule made it"

@@ -85,6 +85,25 @@ def test_the_advice_for_a_branch_that_where_did_not_choose_fits_its_operation_an
     assert (x.grad.numpy() == 0).all()
 
 
+ZEROS = {
+    "met an infinite slope": (lambda x: x**0.5, [0, 4], [0, 1], True),
+    "met one alone": (lambda x: x**0.5, 0, 0, True),
+    "met one where an input was repeated": (lambda x: np.ones((2, 2)) / x, [[0], [4]], [[1, 0], [1, 1]], True),
+    "met one before a sum": (lambda x: x @ np.array([np.inf, 1.0]), [[1, 1], [1, 1]], [0, 1], True),
+    "met NaN": (lambda x: np.array([-2.0, 2.0]) ** x, [2, 3], [0, 1], False),
+    "had no part in it": (lambda x: mg.multiply(x, [[np.inf, -np.inf], [1, 1]]), [[1], [1]], [[1, 1], [0, 1]], False),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_a_gradient_of_0_is_blamed_where_it_met_an_infinite_slope_and_nowhere_else(name):
+    f, start, gradient, to_blame = ZEROS[name]
+    y = f(mg.tensor(np.array(start, float), requires_grad=True))
+    with pytest.raises(mg.AnomalyError, match="passes back is nan") as caught, mg.detect_anomaly():
+        y.backward(np.array(gradient, float))
+    assert ("the gradient 0 met an infinite slope" in str(caught.value)) == to_blame
+
+
 def test_values_that_change_behind_the_graphs_back_are_reported():
     def build():
         x = leaf(1.0, 2.0)

@@ -231,6 +231,20 @@ WHYS = {
         "NaN begins here: the operation had it, or made it, forwards"]),
     "0 where there is no NaN": (lambda x: x ** -0.5 * 1.0, [0, 2], [0, 1], {}, [
         "NaN begins here: a gradient of 0 met an infinite slope, and 0 · inf is NaN"]),
+    "a single 0": (lambda x: x ** -0.5 * 1.0, 0, 0, {}, [
+        "NaN begins here: a gradient of 0 met an infinite slope, and 0 · inf is NaN"]),
+    "0 that met infinity, and NaN forwards elsewhere": (
+        lambda x: mg.where(np.array([False, False, True]), mg.log(x), 0.0), [-1, 0, 2], [1, 1, 1], {}, [
+            "a gradient passes only where this branch was chosen: here some does at 1 of 3 elements",
+            "NaN begins here: a gradient of 0 met an infinite slope, and 0 · inf is NaN"]),
+    "0 that met NaN": (lambda x: np.array([-2.0, 2.0]) ** x, [2, 3], [0, 1], {}, ["NaN begins here: the rule made it"]),
+    "0 that met infinity along an axis": (lambda x: x @ np.array([np.inf, 1.0]), [[1, 1], [1, 1]], [0, 1], {}, [
+        "NaN begins here: a gradient of 0 met an infinite slope, and 0 · inf is NaN"]),
+    "a 0 that has no part in it": (
+        lambda x: x @ np.array([[np.inf, -np.inf], [1, 1]]), [[-1, 1], [1, 1]], [[1, 1], [1, 0]], {}, [
+            "NaN begins here: the rule made it"]),
+    "a checkpoint, within which it begins": (mg.checkpoint(lambda x: x ** 0.5), 0, 0, {}, [
+        "NaN begins here: a gradient of 0 met an infinite slope, and 0 · inf is NaN"]),
 }
 
 
