@@ -387,6 +387,8 @@ class Tracer:
         """The number of a new edge: `position` among all inputs, `recorded` among those with a rule."""
         number, told = len(self.trace.edges), None
         if rule is not None:
+            if self.trace.tensors[source].kind == "constant":  # when it was seen first
+                self.trace.tensors[source] = replace(self.trace.tensors[source], kind="leaf")
             self.edge_at[target, recorded] = number
             told, self.kept[number] = rule_shown(rule, lambda x: self.numbers.get(id(x)))
         self.trace.edges.append(EdgeShown(number, source, target, position, told))

@@ -278,6 +278,32 @@ def test_constants_and_hooks_are_seen():
     assert (complete.arrived.values, complete.gradient.values) == ((1, 1), (10, 10))
 
 
+def required_after_its_first_use(x):
+    x.requires_grad = False
+    x * 3.0
+    x.requires_grad = True
+    return x * x
+
+
+def required_before_the_trace(x):
+    y = x * x
+    x.requires_grad = False
+    return y
+
+
+@pytest.mark.parametrize("before", [lambda x: None, required_before_the_trace])
+@pytest.mark.parametrize("inside", [required_after_its_first_use, lambda x: x * 3.0])
+def test_what_gets_a_gradient_is_a_leaf_whatever_it_was_when_it_was_used_first(before, inside):
+    x = leaf(2.0)
+    earlier = before(x)
+    with trace() as seen:
+        for y in (inside(x), earlier):
+            if y is not None and y.requires_grad:
+                y.backward()
+    assert [(tensor.name, tensor.kind) for tensor in seen.tensors if tensor.operation == ""] == [("x", "leaf")]
+    assert {seen.tensors[edge.source].kind for edge in seen.edges if edge.rule} == {"leaf"}
+
+
 PASSES = st.fixed_dictionaries({
     "dtype": st.sampled_from(["float16", "float32", "float64"]), "hooks": st.booleans(), "retain": st.booleans(),
     "create_graph": st.booleans(), "passes": st.integers(1, 3), "broadcast": st.booleans(),
