@@ -15,7 +15,8 @@ from minigrad.tensor import Tensor
 def names_around(names: Mapping[str, Any] | None = None) -> dict[int, str]:
     """The id of each tensor and array -> its name: one of those given, or one that the calling function knows.
 
-    That is the innermost function which is not a library's.
+    That is the innermost function which is not a library's. What it calls by a name that is given to something else has
+    none.
     """
     frame = user_frame()
     while frame.f_globals.get("__name__") == "contextlib":  # an ExitStack, which leaves a trace for its user
@@ -24,7 +25,8 @@ def names_around(names: Mapping[str, Any] | None = None) -> dict[int, str]:
     while frame.f_code.co_name.endswith(("comp>", "<genexpr>")):  # which is within the function
         frame = user_frame(frame.f_back)
     given = {id(x): str(name) for name, x in (names or {}).items()}
-    return names_in({**own, **frame.f_locals, **frame.f_globals, **frame.f_locals, **own}) | given
+    known = names_in({**own, **frame.f_locals, **frame.f_globals, **frame.f_locals, **own})
+    return {key: name for key, name in known.items() if name not in given.values()} | given
 
 
 def names_for(kinds: Iterable[str], users: Sequence[str | None]) -> list[str]:

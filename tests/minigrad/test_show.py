@@ -704,6 +704,17 @@ def test_a_local_variable_hides_a_global_one_of_its_name():
     assert [node.name for node in graph(scaled(hidden)).nodes].count("hidden") == 1
 
 
+def test_a_name_that_is_given_is_that_of_nothing_else():
+    w, b, x, model = leaf(2.0), leaf(5.0), leaf(3.0), nn.Linear(1, 1, bias=False)
+    names = {"w": b, "model.weight": x}
+    with trace(names=names) as seen:
+        y = model(w * b * x * np.ones(1))
+        drawn = graph(y, names=names)
+    for told in (seen.tensors, drawn.nodes):
+        found = [(t.name, t.value if isinstance(t.value, float) else t.value.single()) for t in told]
+        assert sorted(each for each in found if each[0] in names) == [("model.weight", 3.0), ("w", 5.0)]
+
+
 def test_a_comprehension_knows_its_own_names_and_those_of_the_function():
     w = leaf(2.0)
     for drawn in ([graph(y) for y in [w * 3.0]], tuple(graph(y) for y in [w * 3.0])):
