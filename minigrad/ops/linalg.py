@@ -138,11 +138,12 @@ def cholesky(a: TensorLike, upper: bool = False) -> Tensor:
     a = mirrored(a, upper)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:  # Murray, equations 9 and 10
-        product, inverse = out.mT @ grad, inv(out)
+        lower, grad = (out.mT, grad.mT) if upper else (out, grad)
+        product, inverse = lower.mT @ grad, inv(lower)
         return symmetric(inverse.mT @ (tril(product) + tril(product, -1)) @ inverse) / 2
 
-    factor = record(cholesky, np.linalg.cholesky(a.data), (a, rule))
-    return factor.mT if upper else factor
+    factor = np.linalg.cholesky(a.data)
+    return record(cholesky, np.swapaxes(factor, -1, -2) if upper else factor, (a, rule))
 
 
 def mirrored(a: TensorLike, upper: bool) -> Tensor:
@@ -171,16 +172,17 @@ def qr(a: TensorLike, mode: Literal["reduced", "r"] = "reduced") -> Any:
     """
     if mode not in ("reduced", "r"):
         raise ValueError(f'qr knows mode="reduced" and "r", got {mode!r}')
+    if mode == "r":
+        return qr(a).R
     a = as_tensor(a)
-    k = min(a.shape[-2:], default=0)
-    square = a[..., :k] if a.ndim > 1 and k < a.shape[-1] else a
-    orthonormal, triangular = np.linalg.qr(square.data)
+    if a.ndim > 1 and (k := a.shape[-2]) < a.shape[-1]:
+        q, r = qr(a[..., :k])
+        return QRResult(q, concatenate([r, q.mT @ a[..., k:]], -1))
+    orthonormal, triangular = np.linalg.qr(a.data)
 
-    q = record(qr, orthonormal, (square, lambda grad, out: qr_rule(grad, out, out.mT @ square, -(grad.mT @ out))))
-    r = record(qr, triangular, (square, lambda grad, out: qr_rule(0.0, q, out, out @ grad.mT)))
-    if k < a.shape[-1]:
-        r = concatenate([r, q.mT @ a[..., k:]], -1)
-    return r if mode == "r" else QRResult(q, r)
+    q = record(qr, orthonormal, (a, lambda grad, out: qr_rule(grad, out, out.mT @ a, -(grad.mT @ out))))
+    r = record(qr, triangular, (a, lambda grad, out: qr_rule(0.0, q, out, out @ grad.mT)))
+    return QRResult(q, r)
 
 
 def qr_rule(grad_q: Tensor | float, q: Tensor, r: Tensor, m: Tensor) -> Tensor:
@@ -216,15 +218,16 @@ def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> A
     (..., m, n) -> (..., m, k), (..., k), (..., k, n) with k = min(m, n) and `full_matrices=False`. With full matrices
     the superfluous columns are arbitrary: they have no gradient, and asking for it raises TypeError.
     """
+    if not compute_uv:
+        return svd(a, full_matrices=False).S
     a = as_tensor(a)
-    full = full_matrices and compute_uv
-    if full and needs_gradient(a) and a.ndim > 1 and a.shape[-2] != a.shape[-1]:
+    if full_matrices and needs_gradient(a) and a.ndim > 1 and a.shape[-2] != a.shape[-1]:
         raise TypeError("svd with full matrices has no gradient unless they are square: pass full_matrices=False")
-    left, values, right = np.linalg.svd(a.data, full)
+    left, values, right = np.linalg.svd(a.data, full_matrices)
     u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, grad, out)))
     vh = record(svd, right, (a, lambda grad, out: singular_vectors_rule(a.mT, grad.mT, out.mT).mT))
     s = record(svd, values, (a, lambda grad, out: u * expand_dims(grad, -2) @ vh))
-    return SVDResult(u, s, vh) if compute_uv else s
+    return SVDResult(u, s, vh)
 
 
 def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.graph import watches
+from minigrad.ops import operations
 from minigrad.recording import Completed, Contributed, Recorded, Seeded, recording, scope
-from minigrad.testing.strategies import programs
+from minigrad.testing.strategies import calls, programs
 
 
 def leaf(value):
@@ -69,6 +70,18 @@ def test_of_arguments_that_an_operation_has_deleted_or_replaced_the_others_are_t
     gone, other = recorded(lambda: (deleted(x, 3.0, 4, of=2.0, other=5), replaced(x, x.detach(), other=5)))
     assert (gone.arguments, gone.options) == ((..., 3.0), {"of": ...})
     assert (other.arguments, other.options) == ((x,), {})
+
+
+@pytest.mark.parametrize("name", [name for name in operations if name.startswith("linalg.")])
+@given(data=st.data())
+def test_the_call_that_is_recorded_returns_what_is_recorded_or_that_is_among_it(name, data):
+    call = data.draw(calls(operations[name]))
+    with np.errstate(all="ignore"):
+        for event in recorded(lambda: call(*call.inputs)):
+            again = event.operation(*event.arguments, **event.options)
+            parts = again if isinstance(again, (list, tuple)) else [again]
+            same = [np.array_equal(mg.value(x), event.result.numpy(), equal_nan=True) for x in parts]
+            assert any(same), (event.operation.__name__, event.arguments, event.options)
 
 
 def test_the_place_of_an_operation_of_ones_own_is_where_it_is_called():
