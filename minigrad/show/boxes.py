@@ -12,6 +12,7 @@ from minigrad.show.layout import PAD, Layout, Point, layout
 
 MOST_LETTERS = 44  # of a line in a box
 LETTER, LINE = 7.4, 17.0  # pixels of a letter, and of a line of text
+RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"  # scripts so read
 MOST_ARROWS, BESIDE = 3, 15.0  # between two boxes, and pixels from one to the next
 
 
@@ -144,6 +145,14 @@ class Picture:
 def printable(text: str) -> str:
     """A text in which each control character, and whatever else has no look of its own, is spelled as in Python."""
     return "".join(x if x.isprintable() else x.encode("unicode_escape").decode() for x in text)
+
+
+def isolated(text: str) -> str:
+    """A text for what is drawn, where names in scripts from right to left leave what stands beside them in its place.
+
+    The two characters around each isolate it (Unicode Standard Annex 9), and are not seen.
+    """
+    return re.sub(rf"\w*[{RIGHT_TO_LEFT}][\w{RIGHT_TO_LEFT}]*", "\u2068\\g<0>\u2069", text)
 
 
 def letters(line: str) -> int:

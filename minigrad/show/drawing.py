@@ -89,6 +89,7 @@ class Graph:
         except (ImportError, OSError) as error:  # or it is there, and its library in C is not
             raise ImportError(f'saving a .png needs cairosvg: pip install cairosvg ({error})') from None
         svg = self.svg().replace("ui-monospace, ", "", 1)  # it takes the first of several fonts
+        svg = re.sub("[\u2068\u2069]", "", svg)  # and draws what is not seen elsewhere, see `isolated`
         found: bytes = svg2png(bytestring=svg.encode(), scale=2, background_color="white")
         return found
 

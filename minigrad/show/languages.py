@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from html import escape
 
-from minigrad.show.boxes import LETTER, Box, Picture, Route, letters
+from minigrad.show.boxes import LETTER, Box, Picture, Route, isolated, letters
 from minigrad.show.layout import PAD, Point
 
 MARGIN = 12.0
@@ -55,7 +55,7 @@ def svg_frame(name: str, place: tuple[float, float, float, float]) -> str:
     x, y, width, height = place
     return (
         f'<rect class="frame" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="10"/>'
-        f'<text class="facts outside label" x="{x + PAD:.1f}" y="{y + 17:.1f}">{escape(name)}</text>'
+        f'<text class="facts outside label" x="{x + PAD:.1f}" y="{y + 17:.1f}">{svg_string(name)}</text>'
     )
 
 
@@ -66,9 +66,14 @@ def svg_box(box: Box, center: Point) -> str:
     return (
         f'<rect class="{"box" if box.kind == "result" else f"box {box.kind}"}" x="{x - width / 2:.1f}" '
         f'y="{y - height / 2:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"/>'
-        f'<text x="{x:.1f}" y="{y - 4:.1f}" font-weight="600">{escape(name)}</text>'
-        f'<text class="facts" x="{x:.1f}" y="{y + 13:.1f}">{escape(facts)}</text>'
+        f'<text x="{x:.1f}" y="{y - 4:.1f}" font-weight="600">{svg_string(name)}</text>'
+        f'<text class="facts" x="{x:.1f}" y="{y + 13:.1f}">{svg_string(facts)}</text>'
     )
+
+
+def svg_string(line: str) -> str:
+    """A line of text for between tags."""
+    return escape(isolated(line))
 
 
 def svg_arrow(route: Route) -> str:
@@ -110,7 +115,7 @@ def dot_text(picture: Picture) -> str:
 
 def dot_string(*lines: str) -> str:
     """Lines of text in quotes; Graphviz knows escapes by backslashes, and HTML's by names."""
-    quoted = (line.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
+    quoted = (isolated(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
     return '"' + "\\n".join(quoted) + '"'
 
 
@@ -151,4 +156,4 @@ def mermaid_text(picture: Picture) -> str:
 
 def mermaid_string(line: str) -> str:
     """A line of text for between quotes, without what Mermaid, HTML or Markdown would see something else in."""
-    return MARKDOWN.sub(lambda found: f"#{ord(found[0])};", line)
+    return MARKDOWN.sub(lambda found: f"#{ord(found[0])};", isolated(line))

@@ -313,6 +313,34 @@ def test_names_of_a_rule_in_any_alphabet_are_explained(browser, tmp_path):
         assert page.locator("#panel dt").all_inner_texts()[:2] == ["grad", "γ"]
 
 
+SEEN_FROM_LEFT_TO_RIGHT = """(element) => {
+  const found = [], texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), range = document.createRange();
+  for (let text; (text = texts.nextNode());) for (let i = 0; i < text.data.length; i += 1) {
+    range.setStart(text, i);
+    range.setEnd(text, i + 1);
+    const { left, width } = range.getBoundingClientRect();
+    if (width) found.push([left, text.data[i]]);
+  }
+  return found.sort(([a], [b]) => a - b).map(([, letter]) => letter).join("");
+}"""
+
+
+def test_names_from_right_to_left_leave_numbers_and_fractions_in_order(browser, tmp_path):
+    אב, גד = leaf(-6.5), leaf(2.0)
+    with trace() as seen:
+        הו = אב * גד
+        הו.backward()
+    with opened(browser, seen, tmp_path) as page:
+        boxes = page.locator(".box text:first-of-type").all()
+        assert [box.evaluate(SEEN_FROM_LEFT_TO_RIGHT) for box in boxes] == ["בא = -6.5", "דג = 2", "וה = -13"]
+        current = page.locator("#source .current").evaluate(SEEN_FROM_LEFT_TO_RIGHT)
+        assert current.endswith("וה = בא * דג")
+        assert page.locator("#panel h2").evaluate(SEEN_FROM_LEFT_TO_RIGHT) == "וה = multiply(בא, דג)"
+        page.keyboard.press("End")
+        assert page.locator("#panel h3").last.evaluate(SEEN_FROM_LEFT_TO_RIGHT) in ("∂וה/∂בא", "∂וה/∂דג")
+        assert page.evaluate("isRight('\u2068אב\u2069', 'אב')")
+
+
 def test_each_pass_counts_its_own_arrivals_and_a_constant_leads_to_where_it_is_used(browser, tmp_path):
     x, c = leaf(2.0), mg.tensor(3.0)
     with trace() as seen:

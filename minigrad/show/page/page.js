@@ -22,9 +22,13 @@ function make(tag, attributes = {}, ...children) {
   const svg = ["svg", "g", "path", "rect", "text", "title"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
+  element.append(...children.map((child) => typeof child === "string" ? isolated(child) : child));
   return element;
 }
+
+// As in boxes.py: names in scripts from right to left leave what stands beside them in its place.
+const RIGHT_TO_LEFT = /\p{XID_Continue}*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]\p{XID_Continue}*/gu;
+const isolated = (text) => text.replace(RIGHT_TO_LEFT, "\u2068$&\u2069");
 
 const shape = (of) => "(" + of.join(", ") + (of.length === 1 ? ",)" : ")");
 function number(x) {  // whole ones in full, others in six digits that cannot be taken for more
@@ -174,13 +178,10 @@ function showSource(step) {
   if (pre.hidden) return;
   const lines = files[place.file].map(([n, text]) => {
     const current = n === place.line;
-    const line = make("span", { class: current ? "line current" : "line" }, make("i", {}, String(n).padStart(4) + "  "));
-    if (current && place.columns) {
-      const bytes = new TextEncoder().encode(text), cut = (a, b) => new TextDecoder().decode(bytes.slice(a, b));
-      const [begin, end] = place.columns;
-      line.append(cut(0, begin), make("mark", {}, cut(begin, end)), cut(end));
-    } else line.append(text);
-    return line;
+    const bytes = new TextEncoder().encode(text), cut = (a, b) => new TextDecoder().decode(bytes.slice(a, b));
+    const [begin, end] = (current && place.columns) || [];
+    const parts = begin === undefined ? [text] : [cut(0, begin), make("mark", {}, cut(begin, end)), cut(end)];
+    return make("span", { class: current ? "line current" : "line" }, make("i", {}, String(n).padStart(4) + "  "), ...parts);
   });
   pre.replaceChildren(...lines);
   const current = pre.querySelector(".current"), mark = pre.querySelector("mark");

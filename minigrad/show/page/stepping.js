@@ -43,7 +43,7 @@ function noFurtherThan(step) {
 function isRight(typed, answer) {
   if (typeof answer === "number") return Math.abs(Number(typed) - answer) <= 1e-2 * Math.abs(answer) && typed.trim() !== "";
   if (/^-?(nan|inf)$/.test(answer)) typed = typed.toLowerCase();
-  const [given, wanted] = [typed, answer].map((text) => String(text).split(/[(),\s]+/).filter(Boolean));
+  const [given, wanted] = [typed, answer].map((text) => String(text).split(/[(),\s\u2068\u2069]+/).filter(Boolean));
   if (Array.isArray(answer)) given.sort();  // axes, in any order
   return alike(given, wanted);
 }

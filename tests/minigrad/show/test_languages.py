@@ -53,6 +53,18 @@ def test_a_name_is_text_in_every_language(name):
     assert not re.search(r"[<>&`*|%~\\]", "".join(re.findall(r'"([^"]*)"', drawn.mermaid())).replace("<br>", ""))
 
 
+@pytest.mark.parametrize(("name", "isolated"), [
+    ("אורך", "\u2068אורך\u2069"), ("a/שָׁלוֹם_2/b", "a/\u2068שָׁלוֹם_2\u2069/b"), ("طول", "\u2068طول\u2069"),
+    ("\U0001e900", "\u2068\U0001e900\u2069"), ("γ_漢字", "γ_漢字"),
+])
+def test_names_from_right_to_left_are_isolated_in_every_language_and_take_no_more_room(name, isolated):
+    drawn = named(name)
+    for found in labels(drawn):
+        assert found[:3] == [f"{isolated} = 3", "()", "y = 9"]
+    assert drawn.nodes[0].lines()[0] == f"{name} = 3"
+    assert "\u2068" not in str(drawn)
+
+
 @given(st.text(max_size=60))
 @settings(max_examples=50)
 def test_any_text_makes_drawings_that_can_be_read(name):
