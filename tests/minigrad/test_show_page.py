@@ -419,6 +419,26 @@ def test_which_edge_is_next_is_asked_before_the_graph_marks_it(browser, tmp_path
         assert page.locator(".arrow.now").count() == 1
 
 
+@pytest.mark.parametrize("name", ["a_long_path." * 6 + "weight", "two\nlines", "a = b", "x"])
+def test_a_name_is_an_answer_as_it_is_and_as_its_box_says_it(browser, tmp_path, name):
+    a, b = leaf(2.0), leaf([5.0, 6.0])
+    for given in (a, b):
+        with trace(names={name: given}) as seen:
+            (a * b).backward([1.0, 1.0])
+        at = next(i for i, step in enumerate(seen.steps)
+                  if hasattr(step, "edge") and seen.tensors[seen.edges[step.edge].source].name == name)
+        said = seen.graph.nodes[seen.edges[seen.steps[at].edge].source].lines()[0]
+        with opened(browser, seen, tmp_path) as page:
+            for answer in ("weight", "lines", "y", name, said, said.removesuffix(" = 2")):
+                page.evaluate(f"goTo({at - 1})")
+                page.set_checked("#predict", False)
+                page.set_checked("#predict", True)
+                page.evaluate(f"goTo({at})")
+                page.fill(".question input", answer)
+                page.click(".question button >> nth=0")
+            assert page.inner_text("#score") == "3 right, 3 wrong"
+
+
 HOSTILE = "</script><!--<script>\u2028\u2029\"'&{{DATA}}\0"
 
 

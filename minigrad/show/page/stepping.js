@@ -6,14 +6,21 @@
 function questions(step) {
   if (step.kind === "contribution") return [...whichEdge(edges[step.edge]), whatArrives(step, edges[step.edge])];
   if (step.kind !== "complete" || tensors[step.tensor].kind !== "result") return [];
-  return [{ ask: "Whose turn is it next? (its name)", answer: tensors[step.tensor].name, hides: true }];
+  return [{ ask: "Whose turn is it next? (its name)", ...named(step.tensor), hides: true }];
+}
+
+// A name is an answer as it is, and as a box says it: cut if it is long, what has no look spelled, with a value or without.
+function named(tensor) {
+  const said = drawings.flatMap(({ boxes }) => boxes).filter((box) => box.frame === null && box.tensors[0] === tensor)
+    .map((box) => box.name);
+  return { answer: tensors[tensor].name, alternatives: [...said, ...said.map((name) => name.replace(/ = \S+$/, ""))] };
 }
 
 function whichEdge({ target, source }) {
   const others = into[target].filter((edge) => edge.rule).map((edge) => edge.source);
   if (new Set(others).size < 2) return [];
   return [{ ask: `Along which edge next: to whom does ${tensors[target].name} pass something back? (a name)`,
-            answer: tensors[source].name, hides: true }];
+            ...named(source), hides: true }];
 }
 
 function whatArrives({ contribution, axes }, { target, source }) {
@@ -56,7 +63,7 @@ function askFirst(asked) {
     make("button", { type: "button", class: "tell" }, "show me"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const right = isRight(answer.value, asked.answer);
+    const right = [asked.answer, ...(asked.alternatives || [])].some((known) => isRight(answer.value, known));
     score[right ? "right" : "wrong"] += 1;
     verdict.textContent = right ? "right" : "not so: try again, or look";
     byId("score").textContent = `${score.right} right, ${score.wrong} wrong`;
