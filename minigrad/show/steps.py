@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minigrad.ops.limits import magnitude
 from minigrad.recording import Place
 
 MOST_ELEMENTS = 64  # of an array that is kept whole; of a larger one what `Shown` says, unless all is asked for
@@ -58,7 +59,9 @@ def shown(array: Any, whole: bool = False) -> Shown:
     finite = numbers[np.isfinite(numbers)].astype(np.float64, copy=False)
     kept = array.astype(np.float64) if array.dtype == np.longdouble else array  # Python has no longer floats
     keep = whole or array.size <= MOST_ELEMENTS
-    least, most, mean, std = (float(f(finite)) if finite.size else None for f in (np.min, np.max, np.mean, np.std))
+    least, most = (float(f(finite)) if finite.size else None for f in (np.min, np.max))
+    unit = magnitude(np.max(np.abs(finite), initial=0))  # in which neither sums nor squares leave the range
+    mean, std = (float(f(finite / unit) * unit) if finite.size else None for f in (np.mean, np.std))
     return Shown(
         array.shape, array.dtype.name, tuple(kept.ravel().tolist()) if keep else None, least, most, mean, std,
         int(np.isnan(numbers).sum()), int(np.isinf(numbers).sum()), int((numbers == 0).sum()), picture(numbers),
@@ -72,11 +75,14 @@ def picture(array: Any) -> tuple[tuple[float, ...], ...] | None:
     while array.ndim > 2:
         array = array[0]
     image = np.nan_to_num(np.atleast_2d(array).astype(np.float64), posinf=0.0, neginf=0.0)
+    unit, most = magnitude(np.max(np.abs(image), initial=0)), np.finfo(np.float64).max
+    image = image / unit
     for axis in (0, 1):
         cuts = np.unique(np.linspace(0, image.shape[axis], min(PICTURE, image.shape[axis]) + 1).astype(int))
         sums = np.add.reduceat(image, cuts[:-1], axis)
         image = sums / np.expand_dims(np.diff(cuts), 1 - axis)
-    return tuple(tuple(float(f"{x:.4g}") for x in row) for row in image)
+    rounded = [[float(f"{x:.4g}") for x in row] for row in image * unit]
+    return tuple(map(tuple, np.clip(rounded, -most, most).tolist()))
 
 
 @dataclass(frozen=True)

@@ -568,6 +568,22 @@ def test_large_arrays_are_kept_in_little_unless_all_is_asked_for():
     assert (bad.nans, bad.infinities, bad.smallest) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("size", [3e-300, 1.0, 3e200, 1e308])
+def test_of_tiny_and_huge_numbers_the_statistics_are_those_of_their_multiples(size):
+    numbers = np.random.default_rng(0).uniform(-1, 1, (100, 100))
+    one, many = shown(numbers), shown(numbers * size)
+    for name in ("smallest", "largest", "mean", "std", "picture"):
+        np.testing.assert_allclose(np.divide(getattr(many, name), size), getattr(one, name), rtol=1e-3)
+
+
+def test_the_largest_numbers_are_rounded_to_no_infinity():
+    most = np.finfo(float).max
+    told = shown(np.full((100, 100), -most))
+    assert told.smallest == -most
+    assert told.mean == pytest.approx(-most)
+    assert {*sum(told.picture, ())} == {-most}
+
+
 def test_an_array_without_a_finite_element_says_what_is_in_it():
     assert str(shown(np.array([np.nan, np.inf, -np.inf]))) == "(3,), 1 NaN, 2 inf"
     assert str(shown(np.zeros((0, 3)))) == "(0, 3)"
