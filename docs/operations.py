@@ -15,9 +15,10 @@ All operations of minigrad; `python docs/operations.py` writes this page from th
 any number of times, but for those that are flat between jumps (`sign`, `floor`, `round` and their like), which refuse a
 gradient.
 
-Names and arguments are NumPy's where NumPy has the function. Where the column *NumPy's* says yes, `numpy.NAME(tensor)`
-works too; `multi_dot` is `numpy.linalg.multi_dot`, and `sliding_window_view` is in `numpy.lib.stride_tricks`. NumPy's
-other functions work on the values, where no gradient is needed.
+Names are NumPy's where NumPy has the function, and so are those of options; what follows `*` is given by name. Where
+the column *NumPy's* says yes, `numpy.NAME(tensor)` works too; `multi_dot` is `numpy.linalg.multi_dot`, and
+`sliding_window_view` is in `numpy.lib.stride_tricks`. NumPy's other functions work on the values, where no gradient is
+needed.
 
 *Smooth for* says for which elements there is a derivative, in one condition for all arguments or one for each: tests
 draw from there, and values may be there elsewhere too.

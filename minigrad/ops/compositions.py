@@ -1,6 +1,6 @@
 """More of NumPy's functions, most of them made of the operations in the other files.
 
-They have NumPy's names and arguments. What has no rule here gets its gradient from its parts.
+They have the names of NumPy's, and of their arguments. What has no rule here gets its gradient from its parts.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def fabs(x: TensorLike) -> Tensor:
 
 
 @operation("other", np.nan_to_num)
-def nan_to_num(x: TensorLike, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+def nan_to_num(x: TensorLike, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     """`x` with numbers in place of NaN and infinities (the largest there are by default), where its slope is 0."""
     x = as_tensor(x)
     return record(nan_to_num, np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf),
@@ -354,7 +354,8 @@ def cross(
 
 @operation("other", np.average)
 def average(
-    a: TensorLike, axis: Axis = None, weights: TensorLike | None = None, returned: bool = False, keepdims: bool = False
+    a: TensorLike, axis: Axis = None, weights: TensorLike | None = None, returned: bool = False,
+    *, keepdims: bool = False,
 ) -> Any:
     """sum(a * weights) / sum(weights), or the mean; with `returned` also the sum of the weights.
 
@@ -383,7 +384,7 @@ def average(
 @operation("other", np.cov)
 def cov(
     m: TensorLike, y: TensorLike | None = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None,
-    fweights: Any = None, aweights: Any = None, dtype: Any = None,
+    fweights: Any = None, aweights: Any = None, *, dtype: Any = None,
 ) -> Tensor:
     """Covariances of variables, each a row of observations; each a column if not `rowvar`.
 
@@ -409,7 +410,7 @@ def cov(
 
 
 @operation("other", np.corrcoef)
-def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, dtype: Any = None) -> Tensor:
+def corrcoef(x: TensorLike, y: TensorLike | None = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
     """Correlation coefficients of variables: their covariances divided by both standard deviations."""
     covariances = cov(x, y, rowvar, dtype=dtype)
     if covariances.ndim == 0:
@@ -428,7 +429,7 @@ def median(a: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @operation("other", np.quantile, ties=True, nonempty=True)
-def quantile(a: TensorLike, q: Any, axis: Axis = None, method: Any = "linear", keepdims: bool = False) -> Tensor:
+def quantile(a: TensorLike, q: Any, axis: Axis = None, *, method: Any = "linear", keepdims: bool = False) -> Tensor:
     """The value that a part `q` of the elements lies below; several with the shape of `q` in front.
 
     The methods to interpolate are NumPy's. Equal elements share the gradient evenly, `q` gets none.
@@ -459,7 +460,8 @@ def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> T
 
 percentile = named_after(
     np.percentile,
-    lambda a, q, axis=None, method="linear", keepdims=False: quantile(a, in_parts(a, q), axis, method, keepdims),
+    lambda a, q, axis=None, *, method="linear", keepdims=False:
+        quantile(a, in_parts(a, q), axis, method=method, keepdims=keepdims),
     "As `quantile`, with `q` in per cent", ties=True, nonempty=True,
 )
 
@@ -474,22 +476,22 @@ def in_parts(a: TensorLike, q: Any) -> Any:
 
 
 @operation("reduction", np.nansum)
-def nansum(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+def nansum(a: TensorLike, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """Sum of the elements that are not NaN."""
-    return sum(where(np.isnan(value(a)), 0, a), axis, keepdims, dtype)
+    return sum(where(np.isnan(value(a)), 0, a), axis, keepdims, dtype=dtype)
 
 
 @operation("reduction", np.nanmean, nonempty=True)
-def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Tensor:
+def nanmean(a: TensorLike, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None) -> Tensor:
     """Arithmetic mean of the elements that are not NaN; NaN if all are."""
     a = as_tensor(a)
-    total = nansum(a, axis, keepdims, np.result_type(a.dtype, np.float64))
+    total = nansum(a, axis, keepdims, dtype=np.result_type(a.dtype, np.float64))
     return astype(total / known(a, axis, keepdims), floating(a) if dtype is None else dtype)
 
 
 def nan_spread(twin: Any, of: Callable[..., Tensor], scaled: Callable[[Tensor], Tensor], **facts: Any) -> Any:
     """The operation that is `of`, `var` or `std`, of the elements that are not NaN."""
-    def function(a: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    def function(a: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
         a = as_tensor(a)
         more = count(a.shape, axis) / known(a, axis, keepdims, ddof)  # elements than are divided by
         of_all = of(deviations_or_0(a, axis), axis if a.ndim else None, keepdims=keepdims)

@@ -142,7 +142,7 @@ def lasting(shape: tuple[int, ...], index: Any) -> Any:
 
 
 @operation("other", np.take, methods="take")
-def take(x: TensorLike, indices: npt.ArrayLike, axis: int | None = None, mode: Any = "raise") -> Tensor:
+def take(x: TensorLike, indices: npt.ArrayLike, axis: int | None = None, *, mode: Any = "raise") -> Tensor:
     """The elements at integer positions along an axis; of the flattened tensor if `axis` is None."""
     x, axis = along(x, axis, without_axes=True)
     places = np.take(np.arange(x.shape[axis]), constant(indices), mode=mode)  # checked and wrapped by NumPy
@@ -222,7 +222,7 @@ def triu(m: TensorLike, k: int = 0) -> Tensor:
 
 
 @operation("other", np.pad)
-def pad(x: TensorLike, pad_width: Any, mode: Any = "constant", constant_values: Any = 0) -> Tensor:
+def pad(x: TensorLike, pad_width: Any, mode: Any = "constant", *, constant_values: Any = 0) -> Tensor:
     """`x` with more elements before and after it: constants, or copies as `mode` ("edge", "reflect", ...) says.
 
     `pad_width` is a number, a pair (before, after), or one pair for each axis; `constant_values` likewise.

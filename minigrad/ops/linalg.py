@@ -133,7 +133,7 @@ def slogdet(a: TensorLike) -> SlogdetResult:
 
 
 @operation("other", np.linalg.cholesky, name="linalg.cholesky")
-def cholesky(a: TensorLike, upper: bool = False) -> Tensor:
+def cholesky(a: TensorLike, *, upper: bool = False) -> Tensor:
     """The lower triangular L with L @ L.T = a, or its transpose, of that triangle of `a`; the gradient is symmetric."""
     a = mirrored(a, upper)
 

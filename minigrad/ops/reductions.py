@@ -64,7 +64,7 @@ def spread(reduced: Tensor, shape: tuple[int, ...], axis: Axis) -> Tensor:
 
 
 @operation("reduction", np.sum, methods="sum")
-def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, *, dtype: DType = None) -> Tensor:
     """Sum of the elements, added up in another dtype if one is given."""
     x = as_tensor(x)
     dtype = None if dtype is None else native(dtype)
@@ -76,7 +76,7 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType =
 
 
 @operation("reduction", np.mean, nonempty=True, methods="mean")
-def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType = None) -> Tensor:
+def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, *, dtype: DType = None) -> Tensor:
     """Arithmetic mean of the elements, added up in another dtype if one is given."""
     if dtype is not None:
         return astype(mean(astype(x, dtype), axis, keepdims), dtype)
@@ -88,7 +88,7 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: DType 
 
 @operation("other", np.var, nonempty=True, methods="var")
 @in_single
-def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def var(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
     x = as_tensor(x)
     n = float(ddof)
@@ -103,14 +103,14 @@ def var(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = Fals
 
 @operation("other", np.std, ties=True, nonempty=True, methods="std")
 @in_single
-def std(x: TensorLike, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def std(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
     x = as_tensor(x)
     n = float(ddof)
     data, unit = in_units(lambda x: np.std(x, axis, ddof=n, keepdims=keepdims, mean=center(x, axis)), x.data, axis, 1)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
-        total = out.reshape(kept_shape(x.shape, axis)) if unit is None else std(x / unit, axis, n, keepdims=True)
+        total = out.reshape(kept_shape(x.shape, axis)) if unit is None else std(x / unit, axis, ddof=n, keepdims=True)
         slope = deviations(x, axis, unit) / or_inf(total)
         return kinked(spread(grad / (count(x.shape, axis) - n), x.shape, axis) * slope, total.data == 0, x, axis=axis)
 

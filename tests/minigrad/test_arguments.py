@@ -147,7 +147,7 @@ def test_what_numpy_refuses_is_refused_and_what_it_takes_is_taken(operation, nee
         (lambda: mg.ravel(np.ones((2, 2)), "K"), "order is \"C\", \"F\" or \"A\", got 'K'"),
         (lambda: mg.linalg.norm(np.ones((2, 2, 2)), np.inf), "vectors along one axis or of matrices along two, got 3"),
         (lambda: mg.pad(np.ones(2), {0: 1}), "pad takes no dictionary of widths"),
-        (lambda: mg.pad(np.ones(2), 1, "edge", 3.0), "constant_values are for mode='constant', not for 'edge'"),
+        (lambda: mg.pad(np.ones(2), 1, "edge", constant_values=3.0), "are for mode='constant', not for 'edge'"),
         (lambda: mg.tensordot(np.ones(2), np.ones(2), 2), "axis -2 is out of bounds for array of dimension 1"),
         (lambda: mg.tensordot(np.ones((2, 2)), np.ones((2, 2)), ([0, 0], [0, 1])), "repeated axis in `axes` argument"),
         (lambda: mg.tensordot(np.ones((2, 2)), np.ones((2, 2)), ([0], [0, 1])), "as many axes of a as of b; got"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.ops import operations
+from minigrad.ops.dispatch import signature_of
 from minigrad.ops.registry import from_numpy, twins
 from minigrad.testing import gradcheck
 from minigrad.testing.strategies import calls
@@ -197,6 +198,35 @@ def test_every_operation_with_a_numpy_twin_is_what_numpys_function_does():
     for operation in operations.values():
         if from_numpy(operation.twin):
             assert twins[operation.twin] is operation.function, operation.name
+
+
+@pytest.mark.parametrize("operation", [op for op in operations.values() if from_numpy(op.twin)], ids=lambda op: op.name)
+def test_an_option_that_can_be_given_by_place_has_numpys_place(operation):
+    ours, theirs = (
+        [p for p in signature_of(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        for f in (operation.function, operation.twin)
+    )
+    places = {p.name: place for place, p in enumerate(theirs)}
+    for place, option in enumerate(ours):
+        if "Tensor" in str(option.annotation) or not places:  # an operand, or Python cannot tell of older versions
+            continue
+        if places.get(option.name) != place:
+            assert (ours[place - 1].name, option.name) == ("axis", "keepdims")  # as in PyTorch
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda np, x: np.nan_to_num(x, True), lambda np, x: np.sum(x, 0, "f4"), lambda np, x: np.mean(x, 0, "f4"),
+        lambda np, x: np.var(x, 0, "f4"), lambda np, x: np.nanstd(x, 0, None, None, 1),
+        lambda np, x: np.quantile(x, 0.5, 0, None), lambda np, x: np.median(x, 0, None, True),
+        lambda np, x: np.take(x, [0], 0, None, "clip"), lambda np, x: np.reshape(x, (9,), "F"),
+    ],
+)
+def test_a_call_that_means_something_to_numpy_does_not_mean_something_else(call):
+    call(np, b)
+    with pytest.raises(TypeError):
+        call(mg, b)
 
 
 PLAIN_RESULTS = {
@@ -429,7 +459,7 @@ def test_the_spread_of_what_is_not_nan_has_gradients_of_gradients(name):
     missing = np.array([[False, True, False, False], [False, False, False, True]])
     x = np.array([[1.0, 0.0, 2.5, 4.0], [-1.0, 3.0, 0.5, 0.0]])
     for axis, ddof in ((1, 0), (0, 0), (None, 1), ((0, 1), 1.5)):
-        gradcheck(lambda t, a=axis, d=ddof: getattr(mg, name)(mg.where(missing, nan, t), a, d), x, order=2)
+        gradcheck(lambda t, a=axis, d=ddof: getattr(mg, name)(mg.where(missing, nan, t), a, ddof=d), x, order=2)
 
 
 def test_means_and_extremes_of_many_halves_have_gradients_that_are_not_rounded_to_zero():
