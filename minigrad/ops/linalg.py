@@ -26,7 +26,6 @@ from minigrad.ops.products import multi_dot as multi_dot
 from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread, with_value
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import concatenate, expand_dims, moveaxis, squeeze
-from minigrad.ops.steps import needs_gradient
 from minigrad.tensor import Tensor, TensorLike, as_tensor, wrap
 
 
@@ -216,18 +215,27 @@ def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> A
     """Singular value decomposition a = U @ diag(S) @ Vh, S descending; S alone if not `compute_uv`.
 
     (..., m, n) -> (..., m, k), (..., k), (..., k, n) with k = min(m, n) and `full_matrices=False`. With full matrices
-    the superfluous columns are arbitrary: they have no gradient, and asking for it raises TypeError.
+    the superfluous columns of U, or rows of Vh, are arbitrary: a backward pass through them raises TypeError.
     """
     if not compute_uv:
         return svd(a, full_matrices=False).S
     a = as_tensor(a)
-    if full_matrices and needs_gradient(a) and a.ndim > 1 and a.shape[-2] != a.shape[-1]:
-        raise TypeError("svd with full matrices has no gradient unless they are square: pass full_matrices=False")
     left, values, right = np.linalg.svd(a.data, full_matrices)
-    u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, grad, out)))
-    vh = record(svd, right, (a, lambda grad, out: singular_vectors_rule(a.mT, grad.mT, out.mT).mT))
-    s = record(svd, values, (a, lambda grad, out: u * expand_dims(grad, -2) @ vh))
+    k = values.shape[-1]
+    u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, of_first(grad, k), out[..., :k])))
+    vh = record(svd, right,
+                (a, lambda grad, out: singular_vectors_rule(a.mT, of_first(grad.mT, k), out.mT[..., :k]).mT))
+    s = record(svd, values, (a, lambda grad, out: u[..., :k] * expand_dims(grad, -2) @ vh[..., :k, :]))
     return SVDResult(u, s, vh)
+
+
+def of_first(grad: Tensor, k: int) -> Tensor:
+    """The part of a gradient for the first `k` columns; TypeError if there is one for others, which are arbitrary."""
+    if np.any(grad.data[..., k:]):
+        said = f"of full matrices, singular vectors beyond the first {k} are arbitrary and have no gradient"
+        raise TypeError(f"{said}: pass full_matrices=False, or use the first {k} alone")
+    unknown = np.full_like(grad.data[..., k:], np.nan)  # how the others change, which `jvp` asks for
+    return record(of_first, grad.data[..., :k], (grad, lambda grad, out: concatenate([grad, unknown], -1)))
 
 
 def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:

@@ -984,13 +984,39 @@ def test_results_have_numpys_names():
     assert mg.linalg.svd(a)._fields == np.linalg.svd(a)._fields
 
 
-def test_full_svd_of_a_matrix_that_is_not_square_has_no_gradient():
-    a = mg.tensor(np.ones((3, 2)), requires_grad=True)
-    assert mg.linalg.svd(a.detach()).U.shape == (3, 3)
-    with pytest.raises(TypeError, match="full_matrices=False"):
-        mg.linalg.svd(a)
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3), (2, 4, 2), (0, 2)])
+def test_full_matrices_of_an_svd_have_the_derivatives_of_the_reduced_ones_and_none_of_what_is_arbitrary(shape):
+    a = np.random.default_rng(0).standard_normal(shape)
+    direction = np.random.default_rng(1).standard_normal(shape)
+    k = min(shape[-2:])
+
+    def parts(full):
+        def f(x):
+            u, s, vh = mg.linalg.svd(x, full_matrices=full)
+            return u[..., :k], s, vh[..., :k, :]
+        return f
+
+    def loss(full):
+        return lambda x: sum((part * np.cos(np.arange(part.size)).reshape(part.shape)).sum() for part in parts(full)(x))
+
+    for derivative in (
+        lambda full: parts(full)(a), lambda full: [mg.grad(loss(full))(a)],
+        lambda full: mg.hvp(loss(full), [a], [direction]), lambda full: mg.jvp(parts(full), [a], [direction])[1],
+    ):
+        for full, reduced in zip(derivative(True), derivative(False), strict=True):
+            np.testing.assert_allclose(full.numpy(), reduced.numpy(), rtol=1e-10, atol=1e-12)
+    x = mg.tensor(a, requires_grad=True)
+    u, _, vh = mg.linalg.svd(x)
+    with pytest.raises(TypeError, match=f"beyond the first {k} are arbitrary .*full_matrices=False"):
+        (u.sum() + vh.sum()).backward()
+    changes = mg.jvp(lambda x: mg.linalg.svd(x)[::2], [a], [direction])[1]
+    assert np.isnan(changes[0].numpy()[..., k:]).all()
+    assert np.isnan(changes[1].numpy()[..., k:, :]).all()
+
+
+def test_qr_knows_no_complete_mode():
     with pytest.raises(ValueError, match="reduced"):
-        mg.linalg.qr(a, mode="complete")
+        mg.linalg.qr(np.ones((3, 2)), mode="complete")
 
 
 def test_the_sign_of_slogdet_is_a_constant():
