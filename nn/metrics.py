@@ -69,6 +69,8 @@ class Evaluation:
         >>> [*Evaluation(0.5, np.array([[3, 1], [0, 4]])).of_classes(["cat", "dog"])][0]
         ('cat', 1.0, 0.75, 0.8571428571428571, 4)
         """
+        if len(names) != len(self.counts):
+            raise ValueError(f"there are {len(self.counts)} classes, got {len(names)} names")
         columns = self.precision, self.recall, self.f1, self.counts.sum(1)
         return zip(names, *(column.tolist() for column in columns), strict=True)
 

@@ -71,7 +71,7 @@ def all_reduce(array: npt.ArrayLike, op: Literal["sum", "max", "min"] = "sum") -
     one_of("all_reduce", "op", op, ("sum", "max", "min"))
     own = np.asarray(array)
     if own.dtype.kind not in ("biufc" if op == "sum" else "biuf"):
-        raise TypeError(f"all_reduce takes numbers, for {op!r} real ones or for 'sum' complex ones, got {own.dtype}")
+        raise TypeError(f"all_reduce takes {'numbers' if op == 'sum' else 'real numbers'} for {op!r}, got {own.dtype}")
     dtype = np.zeros(0, own.dtype).sum().dtype  # wide enough for sums, and of this machine's byte order
     result = np.array(own, np.float32 if dtype == np.float16 else dtype, order="C")  # MPI knows no half precision
     with meeting(f"all_reduce of {own.dtype} {own.shape} by {op!r}"):

@@ -149,7 +149,8 @@ READ = {"tolist", "tobytes", "nonzero", "searchsorted", "argpartition", "nbytes"
 INSTEAD = {
     "sort": "x = minigrad.sort(x)", "partition": "x = minigrad.sort(x)", "put": "x = minigrad.put(x, index, values)",
     "fill": "x = 0 * x + value, or x.data = numpy.full(x.shape, value)", "resize": "x = x.reshape(shape)",
-    "view": "x.reshape(shape), or x.astype(dtype)", "flat": "x.ravel()", "setfield": "x.astype(dtype)",
+    "view": "x.reshape(shape), or x.astype(dtype)", "flat": "x.ravel()",
+    "setfield": "x = minigrad.put(x, index, values)",
     "real": "x, which is real", "conj": "x, which is real", "conjugate": "x, which is real", "imag": "0 * x",
 }
 

@@ -124,13 +124,14 @@ def nll_loss(
 
 def class_axis(name: str, logits: Tensor) -> int:
     """The axis of `logits` that holds the classes."""
+    what = "log-probabilities" if name == "nll_loss" else "logits"
     if logits.dtype.kind != "f":
-        raise TypeError(f"{name} expects floating logits, got dtype {logits.dtype}")
+        raise TypeError(f"{name} expects floating {what}, got dtype {logits.dtype}")
     if not logits.ndim:
-        raise ValueError(f"{name} expects logits of shape (classes,) or (batch, classes, ...), got one number")
+        raise ValueError(f"{name} expects {what} of shape (classes,) or (batch, classes, ...), got one number")
     axis = 0 if logits.ndim == 1 else 1
     if not logits.shape[axis]:
-        raise ValueError(f"{name} expects logits of at least one class, got shape {logits.shape}")
+        raise ValueError(f"{name} expects {what} of at least one class, got shape {logits.shape}")
     return axis
 
 

@@ -536,6 +536,12 @@ def test_every_public_name_of_an_array_works_on_a_tensor_or_is_refused_in_a_sent
                     getattr(x, name)
 
 
+@pytest.mark.parametrize("name", ["fill", "partition", "put", "resize", "setfield", "sort"])
+def test_what_would_write_into_an_array_is_an_assignment_in_the_sentence(name):
+    with pytest.raises(AttributeError, match=f"a tensor has no {name}: write x = "):
+        getattr(mg.tensor([1.0]), name)
+
+
 @pytest.mark.parametrize("value", [[3.0, 1.0, 2.0], 2.5, [[1, 2], [3, 4]], [True, False], np.float32([[0.5], [1.5]])])
 def test_what_an_array_tells_of_itself_a_tensor_tells_too(value):
     x, array = mg.tensor(value), np.array(value)

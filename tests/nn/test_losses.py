@@ -264,8 +264,8 @@ def test_nll_loss_keeps_the_dtype():
 @pytest.mark.parametrize(
     ("x", "target", "error", "sentence"),
     [
-        (np.zeros((2, 3), int), np.array([0, 1]), TypeError, "nll_loss expects floating logits, got dtype int64"),
-        (0.0, np.array(0), ValueError, r"nll_loss expects logits of shape \(classes,\)"),
+        (np.zeros((2, 3), int), np.array([0, 1]), TypeError, "expects floating log-probabilities, got dtype int64"),
+        (0.0, np.array(0), ValueError, r"nll_loss expects log-probabilities of shape \(classes,\)"),
         (np.zeros((2, 3)), np.array([0, 3]), ValueError, "class indices from 0 to 2, got 3"),
         (np.zeros((2, 3)), np.array([0]), ValueError, r"one class index for each sample"),
         (np.zeros((2, 3)), np.array([0.0, 1.0]), ValueError, r"logits' shape \(2, 3\), got \(2,\)"),

@@ -11,13 +11,14 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import os
 
 from nn.console import as_path, say
 from nn.fashion.classifier import Classifier
 from nn.fashion.dataset import load
 from nn.fashion.folder import REPORT, check_output
 from nn.fashion.report_page import write_report
-from nn.files import check_can_write
+from nn.files import FileError, check_can_write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Write the page."""
+    for path in given.runs:
+        if os.path.isfile(path):
+            raise FileError(f"{path} is a file: name the folder of a run")
     own = given.runs[0] / REPORT
     if given.output in (None, own):  # which is made anew
         check_can_write(own)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,6 +139,14 @@ def test_a_report_is_made_anew_in_the_folder_of_its_run(sample, tmp_path, capsys
         (tmp_path / "report.html").write_text("an older one")
         assert commands.main(["report", str(tmp_path), *arguments]) == 0
         assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [["model.npz"], ["model.npz", "-o", "page.html"], [".", "model.npz"]], ids=str)
+def test_a_report_says_that_it_takes_folders(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("model.npz").touch()
+    assert commands.main(["report", *arguments]) == 1
+    assert capsys.readouterr().err.endswith(": model.npz is a file: name the folder of a run\n")
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
