@@ -51,7 +51,8 @@ class Optimizer(OfTraining):
 
     Parameters in half precision are updated, and what is remembered of them is kept, in single precision, where steps
     and squares are neither 0 nor infinite. So is a parameter in the next wider dtype once its gradient is so large that
-    a square overflows: beyond about 1e19 in float32, where PyTorch's optimizers stand still for ever.
+    a square overflows: beyond about 1e19 in float32. PyTorch's Adagrad stands still for ever there, its Adam
+    and RMSprop do from 1e21 on.
 
     Args:
         params: tensors, or dicts `{"params": tensors, "lr": 0.01, ...}` with settings of their own.
@@ -287,7 +288,7 @@ class SGD(Optimizer):
     Args:
         params: tensors, or dicts of tensors and settings.
         lr: learning rate.
-        momentum: how much of the last step is kept, 0 to 1.
+        momentum: how much of the last step is kept: at least 0, and less than 1 for steps that do not grow.
         dampening: how much less of the gradient enters the momentum.
         weight_decay: strength of the penalty weight_decay / 2 · |p|².
         nesterov: look ahead along the momentum.
@@ -528,7 +529,7 @@ class RMSprop(Optimizer):
         alpha: how much of the last mean is kept.
         eps: added to the root.
         weight_decay: strength of the penalty weight_decay / 2 · |p|².
-        momentum: how much of the last step is kept, 0 to 1.
+        momentum: how much of the last step is kept: at least 0, and less than 1 for steps that do not grow.
         centered: subtract the square of the mean gradient from v.
         maximize: climb instead.
 

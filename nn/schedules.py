@@ -310,8 +310,8 @@ class OneCycleLR(LRScheduler):
         pct_start: the part of the cycle, 0 to 1, in which the learning rate rises.
         anneal_strategy: "cos" or "linear".
         cycle_momentum: whether to cycle the momentum.
-        base_momentum: the momentum at the highest learning rate, or one for each group.
-        max_momentum: the momentum at the start and the end, or one for each group.
+        base_momentum: the momentum at the highest learning rate, 0 to less than 1, or one for each group.
+        max_momentum: the momentum at the start and the end, 0 to less than 1, or one for each group.
         div_factor: the first learning rate is `max_lr / div_factor`.
         final_div_factor: the last is the first divided by this.
         three_phase: come down to the first learning rate as slowly as it rose, and only then to the last.
@@ -405,8 +405,8 @@ class SequentialLR(LRScheduler):
         last_epoch: the number of the last step when training is resumed; -1 to begin.
 
     Raises:
-        ValueError: if there is not one schedule more than milestones, these do not rise, or a schedule is of another
-            optimizer or a `ReduceLROnPlateau`, which is not a function of the number of steps.
+        ValueError: if there is not one schedule more than milestones, these are not in order, or a schedule is of
+            another optimizer or a `ReduceLROnPlateau`, which is not a function of the number of steps.
 
     >>> from minigrad import Tensor
     >>> from nn.optim import SGD

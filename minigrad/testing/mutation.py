@@ -243,7 +243,7 @@ def mutate_rules(
         check: raises if something is wrong, like a test; it must pass as things are, and do the same every time.
         operations: names of the operations whose rules to break, or "all" of them; by default those that are yours,
             that is defined neither in `minigrad` nor in `nn`: those are tested here.
-        mutations: the faults to try, of `MUTATIONS`.
+        mutations: the faults to try, of `minigrad.testing.mutation.MUTATIONS`.
 
     Raises:
         TypeError: if the check cannot be called.

@@ -63,7 +63,7 @@ def read_photo(
         size: rows and columns of the pixels.
 
     Raises:
-        nn.FileError: if the file cannot be read as an image, or has more than 50 million pixels.
+        nn.FileError: if the file cannot be read as an image, or has more than 50 million pixels, a JPEG 178 million.
         ValueError: if an array is no picture, or there is nothing to be seen on a plain background.
         ImportError: if Pillow is not installed.
 

@@ -34,7 +34,7 @@ class Recipe:
         weight_decay: of weights, not of biases and what else has a single axis.
         loss: "softmax" is the cross-entropy of classes, "sigmoid" that of ten separate yes-or-no questions.
         l1, l2: add l1 · Σ|w| + l2 · Σw² over the weights to the loss.
-        schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2018), "triangle" does so in
+        schedule: "one-cycle" rises to `lr` and falls to nearly 0 (Smith and Topin, 2019), "triangle" does so in
             straight lines, and rises for a seventh of the steps only; "constant" stays there.
         mean, std: what is subtracted from pixels scaled to [0, 1], and what they are divided by.
         standardise: whether these two are the mean and the standard deviation of the training images, whatever data

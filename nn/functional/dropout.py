@@ -26,7 +26,7 @@ def dropout(
     of 1 - p, thirty-two bits decide.
 
     Raises:
-        TypeError: if x is not floating.
+        TypeError: if x is not floating, while training.
         ValueError: unless 0 <= p <= 1.
 
     Source: Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 2014.
@@ -62,7 +62,7 @@ def dropout2d(
         p, training, generator: as for `dropout`.
 
     Raises:
-        TypeError: if x is not floating.
+        TypeError: if x is not floating, while training.
         ValueError: unless 0 <= p <= 1 and x has four axes.
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, CVPR 2015, section 3.2.
