@@ -170,7 +170,7 @@ def claimed_training(claimed: Any) -> dict[str, Any]:
 
 
 def names_of_classes(claimed: Any) -> tuple[str, ...]:
-    """The names of classes in a stranger's file, without what would steer a terminal that they are printed on."""
+    """The names of classes in a stranger's file: those that `checked_names` gave whoever wrote it stay as they are."""
     if not isinstance(claimed, list | tuple) or not all(isinstance(name, str) for name in claimed):
         raise ValueError("its classes are not a list of names")
-    return checked_names([" ".join(name.split()) for name in claimed], "it")
+    return checked_names(claimed, "it")

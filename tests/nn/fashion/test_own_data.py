@@ -241,6 +241,16 @@ def test_pictures_are_reduced_by_the_means_of_areas(tmp_path, picture):
     assert mean == 85
 
 
+def test_names_that_differ_by_their_spaces_alone_are_those_of_the_model_too(tmp_path, picture):
+    for name in ("a b", "a  b"):
+        for i in range(3):
+            picture(tmp_path / "data" / name / f"{i}.png", np.full((4, 5), 10 * i))
+    data = load(tmp_path / "data")
+    architecture = {"name": "mlp", "sizes": [20, 2]}
+    Classifier(build(architecture), architecture, classes=data.classes, size=data.size).save(tmp_path / "model.npz")
+    Classifier.load(tmp_path / "model.npz").check(data)
+
+
 def test_of_one_level_a_sixth_of_each_class_is_for_testing_the_same_ones_each_time(tmp_path, picture):
     for name, count in (("many", 12), ("two", 2)):
         for i in range(count):

@@ -1,5 +1,6 @@
 """A model file from a stranger loads, or is refused in one sentence, at a cost that its own size bounds."""
 
+import contextlib
 import copy
 import functools
 import gzip
@@ -17,12 +18,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import nn
-from nn.fashion import idx, load
+from nn.fashion import DataError, idx, load
 from nn.fashion.card import settings_of_run
-from nn.fashion.class_names import read_names
-from nn.fashion.classifier import Classifier
+from nn.fashion.class_names import checked_names, read_names
+from nn.fashion.classifier import Classifier, names_of_classes
 from nn.fashion.dataset import Dataset
 from nn.fashion.models import build
 from nn.fashion.recipes import RECIPES
@@ -90,6 +93,14 @@ def test_names_of_classes_cannot_steer_a_terminal(tmp_path):
     names = ["\x1b[2J" + name + "\r\u202e" for name in "abcdefghij"]
     loaded = Classifier.load(written(tmp_path / "model.npz", MLP, classes=names))
     assert all(name.isprintable() for name in loaded.classes)
+
+
+@given(st.lists(st.text("aé \t\x07\u00a0", min_size=3, max_size=8), min_size=2, max_size=9))
+@example(["a b", "a  b"])
+def test_names_of_classes_are_loaded_as_they_were_read_with_the_data(names):
+    with contextlib.suppress(DataError):
+        classes = checked_names(names, "pets")
+        assert names_of_classes(list(classes)) == classes
 
 
 @pytest.mark.parametrize("classes", ["abcdefghij", dict.fromkeys("abcdefghij"), [1] * 10, ["x"] * 10, ["x" * 200] * 10])
