@@ -16,6 +16,7 @@ from nn.fashion.dataset import CLASSES, FILES, SAMPLE_FOLDER, read_folder
 from nn.fashion.folder import check_room, own_folder
 from nn.fashion.idx import pack
 from nn.fashion.recipes import RECIPES
+from nn.fashion.train_command import check_reached
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--epochs", "2", "--val-size", "100", "--threads", "1"]
@@ -215,6 +216,15 @@ def test_the_exit_status_tells_whether_the_target_was_reached(run):
     status, out, err = run(*QUICK, "--quiet", "--target-accuracy", 100)
     assert status == 1
     assert f"the test accuracy of {accuracy(out):.2f}% is below the target of 100.0 %" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("samples", "digits"), [(100, 0), (1000, 1), (10_000, 2), (3200, 5)])
+def test_a_target_is_reached_by_exactly_so_many_per_cent_and_by_no_sample_less(samples, digits):
+    for right in range(1, samples + 1):
+        target = float(f"{100 * right / samples:.{digits}f}")
+        check_reached(right / samples, target)
+        with pytest.raises(ValueError, match="is below the target"):
+            check_reached((right - 1) / samples, target)
 
 
 def test_a_saved_model_is_evaluated_as_it_was_trained(run):

@@ -89,10 +89,15 @@ def perform(arguments: argparse.Namespace) -> int:
         return 0
     evaluation = (evaluate(arguments.evaluate, arguments.data, arguments.json, arguments.quiet)
                   if arguments.evaluate else train(arguments))
-    target = arguments.target_accuracy
-    if evaluation is not None and target is not None and 100 * evaluation.accuracy < target:
-        raise ValueError(f"the test accuracy of {evaluation.accuracy:.2%} is below the target of {target} %")
+    if evaluation is not None and arguments.target_accuracy is not None:
+        check_reached(evaluation.accuracy, arguments.target_accuracy)
     return 0
+
+
+def check_reached(accuracy: float, target: float) -> None:
+    """Raise ValueError if a share is less than a target in per cent."""
+    if round(100 * accuracy, 9) < target:  # 100 * 0.57 alone is less than 57
+        raise ValueError(f"the test accuracy of {accuracy:.2%} is below the target of {target} %")
 
 
 def check_flags(arguments: argparse.Namespace) -> str:
