@@ -5,12 +5,15 @@ Source: van der Maaten and Hinton, Visualizing Data using t-SNE, Journal of Mach
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import minigrad as mg
+from minigrad.arrays import numeric_array
+from nn.functional.settings import real, whole
 
 Array = npt.NDArray[np.float32]
 
@@ -24,23 +27,26 @@ def tsne(points: npt.NDArray[Any], perplexity: float = 30.0, steps: int = 500, s
     memory for a few arrays of n x n numbers.
 
     Args:
-        perplexity: how many neighbours a point has, about; less than a third of n.
+        perplexity: how many neighbours a point has, about; from 1 to less than a third of n.
         steps: of gradient descent, a quarter of them exaggerated.
         seed: of the noise that moves points apart which are the same.
 
     Raises:
-        ValueError: if there are too few points for the perplexity, or they are no matrix of finite numbers.
+        ValueError: if there are too few points for the perplexity, they are no matrix of finite numbers, or a setting
+            is out of its range.
 
     >>> two = np.concatenate([np.zeros((10, 5)), np.ones((10, 5))]) + np.eye(20, 5) / 10
     >>> tsne(two, perplexity=5, steps=200).shape
     (20, 2)
     """
-    points = np.asarray(points, np.float64)
-    if points.ndim != 2 or not np.isfinite(points).all():
+    perplexity, steps = real("tsne", "perplexity", perplexity, 1, below=inf), whole("tsne", "steps", steps, 0)
+    points = numeric_array(points, np.float64)
+    if points.ndim != 2 or points.shape[1] == 0 or not np.isfinite(points).all():
         raise ValueError(f"tsne expects (n, features) finite numbers, got shape {points.shape}")
-    if len(points) < 3 * perplexity:
-        least = f"at least {3 * perplexity:g} points for a perplexity of {perplexity:g}"
+    if len(points) <= 3 * perplexity:
+        least = f"more than {3 * perplexity:g} points for a perplexity of {perplexity:g}"
         raise ValueError(f"tsne expects {least}, got {len(points)}")
+    points = np.ldexp(points, -np.frexp(np.abs(points).max())[1])  # else squares of some overflow, or vanish
     near = neighbourhoods(points, perplexity)
     places = starting_places(points, seed)
     gradient = mg.grad(divergence)
@@ -62,15 +68,15 @@ def divergence(places: mg.Tensor, near: Array) -> mg.Tensor:
     On the map, points at a squared distance d are as near as 1 / (1 + d), a share of the sum over all pairs.
     """
     d = squared_distances(places)
-    pairs = (1 / (1 + d)).sum() - len(near)  # each point is at 1 from itself
-    cost: mg.Tensor = (near * mg.log1p(d)).sum() + mg.log(pairs)
+    pairs = (1 - np.eye(len(near), dtype=near.dtype)) / (1 + d)  # to subtract each point's own 1 would leave rounding
+    cost: mg.Tensor = (near * mg.log1p(d)).sum() + mg.log(pairs.sum())
     return cost
 
 
 def squared_distances(points: Any) -> Any:
-    """(n, n), of tensors or arrays (n, features); up to rounding, so some that are 0 may be negative."""
+    """(n, n), of tensors or arrays (n, features); up to rounding, which makes none of them negative."""
     squares = (points * points).sum(1)
-    return squares[:, None] + squares - 2 * (points @ points.T)
+    return np.maximum(squares[:, None] + squares - 2 * (points @ points.T), 0)
 
 
 def neighbourhoods(points: npt.NDArray[np.float64], perplexity: float) -> Array:
@@ -78,7 +84,7 @@ def neighbourhoods(points: npt.NDArray[np.float64], perplexity: float) -> Array:
 
     Those beyond three times as many are not looked at.
     """
-    distances = np.maximum(squared_distances(points), 0)
+    distances = squared_distances(points)
     np.fill_diagonal(distances, np.inf)  # nobody is its own neighbour
     nearest = np.argpartition(distances, int(3 * perplexity) - 1)[:, : int(3 * perplexity)]
     d = np.take_along_axis(distances, nearest, 1)
