@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from itertools import pairwise
 from math import inf
 from typing import TypeAlias
@@ -68,10 +67,6 @@ class DataLoader:
         """The number of samples in the last batch."""
         left = self.num_samples % self.batch_size
         return left if left and not self.drop_last else self.batch_size
-
-    def example(self) -> Arrays:
-        """A batch of the first sample alone; the transform, which may count what it sees, does not hear of it."""
-        return transformed(deepcopy(self.transform), tuple(array[:1] for array in self.arrays))
 
     def __iter__(self) -> Iterator[Arrays]:
         order = self.order()

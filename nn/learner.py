@@ -256,11 +256,13 @@ class Learner(OfTraining):
     def check_batches_of_one(self, train: DataLoader) -> None:
         """Raise ValueError if there is a batch of one sample and the model cannot be trained on it, as with batch norm.
 
-        That is tried with the first sample, and leaves everything as it was.
+        That is tried with the first sample, and leaves as it was what has a state: weights and buffers, generators, and
+        what `nn.state.moving_parts` finds. What a model or a transform notes elsewhere, such as in a list, it notes of
+        the trial too.
         """
         if getattr(train, "smallest_batch", None) != 1:  # what else gives batches and has a length will do as well
             return
-        with undone(self.model), self.model.in_mode(training=True), no_grad():
+        with undone(self.model, train), self.model.in_mode(training=True), no_grad():
             fault = fault_with_one(self.model, train)
         if fault is not None:
             size, samples = train.batch_size, train.num_samples
@@ -441,8 +443,8 @@ def said_of(part: str) -> Iterator[None]:
 
 @contextmanager
 def undone(*parts: Any) -> Iterator[None]:
-    """Inside is a trial: afterwards the parts that have a state, and all generators, are as they were before."""
-    moving = {str(i): part for i, part in enumerate(parts) if has_state(part)}
+    """Inside is a trial: afterwards all generators, and what has a state of these parts or in them, are as before."""
+    moving = {str(i): part for i, part in enumerate(parts) if has_state(part)} | moving_parts(parts)
     states = states_of(moving)
     with noting() as generators:
         try:
@@ -473,7 +475,7 @@ def tuples(data: Iterable[Any], size: int | None = None) -> Iterator[tuple[Any, 
 def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
     """What a model raises for one sample, if it takes two."""
     try:
-        inputs, *_ = train.example()
+        inputs, *_ = train.batch(range(1))
         model(np.concatenate([inputs, inputs]))
     except Exception:  # not for lack of samples: training will say it
         return None

@@ -13,7 +13,6 @@ from minigrad.arrays import Array
 from nn.data import DataLoader
 from nn.functional.settings import real, whole
 from nn.learner import NOTHING_COUNTS, Learner, NonFiniteLoss, check_loader, tuples, undone
-from nn.state import moving_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +35,10 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
 
     It rises exponentially from `low` to `high`, the same for all parameter groups, through the batches of `train`, as
     often as needed. The search ends early when the smoothed loss (0.9 of the one before, 0.1 of the new loss) exceeds
-    four times its lowest value, or when a loss is not finite. Afterwards model, loss, optimizer, schedule and counts of
-    the learner, without gradients, are as they were, and so are all generators that batches, transforms and layers drew
-    from, and what else a transform keeps that `nn.state.moving_parts` finds; its callbacks hear nothing.
+    four times its lowest value, or when a loss is not finite.
+    Afterwards model, loss, optimizer, schedule and counts of the learner, without gradients, are as they were, and so
+    are all generators and whatever else has a state that `nn.state.moving_parts` finds in them and in `train`; its
+    callbacks hear nothing.
 
     Raises:
         TypeError: if `train` can be gone through only once.
@@ -64,7 +64,7 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
     learner.scheduler = None
     try:
-        trial = undone(model, learner.loss, optimizer, *moving_parts(train).values())
+        trial = undone(model, learner.loss, optimizer, train)
         silence = np.errstate(over="ignore", invalid="ignore")
         with trial, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
             for lr, batch in zip(rising, batches, strict=False):

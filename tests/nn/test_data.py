@@ -121,7 +121,7 @@ def test_loaders_that_cannot_work_are_refused(arrays, batch_size, error, sentenc
 @pytest.mark.parametrize(("result", "kind"), [(np.ones((2, 3)), "ndarray"), (None, "NoneType")])
 def test_a_transform_that_returns_no_tuple_is_refused(result, kind):
     loader = DataLoader((np.ones((4, 3)), np.ones(4)), 2, transform=lambda images, labels: result)
-    for give in (lambda: next(iter(loader)), loader.example):
+    for give in (lambda: next(iter(loader)), lambda: loader.batch(range(1))):
         with pytest.raises(TypeError, match=f"a transform returns a tuple of the arrays of a batch, got a {kind}"):
             give()
 

@@ -809,6 +809,44 @@ def test_trying_one_sample_changes_no_training():
         np.testing.assert_array_equal(array, expected[name])
 
 
+class Noisy(nn.Module):
+    """A layer, or by `of` a transform, that draws noise from a generator of its own, and cannot be copied."""
+
+    def __init__(self, generator):
+        self.own, self.lock = generator, threading.Lock()
+
+    def forward(self, x):
+        return x + self.own.standard_normal(x.shape).astype(np.float32)
+
+    def of(self, inputs, *others):
+        return (self.forward(inputs), *others)
+
+
+def noise_of(generator):
+    """A transform that is a function."""
+    return lambda inputs, *others: (inputs + generator.standard_normal(inputs.shape).astype(np.float32), *others)
+
+
+@pytest.mark.parametrize("transform", [noise_of, lambda generator: Noisy(generator).of])
+@pytest.mark.parametrize("trial", [
+    lambda learner, loader: learner.check_batches_of_one(loader),
+    lambda learner, loader: find_lr(learner, loader, steps=5),
+    lambda learner, loader: find_lr(learner, DataLoader(loader.arrays, 4, transform=loader.transform), steps=5),
+])
+def test_a_trial_leaves_generators_where_they_were_whatever_draws_from_them(transform, trial):
+    generators = [np.random.default_rng(seed) for seed in (1, 2)]
+    before = [generator.bit_generator.state for generator in generators]
+    learner = learner_of(nn.Sequential(Noisy(generators[0]), nn.Linear(6, 4)))
+    trial(learner, DataLoader(batch(10), 3, transform=transform(generators[1])))
+    assert [generator.bit_generator.state for generator in generators] == before
+
+
+def test_a_batch_of_one_sample_is_refused_whatever_the_transform_holds():
+    loader = DataLoader(batch(9), 4, transform=Noisy(np.random.default_rng(0)).of)
+    with pytest.raises(ValueError, match="cannot be trained on a batch of one sample"):
+        learner_of(with_batch_norm()).fit(loader)
+
+
 def test_what_fails_for_any_batch_is_said_as_it_is():
     model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8))
     with pytest.raises(ValueError, match="Linear expects inputs"):
