@@ -52,6 +52,7 @@ def data_parallel(model: Module, loss: Module, workers: int) -> Iterator[Backwar
         workers: how many parts a batch is divided into.
 
     Raises:
+        TypeError: on entering, if something in the model cannot be copied.
         ValueError: on entering, unless `workers` is an integer of at least 1; from `backward`, if predictions are
             something else.
 
@@ -161,11 +162,18 @@ def at_once(threads: Executor, function: Callable[..., Any], arguments: Sequence
 
 
 def copy_sharing_parameters(model: Module) -> Module:
-    """A copy of a model that has the same parameters, and whatever else in it requires gradients, but the rest anew."""
+    """A copy of a model that has the same parameters, and whatever else in it requires gradients, but the rest anew.
+
+    Raises TypeError if something in it cannot be copied.
+    """
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     memo |= {id(x): x for x in reachable([model], held_by) if isinstance(x, Tensor) and x.requires_grad}
     memo |= {id(g): derived(g) for g in moving_parts(model).values() if isinstance(g, np.random.Generator)}
-    return deepcopy(model, memo)
+    try:
+        return deepcopy(model, memo)
+    except TypeError as error:
+        sentence = f"several workers need copies of the model, and something in it cannot be copied: {error}"
+        raise TypeError(f"{sentence}; use one worker, or define its __deepcopy__") from error
 
 
 def derived(generator: np.random.Generator) -> np.random.Generator:

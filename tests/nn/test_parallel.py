@@ -441,3 +441,15 @@ def test_what_requires_gradients_and_is_no_parameter_by_name_is_shared_too(hide)
             backward(x, labels)
         gradients.append(model.scale().grad.numpy())
     np.testing.assert_allclose(*gradients, rtol=1e-6)
+
+
+def test_a_model_that_cannot_be_copied_is_one_sentence():
+    model = network()
+    model.lock = threading.Lock()
+    with data_parallel(model, nn.CrossEntropyLoss(), 1):
+        pass
+    with (
+        pytest.raises(TypeError, match=r"workers need copies of the model, .* cannot be copied: .*lock"),
+        data_parallel(model, nn.CrossEntropyLoss(), 2),
+    ):
+        pass
