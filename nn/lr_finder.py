@@ -35,7 +35,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
 
     It rises exponentially from `low` to `high`, the same for all parameter groups, through the batches of `train`, as
     often as needed. The search ends early when the smoothed loss (0.9 of the one before, 0.1 of the new loss) exceeds
-    four times its lowest value, or when a loss is not finite.
+    four times its lowest value, or when a loss is not finite. Where losses are negative, as logarithms of densities may
+    be, it is when the smoothed one exceeds its lowest value by three times the size of the most negative loss.
     Afterwards model, loss, optimizer, schedule and counts of the learner, without gradients, are as they were, and so
     are all generators and whatever else has a state that `nn.state.moving_parts` finds in them and in `train`; its
     callbacks hear nothing.
@@ -77,7 +78,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
                 lrs.append(lr)
                 losses.append(loss)
                 smoothed.append(0.9 * smoothed[-1] + 0.1 * losses[-1] if smoothed else losses[0])
-                if smoothed[-1] > 4 * min(smoothed):
+                lowest = min(smoothed)
+                if smoothed[-1] - lowest > 3 * max(lowest, -min(losses)):
                     break
     finally:
         learner.scheduler, learner.step = scheduler, step

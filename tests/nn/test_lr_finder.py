@@ -53,6 +53,32 @@ def test_the_search_ends_when_the_loss_diverges():
     assert diverged == [False] * (len(smoothed) - 1) + [True]
 
 
+class Scripted(Learner):
+    """Its batches hold nothing but their number, of which `losses` says the loss; None does not count."""
+
+    def __init__(self, losses):
+        self.losses = losses
+        model = nn.Linear(1, 1)
+        super().__init__(model, SGD(model.parameters()))
+
+    def train_batch(self, inputs, targets, *, backward=None):
+        loss = self.losses[int(inputs[0, 0])]
+        self.step += loss is not None
+        return np.nan if loss is None else loss
+
+    def search(self):
+        numbers = np.arange(float(len(self.losses)))[:, None]
+        return find_lr(self, DataLoader((numbers, numbers), 1), steps=len(self.losses))
+
+
+@pytest.mark.parametrize("typical", [3.0, 0.0, -0.1, -5.0, -1e6])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_search_ends_as_a_loss_of_any_sign_and_size_diverges(typical, scale):
+    noise = np.random.default_rng(0).uniform(-1, 1, 40)
+    losses = scale * np.array([*(typical + noise - np.linspace(0, 2, 40)), *(abs(typical) + 1) * 2.0 ** np.arange(40)])
+    assert 40 < len(Scripted(losses).search().losses) < 60
+
+
 def test_the_suggestion_lies_where_the_loss_falls():
     search = find_lr(quadratic(), nothing(), low=1e-4, high=1e3, steps=100)
     assert 0.01 < search.suggestion < 2
@@ -269,15 +295,6 @@ def test_a_search_over_labels_that_do_not_count_says_so():
 
 
 def test_the_steepest_fall_is_against_the_learning_rate_also_where_batches_do_not_count():
-    losses = [10.0, 9.0, *[None] * 8, 7.0]
-
-    class Scripted(Learner):
-        def train_batch(self, inputs, targets, *, backward=None):
-            loss = losses[int(inputs[0, 0])]
-            self.step += loss is not None
-            return np.nan if loss is None else loss
-
-    model, numbers = nn.Linear(2, 2), np.repeat(np.arange(11.0)[:, None], 2, axis=1)
-    search = find_lr(Scripted(model, SGD(model.parameters())), DataLoader((numbers, numbers), 1), steps=11)
+    search = Scripted([10.0, 9.0, *[None] * 8, 7.0]).search()
     assert len(search.losses) == 3
     assert search.suggestion == search.lrs[0]
