@@ -130,7 +130,7 @@ def check_pixels(images: Array, white: int) -> None:
     lowest, highest = (images.min(), images.max()) if images.size else (0, 0)
     if not (lowest >= 0 and highest <= white):
         expected = "bytes from 0 to 255, or floating pixels from 0 to 1"
-        raise ValueError(f"Normalize expects {expected}, got {images.dtype} from {lowest:g} to {highest:g}")
+        raise ValueError(f"Normalize expects {expected}, got {images.dtype} from {lowest!s} to {highest!s}")
 
 
 def divided(samples: int, parts: int) -> list[slice]:

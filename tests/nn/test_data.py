@@ -187,8 +187,10 @@ def test_no_images_are_normalised_to_none(dtype):
 @pytest.mark.parametrize(
     ("images", "given"),
     [
-        (PIXELS.astype(np.float32), "float32 from 0 to 255"),
-        (PIXELS / 127.5 - 1, "float64 from -1 to 1"),
+        (PIXELS.astype(np.float32), "float32 from 0.0 to 255.0"),
+        (PIXELS / 127.5 - 1, "float64 from -1.0 to 1.0"),
+        (np.array([0.5, 1.0000001]), "float64 from 0.5 to 1.0000001"),
+        (np.array([-1e-9, 1.0], np.float32), "float32 from -1e-09 to 1.0"),
         (np.array([0.5, np.nan]), "float64 from nan to nan"),
         (np.array([0.5, np.inf]), "float64 from 0.5 to inf"),
         (np.array([0, 65535], np.uint16), "uint16 from 0 to 65535"),
