@@ -103,8 +103,8 @@ class AlternatingFlip:
 class RandomShift:
     """Moves images by up to `pixels` up or down and left or right, with probability `p`; `fill` comes in from outside.
 
-    Raises ValueError if `pixels` is negative, unless 0 <= p <= 1, and if the images are of another shape or cannot hold
-    `fill`.
+    Raises ValueError if `pixels` is negative or `fill` not finite, unless 0 <= p <= 1, and if the images are of another
+    shape or cannot hold `fill`.
 
     >>> moved, = RandomShift(1)(np.array([[[7]]] * 90))  # all but one of nine moves leave the image
     >>> sorted(set(moved.ravel().tolist()))
@@ -113,7 +113,8 @@ class RandomShift:
 
     def __init__(self, pixels: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         self.pixels = whole("RandomShift", "pixels", pixels, 0)
-        self.fill, self.p, self.generator = fill, real(type(self).__name__, "p", p, 0, 1), generator
+        self.fill = real(type(self).__name__, "fill", fill, above=-inf, below=inf)
+        self.p, self.generator = real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
@@ -135,8 +136,8 @@ class RandomErase:
 
     The square lies within the image, and is the same in all channels.
 
-    Raises ValueError if `size` is negative, unless 0 <= p <= 1, and if the images are smaller, of another shape, or
-    cannot hold `fill`.
+    Raises ValueError if `size` is negative or `fill` not finite, unless 0 <= p <= 1, and if the images are smaller, of
+    another shape, or cannot hold `fill`.
 
     Source: Zhong et al., Random Erasing Data Augmentation, AAAI 2020, with a square of one size and one value.
 
@@ -147,7 +148,8 @@ class RandomErase:
 
     def __init__(self, size: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         self.size = whole("RandomErase", "size", size, 0)
-        self.fill, self.p, self.generator = fill, real(type(self).__name__, "p", p, 0, 1), generator
+        self.fill = real(type(self).__name__, "fill", fill, above=-inf, below=inf)
+        self.p, self.generator = real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
         height, width = image_size(self, images)
@@ -189,9 +191,7 @@ class Mixup:
     """
 
     def __init__(self, alpha: float, classes: int, generator: Generator | None = None) -> None:
-        if not 0 < alpha < inf:
-            raise ValueError(f"Mixup expects a positive finite alpha, got {alpha}")
-        self.alpha, self.generator = alpha, generator
+        self.alpha, self.generator = real("Mixup", "alpha", alpha, above=0, below=inf), generator
         self.classes = whole("Mixup", "classes", classes, 1)
 
     def __call__(self, images: Array, labels: Array, *others: Array) -> Arrays:
@@ -233,7 +233,13 @@ def flipped(transform: object, images: Array, mirrored: Array) -> Array:
 
 
 def as_pixel(transform: object, fill: float, dtype: np.dtype[Any]) -> Any:
-    """`fill` in the dtype of images; ValueError if that cannot hold it, such as 0.5 or -1 in bytes."""
-    if dtype.kind in "iu" and not (float(fill).is_integer() and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max):
+    """`fill` in the dtype of images; ValueError if that cannot hold it: 0.5 or -1 in bytes, 1e6 in half precision."""
+    if dtype.kind == "b":
+        is_held = fill in (0, 1)
+    elif dtype.kind in "iu":
+        is_held = fill.is_integer() and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max
+    else:
+        is_held = abs(fill) <= float(np.finfo(dtype).max)
+    if not is_held:
         raise ValueError(f"{type(transform).__name__} cannot fill images of {dtype} with {fill}")
     return dtype.type(fill)

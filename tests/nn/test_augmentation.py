@@ -103,8 +103,11 @@ def test_images_of_another_number_of_axes_are_refused(transform, shape):
         (lambda: RandomErase(-1), "RandomErase expects size to be an integer of at least 0, got -1"),
         (lambda: RandomShift(-1), "RandomShift expects pixels to be an integer of at least 0, got -1"),
         (lambda: RandomShift(1, p=1.5), "RandomShift expects p to be a number from 0 to 1, got 1.5"),
-        (lambda: Mixup(0.0, 10), "Mixup expects a positive finite alpha, got 0.0"),
-        (lambda: Mixup(math.inf, 10), "Mixup expects a positive finite alpha, got inf"),
+        (lambda: Mixup(0.0, 10), "Mixup expects alpha to be a number from above 0 to less than inf, got 0.0"),
+        *((lambda alpha=alpha: Mixup(alpha, 10), "Mixup expects alpha to be a number from above 0 to less than")
+          for alpha in (math.inf, math.nan, "1", None, np.array([0.2]), 10**400)),
+        *((lambda make=make, fill=fill: make(1, fill=fill), "expects fill to be a number from above -inf to less than")
+          for make in (RandomShift, RandomErase) for fill in (math.inf, math.nan, "x", None, 10**400)),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make, sentence):
@@ -302,11 +305,27 @@ def test_bytes_cannot_be_mixed_and_labels_must_be_classes():
             Mixup(1.0, 2)(np.zeros((2, 3, 3), np.float32), np.array(labels))
 
 
-@pytest.mark.parametrize("transform", [RandomShift(1, fill=-1.0), RandomShift(1, fill=256), RandomErase(1, fill=0.5)])
-def test_a_filling_that_the_images_cannot_hold_is_refused(transform):
-    with pytest.raises(ValueError, match="cannot fill images of uint8 with"):
-        transform(np.zeros((2, 3, 3), np.uint8))
-    transform(np.zeros((2, 3, 3), np.float32))
+@pytest.mark.parametrize("make", [RandomShift, RandomErase])
+@pytest.mark.parametrize(
+    ("dtype", "held", "others"),
+    [
+        (np.uint8, [0, 255, np.float32(7)], [-1.0, 256, 0.5]),
+        (np.int64, [-(2**63)], [2**63, 0.5]),
+        (np.uint64, [2**63], [2**64, -1]),
+        (bool, [0, 1, True], [2, 256, 0.5, -1]),
+        (np.float16, [-65504, 0.1], [65520, 1e6, -1e300]),
+        (np.float32, [3e38, 0.1], [1e39]),
+        (np.float64, [1.7e308], []),
+    ],
+)
+def test_a_filling_that_the_images_cannot_hold_is_refused(make, dtype, held, others):
+    images = np.ones((30, 3, 3), dtype)
+    for fill in held:
+        (filled,) = make(1, fill=fill, generator=seeded(0))(images)
+        assert {*filled.ravel()} == {dtype(1), dtype(fill)}
+    for fill in others:
+        with pytest.raises(ValueError, match=f"{make.__name__} cannot fill images of {np.dtype(dtype)} with"):
+            make(1, fill=fill)(images)
 
 
 @pytest.mark.parametrize(
