@@ -21,10 +21,7 @@ WEAK = frozenset([float, int, bool])  # Python's numbers: their dtype gives way 
 
 def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
     """`x` as a boolean, integer or real ndarray; TypeError or ValueError with a sentence for anything else."""
-    for part in x if isinstance(x, (list, tuple)) else [x]:
-        if isinstance(part, np.ndarray) and part.__array_priority__ > 0:  # it says that it is more than its elements
-            filled = "x.filled(v) or " if isinstance(part, np.ma.MaskedArray) else ""
-            raise TypeError(f"a tensor would lose what a {type(part).__name__} adds: pass {filled}np.asarray(x)")
+    check_no_more_than_elements(x, "a tensor")
     try:
         array: Array = np.array(x, dtype=dtype, copy=copy)
     except ValueError as error:
@@ -32,6 +29,14 @@ def numeric_array(x: Any, dtype: npt.DTypeLike | None = None, copy: bool | None 
     if array.dtype.kind not in NUMERIC:
         raise TypeError(f"a tensor holds booleans, integers or reals, got {type(x).__name__} of dtype {array.dtype}")
     return array if array.dtype.isnative else array.astype(native(array.dtype))
+
+
+def check_no_more_than_elements(x: Any, keeper: str) -> None:
+    """Raise TypeError if an array, or one in a list, is of a class whose additions `keeper` loses: a masked one."""
+    for part in x if isinstance(x, (list, tuple)) else [x]:
+        if isinstance(part, np.ndarray) and part.__array_priority__ > 0:  # it says that it is more than its elements
+            filled = "x.filled(v) or " if isinstance(part, np.ma.MaskedArray) else ""
+            raise TypeError(f"{keeper} would lose what a {type(part).__name__} adds: pass {filled}np.asarray(x)")
 
 
 def native(dtype: npt.DTypeLike) -> np.dtype[Any]:

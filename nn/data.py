@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.arrays import Array
+from minigrad.arrays import Array, check_no_more_than_elements
 from minigrad.random import source
 from nn.functional.settings import real, whole
 
@@ -33,7 +33,7 @@ class DataLoader:
     Without shuffling and transform the batches are views, not copies.
 
     Raises:
-        TypeError: if there is one array instead of a tuple of them, or the transform gives one.
+        TypeError: if there is one array instead of a tuple of them, or the transform gives one, or one is masked.
         ValueError: if the arrays have no samples to count, or differ in length, or the batch size is not positive.
 
     >>> loader = DataLoader((np.arange(5), np.arange(5) ** 2), batch_size=2)
@@ -47,7 +47,9 @@ class DataLoader:
     ) -> None:
         if hasattr(arrays, "shape"):
             raise TypeError(f"DataLoader expects a tuple of arrays, got one array of shape {arrays.shape}")
-        self.arrays = tuple(np.asarray(array) for array in arrays)
+        given = tuple(arrays)
+        check_no_more_than_elements(given, "a DataLoader")
+        self.arrays = tuple(map(np.asarray, given))
         if not all(array.ndim for array in self.arrays):
             raise ValueError(f"DataLoader expects arrays of samples, got {[array.shape for array in self.arrays]}")
         lengths = sorted({len(array) for array in self.arrays})

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import read_array_header_1_0, read_magic
 
+from minigrad.arrays import check_no_more_than_elements
 from minigrad.trees import leaves, rebuilt
 from nn.extras import required
 from nn.functional.settings import plain_number
@@ -334,6 +335,7 @@ def _check_dtype(path: Path, name: str, dtype: np.dtype) -> None:
 
 def _plain_array(path: Path, name: str, value: npt.ArrayLike) -> np.ndarray:
     try:
+        check_no_more_than_elements(value, "a file")
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # of lists of different lengths, of tensors with gradients
         raise FileError(f"{path}: {name!r} cannot be made an array: {error}") from error

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike
 from minigrad.allocator import keep_freed_memory
+from minigrad.arrays import check_no_more_than_elements
 from minigrad.graph import watches
 from minigrad.guards import libraries
 from minigrad.notebook import shown_by
@@ -338,6 +339,7 @@ def running(module: Module) -> Iterator[None]:
 def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
     """What a state has under a name, as an array; ValueError if it is none."""
     try:
+        check_no_more_than_elements(value, "a state")
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # of lists of different lengths, of tensors with gradients
         raise ValueError(f"{name} cannot be made an array: {error}") from error

@@ -21,7 +21,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from minigrad.arrays import Array
+from minigrad.arrays import Array, check_no_more_than_elements
 from nn.extras import required
 from nn.functional.settings import integer, one_of
 
@@ -63,12 +63,13 @@ def all_reduce(array: npt.ArrayLike, op: Literal["sum", "max", "min"] = "sum") -
 
     Raises:
         ProcessesDiffer: if arrays differ in shape or dtype, or `op` does.
-        TypeError: unless they are real numbers, or complex ones to add up.
+        TypeError: unless they are real numbers, or complex ones to add up, and no masked arrays.
 
     >>> all_reduce([1.0, 2.0])
     array([1., 2.])
     """
     one_of("all_reduce", "op", op, ("sum", "max", "min"))
+    check_no_more_than_elements(array, "all_reduce")
     own = np.asarray(array)
     if own.dtype.kind not in ("biufc" if op == "sum" else "biuf"):
         raise TypeError(f"all_reduce takes {'numbers' if op == 'sum' else 'real numbers'} for {op!r}, got {own.dtype}")

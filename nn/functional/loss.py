@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import Tensor, TensorLike, abs, as_tensor, clip, operation, record, relu, softplus, square, value, where
-from minigrad.arrays import Array
+from minigrad.arrays import Array, numeric_array
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import wrap
@@ -167,7 +167,7 @@ def weighted_target(
     classes, dtype, target = logits.shape[axis], logits.dtype, np.asarray(value(target))
     if weight is not None and np.shape(weight) != (classes,):
         raise ValueError(f"the loss expects {classes} class weights, got shape {np.shape(weight)}")
-    weights = None if weight is None else np.asarray(weight, dtype).reshape(-1, *[1] * (logits.ndim - 1))
+    weights = None if weight is None else numeric_array(weight, dtype).reshape(-1, *[1] * (logits.ndim - 1))
     is_index = target.dtype.kind != "f"
     counted: Any = True
     if is_index:
@@ -309,7 +309,7 @@ def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
     if weight is None:
         return losses
     try:
-        return times(losses, np.broadcast_to(np.asarray(weight, losses.dtype), losses.shape))
+        return times(losses, np.broadcast_to(numeric_array(weight, losses.dtype), losses.shape))
     except ValueError:
         raise ValueError(f"{name} cannot be broadcast from {np.shape(weight)} to the shape {losses.shape}") from None
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad import TensorLike, value
-from minigrad.arrays import Array
+from minigrad.arrays import Array, numeric_array
 from nn import functional as F
 from nn.functional.loss import check_settings
 from nn.layers.function import Function
@@ -31,7 +31,7 @@ class Loss(Function):
         check_settings(**settings)
         for name in {"weight", "pos_weight"} & settings.keys():
             if settings[name] is not None:
-                settings[name] = np.array(settings[name], float)
+                settings[name] = numeric_array(settings[name], float, copy=True)
 
     def sum_and_weight(self, loss: TensorLike, target: TensorLike) -> tuple[float, float]:
         """What a batch adds to a mean over many: the sum of its losses, and the weight that a mean divides it by.

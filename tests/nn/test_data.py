@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 import nn
 from minigrad import Tensor
+from nn import functional as F
 from nn.augmentation import RandomFlip
 from nn.data import DataLoader, Normalize, stratified_split
+from nn.processes import all_reduce
+from nn.tsne import tsne
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -116,6 +119,28 @@ def test_a_transform_sees_each_batch_as_a_whole():
 def test_loaders_that_cannot_work_are_refused(arrays, batch_size, error, sentence):
     with pytest.raises(error, match=sentence):
         DataLoader(arrays, batch_size)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", [np.ma.array, np.matrix])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda array, path: DataLoader((np.ones((2, 2)), array), 2),
+        lambda array, path: DataLoader([array], 2),
+        lambda array, path: all_reduce(array),
+        lambda array, path: nn.CrossEntropyLoss(weight=array),
+        lambda array, path: F.cross_entropy(np.ones((2, 2)), array),
+        lambda array, path: F.binary_cross_entropy_with_logits(np.ones((2, 2)), np.ones((2, 2)), weight=array),
+        lambda array, path: nn.Linear(2, 2, bias=False).load_state_dict({"weight": array}),
+        lambda array, path: nn.save({"weight": array}, path / "model.npz"),
+        lambda array, path: tsne(array, 1),
+    ],
+)
+def test_an_array_that_is_more_than_its_elements_is_never_taken_for_them(use, kind, tmp_path):
+    given = kind([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises((TypeError, ValueError, nn.FileError), match=f"would lose what a {type(given).__name__} adds"):
+        use(given, tmp_path)
 
 
 @pytest.mark.parametrize(("result", "kind"), [(np.ones((2, 3)), "ndarray"), (None, "NoneType")])
