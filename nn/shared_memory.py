@@ -25,8 +25,8 @@ def once_a_machine(make: Callable[[], Thing]) -> Thing:
 
     All processes call it, and what `make` raises in one is raised in all; itself it calls nothing that takes all. Where
     a machine has several processes, arrays are read-only, and lie in a file that has no name any more: so leave them as
-    they are everywhere. Arrays of objects, and those of a class of their own, such as masked ones, are not shared: each
-    process gets a copy.
+    they are everywhere. Arrays of objects, of records with times, and those of a class of their own, such as masked
+    ones, are not shared: each process gets a copy.
 
     Raises:
         FileError: if there is no room for such a file, or others cannot read it.
