@@ -20,15 +20,15 @@ LINEAR = frozenset(["linear", "sigmoid", *(f"conv{kind}{n}d" for kind in ("", "_
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with draws from the uniform distribution over [a, b); ValueError unless a <= b, both finite.
+    """Fill with draws from the uniform distribution over [a, b); ValueError unless a <= b, both and b - a finite.
 
     >>> uniform_(Tensor([0.0, 0.0]), 1.0, 2.0, np.random.default_rng(0)).data.round(3)
     array([1.637, 1.27 ])
     """
     a = real("uniform_", "a", a, above=-math.inf)
     b = real("uniform_", "b", b, a, below=math.inf)
-    draws = source(generator).random(tensor.shape, draw_dtype(tensor))
-    return fill(tensor, draws * (b - a) + a)
+    width, dtype = real("uniform_", "b - a", b - a, below=math.inf), draw_dtype(tensor)
+    return fill(tensor, source(generator).random(tensor.shape, dtype) * width + a)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -39,8 +39,8 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     """
     mean = real("normal_", "mean", mean, above=-math.inf, below=math.inf)
     std = real("normal_", "std", std, 0, below=math.inf)
-    draws = source(generator).standard_normal(tensor.shape, draw_dtype(tensor))
-    return fill(tensor, draws * std + mean)
+    dtype = draw_dtype(tensor)
+    return fill(tensor, source(generator).standard_normal(tensor.shape, dtype) * std + mean)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -138,6 +138,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def fans(tensor: Tensor) -> tuple[int, int]:
     """How many inputs an output sums (fan_in), and how many outputs read an input (fan_out)."""
+    check_tensor(tensor)
     if tensor.ndim < 2:
         raise ValueError(f"fan_in and fan_out need a weight of shape (out, in, ...), got shape {tensor.shape}")
     kernel = math.prod(tensor.shape[2:])
@@ -152,15 +153,21 @@ def kaiming_std(tensor: Tensor, a: float, mode: Fan, nonlinearity: str) -> float
 
 def draw_dtype(tensor: Tensor) -> Any:
     """The dtype to draw in: that of the tensor if generators know it."""
+    check_tensor(tensor)
     if tensor.dtype.kind != "f":
         raise TypeError(f"random draws fill floating tensors only, got dtype {tensor.dtype}")
     return np.float32 if tensor.dtype == np.float32 else np.float64
 
 
-def fill(tensor: Tensor, values: Any) -> Tensor:
-    """Write `values` into the tensor's own memory."""
+def check_tensor(tensor: Any) -> None:
+    """Raise TypeError unless it is something to fill."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"an initialiser fills a Tensor in place, got a {type(tensor).__name__}")
+
+
+def fill(tensor: Tensor, values: Any) -> Tensor:
+    """Write `values` into the tensor's own memory."""
+    check_tensor(tensor)
     tensor.data = array = tensor.numpy()  # first of all, for a recorded result is refused here
     array[...] = values
     tensor.data = array

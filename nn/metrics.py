@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigrad.notebook import shown_by
+from nn.functional.settings import whole
 
 Metric: TypeAlias = Callable[[npt.NDArray[Any], npt.NDArray[Any]], Any]  # of outputs and targets, a number
 
@@ -77,8 +78,9 @@ class Evaluation:
     def most_confused(self, n: int = 3) -> list[tuple[int, int, int]]:
         """The `n` pairs of classes most often taken for one another, as (class, class, times), both ways together.
 
-        There are fewer if fewer pairs were confused at all.
+        There are fewer if fewer pairs were confused at all. Raises ValueError if `n` is negative, or no integer.
         """
+        n = whole("most_confused", "n", n, 0)
         mutual = np.triu(self.counts + self.counts.T, 1)
         largest = np.argsort(-mutual, axis=None, kind="stable")[: min(n, np.count_nonzero(mutual))]
         pairs = zip(*np.unravel_index(largest, mutual.shape), strict=True)
@@ -131,6 +133,7 @@ def confusion_matrix(
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
+    classes = whole("confusion_matrix", "classes", classes, 0)
     for indices in (true, predicted):
         if indices.dtype.kind not in "iu" or indices.ndim != 1 or len(indices) != len(true):
             given = f"{true.dtype} of shape {true.shape} and {predicted.dtype} of shape {predicted.shape}"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from minigrad import no_grad
 from minigrad.trees import leaves
+from nn.functional.settings import integer
 from nn.module import Module, Parameter
 
 LayerRow: TypeAlias = tuple[str, str, str, int, int]
@@ -88,7 +89,8 @@ def table(rows: Sequence[LayerRow]) -> str:
 
 def zeros_of(name: str, samples: int, input_shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """So many samples of this shape; TypeError if it is none."""
-    if not isinstance(input_shape, Sequence):
+    sides = [*map(integer, input_shape)] if isinstance(input_shape, Sequence) else [None]
+    if not all(side is not None and side >= 0 for side in sides):
         raise TypeError(f"{name} expects input_shape to be that of one sample, such as (784,), got {input_shape!r:.80}")
     return np.zeros((samples, *input_shape), dtype)
 

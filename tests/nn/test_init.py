@@ -191,6 +191,7 @@ def test_filling_between_forward_and_backward_is_caught():
         (0.0, np.inf, "b to be a number from 0 to less than inf, got inf"),
         (np.nan, 1.0, "a to be a number from above -inf to inf, got nan"),
         (-np.inf, 1.0, "a to be a number from above -inf to inf, got -inf"),
+        (-1e308, 1e308, "b - a to be a number from -inf to less than inf, got inf"),
         ("a", 1.0, "a to be a number from above -inf to inf, got 'a'"),
     ],
 )
@@ -205,7 +206,11 @@ def test_a_negative_gain_is_refused_by_its_name(initialiser):
         initialiser(Tensor(np.ones((3, 3))), gain=-1)
 
 
-@pytest.mark.parametrize("initialiser", [init.normal_, init.uniform_, init.zeros_])
-def test_an_array_is_no_tensor_to_fill(initialiser):
-    with pytest.raises(TypeError, match="an initialiser fills a Tensor in place, got a ndarray"):
-        initialiser(np.ones(3))
+@pytest.mark.parametrize("given", [np.ones((3, 3)), [[1.0]], None], ids=lambda given: type(given).__name__)
+@pytest.mark.parametrize("initialiser", [
+    init.normal_, init.uniform_, init.zeros_, init.ones_, init.kaiming_uniform_, init.kaiming_normal_,
+    init.xavier_uniform_, init.xavier_normal_,
+])
+def test_what_is_no_tensor_is_not_filled(initialiser, given):
+    with pytest.raises(TypeError, match=f"an initialiser fills a Tensor in place, got a {type(given).__name__}"):
+        initialiser(given)

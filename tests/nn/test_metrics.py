@@ -116,6 +116,20 @@ def test_what_is_no_class_has_no_confusion_matrix(outputs, targets):
     assert confusion_of(outputs, targets) is None
 
 
+def test_numbers_of_classes_and_of_pairs_are_integers_of_any_kind():
+    labels = np.array([0, 1])
+    np.testing.assert_array_equal(confusion_matrix(labels, labels, np.uint8(20)), np.diag([1, 1, *[0] * 18]))
+    found = Evaluation(0.0, np.array([[0, 1, 0], [2, 0, 3], [0, 0, 0]]))
+    assert found.most_confused(np.int8(1)) == [(0, 1, 3)]
+    assert found.most_confused(0) == []
+    for n in (-1, 1.5, None):
+        with pytest.raises(ValueError, match="most_confused expects n to be an integer of at least 0, got"):
+            found.most_confused(n)
+    for classes in (-2, 2.0):
+        with pytest.raises(ValueError, match="confusion_matrix expects classes to be an integer of at least 0, got"):
+            confusion_matrix(labels, labels, classes)
+
+
 @pytest.mark.parametrize("name", ["accuracy", "precision", "recall", "f1", "counts", "most_confused"])
 def test_what_takes_classes_says_so_where_there_are_none(name):
     with pytest.raises(ValueError, match="only targets that are classes have a confusion matrix"):

@@ -203,7 +203,7 @@ def test_a_model_that_knows_its_layers_parent_has_a_summary():
     assert [row[0] for row in table(model, (2,))[0]] == ["0", "1"]
 
 
-@pytest.mark.parametrize("shape", [4, None])
+@pytest.mark.parametrize("shape", [4, None, "ab", (2.5,), [-1], ("4",)])
 def test_a_shape_that_is_none_is_refused_in_a_sentence(shape):
-    with pytest.raises(TypeError, match=f"summary expects input_shape to be that of one sample, .* got {shape}"):
+    with pytest.raises(TypeError, match="summary expects input_shape to be that of one sample, such as"):
         nn.Linear(4, 2).summary(shape)
