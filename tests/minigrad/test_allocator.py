@@ -106,7 +106,7 @@ again = pages(step)
 before = resident()
 large = np.ones(60 << 20, np.float32)  # 240 MB
 del large
-many = [np.ones(10 << 20, np.float32) for _ in range(10)]  # 400 MB in arrays that are kept
+many = [np.ones(10 << 20, np.float32) for _ in range(30)]  # 1200 MB in arrays that are kept
 del many
 print(keep_freed_memory(), again, resident() - before)
 """
@@ -127,12 +127,11 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="othe
 @on_linux
 @pytest.mark.parametrize("first", ["backward", "gradcheck", "evaluation"])
 def test_the_first_pass_or_check_has_freed_memory_kept_but_a_peak_goes_back(first):
-    runs = [run(first) for _ in range(3)]
-    kept, again, rest = map(min, zip(*runs, strict=True))  # once in many, something small lies above the peak and stays
+    kept, again, rest = run(first)
     if not kept:
         pytest.skip("the C library is not glibc")
     assert again < 100
-    assert rest < 256
+    assert rest < 600  # of 1200 MB: what lies below something small that stays is not given back
 
 
 @on_linux
