@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minigrad.arrays import Array
 from minigrad.random import Generator, source
 from nn.data import Arrays
-from nn.functional.settings import real, whole
+from nn.functional.settings import integer, real, whole
 
 
 class Compose:
@@ -113,7 +113,7 @@ class RandomShift:
 
     def __init__(self, pixels: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         self.pixels = whole("RandomShift", "pixels", pixels, 0)
-        self.fill = real(type(self).__name__, "fill", fill, above=-inf, below=inf)
+        self.fill = filling(self, fill)
         self.p, self.generator = real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
@@ -148,7 +148,7 @@ class RandomErase:
 
     def __init__(self, size: int, fill: float = 0, p: float = 1.0, generator: Generator | None = None) -> None:
         self.size = whole("RandomErase", "size", size, 0)
-        self.fill = real(type(self).__name__, "fill", fill, above=-inf, below=inf)
+        self.fill = filling(self, fill)
         self.p, self.generator = real(type(self).__name__, "p", p, 0, 1), generator
 
     def __call__(self, images: Array, *others: Array) -> Arrays:
@@ -232,12 +232,18 @@ def flipped(transform: object, images: Array, mirrored: Array) -> Array:
     return result
 
 
+def filling(transform: object, fill: float) -> float:
+    """The setting `fill`, checked: a whole number stays one, since floats hold none beyond 2⁵³ exactly."""
+    found = real(type(transform).__name__, "fill", fill, above=-inf, below=inf)
+    return found if integer(fill) is None else int(fill)
+
+
 def as_pixel(transform: object, fill: float, dtype: np.dtype[Any]) -> Any:
     """`fill` in the dtype of images; ValueError if that cannot hold it: 0.5 or -1 in bytes, 1e6 in half precision."""
     if dtype.kind == "b":
         is_held = fill in (0, 1)
     elif dtype.kind in "iu":
-        is_held = fill.is_integer() and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max
+        is_held = np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max and float(fill).is_integer()
     else:
         is_held = abs(fill) <= float(np.finfo(dtype).max)
     if not is_held:

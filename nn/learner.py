@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from copy import copy, deepcopy
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -257,8 +258,8 @@ class Learner(OfTraining):
         """Raise ValueError if there is a batch of one sample and the model cannot be trained on it, as with batch norm.
 
         That is tried with the first sample, and leaves as it was what has a state: weights and buffers, generators, and
-        what `nn.state.moving_parts` finds. What a model or a transform notes elsewhere, such as in a list, it notes of
-        the trial too.
+        what `nn.state.moving_parts` finds. A copy of the transform is tried. What a model notes elsewhere, or a
+        transform that is a function or cannot be copied, it notes of the trial too.
         """
         if getattr(train, "smallest_batch", None) != 1:  # what else gives batches and has a length will do as well
             return
@@ -475,7 +476,10 @@ def tuples(data: Iterable[Any], size: int | None = None) -> Iterator[tuple[Any, 
 def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
     """What a model raises for one sample, if it takes two."""
     try:
-        inputs, *_ = train.batch(range(1))
+        trial = copy(train)
+        with suppress(Exception):  # what cannot be copied hears of it
+            trial.transform = deepcopy(train.transform)
+        inputs, *_ = trial.batch(range(1))
         model(np.concatenate([inputs, inputs]))
     except Exception:  # not for lack of samples: training will say it
         return None

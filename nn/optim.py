@@ -52,7 +52,7 @@ class Optimizer(OfTraining):
     Parameters in half precision are updated, and what is remembered of them is kept, in single precision, where steps
     and squares are neither 0 nor infinite. So is a parameter in the next wider dtype once its gradient is so large that
     a square overflows: beyond about 1e19 in float32. PyTorch's Adagrad stands still for ever there, its Adam
-    and RMSprop do from 1e21 on.
+    and RMSprop do from a few times 1e20 on.
 
     Args:
         params: tensors, or dicts `{"params": tensors, "lr": 0.01, ...}` with settings of their own.
@@ -120,9 +120,11 @@ class Optimizer(OfTraining):
         self.param_groups.append(group)
 
     def check(self, group: Group) -> None:
-        """Raise ValueError if a setting is out of range."""
-        for name in self.CHECKS.keys() & group.keys():
-            self.CHECKS[name](type(self).__name__, name, group[name])
+        """Raise ValueError if a setting is out of range; what is several numbers becomes a tuple of them."""
+        for name, setting in group.items():
+            if name in self.CHECKS:
+                found = self.CHECKS[name](type(self).__name__, name, setting)
+                group[name] = tuple(found) if isinstance(found, list) else setting
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros, before the next backward pass adds to them.

@@ -112,11 +112,9 @@ class Schedule(OfTraining):
 
 
 def form(entry: Any) -> Any:
-    """Of what kind an entry is, whatever its value: numbers are alike, and lists and dicts of as many entries."""
+    """Of what kind an entry is, whatever its value: numbers are alike, and lists of as many entries."""
     if isinstance(entry, list):
         return [form(item) for item in entry]
-    if isinstance(entry, dict):
-        return {name: form(item) for name, item in entry.items()}
     return float if isinstance(entry, int | float) else type(entry)
 
 
@@ -449,6 +447,11 @@ class SequentialLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"schedulers": [schedule.state_dict() for schedule in self.schedulers]}
+
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        super().check_state(state_dict)
+        for schedule, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            schedule.check_state(state)
 
     def put_state(self, state_dict: Mapping[str, Any]) -> None:
         super().put_state(state_dict)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial
-from inspect import signature
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
@@ -78,12 +77,13 @@ def entries(part: Any) -> list[tuple[Any, Any]]:
 
 def held_by(function: FunctionType) -> list[tuple[Any, Any]]:
     """(name, item) of the variables from outside that a function uses, as far as they are set, and of its defaults."""
-    found = list[tuple[Any, Any]]()
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    code, found = function.__code__, list[tuple[Any, Any]]()
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # not set yet
             found.append((name, cell.cell_contents))
-    parameters = signature(function, follow_wrapped=False).parameters.values()
-    return found + [(p.name, p.default) for p in parameters if p.default is not p.empty]
+    arguments, defaults = code.co_varnames[: code.co_argcount], function.__defaults__ or ()
+    by_position = zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)  # a signature may say else
+    return [*found, *by_position, *(function.__kwdefaults__ or {}).items()]
 
 
 def states_of(parts: Mapping[str, Any]) -> State:

@@ -59,7 +59,7 @@ def cross_entropy(
     logits, dtype = widened(logits)
     check_settings(reduction, label_smoothing, ignore_index)
     axis = class_axis("cross_entropy", logits)
-    goal, divisor = weighted_target(logits, target, weight, ignore_index, reduction, label_smoothing)
+    goal, divisor = weighted_target(logits, target, weight, ignore_index, reduction, float(label_smoothing))
     mass = goal.sum(0)
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
     losses, total, exponentials, normalizer = softmax_losses(x, goal)
@@ -280,6 +280,7 @@ def smooth_l1_loss(
     tensor([0.125, 2.5  ], dtype=float64)
     """
     check_settings(reduction, beta=beta)
+    beta = float(beta)
     x, y, dtype = paired("smooth_l1_loss", prediction, target)
     error = x - y
     inner = clip(error, -beta, beta)  # what lies outside of it has a slope of its own, also where it is infinite

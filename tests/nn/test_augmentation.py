@@ -310,7 +310,7 @@ def test_bytes_cannot_be_mixed_and_labels_must_be_classes():
     ("dtype", "held", "others"),
     [
         (np.uint8, [0, 255, np.float32(7)], [-1.0, 256, 0.5]),
-        (np.int64, [-(2**63)], [2**63, 0.5]),
+        (np.int64, [-(2**63), 2**53 + 1, 2**63 - 1], [2**63, 0.5]),
         (np.uint64, [2**63], [2**64, -1]),
         (bool, [0, 1, True], [2, 256, 0.5, -1]),
         (np.float16, [-65504, 0.1], [65520, 1e6, -1e300]),

@@ -841,6 +841,20 @@ def test_a_trial_leaves_generators_where_they_were_whatever_draws_from_them(tran
     assert [generator.bit_generator.state for generator in generators] == before
 
 
+def test_a_transform_that_can_be_copied_hears_nothing_of_a_trial():
+    class Counting:
+        def __init__(self):
+            self.seen, self.norm = 0, nn.BatchNorm1d(6)
+
+        def __call__(self, inputs, *others):
+            self.seen += 1
+            return (self.norm(inputs).numpy(), *others)
+
+    transform = Counting()
+    learner_of(network()).check_batches_of_one(DataLoader(batch(10), 3, transform=transform))
+    assert transform.seen == transform.norm.num_batches_tracked == 0
+
+
 def test_a_batch_of_one_sample_is_refused_whatever_the_transform_holds():
     loader = DataLoader(batch(9), 4, transform=Noisy(np.random.default_rng(0)).of)
     with pytest.raises(ValueError, match="cannot be trained on a batch of one sample"):

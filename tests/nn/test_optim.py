@@ -953,3 +953,12 @@ def test_a_limit_beyond_what_half_precision_can_hold_is_no_limit():
     assert w.grad.data.tolist() == [np.inf, 3e4]
     assert clip_grad_norm_([w], math.inf) == math.inf
     assert w.grad.data.tolist() == [np.inf, 3e4]
+
+
+@pytest.mark.parametrize("kind", [list, np.array, Tensor, lambda betas: (beta for beta in betas)])
+def test_several_numbers_of_any_kind_become_the_optimizers_own(kind):
+    betas = kind([0.5, 0.75])
+    optimizer = Adam([Tensor([1.0], requires_grad=True)], betas=betas)
+    if isinstance(betas, np.ndarray):
+        betas[0] = 7
+    assert optimizer.param_groups[0]["betas"] == (0.5, 0.75)
