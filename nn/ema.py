@@ -85,7 +85,8 @@ class WeightAverage(OfTraining):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from the `state_dict` of another average of such a model; ValueError if the model is another."""
-        new = {name: np.asarray(average) for name, average in state_dict.get("state", {}).items()}
+        others = self.model.state_dict().keys() - self.state.keys()  # more names of what is tied
+        new = {name: np.asarray(average) for name, average in state_dict.get("state", {}).items() if name not in others}
         theirs = {name: (average.shape, wider(average.dtype)) for name, average in new.items()}
         updates = whole("WeightAverage", "updates", state_dict.get("updates"), 0)
         if theirs != {name: (average.shape, average.dtype) for name, average in self.state.items()}:

@@ -79,8 +79,12 @@ def each(check: Check, length: int | None = None) -> Check:
 
 
 def plain_number(setting: Any) -> Any:
-    """What is in an array or tensor of no axes, also PyTorch's; whatever else as it is, a dtype too, which has none."""
-    return setting.item() if getattr(setting, "ndim", None) == 0 and hasattr(setting, "item") else setting
+    """What is in an array or tensor of no axes, also PyTorch's; whatever else as it is, a dtype too, which has none.
+
+    A tensor that asks for gradients stays one: a number would get none.
+    """
+    is_number = getattr(setting, "ndim", None) == 0 and hasattr(setting, "item")
+    return setting.item() if is_number and not getattr(setting, "requires_grad", False) else setting
 
 
 def is_list(setting: Any) -> bool:

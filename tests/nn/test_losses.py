@@ -72,6 +72,15 @@ def test_smooth_l1_loss_refuses_a_negative_beta(beta):
         F.smooth_l1_loss([1.0], [2.0], beta=beta)
 
 
+def test_a_setting_that_asks_for_a_gradient_is_refused_since_it_would_get_none():
+    setting = mg.tensor(0.5, requires_grad=True)
+    smooth = partial(F.smooth_l1_loss, [1.0], [2.0])
+    for make in (partial(smooth, beta=setting), partial(nn.CrossEntropyLoss, label_smoothing=setting)):
+        with pytest.raises(ValueError, match="to be a number"):
+            make()
+    assert smooth(beta=setting.detach()).item() == 0.75
+
+
 @pytest.mark.parametrize("loss", [F.l1_loss, F.smooth_l1_loss])
 def test_huge_errors_give_exact_losses(loss):
     x = mg.tensor(np.array([3e38, -3e38], np.float32), requires_grad=True)

@@ -236,3 +236,12 @@ def test_a_gradient_is_clipped_once_however_often_it_is_given(clip):
 def test_its_gradient_is_checked_with_both_uses(shared):
     model = pair(shared).eval()
     assert gradcheck(model, np.random.default_rng(2).standard_normal((3, 4)))
+
+
+def test_an_average_takes_a_state_that_has_what_is_tied_under_each_of_its_names(shared):
+    model = pair(shared)
+    average, other = nn.WeightAverage(model, 0.5), nn.WeightAverage(pair(shared, 1), 0.5)
+    other.load_state_dict({"state": model.state_dict(), "updates": 3})
+    assert other.updates == 3
+    for name, weights in average.state.items():
+        np.testing.assert_array_equal(other.state[name], weights)
