@@ -82,7 +82,6 @@ import numpy as np
 from minigrad import tensor
 from minigrad.allocator import keep_freed_memory
 from minigrad.testing import gradcheck
-from nn import Linear
 
 def step():
     arrays = [np.ones(5 << 20, np.float32) for _ in range(4)]  # 20 MB each
@@ -98,7 +97,8 @@ def resident():
 if sys.argv[1] == "backward":
     tensor(1.0, requires_grad=True).backward()
 elif sys.argv[1] == "evaluation":
-    Linear(1, 1).eval()
+    import nn
+    nn.Linear(1, 1).eval()
 elif sys.argv[1] == "gradcheck":
     gradcheck(np.square, np.ones(2), gradient=lambda x, cotangent: 2 * x * cotangent)
 step()
@@ -106,7 +106,7 @@ again = pages(step)
 before = resident()
 large = np.ones(60 << 20, np.float32)  # 240 MB
 del large
-many = [np.ones(10 << 20, np.float32) for _ in range(30)]  # 1200 MB in arrays that are kept
+many = [np.ones(10 << 20, np.float32) for _ in range(10)]  # 400 MB in arrays that are kept
 del many
 print(keep_freed_memory(), again, resident() - before)
 """
@@ -125,13 +125,21 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="othe
 
 
 @on_linux
-@pytest.mark.parametrize("first", ["backward", "gradcheck", "evaluation"])
+@pytest.mark.parametrize("first", ["backward", "gradcheck"])
 def test_the_first_pass_or_check_has_freed_memory_kept_but_a_peak_goes_back(first):
     kept, again, rest = run(first)
     if not kept:
         pytest.skip("the C library is not glibc")
     assert again < 100
-    assert rest < 600  # of 1200 MB: what lies below something small that stays is not given back
+    assert rest < 256
+
+
+@on_linux
+def test_the_mode_of_a_module_has_freed_memory_kept_too():
+    kept, again, _ = run("evaluation")  # whether a peak goes back depends on what small things lie above it
+    if not kept:
+        pytest.skip("the C library is not glibc")
+    assert again < 100
 
 
 @on_linux
