@@ -146,9 +146,9 @@ class OnnxGraph:
         outer, self.scope = self.scope, joined(self.scope, name)
         for kind, converter in CONVERTERS.items():
             if isinstance(module, kind) and what_it_does(type(module)) == what_it_does(kind):
-                result = Value(converter(self, module, x), value(module(x.data)))
+                made = converter(self, module, x)
                 self.scope = outer
-                return result
+                return made if isinstance(made, Value) else Value(made, value(module(x.data)))
         place = f"{type(module).__name__} at {self.scope!r}" if self.scope else f"a {type(module).__name__}"
         raise TypeError(f"export_onnx does not know what {place} does: build it of layers, Sequential and Residual")
 
@@ -201,7 +201,8 @@ def standardised(graph: OnnxGraph, transform: Normalize, x: Value) -> Value:
 
 # ------------------------------------------------------------------------------------------------ layers
 
-Converter = Callable[[OnnxGraph, Any, Value], str]  # of a layer and its input: the name of its output
+# Of a layer and its input: the name of its output, with the example of it where the layers within have made one.
+Converter = Callable[[OnnxGraph, Any, Value], str | Value]
 CONVERTERS: dict[type[Module], Converter] = {}
 
 
@@ -216,10 +217,10 @@ def converts(*kinds: type[Module]) -> Callable[[Converter], Converter]:
 
 
 @converts(layers.Sequential)
-def of_sequential(graph: OnnxGraph, layer: layers.Sequential, x: Value) -> str:
+def of_sequential(graph: OnnxGraph, layer: layers.Sequential, x: Value) -> Value:
     for name, inner in layer._named().items():
         x = graph.convert(inner, x, name)
-    return x.name
+    return x
 
 
 @converts(layers.Residual)
@@ -229,7 +230,7 @@ def of_residual(graph: OnnxGraph, layer: layers.Residual, x: Value) -> str:
 
 
 @converts(layers.MirrorAverage)
-def of_mirror_average(graph: OnnxGraph, layer: layers.MirrorAverage, x: Value) -> str:
+def of_mirror_average(graph: OnnxGraph, layer: layers.MirrorAverage, x: Value) -> Value:
     """The logarithm of a mean, as the greater of two plus softplus of how far the lesser one is below it."""
     ends = [graph.constant(np.array([number], np.int64)) for number in (-1, np.iinfo(np.int64).min, -1, -1)]
     mirrored = Value(graph.node("Slice", x.name, *ends), x.data[..., ::-1])
@@ -237,7 +238,8 @@ def of_mirror_average(graph: OnnxGraph, layer: layers.MirrorAverage, x: Value) -
     both = [graph.node("LogSoftmax", each.name, axis=1) for each in logits]
     most, least = (graph.node(operation, *both) for operation in ("Max", "Min"))
     beyond = graph.node("Softplus", graph.node("Sub", least, most))
-    return graph.node("Sub", graph.node("Add", most, beyond), graph.like(np.log(2), logits[0]))
+    average = graph.node("Sub", graph.node("Add", most, beyond), graph.like(np.log(2), logits[0]))
+    return Value(average, logits[0].data)  # of its shape
 
 
 @converts(layers.Dropout, layers.Dropout2d, layers.Identity)
