@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from itertools import chain
@@ -92,9 +92,7 @@ class Optimizer(OfTraining):
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self._memory: dict[tuple[Any, int], Array] = {}  # by dtype and number, as large as the largest parameter
         self._views: dict[tuple[Tensor, int], Array] = {}  # of that, in the shape of each parameter
-        if isinstance(params, Tensor | Mapping | Set) or not is_list(params):
-            raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
-        entries: list[Any] = list(params)
+        entries: list[Any] = in_order(params)
         if not entries:
             raise ValueError(f"{type(self).__name__} got an empty list of parameters: there is nothing to optimize")
         for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
@@ -106,7 +104,8 @@ class Optimizer(OfTraining):
             raise ValueError(f"a parameter group is a dict with the key 'params', got {param_group!r:.80}")
         if unknown := set(param_group) - {"params", "initial_lr"} - set(self.defaults):
             raise ValueError(f"{type(self).__name__} has no setting {unknown.pop()!r}, it has {[*self.defaults]}")
-        params = [param_group["params"]] if isinstance(param_group["params"], Tensor) else list(param_group["params"])
+        given = param_group["params"]
+        params = [given] if isinstance(given, Tensor) else in_order(given)
         seen = set(self._params())
         for p in params:
             check_parameter(p)
@@ -762,6 +761,13 @@ def changeable(p: Tensor, grad: Tensor) -> Tensor:
     if not grad.is_leaf:
         p.grad = grad = Tensor(np.array(grad.data))
     return grad
+
+
+def in_order(params: Any) -> list[Any]:
+    """A list of several tensors or groups; TypeError for what is one, or has no order to know them by."""
+    if isinstance(params, Tensor) or not is_list(params):
+        raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
+    return list(params)
 
 
 def check_parameter(p: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from math import inf, nan
 from numbers import Real
 from operator import index
@@ -88,8 +88,9 @@ def plain_number(setting: Any) -> Any:
 
 
 def is_list(setting: Any) -> bool:
-    """Whether a setting is several, and no text: an array or a tensor of no axes, which pretends to be, is one."""
-    return isinstance(setting, Iterable) and not isinstance(setting, str) and getattr(setting, "ndim", 1) != 0
+    """Whether a setting is several in an order, so no text, set or dict, and no array or tensor of no axes."""
+    is_several = isinstance(setting, Iterable) and not isinstance(setting, str | Set | Mapping)
+    return is_several and getattr(setting, "ndim", 1) != 0
 
 
 def integer(number: Any) -> int | None:

@@ -469,6 +469,7 @@ def test_momentum_may_be_switched_on_between_steps():
         (lambda p: SGD([p], momentum=0.9, dampening=0.1, nesterov=True), "dampening 0.1"),
         (lambda p: Adam([p], betas=(0.9, 1.0)), "Adam expects each of betas to be .* from 0 to less than 1, got 1.0"),
         (lambda p: Adam([p], betas=0.9), "betas to be a list of 2, got 0.9"),
+        (lambda p: Adam([p], betas={0.9, 0.99}), "betas to be a list of 2, got {"),
         (lambda p: Adam([p], eps=-1e-8), "eps to be a number from 0 to less than inf, got -1e-08"),
         (lambda p: RMSprop([p], alpha=-0.5), "alpha to be a number from 0 to less than inf, got -0.5"),
         (lambda p: Muon([p], ns_steps=5.0), "Muon expects ns_steps to be an integer of at least 0, got 5.0"),
@@ -494,7 +495,8 @@ def test_bad_values_are_refused_with_a_sentence_that_shows_them(make, message):
     ("make", "message"),
     [
         (lambda p: SGD(p), "a list of tensors or of dicts, got a Tensor"),
-        (lambda p: SGD({p}), "got a set"),
+        (lambda p: SGD({p}), "got a set"), (lambda p: SGD([{"params": {p}}]), "got a set"),
+        (lambda p: SGD([{"params": 3}]), "got a int"),
         (lambda p: SGD({"params": [p]}), "got a dict"),
         (lambda p: SGD(np.array(1.0)), "a list of tensors or of dicts, got a ndarray"),
         (lambda p: SGD([np.ones(2)]), "a parameter is a Tensor, got .* of type ndarray"),
