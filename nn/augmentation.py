@@ -245,7 +245,7 @@ def as_pixel(transform: object, fill: float, dtype: np.dtype[Any]) -> Any:
     elif dtype.kind in "iu":
         is_held = np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max and float(fill).is_integer()
     else:
-        is_held = abs(fill) <= float(np.finfo(dtype).max)
+        is_held = dtype.kind in "fc" and abs(fill) <= float(np.finfo(dtype).max)
     if not is_held:
         raise ValueError(f"{type(transform).__name__} cannot fill images of {dtype} with {fill}")
     return dtype.type(fill)

@@ -315,7 +315,7 @@ def test_bytes_cannot_be_mixed_and_labels_must_be_classes():
         (bool, [0, 1, True], [2, 256, 0.5, -1]),
         (np.float16, [-65504, 0.1], [65520, 1e6, -1e300]),
         (np.float32, [3e38, 0.1], [1e39]),
-        (np.float64, [1.7e308], []),
+        (np.float64, [1.7e308], []), (np.str_, [], [0]), (np.object_, [], [0]),
     ],
 )
 def test_a_filling_that_the_images_cannot_hold_is_refused(make, dtype, held, others):
@@ -324,7 +324,7 @@ def test_a_filling_that_the_images_cannot_hold_is_refused(make, dtype, held, oth
         (filled,) = make(1, fill=fill, generator=seeded(0))(images)
         assert {*filled.ravel()} == {dtype(1), dtype(fill)}
     for fill in others:
-        with pytest.raises(ValueError, match=f"{make.__name__} cannot fill images of {np.dtype(dtype)} with"):
+        with pytest.raises(ValueError, match=f"{make.__name__} cannot fill images of {images.dtype} with"):
             make(1, fill=fill)(images)
 
 
