@@ -92,7 +92,7 @@ class Optimizer(OfTraining):
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
         self._memory: dict[tuple[Any, int], Array] = {}  # by dtype and number, as large as the largest parameter
         self._views: dict[tuple[Tensor, int], Array] = {}  # of that, in the shape of each parameter
-        entries: list[Any] = in_order(params)
+        entries: list[Any] = given_in_order(params)
         if not entries:
             raise ValueError(f"{type(self).__name__} got an empty list of parameters: there is nothing to optimize")
         for group in entries if isinstance(entries[0], Mapping) else [{"params": entries}]:
@@ -105,7 +105,7 @@ class Optimizer(OfTraining):
         if unknown := set(param_group) - {"params", "initial_lr"} - set(self.defaults):
             raise ValueError(f"{type(self).__name__} has no setting {unknown.pop()!r}, it has {[*self.defaults]}")
         given = param_group["params"]
-        params = [given] if isinstance(given, Tensor) else in_order(given)
+        params = [given] if isinstance(given, Tensor) else given_in_order(given)
         seen = set(self._params())
         for p in params:
             check_parameter(p)
@@ -763,7 +763,7 @@ def changeable(p: Tensor, grad: Tensor) -> Tensor:
     return grad
 
 
-def in_order(params: Any) -> list[Any]:
+def given_in_order(params: Any) -> list[Any]:
     """A list of several tensors or groups; TypeError for what is one, or has no order to know them by."""
     if isinstance(params, Tensor) or not is_list(params):
         raise TypeError(f"parameters come as a list of tensors or of dicts, got a {type(params).__name__}")
