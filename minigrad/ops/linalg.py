@@ -215,31 +215,27 @@ def svd(a: TensorLike, full_matrices: bool = True, compute_uv: bool = True) -> A
     """Singular value decomposition a = U @ diag(S) @ Vh, S descending; S alone if not `compute_uv`.
 
     (..., m, n) -> (..., m, k), (..., k), (..., k, n) with k = min(m, n) and `full_matrices=False`. With full matrices
-    the superfluous columns of U, or rows of Vh, are arbitrary: a backward pass through them raises TypeError.
+    the superfluous columns of U, or rows of Vh, are any that are orthogonal to the others: derivatives are right for
+    what depends on their span alone, such as U[:, k:] @ U[:, k:].T.
     """
     if not compute_uv:
         return svd(a, full_matrices=False).S
     a = as_tensor(a)
     left, values, right = np.linalg.svd(a.data, full_matrices)
     k = values.shape[-1]
-    u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, of_first(grad, k), out[..., :k])))
-    vh = record(svd, right,
-                (a, lambda grad, out: singular_vectors_rule(a.mT, of_first(grad.mT, k), out.mT[..., :k]).mT))
+    u = record(svd, left, (a, lambda grad, out: singular_vectors_rule(a, grad, out, k)))
+    vh = record(svd, right, (a, lambda grad, out: singular_vectors_rule(a.mT, grad.mT, out.mT, k).mT))
     s = record(svd, values, (a, lambda grad, out: u[..., :k] * expand_dims(grad, -2) @ vh[..., :k, :]))
     return SVDResult(u, s, vh)
 
 
-def of_first(grad: Tensor, k: int) -> Tensor:
-    """The part of a gradient for the first `k` columns; TypeError if there is one for others, which are arbitrary."""
-    if np.any(grad.data[..., k:]):
-        said = f"of full matrices, singular vectors beyond the first {k} are arbitrary and have no gradient"
-        raise TypeError(f"{said}: pass full_matrices=False, or use the first {k} alone")
-    unknown = np.full_like(grad.data[..., k:], np.nan)  # how the others change, which `jvp` asks for
-    return record(of_first, grad.data[..., :k], (grad, lambda grad, out: concatenate([grad, unknown], -1)))
+def singular_vectors_rule(a: Tensor, grad: Tensor, vectors: Tensor, k: int) -> Tensor:
+    """Townsend, equation 31, for the first `k` alone, u: with b = u.T @ a = diag(s) @ vh nothing else is needed.
 
-
-def singular_vectors_rule(a: Tensor, grad: Tensor, u: Tensor) -> Tensor:
-    """Townsend, equation 31, for `u` alone: with b = u.T @ a = diag(s) @ vh nothing else is needed."""
+    Others, w, turn with them so that they stay orthogonal, dw = -u @ du.T @ w, and no further.
+    """
+    u, w = vectors[..., :k], vectors[..., k:]
+    grad = grad[..., :k] - w @ grad[..., k:].mT @ u
     unit = unit_of(a)
     b, inner = u.mT @ (a / unit), u.mT @ grad
     squares = (b * b).sum(-1)
