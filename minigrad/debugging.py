@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -145,10 +145,12 @@ def first_bad(array: Array) -> tuple[int, ...] | None:
 def met_infinite_slope(event: Contributed) -> Array:
     """Of what a rule has returned, which elements are NaN because a gradient of 0 met an infinite slope.
 
-    They are those that the rule, called again with 1 in place of each 0, does not make NaN.
+    They are those that the rule, called again with 1 in place of each 0, does not make NaN. A rule that takes no such
+    gradient tells nothing.
     """
     grad = event.gradient._data
-    with no_grad(), np.errstate(all="ignore"):
+    again = event.raw
+    with no_grad(), np.errstate(all="ignore"), suppress(Exception):
         again = event.rule(wrap(grad + (grad == 0)), event.result)
     return np.isnan(event.raw._data) & ~np.isnan(again._data)
 

@@ -50,12 +50,12 @@ def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **opti
     if ufunc in twins:
         return twins[ufunc](*inputs)
     answers = [types[-1] for types in ufunc.types if "O" not in types]
-    if answers and set(answers) == {"?"}:  # a comparison or another predicate
+    if set(answers) == {"?"}:  # a comparison or another predicate
         return ufunc(*map(value, inputs))
     if steps.needs_gradient(*inputs):
         raise TypeError(not_differentiable(ufunc.__name__))
     results = ufunc(*map(value, inputs))
-    if np.asarray(results).dtype == object:  # of a function that `np.frompyfunc` made
+    if not answers:  # a function of objects, that `np.frompyfunc` made
         return results
     return tuple(map(wrap, results)) if isinstance(results, tuple) else wrap(results)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from operator import index
 from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -139,12 +140,22 @@ def parsed(spec: str, inputs: list[Tensor]) -> tuple[list[str], str]:
 
 def in_letters(operands: tuple[Any, ...]) -> tuple[str, list[Tensor]]:
     """The specification as a string, such as "ij,j->i", in whichever form it is given, and the inputs."""
+    if len(operands) < 2:
+        raise ValueError('einsum takes a text such as "ij,j->i" and inputs, or inputs with a list of labels for each')
     if isinstance(operands[0], str):
         return operands[0].replace(" ", ""), [as_tensor(x) for x in operands[1:]]
     end = len(operands) // 2 * 2  # of pairs of an input and its labels; then perhaps come the labels of the result
-    terms = ["".join("..." if i is Ellipsis else LETTERS.get(i, str(i)) for i in labels)  # NumPy refuses others
-             for labels in (*operands[1:end:2], *operands[end:])]
+    terms = ["".join(map(letter_of, labels)) for labels in (*operands[1:end:2], *operands[end:])]
     return "->".join([",".join(terms[: end // 2]), *terms[end // 2 :]]), [as_tensor(x) for x in operands[:end:2]]
+
+
+def letter_of(label: Any) -> str:
+    """The letter that stands for a label which is a number; ValueError if there is none."""
+    if label is Ellipsis:
+        return "..."
+    if not isinstance(label, Integral) or label not in LETTERS:
+        raise ValueError(f"labels of einsum are whole numbers from 0 to {len(LETTERS) - 1} or ..., got {label!r:.80}")
+    return LETTERS[int(label)]
 
 
 @operation("other", np.linalg.multi_dot)

@@ -146,8 +146,10 @@ def in_place(symbol: str, function: Callable[[TensorLike, TensorLike], Tensor]) 
                 f"{symbol}= on a leaf that requires gradients would lose the value the graph needs: "
                 f"write y = x {symbol} ..., or update it under no_grad()"
             )
-        array = self.numpy()
-        array[...] = function(self, other).data
+        array, result = self.numpy(), function(self, other)
+        if result.shape != self.shape:
+            raise ValueError(f"{symbol}= keeps a shape, but {self.shape} {symbol} {np.shape(other)} has {result.shape}")
+        array[...] = result.data
         self.data = array
         return self
 

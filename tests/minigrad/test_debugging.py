@@ -104,6 +104,17 @@ def test_a_gradient_of_0_is_blamed_where_it_met_an_infinite_slope_and_nowhere_el
     assert ("the gradient 0 met an infinite slope" in str(caught.value)) == to_blame
 
 
+def test_a_rule_that_refuses_gradients_is_not_blamed_for_those_it_is_only_asked_about():
+    def rule(grad, out):
+        if grad[0].item():
+            raise ValueError("the first is a constant")
+        return grad * np.nan
+
+    y = mg.record(np.positive, np.ones(2), (leaf(1.0, 1.0), rule))
+    with pytest.raises(mg.AnomalyError, match="passes back is nan"), mg.detect_anomaly():
+        y.backward([0.0, 1.0])
+
+
 def test_values_that_change_behind_the_graphs_back_are_reported():
     def build():
         x = leaf(1.0, 2.0)

@@ -500,6 +500,10 @@ def test_a_total_is_added_up_in_the_dtype_that_is_asked_for():
         (lambda: mg.gradient([True, False]), TypeError, "differences, which booleans do not have"),
         (lambda: mg.gradient(np.eye(3) > 0, axis=1), TypeError, "convert them with astype"),
         (lambda: mg.gradient(np.ones(3), np.array([False, True, True])), TypeError, "booleans do not have"),
+        (lambda: mg.einsum(), ValueError, "einsum takes a text such as"),
+        (lambda: mg.einsum([[1.0, 2.0]]), ValueError, "inputs with a list of labels for each"),
+        *[(lambda labels=labels: mg.einsum(np.ones(2), labels), ValueError, "labels of einsum are whole numbers from 0")
+          for labels in ([-1], [52], [0.0], np.ones(1), ["i"], [[0]])],
         (lambda: mg.gradient([1.0]), ValueError, r"more points than that along each axis \(got 1\)"),
         (lambda: mg.gradient(np.ones(4), edge_order=3), ValueError, r"edge_order 1 or 2 \(got 3\)"),
         (lambda: mg.gradient(np.ones(4), [1.0, 2.0]), ValueError, r"got shape \(2,\)"),
@@ -621,3 +625,5 @@ def test_a_function_of_objects_is_no_predicate():
     doubled = np.frompyfunc(lambda v: 2 * v, 1, 1)(x.detach())
     assert isinstance(doubled, np.ndarray)
     assert doubled.tolist() == [3.0, 5.0]
+    assert np.frompyfunc(str, 1, 1)(mg.tensor(1.0)) == "1.0"
+    assert np.frompyfunc(lambda v: (v, -v), 1, 2)(mg.tensor(1.0)) == (1.0, -1.0)

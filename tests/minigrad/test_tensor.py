@@ -324,6 +324,14 @@ def test_a_matrix_is_multiplied_in_place_under_no_grad_alone():
     assert x.tolist() == [[2, 1], [4, 3]]
 
 
+@pytest.mark.parametrize(("start", "other"), [([[2.0, 1.0], [0.0, 2.0]], [1.0, 2.0]), ([1.0, 2.0], [1.0, 2.0])])
+def test_a_product_of_another_shape_is_not_written_into_a_leaf(start, other):
+    x = leaf(start)
+    with pytest.raises(ValueError, match=r"@= keeps a shape, but .* @ \(2,\) has \("), mg.no_grad():
+        x @= np.array(other)
+    assert x.tolist() == start
+
+
 @pytest.mark.parametrize("symbol", [symbol for symbol in AUGMENTED if symbol != "//="])
 def test_augmented_assignment_to_anything_else_makes_a_new_tensor(symbol):
     x = leaf([1.0, 2.0])
