@@ -11,7 +11,8 @@ common = {
     "derandomize": False,  # where a variable CI is set, tests would else draw by their names, whatever the seed
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.differing_executors],
 }
-settings.register_profile("dev", max_examples=25, **common)
+settings.register_profile("few", max_examples=5, **common)  # beside a whole run: for another NumPy, say
+settings.register_profile("dev", max_examples=15, **common)
 settings.register_profile("ci", max_examples=60, print_blob=True, **common)
 settings.register_profile("fuzz", max_examples=3000, print_blob=True, **common)
 settings.load_profile("dev")

@@ -44,7 +44,7 @@ def states(foldable):
 
 @pytest.mark.parametrize(("most", "beside"), [(300, 40), (6, 3)])
 @given(graphs())
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_whatever_is_folded_each_node_is_in_one_box_and_arrows_lead_down(most, beside, drawn):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "MOST_NODES", most)

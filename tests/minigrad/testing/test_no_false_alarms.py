@@ -209,7 +209,7 @@ def test_sums_round_otherwise_in_another_memory_order_which_is_no_accident():
         gradcheck(lambda t: ((t - t.mean()) ** 2).mean(), layout)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("f", [mg.linalg.inv, mg.linalg.det, lambda a: mg.linalg.solve(a, np.ones(12)),
                                lambda a: mg.linalg.slogdet(a)[1], mg.linalg.pinv, mg.linalg.qr])
 def test_of_a_matrix_that_rounding_may_make_singular_nothing_is_said(f, seed):
@@ -236,8 +236,8 @@ def test_values_that_jump_at_the_point_itself_say_nothing_of_its_slope():
 )
 def test_where_rounding_makes_stairs_of_more_than_half_of_the_digits_hardly_anything_is_called_wrong(f, at):
     states = [gradient_report(f, at * np.random.default_rng(seed).standard_normal((3, 4)), seed=seed, checks=()).state
-              for seed in range(40)]
-    assert states.count("WRONG") <= 2, states.count("WRONG")  # by chance all bends may be those of kinks
+              for seed in range(20)]
+    assert states.count("WRONG") <= 1, states.count("WRONG")  # by chance all bends may be those of kinks
 
 
 @pytest.mark.parametrize(
