@@ -16,7 +16,8 @@ from minigrad.guards import kept_by_rules, name_of, name_of_operation, reads_res
 from minigrad.hooks import extras_of
 from minigrad.modes import AroundCalls, no_grad
 from minigrad.recording import Contributed, Event, Recorded, Seeded, recording
-from minigrad.tensor import Tensor, TensorLike, value, wrap
+from minigrad.tensor import Tensor, TensorLike, wrap
+from minigrad.trees import leaves
 
 FORWARD_TRAPS = {
     "log": "the logarithm of 0 is -inf, and of a negative number NaN: keep the input above 0, by clip or a small sum",
@@ -96,7 +97,9 @@ class detect_anomaly(AroundCalls, threading.local):
         out, name = event.result, name_of_operation(event.operation)
         bad = first_bad(out._data)
         if bad is not None and not event.backwards:  # what rules compute is checked when they return it
-            given = [array for array in map(np.asarray, map(value, event.inputs)) if first_bad(array) is not None]
+            parts = leaves([event.inputs, event.arguments, event.options])
+            arrays = [np.asarray(x._data if isinstance(x, Tensor) else x) for x in parts]
+            given = [array for array in arrays if first_bad(array) is not None]
             if np.isnan(out._data).any() or not any(np.isinf(array).any() for array in given):
                 trap = "an input was not finite before" if given else FORWARD_TRAPS.get(name, "")
                 raise AnomalyError(sentence(f"{name} at {event.place} gave", out._data, bad, trap))

@@ -56,8 +56,9 @@ def record(operation: Callable[..., Any], data: Any, *edges: tuple[TensorLike, R
       wait for the garbage collector instead of being freed with its last tensor;
     - may hold whatever else it needs: tensors, arrays, numbers, functions; in its closure, its defaults, a
       `functools.partial`, or `self`. If one of these tensors, or the memory of one of these arrays, is updated in
-      place through a tensor before the backward pass, that refuses (`guards.py`). It changes nothing of what it holds
-      or is handed, and does not return what it holds, which the user may write into.
+      place through a tensor before the backward pass, that refuses (`guards.py`); what a class, a module or a weak
+      reference leads to is not watched. It changes nothing of what it holds or is handed, and does not return what it
+      holds, which the user may write into.
 
     >>> def square(x):
     ...     return record(square, x.data**2, (x, lambda grad, out: 2 * grad * x))

@@ -117,7 +117,7 @@ class Tensor(Methods):
             raise ValueError(f"cannot assign data of shape {np.shape(new)} to a tensor of shape {self.shape}")
         self._time = clock.last_update = clock.tick()
         if new is not self._data:
-            self._data = scalar_if_0d(np.array(new, self.dtype))
+            self._data = scalar_if_0d(numeric_array(new, self.dtype, copy=True))
         # `p.data -= update` has written into the array before it is assigned: its views have changed with it
         elif isinstance(new, np.ndarray):
             owner = new if new.base is None else owner_of(new)

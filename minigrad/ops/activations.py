@@ -100,6 +100,7 @@ def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor
 
 
 @operation("elementwise", lambda x: x * (1 + np.tanh(x / 2)) / 2)
+@in_single
 def silu(x: TensorLike) -> Tensor:
     """x * sigmoid(x), also known as swish."""
     x = as_tensor(x)

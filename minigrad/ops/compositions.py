@@ -435,10 +435,10 @@ def quantile(a: TensorLike, q: Any, axis: Axis = None, *, method: Any = "linear"
     The methods to interpolate are NumPy's. Equal elements share the gradient evenly, `q` gets none.
     """
     a, q = as_tensor(a), constant(q)
-    if isinstance(q, (int, float)) and a.dtype.kind == "f":
-        q = a.dtype.type(q)  # as NumPy rounds it
-    return record(quantile, np.quantile(a.data, q, axis, method=method, keepdims=keepdims),
-                  (a, lambda grad, out: quantile_rule(a, grad, q, axis, method)))
+    dtype = np.quantile(np.ones(1, a.dtype), q, method=method).dtype
+    given = a.data.astype(np.float32) if a.dtype == np.float16 else a.data  # in which elements are counted wrongly
+    found = np.quantile(given, q, axis, method=method, keepdims=keepdims).astype(dtype)
+    return record(quantile, found, (a, lambda grad, out: quantile_rule(a, grad, q, axis, method)))
 
 
 def quantile_rule(x: Tensor, grad: Tensor, q: Any, axis: Axis, method: Any) -> Tensor:
@@ -467,7 +467,9 @@ percentile = named_after(
 
 
 def in_parts(a: TensorLike, q: Any) -> Any:
-    """`q` per cent as a part, in the dtype that NumPy gives it beside `a`."""
+    """`q` per cent as a part: a number, or in the dtype that NumPy gives it beside `a`."""
+    if isinstance(q, (int, float)):
+        return q / 100
     a = as_tensor(a)
     return np.divide(constant(q), a.dtype.type(100) if a.dtype.kind == "f" else 100)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view as numpy_windows
 
-from minigrad.arrays import WIDER, Array
+from minigrad.arrays import WIDER, Array, check_no_more_than_elements
 from minigrad.graph import record
 from minigrad.modes import is_grad_enabled
 from minigrad.ops.registry import operation
@@ -37,12 +37,14 @@ def positions(part: Any) -> Any:
         return part.data
     if isinstance(part, np.generic) or not (hasattr(part, "__len__") or hasattr(part, "__array__")):
         return part
+    check_no_more_than_elements(part, "an index")
     array = np.asarray(part)
     return array if array.size or array is part else array.astype(np.intp)  # an empty list is no list of floats
 
 
 def constant(x: Any) -> Any:
     """An argument that has no gradient: the array of a tensor, unless that asks for one."""
+    check_no_more_than_elements(x, "an argument")
     return np.asarray(x) if isinstance(x, Tensor) else x
 
 

@@ -373,6 +373,8 @@ def test_an_infinity_that_was_put_in_is_no_anomaly_until_it_makes_nan():
             masked = mg.where(mask, scores, -np.inf)
             result = reduce(masked)
             (result if reduce is not mg.log_softmax else mg.where(mask, result, 0)).sum().backward()
+        for pad in mg.pad, np.pad:
+            pad(scores, 1, constant_values=-np.inf).max().backward()
         with pytest.raises(mg.AnomalyError, match=r"subtract at .* gave nan"):
             masked - masked
         with pytest.raises(mg.AnomalyError, match=r"log at .* gave -inf"):

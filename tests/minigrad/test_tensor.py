@@ -610,6 +610,8 @@ def test_no_operand_loses_its_mask_and_no_tensor_its_graph_to_one(make, requires
     for use in (
         lambda: x * other, lambda: other * x, lambda: np.add(other, x), lambda: mg.exp(other), lambda: x * [other],
         lambda: mg.tensor(other), lambda: mg.tensor([other, other]), lambda: x < other,
+        lambda: setattr(mg.tensor(np.zeros(other.shape)), "data", other), lambda: x[other], lambda: mg.take(x, other),
+        lambda: mg.quantile(x, other), lambda: mg.repeat(x, other),
     ):
         with pytest.raises(TypeError, match=r"would lose what a \w+ adds: pass|a masked array and a tensor do not mix"):
             use()
