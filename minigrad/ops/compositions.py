@@ -78,7 +78,7 @@ def fabs(x: TensorLike) -> Tensor:
 @operation("other", np.nan_to_num)
 def nan_to_num(x: TensorLike, *, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     """`x` with numbers in place of NaN and infinities (the largest there are by default), where its slope is 0."""
-    x = as_tensor(x)
+    x, nan, posinf, neginf = as_tensor(x), *map(constant, (nan, posinf, neginf))
     return record(nan_to_num, np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf),
                   (x, lambda grad, out: where(np.isfinite(x.data), grad, 0)))
 
@@ -401,9 +401,9 @@ def cov(
     counts, shares = (None if w is None else np.asarray(w, float) for w in (fweights, aweights))
     n = x.shape[1]
     w = np.ones(n, x.dtype) if counts is None else +counts
+    ddof = int(not bias) if ddof is None else constant(ddof)
     np.cov(np.zeros((1, n)), bias=bias, ddof=ddof, fweights=counts, aweights=shares)  # NumPy refuses what does not fit
     w = w if shares is None else w * shares
-    ddof = int(not bias) if ddof is None else ddof
     lost = ddof if shares is None else ddof * np.sum(w * shares) / np.sum(w)
     x = x - average(x, 1, w, keepdims=True)
     return squeeze(matmul(x, (x * w).T) / np.maximum(np.sum(w) - lost, 0))
@@ -495,7 +495,7 @@ def nan_spread(twin: Any, of: Callable[..., Tensor], scaled: Callable[[Tensor], 
     """The operation that is `of`, `var` or `std`, of the elements that are not NaN."""
     def function(a: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
         a = as_tensor(a)
-        more = count(a.shape, axis) / known(a, axis, keepdims, ddof)  # elements than are divided by
+        more = count(a.shape, axis) / known(a, axis, keepdims, float(constant(ddof)))  # elements than are divided by
         of_all = of(deviations_or_0(a, axis), axis if a.ndim else None, keepdims=keepdims)
         return astype(scaled(more) * of_all, floating(a))
 

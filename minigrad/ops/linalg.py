@@ -20,7 +20,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.graph import record
 from minigrad.ops.arithmetic import abs, divide, where
-from minigrad.ops.indexing import put, tril
+from minigrad.ops.indexing import constant, put, tril
 from minigrad.ops.limits import at_infinity, in_single, kinked, magnitude, or_inf
 from minigrad.ops.products import multi_dot as multi_dot
 from minigrad.ops.reductions import Axis, count, in_units, kept_shape, spread, with_value
@@ -309,7 +309,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     Orders as in NumPy: numbers and inf, and for matrices "fro", "nuc", 1, 2, inf and their negatives. The slope is 0
     where the norm is 0.
     """
-    x, ord = as_tensor(x), ord.item() if isinstance(ord, Tensor) else ord
+    x, ord = as_tensor(x), constant(ord).item() if isinstance(ord, Tensor) else ord
     x = x if x.dtype.kind == "f" else x.astype(float)
     over = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if ord in (None, "fro") or len(over) != 2:

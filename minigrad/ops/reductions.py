@@ -17,7 +17,7 @@ from minigrad.arrays import Array, native
 from minigrad.graph import record
 from minigrad.ops.arithmetic import astype, where
 from minigrad.ops.elementwise import exp
-from minigrad.ops.indexing import diagonal
+from minigrad.ops.indexing import constant, diagonal
 from minigrad.ops.limits import in_single, kinked, magnitude, or_inf, powers_fit
 from minigrad.ops.registry import operation
 from minigrad.ops.shape import along, concatenate, flip, moveaxis
@@ -91,7 +91,7 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False, *, dtype: DTy
 def var(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Mean squared deviation from the mean, of n elements: sum((x - mean(x)) ** 2) / (n - ddof)."""
     x = as_tensor(x)
-    n = float(ddof)
+    n = float(constant(ddof))
     data, unit = in_units(lambda x: np.var(x, axis, ddof=n, keepdims=keepdims, mean=center(x, axis)), x.data, axis, 2)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def var(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = F
 def std(x: TensorLike, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
     """Standard deviation: the square root of `var`, with slope 0 where all elements are equal."""
     x = as_tensor(x)
-    n = float(ddof)
+    n = float(constant(ddof))
     data, unit = in_units(lambda x: np.std(x, axis, ddof=n, keepdims=keepdims, mean=center(x, axis)), x.data, axis, 1)
 
     def rule(grad: Tensor, out: Tensor) -> Tensor:

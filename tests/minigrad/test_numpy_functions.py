@@ -514,7 +514,10 @@ def test_a_total_is_added_up_in_the_dtype_that_is_asked_for():
         (lambda: mg.cov(np.ones((2, 2, 2))), ValueError, "at most two dimensions"),
         (lambda: mg.cov(np.ones((2, 3)), fweights=[1, 2]), RuntimeError, "incompatible numbers of samples"),
         (lambda: mg.cov(np.ones((2, 3)), ddof=0.5), ValueError, "ddof must be integer"),
-        (lambda: mg.quantile([1.0], mg.tensor(0.5, requires_grad=True)), TypeError, r"\.detach\(\)"),
+        *[(lambda call=call: call(mg.tensor(1.0, requires_grad=True)), TypeError, r"\.detach\(\)") for call in (
+            lambda t: mg.quantile([1.0], t), lambda t: mg.norm([1.0], t), lambda t: mg.linalg.norm(np.eye(2), t),
+            lambda t: mg.std([1.0], ddof=t), lambda t: mg.var([1.0], ddof=t), lambda t: mg.nanvar([1.0], ddof=t),
+            lambda t: mg.cov([1.0, 2.0], ddof=t), lambda t: mg.nan_to_num([1.0], nan=t))],
         (lambda: mg.quantile([1.0], 1.5), ValueError, r"range \[0, 1\]"),
         (lambda: mg.quantile([1.0], 0.5, method="middle"), ValueError, "'middle' is not a valid method"),
         (lambda: mg.select([1], [1.0]), TypeError, "boolean"), (lambda: mg.select([], []), ValueError, "empty"),
