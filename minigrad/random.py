@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -85,11 +86,15 @@ def put(states: States) -> None:
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the default generator, or what takes its place in this thread, anew from `seed`, and return it.
 
+    The seed is an integer, or whatever else `np.random.default_rng` takes.
+
     >>> first = manual_seed(0).random()
     >>> manual_seed(0).random() == first
     True
     """
     global _default
+    with suppress(TypeError):  # an array or a tensor of no axes is a number, too
+        seed = index(seed)
     generator = np.random.default_rng(seed)
     if _of_thread.generator is None:
         _default = generator

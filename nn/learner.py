@@ -161,14 +161,15 @@ class Learner(OfTraining):
 
         Raises:
             NonFiniteLoss: as soon as the loss of a batch, or on the validation data, is NaN or infinite.
-            ValueError: if there is nothing to train or evaluate on, the model cannot be trained on a batch of one
-                sample that there is, see `check_batches_of_one`, or what was loaded is of another loader or callbacks.
+            ValueError: if there is nothing to train or evaluate on, the model cannot take a batch of one sample that
+                there is, see `check_batches_of_one`, or what was loaded is of another loader or callbacks.
         """
         check_loader(train, "train on", "the loader")
         if valid is not None:
             check_loader(valid, "evaluate on", "the loader of the validation data")
         epochs = whole("fit", "epochs", epochs, 0)
         self.check_batches_of_one(train)
+        self.check_batches_of_one(valid, training=False)
         self.epochs, self.batches, self.stop, self.interrupted = self.epoch + epochs, len(train), False, False
         start = perf_counter()
         with stop_on_interrupt(self):
@@ -254,22 +255,23 @@ class Learner(OfTraining):
         self.step += 1
         return loss
 
-    def check_batches_of_one(self, train: DataLoader) -> None:
-        """Raise ValueError if there is a batch of one sample and the model cannot be trained on it, as with batch norm.
+    def check_batches_of_one(self, loader: Any, training: bool = True) -> None:
+        """Raise ValueError if there is a batch of one sample that the model cannot take, as with batch norm.
 
         That is tried with the first sample, and leaves as it was what has a state: weights and buffers, generators, and
         what `nn.state.moving_parts` finds. A copy of the transform is tried. What a model notes elsewhere, or a
         transform that is a function or cannot be copied, it notes of the trial too.
         """
-        if getattr(train, "smallest_batch", None) != 1:  # what else gives batches and has a length will do as well
+        if getattr(loader, "smallest_batch", None) != 1:  # what else gives batches and has a length will do as well
             return
-        with undone(self.model, train), self.model.in_mode(training=True), no_grad():
-            fault = fault_with_one(self.model, train)
+        with undone(self.model, loader), self.model.in_mode(training), no_grad():
+            fault = fault_with_one(self.model, loader)
         if fault is not None:
-            size, samples = train.batch_size, train.num_samples
+            size, samples = loader.batch_size, loader.num_samples
             which = "each" if size == 1 else f"the last of {samples} samples in batches of {size}"
+            use = "trained" if training else "evaluated"
             raise ValueError(
-                f"the model cannot be trained on a batch of one sample, which is {which} ({fault}): choose another "
+                f"the model cannot be {use} on a batch of one sample, which is {which} ({fault}): choose another "
                 "batch_size, or leave the last batch out with drop_last=True"
             ) from fault
 
@@ -473,12 +475,12 @@ def tuples(data: Iterable[Any], size: int | None = None) -> Iterator[tuple[Any, 
         yield tuple(batch)
 
 
-def fault_with_one(model: Module, train: DataLoader) -> Exception | None:
+def fault_with_one(model: Module, loader: DataLoader) -> Exception | None:
     """What a model raises for one sample, if it takes two."""
     try:
-        trial = copy(train)
+        trial = copy(loader)
         with suppress(Exception):  # what cannot be copied hears of it
-            trial.transform = deepcopy(train.transform)
+            trial.transform = deepcopy(loader.transform)
         inputs, *_ = trial.batch(range(1))
         model(np.concatenate([inputs, inputs]))
     except Exception:  # not for lack of samples: training will say it

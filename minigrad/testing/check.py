@@ -18,6 +18,8 @@ from minigrad.testing.structure import CHECKS
 from minigrad.testing.subject import HandWritten, Subject, TensorSubject
 from minigrad.trees import leaves
 
+__tracebackhide__ = True  # of pytest's tracebacks: reports, and lines of the user's, say more than ours
+
 
 def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
     """Compare the gradients of `f` with numerical derivatives, and check all else that must hold of them.
@@ -40,7 +42,6 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, **options: Any) -> Report:
     >>> print(gradcheck(lambda x: x * x, np.array([1.0, 2.0])))
     the gradient of <lambda> is correct (slopes: 3 correct)
     """
-    __tracebackhide__ = True  # the report says more than our own lines
     report = gradient_report(f, *inputs, **options)
     if not report.ok:
         raise GradientError(report)

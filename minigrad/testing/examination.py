@@ -42,6 +42,8 @@ from minigrad.testing.subject import (
     spread_by_rounding,
 )
 
+__tracebackhide__ = True  # of pytest's tracebacks: reports, and lines of the user's, say more than ours
+
 SAMPLED = 64  # entries that are looked at where directions decide nothing
 BLURRED = 1e-6  # of its size: an error bar in which a wrong entry of many may hide
 PARTS = 32  # of a direction with a kink that are looked at alone

@@ -19,6 +19,8 @@ from minigrad.testing.report import GradientError
 from minigrad.testing.reproduce import Request
 from minigrad.testing.subject import HandWritten, TensorSubject
 
+__tracebackhide__ = True  # of pytest's tracebacks: reports, and lines of the user's, say more than ours
+
 SETTINGS = "_hypothesis_internal_use_settings"  # where hypothesis keeps what `@settings`, above or below, has said
 
 
@@ -64,7 +66,6 @@ def checked_by_examples(
 
     @wraps(f)
     def test(*by_position: Any, **by_name: Any) -> None:
-        __tracebackhide__ = True
         given = arguments.bind(*by_position, **by_name).arguments
         inputs = [Replay(given[name]) if isinstance(given[name], DataObject) else given[name] for name in drawn]
         called = called_with(f, given, drawn, inputs)
@@ -87,7 +88,6 @@ def checked_by_examples(
 
     @wraps(checked)
     def run(*fixtures: Any, **named_fixtures: Any) -> None:
-        __tracebackhide__ = True
         said = {name: x for name, x in vars(run).items() if name != "__wrapped__"}  # by decorators above this one
         phases = [phase for phase in said[SETTINGS].phases if phase is not Phase.explain]
         vars(checked).update(said | {SETTINGS: Settings(said[SETTINGS], deadline=None, phases=phases)})

@@ -211,7 +211,7 @@ def as_printed(source: str) -> str:
 def in_words() -> str:
     """Which call to repeat."""
     if str(user_frame().f_globals.get("__name__")).startswith("hypothesis."):
-        return "to see it again, run the test again: hypothesis remembers the example"
+        return "to see it again, run the test again: hypothesis remembers the example, if it has a database"
     return f"to see it again, repeat the call at {calling_line()}"
 
 

@@ -109,12 +109,15 @@ def asks_for_float64(step: Step) -> bool:
 def recorded_casts() -> Iterator[list[str]]:
     """Within this context a sentence is added to the list for each rule that makes float64 of float32, or the reverse.
 
-    The sweep casts back, after the loss: that is of time and memory, or of digits.
+    The sweep casts back, after the loss: that is of time and memory, or of digits. In half precision rules may compute
+    with more, as counts and sums need it.
     """
     casts: list[str] = []
 
     def listen(event: Event) -> None:
-        if isinstance(event, Contributed) and event.result.dtype == event.parent.dtype != event.raw.dtype:
+        if not isinstance(event, Contributed) or event.result.dtype == np.float16:
+            return
+        if event.result.dtype == event.parent.dtype != event.raw.dtype:
             casts.append(f"a gradient rule of {name_of(event.result)} makes {event.raw.dtype} of {event.result.dtype}")
 
     with recording(listen):

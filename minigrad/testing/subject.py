@@ -21,6 +21,8 @@ from minigrad.recording import Contributed, Recorded, recording
 from minigrad.tensor import Tensor, as_tensor, wrap
 from minigrad.trees import leaves, rebuilt
 
+__tracebackhide__ = True  # of pytest's tracebacks: reports, and lines of the user's, say more than ours
+
 T = TypeVar("T")
 Gradients = list[Any]  # one for each variable; None where no gradient arrives
 COMPUTATIONS = 5  # whose median difference says how far rounding goes

@@ -214,3 +214,8 @@ def test_a_negative_gain_is_refused_by_its_name(initialiser):
 def test_what_is_no_tensor_is_not_filled(initialiser, given):
     with pytest.raises(TypeError, match=f"an initialiser fills a Tensor in place, got a {type(given).__name__}"):
         initialiser(given)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.array, Tensor])
+def test_a_seed_is_any_integer(kind):
+    assert manual_seed(kind(3)).random() == np.random.default_rng(3).random()

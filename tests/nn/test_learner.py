@@ -779,6 +779,15 @@ def test_a_batch_of_one_sample_is_refused_before_training_if_the_model_cannot_ta
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_a_batch_of_one_sample_is_refused_before_training_if_the_model_cannot_be_evaluated_on_it():
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 4))
+    learner = learner_of(model)
+    with pytest.raises(ValueError, match="evaluated on a batch of one sample, which is the last of 9 samples"):
+        learner.fit(DataLoader(batch(8), 4), DataLoader(batch(9), 4))
+    assert learner.step == 0
+    assert len(learner_of(with_batch_norm()).fit(DataLoader(batch(8), 4), DataLoader(batch(9), 4))) == 1
+
+
 def test_a_batch_of_one_sample_is_trained_on_where_that_is_possible():
     for model, drop_last in ((network(0.5), False), (with_batch_norm(), True)):
         learner = learner_of(model)
@@ -800,7 +809,7 @@ def test_trying_one_sample_changes_no_training():
         moves = Compose(RandomShift(1), AlternatingFlip(9))
         learner = learner_of(model)
         if not trial:
-            learner.check_batches_of_one = lambda train: None
+            learner.check_batches_of_one = lambda loader, training=True: None
         learner.fit(DataLoader(data, 4, shuffle=True, generator=generator, transform=moves), epochs=2)
         return model.state_dict()
 

@@ -202,6 +202,11 @@ def test_random_programs_have_right_gradients(program, seed):
     gradcheck(program, *program.inputs, seed=seed, checks=CHECKS.keys() - {"float32"})
 
 
+@pytest.mark.parametrize("f", [mg.mean, mg.average, mg.std, mg.cumsum, mg.softmax, mg.silu, mg.median])
+def test_half_precision_within_a_function_is_no_fault_of_the_rules_that_compute_with_more(f):
+    assert not gradient_report(lambda x: f(x.astype(np.float16)).astype(x.dtype), np.array([1.0, 3, 2])).problems
+
+
 def test_sums_round_otherwise_in_another_memory_order_which_is_no_accident():
     x = np.random.default_rng(0).standard_normal((7, 9))
     for layout in (np.asfortranarray(x), x.T, x[::-1, ::-1]):
