@@ -235,7 +235,7 @@ def singular_vectors_rule(a: Tensor, grad: Tensor, vectors: Tensor, k: int) -> T
     Others, w, turn with them so that they stay orthogonal, dw = -u @ du.T @ w, and no further.
     """
     u, w = vectors[..., :k], vectors[..., k:]
-    grad = grad[..., :k] - w @ grad[..., k:].mT @ u
+    grad = grad[..., :k] - w @ (grad[..., k:].mT @ u)  # so nothing of size (m, m) where there is no w
     unit = unit_of(a)
     b, inner = u.mT @ (a / unit), u.mT @ grad
     squares = (b * b).sum(-1)
