@@ -67,3 +67,10 @@ def __getattr__(name: str) -> _typing.Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_SELDOM_NEEDED})
+
+
+if not _typing.TYPE_CHECKING:  # which sees what is public by `as`
+    __all__ = [  # without the files that the names come from
+        name for name in __dir__()
+        if name[0] != "_" and (name in ("linalg", *_SELDOM_NEEDED) or not isinstance(globals()[name], type(_typing)))
+    ]

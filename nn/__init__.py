@@ -1,5 +1,8 @@
 """nn: layers, losses, optimizers, data loading, the learner and model files, on minigrad."""
 
+import types as _types
+import typing as _typing
+
 from minigrad.random import default_generator as default_generator
 from minigrad.random import manual_seed as manual_seed
 from nn import augmentation as augmentation
@@ -33,3 +36,13 @@ from nn.lr_finder import find_lr as find_lr
 from nn.module import Module as Module
 from nn.module import Parameter as Parameter
 from nn.parallel import data_parallel as data_parallel
+
+_FILES = {
+    "augmentation", "callbacks", "data", "distributed", "files", "functional", "init", "optim", "schedules", "summary",
+}
+
+if not _typing.TYPE_CHECKING:  # which sees what is public by `as`
+    __all__ = [  # without the other files that the names come from
+        name for name, x in globals().items()
+        if name[0] != "_" and (name in _FILES or not isinstance(x, _types.ModuleType))
+    ]

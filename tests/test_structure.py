@@ -1,6 +1,7 @@
 """The shape of the house: what imports what, and how large the heart is."""
 
 import ast
+import inspect
 import io
 import re
 import subprocess
@@ -211,6 +212,13 @@ def test_the_engine_exports_what_is_public_and_nothing_else():
 
 def test_the_networks_export_what_is_public_and_nothing_else():
     assert public(nn) == OF_NETWORKS
+
+
+def test_what_a_star_imports_is_what_is_public_and_the_files_that_are():
+    imported = re.findall(r"from nn import (\w+) as", (ROOT / "nn/__init__.py").read_text(encoding="utf-8"))
+    for package, files in ((mg, {"linalg", "show", "testing"}), (nn, {*imported})):
+        assert {name for name in package.__all__ if inspect.ismodule(getattr(package, name))} == files
+        assert {*package.__all__} - files == public(package) - files
 
 
 @pytest.mark.parametrize("package", [mg, nn])
