@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from operator import index
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from minigrad import Tensor, TensorLike, as_tensor, operation, record, value, wh
 from minigrad.arrays import Array
 from minigrad.modes import is_grad_enabled
 from minigrad.tensor import Rule, wrap
+from nn.functional.settings import whole
 
 __all__ = ["embedding", "linear"]
 
@@ -118,9 +118,10 @@ def embedding(indices: TensorLike, weight: TensorLike, padding_idx: int | None =
     outside = places[(places < 0) | (places >= len(weight))]
     if outside.size:
         raise ValueError(f"embedding expects indices from 0 to {len(weight) - 1}, got {outside[0]}")
-    if padding_idx is not None and index(padding_idx) not in range(-len(weight), len(weight)):
-        raise ValueError(f"embedding expects padding_idx to be one of {len(weight)} indices, got {padding_idx}")
     found = weight[places]
     if padding_idx is None:
         return found
-    return where((places == padding_idx % len(weight))[..., None], found.detach(), found)
+    row = whole("embedding", "padding_idx", padding_idx)
+    if row not in range(-len(weight), len(weight)):
+        raise ValueError(f"embedding expects padding_idx to be one of {len(weight)} indices, got {padding_idx}")
+    return where((places == row % len(weight))[..., None], found.detach(), found)

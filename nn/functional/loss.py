@@ -7,6 +7,7 @@ PyTorch's `size_average` and `reduce`, which `reduction` replaced, do not exist,
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from math import isfinite, nan
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from minigrad.modes import is_grad_enabled
 from minigrad.ops.reductions import softmax
 from minigrad.tensor import wrap
 from nn.functional.precision import widened
-from nn.functional.settings import one_of, real, whole
+from nn.functional.settings import Check, one_of, real, whole
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -27,6 +28,13 @@ __all__ = [
     "Reduction", "binary_cross_entropy_with_logits", "cross_entropy", "l1_loss", "mse_loss", "nll_loss", "penalty",
     "smooth_l1_loss",
 ]
+
+CHECKS: dict[str, Check] = {
+    "reduction": partial(one_of, choices=("none", "mean", "sum")),
+    "label_smoothing": partial(real, least=0, most=1),
+    "ignore_index": whole,
+    "beta": partial(real, least=0),
+}
 
 
 @operation("other")
@@ -57,9 +65,9 @@ def cross_entropy(
     tensor(0.12692801, dtype=float64)
     """
     logits, dtype = widened(logits)
-    check_settings(reduction, label_smoothing, ignore_index)
+    settings = plain_settings(ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing)
     axis = class_axis("cross_entropy", logits)
-    goal, divisor = weighted_target(logits, target, weight, ignore_index, reduction, float(label_smoothing))
+    goal, divisor = weighted_target(logits, target, weight, **settings)
     mass = goal.sum(0)
     x = np.ascontiguousarray(logits.data.swapaxes(0, axis))  # sums over the first axis take a quarter of the time
     losses, total, exponentials, normalizer = softmax_losses(x, goal)
@@ -115,8 +123,8 @@ def nll_loss(
     """
     x, dtype = widened(log_probabilities)
     axis = class_axis("nll_loss", x)
-    check_settings(reduction, ignore_index=ignore_index)
-    goal, divisor = weighted_target(x, target, weight, ignore_index, reduction, 0.0)
+    settings = plain_settings(ignore_index=ignore_index, reduction=reduction, label_smoothing=0.0)
+    goal, divisor = weighted_target(x, target, weight, **settings)
     goal = goal.swapaxes(0, axis)
     losses = -(where(goal == 0, 0, x) * goal).sum(axis)  # log 0 = -inf of a class that is not the target does no harm
     return (losses if reduction == "none" else losses.sum() + (0 if divisor else nan)).astype(dtype, copy=False)
@@ -135,14 +143,9 @@ def class_axis(name: str, logits: Tensor) -> int:
     return axis
 
 
-def check_settings(
-    reduction: str, label_smoothing: float = 0.0, ignore_index: int = -100, beta: float = 1.0, **others: object
-) -> None:
-    """Raise ValueError for settings that no loss has; other settings are not looked at."""
-    one_of("a loss", "reduction", reduction, ("none", "mean", "sum"))
-    real("a loss", "label_smoothing", label_smoothing, 0, 1)
-    whole("a loss", "ignore_index", ignore_index)
-    real("a loss", "beta", beta, 0)
+def plain_settings(**settings: Any) -> dict[str, Any]:
+    """Settings of a loss as plain numbers, and others as they are; ValueError for those that no loss has."""
+    return {name: CHECKS[name]("a loss", name, x) if name in CHECKS else x for name, x in settings.items()}
 
 
 def weighted_target(
@@ -279,8 +282,7 @@ def smooth_l1_loss(
     >>> smooth_l1_loss([1.0, 2.0], [1.5, 5.0], reduction="none")
     tensor([0.125, 2.5  ], dtype=float64)
     """
-    check_settings(reduction, beta=beta)
-    beta = float(beta)
+    beta = plain_settings(reduction=reduction, beta=beta)["beta"]
     x, y, dtype = paired("smooth_l1_loss", prediction, target)
     error = x - y
     inner = clip(error, -beta, beta)  # what lies outside of it has a slope of its own, also where it is infinite
@@ -317,7 +319,7 @@ def weighted(losses: Tensor, weight: npt.ArrayLike | None, name: str) -> Tensor:
 
 def reduced(losses: Tensor, reduction: Reduction, dtype: np.dtype[Any]) -> Tensor:
     """The losses themselves, their sum or their mean, in this dtype; the mean of none is NaN."""
-    check_settings(reduction)
+    plain_settings(reduction=reduction)
     if reduction == "none":
         return losses.astype(dtype, copy=False)
     if reduction == "sum" or not losses.size:

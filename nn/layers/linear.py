@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod, sqrt
-from operator import index
 
 import numpy as np
 import numpy.typing as npt
@@ -98,9 +97,10 @@ class Embedding(Module):
         self.weight = Parameter(np.empty((num_embeddings, embedding_dim), dtype))
         init.normal_(self.weight, generator=generator)
         if padding_idx is not None:
-            if index(padding_idx) not in range(-num_embeddings, num_embeddings):
+            row = whole("Embedding", "padding_idx", padding_idx)
+            if row not in range(-num_embeddings, num_embeddings):
                 raise ValueError(f"padding_idx is one of {num_embeddings} embeddings, got {padding_idx}")
-            self.padding_idx = index(padding_idx) % num_embeddings
+            self.padding_idx = row % num_embeddings
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, indices: TensorLike) -> Tensor:

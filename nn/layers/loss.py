@@ -15,7 +15,7 @@ import numpy.typing as npt
 from minigrad import TensorLike, value
 from minigrad.arrays import Array, numeric_array
 from nn import functional as F
-from nn.functional.loss import check_settings
+from nn.functional.loss import plain_settings
 from nn.layers.function import Function
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLoss", "SmoothL1Loss"]
@@ -28,7 +28,7 @@ class Loss(Function):
 
     def __post_init__(self) -> None:
         settings = vars(self)
-        check_settings(**settings)
+        settings |= plain_settings(**settings)
         for name in {"weight", "pos_weight"} & settings.keys():
             if settings[name] is not None:
                 settings[name] = numeric_array(settings[name], float, copy=True)

@@ -555,7 +555,7 @@ def test_the_gradient_of_a_row_in_half_precision_counts_all_its_uses():
         (lambda: nn.Linear(3.0, 2), ValueError, "Linear expects in_features to be an integer of at least 0, got 3.0"),
         (lambda: nn.Linear(3, -2), ValueError, "Linear expects out_features to be an integer of at least 0, got -2"),
         (lambda: nn.Embedding(3, "2"), ValueError, "Embedding expects embedding_dim to be an integer of at least 0"),
-        (lambda: nn.Embedding(3, 2, 1.0), TypeError, "'float' object cannot be interpreted as an integer"),
+        (lambda: nn.Embedding(3, 2, 1.0), ValueError, "Embedding expects padding_idx to be an integer, got 1.0"),
         (lambda: nn.Dropout(0.5, True), TypeError, "Dropout draws from a numpy.random.Generator, got True"),
         (lambda: nn.Dropout("half"), ValueError, "Dropout expects p to be a number from 0 to 1, got 'half'"),
     ],

@@ -593,6 +593,7 @@ class Index:
 
 
 IMAGES = np.ones((2, 4, 6, 6), np.float32)
+LABELS = IMAGES[:, 0].astype(int)
 SETTINGS = {  # layers by integers that mean something other than 1, so that they are told from True
     "Conv2d channels": lambda n: nn.Conv2d(n(4), n(6), n(2)),
     "Conv2d settings": lambda n: nn.Conv2d(4, 4, (n(2), n(1)), n(2), (n(1), n(0)), n(2), n(2)),
@@ -608,6 +609,11 @@ SETTINGS = {  # layers by integers that mean something other than 1, so that the
     "layer_norm": lambda n: lambda x: F.layer_norm(x, n(6)),
     "LayerNorm": lambda n: nn.LayerNorm(n(6)),
     "Softmax": lambda n: nn.Softmax(n(2)),
+    "embedding": lambda n: lambda x: F.embedding(LABELS, np.ones((4, 3)), n(2)),
+    "Embedding": lambda n: lambda x: nn.Embedding(4, 3, n(2))(LABELS),
+    "cross_entropy": lambda n: lambda x: F.cross_entropy(x, LABELS, ignore_index=n(2)),
+    "nll_loss": lambda n: lambda x: F.nll_loss(x, LABELS, ignore_index=n(2)),
+    "CrossEntropyLoss": lambda n: lambda x: nn.CrossEntropyLoss(ignore_index=n(2))(x, LABELS),
 }
 
 

@@ -575,6 +575,12 @@ def test_settings_may_be_numbers_of_numpy():
     assert F.smooth_l1_loss([1.0], [3.0], beta=np.float32(1)).item() == 1.5
 
 
+@pytest.mark.parametrize("kind", [np.asarray, mg.tensor])
+def test_settings_of_a_loss_are_kept_as_plain_numbers(kind):
+    assert repr(nn.CrossEntropyLoss(None, kind(1), "sum", kind(0.5))) == repr(nn.CrossEntropyLoss(None, 1, "sum", 0.5))
+    assert repr(nn.SmoothL1Loss(beta=kind(0.5))) == repr(nn.SmoothL1Loss(beta=0.5))
+
+
 def test_an_ignored_class_is_refused_where_the_target_is_of_probabilities():
     with pytest.raises(ValueError, match="ignore_index=1 names a class index, but the target is of probabilities"):
         nn.CrossEntropyLoss(ignore_index=1)(np.ones((1, 2)), np.array([[0.3, 0.7]]))
