@@ -119,11 +119,12 @@ class Optimizer(OfTraining):
         self.param_groups.append(group)
 
     def check(self, group: Group) -> None:
-        """Raise ValueError if a setting is out of range; what is several numbers becomes a tuple of them."""
+        """Raise ValueError if a setting is out of range; numbers become plain ones, and several a tuple of them."""
         for name, setting in group.items():
             if name in self.CHECKS:
                 found = self.CHECKS[name](type(self).__name__, name, setting)
-                group[name] = tuple(found) if isinstance(found, list) else setting
+                if not isinstance(setting, bool):  # they are checked as 0 and 1, and stay what they are
+                    group[name] = tuple(found) if isinstance(found, list) else found
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros, before the next backward pass adds to them.

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -573,6 +574,17 @@ def test_a_state_holds_plain_numbers_and_arrays_and_survives_json(kind, settings
     train(optimizer, params, 2)
     train(resumed, copies, 2)
     assert [p.data.tolist() for p in params] == [copy.data.tolist() for copy in copies]
+
+
+@each_case
+def test_settings_may_be_fractions(kind, settings):
+    ways = []
+    for real in (float, Fraction):
+        params = [parameter([1.0, 2.0]), parameter(0.5)]
+        given = {name: real(x) if isinstance(x, float) else x for name, x in ({"lr": 0.1} | settings).items()}
+        train(kind(params, **given), params, 2)
+        ways.append([p.data.tolist() for p in params])
+    assert ways[0] == ways[1]
 
 
 def test_a_state_is_a_snapshot_that_later_steps_do_not_change():
