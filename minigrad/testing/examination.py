@@ -496,8 +496,9 @@ def recorded_call(subject: Subject, arrays: list[Array]) -> Recording:
     try:
         return subject.recorded(arrays)
     except Exception as error:
-        subject.values(arrays)
-        raise error_of_gradient(error) from error
+        raised = error
+    subject.values(arrays)  # not above: what f raises would be shown twice
+    raise error_of_gradient(raised) from raised
 
 
 def gradients_of_call(made: Recording, run: Outcome) -> Gradients:

@@ -223,6 +223,27 @@ def test_a_failure_in_pytest_shows_the_report_and_hardly_a_line_of_ours(pytester
     assert len(source) <= 6, source
 
 
+def test_what_a_function_raises_is_shown_once_in_pytest_and_with_hardly_a_line_of_ours(pytester):
+    pytester.makepyfile("""
+        import numpy as np
+        from hypothesis import settings
+        from minigrad.testing import gradcheck, gradient_property
+        from minigrad.testing.strategies import tensors
+
+        def broken(x):
+            raise KeyError("mine")
+
+        def test_checked():
+            gradcheck(broken, np.ones(2))
+
+        test_property = gradient_property(tensors(shape=(2,)), settings=settings(database=None))(broken)
+    """)
+    lines = pytester.runpytest("-p", "no:cacheprovider", "-rN").stdout.lines
+    assert sum(line.startswith("E ") and "KeyError: 'mine'" in line for line in lines) == 2, lines
+    ours = [line for line in lines if "minigrad/testing/" in line]
+    assert len(ours) <= 1, ours  # where hypothesis says that the property is
+
+
 def test_an_operation_that_is_a_property_itself_is_blamed_with_the_line_of_its_definition():
     def cube(x):
         return mg.record(cube, mg.value(x) ** 3, (x, lambda grad, out: 2 * grad * x**2))
