@@ -20,7 +20,7 @@ from minigrad.show.boxes import Arrow, Node, Picture, cut, cut_name
 from minigrad.show.files import write
 from minigrad.show.folding import MOST_NODES, Foldable, shared_length
 from minigrad.show.languages import dot_text, mermaid_text, svg_text
-from minigrad.show.names import names_around, names_for
+from minigrad.show.names import check_names, names_around, names_for
 from minigrad.tensor import Tensor
 
 COLUMNS, MOST_INDENT = 80, 40  # of text
@@ -151,6 +151,7 @@ def graph(*results: Any, names: Mapping[str, Tensor] | None = None) -> Graph:
             raise TypeError(f"graph() draws recorded tensors, or a module, got {type(result).__name__}")
         if result.is_leaf:
             raise ValueError(f"this tensor of shape {result.shape} has no graph: a leaf, or made under no_grad()")
+    check_names(names)
     known = names_around(names)
     numbers: dict[Tensor, int] = {}
     arrows = []

@@ -29,6 +29,13 @@ def names_around(names: Mapping[str, Any] | None = None) -> dict[int, str]:
     return {key: name for key, name in known.items() if name not in given.values()} | given
 
 
+def check_names(names: Mapping[str, Any] | None) -> None:
+    """Raise TypeError unless what has a name of the user's is a tensor or an array."""
+    for name, x in (names or {}).items():
+        if not isinstance(x, (Tensor, np.ndarray)):
+            raise TypeError(f"names= are of tensors and arrays, got {name!r} for a {type(x).__name__}")
+
+
 def names_for(kinds: Iterable[str], users: Sequence[str | None]) -> list[str]:
     """The user's name of each, or its kind and a number, with which it is not called as something of the user's.
 

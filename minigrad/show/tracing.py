@@ -23,9 +23,9 @@ from minigrad.show.calls import call_written
 from minigrad.show.displays import in_a_frame, unboxed
 from minigrad.show.drawing import COLUMNS, Graph
 from minigrad.show.files import write
-from minigrad.show.names import names_around, names_for
+from minigrad.show.names import check_names, names_around, names_for
 from minigrad.show.rules import rule_shown
-from minigrad.show.stepper import page
+from minigrad.show.stepper import page, plain
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
 from minigrad.show.why import why_contributed, why_recorded
 from minigrad.tensor import Rule, Tensor, clock
@@ -72,6 +72,7 @@ class trace:
     def __init__(self, keep: Keep = "some", names: Mapping[str, Tensor] | None = None) -> None:
         if keep not in ("some", "all"):
             raise ValueError(f'keep is "some" or "all", got {keep!r}')
+        check_names(names)
         self.keep, self.names = keep, names
         self.context = ExitStack()
 
@@ -155,11 +156,11 @@ class Trace:
         return Graph(tuple(nodes), tuple(Arrow(edge.source, edge.target, edge.position) for edge in self.edges))
 
     def to_dict(self) -> dict[str, Any]:
-        """The trace as dicts, lists, strings and numbers, for JSON."""
+        """The trace as dicts, lists, strings and numbers, for JSON: NaN and infinities are "nan", "inf" and "-inf"."""
         return {
-            "tensors": [asdict(tensor) for tensor in self.tensors],
-            "edges": [asdict(edge) for edge in self.edges],
-            "steps": [{"kind": type(step).__name__.lower(), **asdict(step)} for step in self.steps],
+            "tensors": [plain(asdict(tensor)) for tensor in self.tensors],
+            "edges": [plain(asdict(edge)) for edge in self.edges],
+            "steps": [{"kind": type(step).__name__.lower(), **plain(asdict(step))} for step in self.steps],
             "left_out": self.left_out,
         }
 

@@ -156,6 +156,24 @@ def test_passes_within_a_pass_and_passes_from_several_results_are_told_apart():
     assert [seen.tensors[seen.edges[step.edge].target].operation for step in inner] == ["multiply"] * 2 + ["exp"]
 
 
+def test_numbers_that_json_has_not_are_spelled_in_it():
+    x = leaf(np.array([1.0, 0.0, np.inf]))
+    with trace() as seen, np.errstate(all="ignore"):
+        np.where(x > 0, np.log(x), 0.0).sum().backward()
+    told = json.loads(json.dumps(seen.to_dict(), allow_nan=False))
+    assert told["tensors"][0]["value"]["values"] == [1.0, 0.0, "inf"]
+    assert "nan" in told["steps"][-1]["gradient"]["values"]
+
+
+@pytest.mark.parametrize("thing", [3, "x", [1.0]])
+def test_a_name_for_what_is_no_tensor_is_refused_at_once(thing):
+    sentence = rf"tensors and arrays, got 'w' for a {type(thing).__name__}"
+    with pytest.raises(TypeError, match=sentence):
+        trace(names={"w": thing})
+    with pytest.raises(TypeError, match=sentence):
+        graph(leaf([1.0]) * 2, names={"w": thing})
+
+
 def test_longer_floats_than_pythons_are_shown_as_pythons():
     x = leaf(np.array([1, 2], np.longdouble))
     with trace(names={"x": x}) as seen:
