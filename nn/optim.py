@@ -24,7 +24,7 @@ import numpy as np
 from minigrad.arrays import Array
 from minigrad.tensor import Tensor, wrap
 from nn.files import plain
-from nn.functional.settings import Check, each, is_list, real, whole
+from nn.functional.settings import Check, each, is_list, one_of, real, whole
 from nn.state import OfTraining
 
 Group: TypeAlias = dict[str, Any]
@@ -78,12 +78,10 @@ class Optimizer(OfTraining):
     CHECKS: ClassVar[Mapping[str, Check]] = {  # of settings; others are for the subclass that has them to check
         "betas": each(partial(real, least=0, below=1), 2), "dampening": partial(real, above=-math.inf, below=math.inf),
         **dict.fromkeys(
-            [
-                "lr", "initial_lr", "momentum", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value",
-                "nesterov", "maximize", "amsgrad", "centered",
-            ],
+            ["lr", "initial_lr", "momentum", "weight_decay", "eps", "alpha", "lr_decay", "initial_accumulator_value"],
             partial(real, least=0, below=math.inf),
         ),
+        **dict.fromkeys(["nesterov", "maximize", "amsgrad", "centered"], partial(one_of, choices=(False, True))),
     }
 
     def __init__(self, params: Parameters, defaults: Mapping[str, Any]) -> None:
@@ -123,8 +121,7 @@ class Optimizer(OfTraining):
         for name, setting in group.items():
             if name in self.CHECKS:
                 found = self.CHECKS[name](type(self).__name__, name, setting)
-                if not isinstance(setting, bool):  # they are checked as 0 and 1, and stay what they are
-                    group[name] = tuple(found) if isinstance(found, list) else found
+                group[name] = tuple(found) if isinstance(found, list) else found
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros, before the next backward pass adds to them.

@@ -60,7 +60,7 @@ def real(
 
 def one_of(name: str, setting: str, value: Any, choices: Sequence[Any]) -> Any:
     """A setting that is one of some words; ValueError if it is not."""
-    if value not in choices:
+    if is_list(value) or value not in choices:  # an array is equal to nothing as a whole
         raise ValueError(f"{name} expects {setting} to be {' or '.join(map(repr, choices))}, got {value!r:.80}")
     return value
 

@@ -471,6 +471,8 @@ def test_momentum_may_be_switched_on_between_steps():
         (lambda p: Adam([p], betas=(0.9, 1.0)), "Adam expects each of betas to be .* from 0 to less than 1, got 1.0"),
         (lambda p: Adam([p], betas=0.9), "betas to be a list of 2, got 0.9"),
         (lambda p: Adam([p], betas={0.9, 0.99}), "betas to be a list of 2, got {"),
+        (lambda p: SGD([p], momentum=0.9, nesterov=2), "SGD expects nesterov to be False or True, got 2"),
+        (lambda p: Adam([p], amsgrad=np.array([True, True])), r"amsgrad to be False or True, got array\("),
         (lambda p: Adam([p], eps=-1e-8), "eps to be a number from 0 to less than inf, got -1e-08"),
         (lambda p: RMSprop([p], alpha=-0.5), "alpha to be a number from 0 to less than inf, got -0.5"),
         (lambda p: Muon([p], ns_steps=5.0), "Muon expects ns_steps to be an integer of at least 0, got 5.0"),
