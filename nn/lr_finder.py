@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
 from math import inf
@@ -60,32 +61,8 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     low = real("find_lr", "low", low, above=0)
     high, steps = real("find_lr", "high", high, above=low, below=inf), whole("find_lr", "steps", steps, 2)
     learner.check_batches_of_one(train)
-    rising, batches = np.geomspace(low, high, steps).tolist(), tuples(chain.from_iterable(repeat(train)), 2)
-    lrs, losses, smoothed, ignored = list[float](), list[float](), list[float](), 0
-    model, optimizer, scheduler, step = learner.model, learner.optimizer, learner.scheduler, learner.step
-    learner.scheduler = None
-    try:
-        trial = undone(model, learner.loss, optimizer, train)
-        silence = np.errstate(over="ignore", invalid="ignore")
-        with trial, model.in_mode(training=True), suppress(NonFiniteLoss), silence:
-            for lr, batch in zip(rising, batches, strict=False):
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                before, loss = learner.step, learner.train_batch(*batch)
-                if learner.step == before:
-                    ignored += 1
-                    continue
-                lrs.append(lr)
-                losses.append(loss)
-                smoothed.append(0.9 * smoothed[-1] + 0.1 * losses[-1] if smoothed else losses[0])
-                lowest = min(smoothed)
-                if smoothed[-1] - lowest > 3 * max(lowest, -min(losses)):
-                    break
-    finally:
-        learner.scheduler, learner.step = scheduler, step
-        for part in (model, learner.loss, optimizer):
-            if hasattr(part, "zero_grad"):  # a loss may be a function
-                part.zero_grad()
+    with as_before(learner, train):
+        lrs, losses, smoothed, ignored = rising(learner, train, np.geomspace(low, high, steps).tolist())
     if ignored > steps - 2:
         raise ValueError(f"find_lr needs two batches that count, got {steps} of which in {ignored} {NOTHING_COUNTS}")
     if len(losses) < 2:
@@ -93,3 +70,44 @@ def find_lr(learner: Learner, train: DataLoader, low: float = 1e-6, high: float 
     slopes = np.gradient(smoothed, np.log(lrs))
     steepest = slopes[: np.argmin(smoothed) + 1].argmin()  # after that it only falls back from where it jumped to
     return LRSearch(np.array(lrs), np.array(losses), lrs[steepest])
+
+
+@contextmanager
+def as_before(learner: Learner, train: DataLoader) -> Iterator[None]:
+    """Inside, the learner has no schedule and its model trains; afterwards all is as it was, without gradients."""
+    model, scheduler, step = learner.model, learner.scheduler, learner.step
+    learner.scheduler = None
+    try:
+        with undone(model, learner.loss, learner.optimizer, train), model.in_mode(training=True):
+            yield
+    finally:
+        learner.scheduler, learner.step = scheduler, step
+        for part in (model, learner.loss, learner.optimizer):
+            if hasattr(part, "zero_grad"):  # a loss may be a function
+                part.zero_grad()
+
+
+def rising(
+    learner: Learner, train: DataLoader, rates: list[float]
+) -> tuple[list[float], list[float], list[float], int]:
+    """Train with one rate after the other, until the loss diverges.
+
+    Returns the rates, the losses before their steps, the smoothed losses, and in how many batches nothing counted.
+    """
+    lrs, losses, smoothed, ignored = list[float](), list[float](), list[float](), 0
+    batches = tuples(chain.from_iterable(repeat(train)), 2)
+    with suppress(NonFiniteLoss), np.errstate(over="ignore", invalid="ignore"):
+        for lr, batch in zip(rates, batches, strict=False):
+            for group in learner.optimizer.param_groups:
+                group["lr"] = lr
+            before, loss = learner.step, learner.train_batch(*batch)
+            if learner.step == before:
+                ignored += 1
+                continue
+            lrs.append(lr)
+            losses.append(loss)
+            smoothed.append(0.9 * smoothed[-1] + 0.1 * loss if smoothed else loss)
+            lowest = min(smoothed)
+            if smoothed[-1] - lowest > 3 * max(lowest, -min(losses)):
+                break
+    return lrs, losses, smoothed, ignored
