@@ -47,16 +47,13 @@ def digest(text: str) -> str:
 
 
 def contents(trace: Trace, title: str) -> dict[str, Any]:
-    """What the page shows, for JSON, where numbers that are not finite are strings."""
+    """What the page shows, for JSON."""
     told = trace.to_dict()
     told["steps"], told["arrays"] = with_arrays_once(told["steps"])
     for array in [*told["arrays"], *(tensor["value"] for tensor in told["tensors"])]:
         if array["values"] and len(array["values"]) > MOST_ELEMENTS:  # the page shows a picture of it
             array["values"] = None
-    found: dict[str, Any] = plain({
-        "title": title, **told, **drawings_of(trace), "files": sources(trace.tensors),
-    })
-    return found
+    return {"title": title, **told, **drawings_of(trace), "files": sources(trace.tensors)}
 
 
 def with_arrays_once(steps: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -71,15 +68,6 @@ def with_arrays_once(steps: list[dict[str, Any]]) -> tuple[list[dict[str, Any]],
         return found
 
     return [{key: number(x) if isinstance(x, dict) else x for key, x in step.items()} for step in steps], arrays
-
-
-def plain(x: Any) -> Any:
-    """Nested data with NaN and infinities spelled out, which JSON has no numbers for."""
-    if isinstance(x, dict):
-        return {key: plain(value) for key, value in x.items()}
-    if isinstance(x, (list, tuple)):
-        return [plain(value) for value in x]
-    return str(x) if isinstance(x, float) and x - x != 0 else x
 
 
 def sources(tensors: Sequence[TensorShown]) -> dict[str, list[tuple[int, str]]]:

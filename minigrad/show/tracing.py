@@ -25,7 +25,7 @@ from minigrad.show.drawing import COLUMNS, Graph
 from minigrad.show.files import write
 from minigrad.show.names import check_names, names_around, names_for
 from minigrad.show.rules import rule_shown
-from minigrad.show.stepper import page, plain
+from minigrad.show.stepper import page
 from minigrad.show.steps import Complete, Contribution, EdgeShown, Forward, Seed, Shown, Step, TensorShown, shown
 from minigrad.show.why import why_contributed, why_recorded
 from minigrad.tensor import Rule, Tensor, clock
@@ -158,9 +158,9 @@ class Trace:
     def to_dict(self) -> dict[str, Any]:
         """The trace as dicts, lists, strings and numbers, for JSON: NaN and infinities are "nan", "inf" and "-inf"."""
         return {
-            "tensors": [plain(asdict(tensor)) for tensor in self.tensors],
-            "edges": [plain(asdict(edge)) for edge in self.edges],
-            "steps": [{"kind": type(step).__name__.lower(), **plain(asdict(step))} for step in self.steps],
+            "tensors": [for_json(asdict(tensor)) for tensor in self.tensors],
+            "edges": [for_json(asdict(edge)) for edge in self.edges],
+            "steps": [{"kind": type(step).__name__.lower(), **for_json(asdict(step))} for step in self.steps],
             "left_out": self.left_out,
         }
 
@@ -222,6 +222,15 @@ class Trace:
             return columns(name, "is where the pass begins", str(step.gradient))
         hooked = ", by a hook" * step.was_changed
         return columns(name, "is complete", f"{step.gradient}{hooked}")
+
+
+def for_json(x: Any) -> Any:
+    """Nested data with NaN and infinities spelled out, which JSON has no numbers for."""
+    if isinstance(x, dict):
+        return {key: for_json(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [for_json(value) for value in x]
+    return str(x) if isinstance(x, float) and x - x != 0 else x
 
 
 def columns(what: str, rule: str, value: str) -> str:
