@@ -1,6 +1,7 @@
 """minigrad: a tiny automatic-differentiation engine on NumPy."""
 
 import importlib as _importlib
+import types as _types
 import typing as _typing
 
 from minigrad.graph import record as record
@@ -72,5 +73,6 @@ def __dir__() -> list[str]:
 if not _typing.TYPE_CHECKING:  # which sees what is public by `as`
     __all__ = [  # without the files that the names come from
         name for name in __dir__()
-        if name[0] != "_" and (name in ("linalg", *_SELDOM_NEEDED) or not isinstance(globals()[name], type(_typing)))
+        if name[0] != "_"
+        and (name in ("linalg", *_SELDOM_NEEDED) or not isinstance(globals()[name], _types.ModuleType))
     ]
